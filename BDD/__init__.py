@@ -1,0 +1,1 @@
+"""The measurement database: typed models, all queries, migrations."""

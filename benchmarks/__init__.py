@@ -1,0 +1,1 @@
+"""Timings and accuracies, measured side by side: ``python -m benchmarks``."""

@@ -1,0 +1,1 @@
+"""From DICOM instances to one checked volume: reading, geometry checks, choosing the series of a study."""

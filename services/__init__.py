@@ -1,0 +1,1 @@
+"""Starting and ending what a site runs: Orthanc, the API, the worker; and the demo."""

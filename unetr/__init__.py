@@ -1,0 +1,1 @@
+"""The network: models, inference, synthetic data, training and evaluation. Knows arrays and affines, never DICOM."""
