@@ -1,0 +1,172 @@
+"""One frozen Settings object, read once from the environment and ``.env``; ``.env.example`` explains every key.
+
+The environment wins over the file. A value that cannot be meant stops the program with a sentence that names the key.
+Relative paths count from the checkout, so that the API, the worker and the launcher meet in the same files wherever
+they are started.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+ROOT = Path(__file__).resolve().parent
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+DATABASE_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg", "postgresql+psycopg2")
+QUEUE_SCHEMES = ("sqlite", "redis", "rediss", "postgresql")
+
+
+class SettingsError(ValueError):
+    """A setting has a value that cannot be used."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be set from outside; times are in seconds, paths absolute.
+
+    Secrets, and URLs that may hold one, are left out of ``repr`` so that no log shows them.
+    """
+
+    orthanc_url: str
+    orthanc_username: str
+    orthanc_password: str = field(repr=False)
+    orthanc_timeout: float
+    api_host: str
+    api_port: int
+    api_threads: int
+    api_wait_max: float
+    cors_origins: tuple[str, ...]
+    database_url: str = field(repr=False)
+    queue_url: str = field(repr=False)
+    job_retry_delays: tuple[float, ...]
+    model_path: Path
+    var_dir: Path
+    log_level: str
+
+
+def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | None = ROOT / ".env") -> Settings:
+    """Read and check every setting.
+
+    Parameters
+    ----------
+    environ
+        The environment; the process's own when None.
+    env_file
+        The ``.env`` file; may be missing; None reads no file.
+
+    Raises
+    ------
+    SettingsError
+        Naming the key, the value (never a secret's) and what is expected.
+    """
+    values = dict(dotenv_values(env_file, interpolate=False)) if env_file else {}
+    values.update(os.environ if environ is None else environ)
+    read = _Reader({key: value.strip() for key, value in values.items() if value is not None and value.strip()})
+    var_dir = read.path("VAR_DIR", "var")
+    return Settings(
+        orthanc_url=read.url("ORTHANC_URL", "http://127.0.0.1:8042", ("http", "https")).rstrip("/"),
+        orthanc_username=read.text("ORTHANC_USERNAME", ""),
+        orthanc_password=read.text("ORTHANC_PASSWORD", ""),
+        orthanc_timeout=read.number("ORTHANC_TIMEOUT", "30", 0.1, 3600),
+        api_host=read.text("API_HOST", "127.0.0.1"),
+        api_port=int(read.number("API_PORT", "5000", 1, 65535, whole=True)),
+        api_threads=int(read.number("API_THREADS", "16", 2, 256, whole=True)),
+        api_wait_max=read.number("API_WAIT_MAX", "300", 1, 3600),
+        cors_origins=read.origins("CORS_ORIGINS"),
+        database_url=read.store_url("DATABASE_URL", f"sqlite:///{(var_dir / 'metia.db').as_posix()}", DATABASE_SCHEMES),
+        queue_url=read.store_url("QUEUE_URL", f"sqlite:///{(var_dir / 'queue.db').as_posix()}", QUEUE_SCHEMES),
+        job_retry_delays=read.delays("JOB_RETRY_DELAYS", "5,15,45"),
+        model_path=read.path("MODEL_PATH", "models/unetr"),
+        var_dir=var_dir,
+        log_level=read.choice("LOG_LEVEL", "INFO", LOG_LEVELS),
+    )
+
+
+def sqlite_path(url: str) -> Path | None:
+    """Give the file of a ``sqlite:///`` URL, None for any other URL and for a database in memory."""
+    scheme, _, rest = url.partition(":///")
+    return Path(rest) if scheme == "sqlite" and rest and rest != ":memory:" else None
+
+
+class _Reader:
+    """Reads one value at a time; each method raises SettingsError in the same words."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+
+    def text(self, key: str, default: str) -> str:
+        return self._values.get(key, default)
+
+    def path(self, key: str, default: str) -> Path:
+        return (ROOT / Path(self.text(key, default)).expanduser()).resolve()
+
+    def number(self, key: str, default: str, low: float, high: float, *, whole: bool = False) -> float:
+        value = self.text(key, default)
+        expected = f"a {'whole ' if whole else ''}number from {low:g} to {high:g}"
+        try:
+            number: float = int(value) if whole else float(value)
+        except ValueError:
+            raise _wrong(key, value, expected) from None
+        if not low <= number <= high:
+            raise _wrong(key, value, expected)
+        return number
+
+    def delays(self, key: str, default: str) -> tuple[float, ...]:
+        value = self.text(key, default)
+        if value.lower() == "none":
+            return ()
+        try:
+            delays = tuple(float(part) for part in value.split(","))
+        except ValueError:
+            delays = (-1.0,)
+        if not all(0 <= delay <= 86400 for delay in delays):
+            raise _wrong(key, value, "seconds to wait before each further try, like 5,15,45, or none")
+        return delays
+
+    def choice(self, key: str, default: str, choices: tuple[str, ...]) -> str:
+        value = self.text(key, default).upper()
+        if value not in choices:
+            raise _wrong(key, value, f"one of {', '.join(choices)}")
+        return value
+
+    def url(self, key: str, default: str, schemes: tuple[str, ...]) -> str:
+        value = self.text(key, default)
+        expected = f"an address like {default}"
+        if "@" in value:
+            raise SettingsError(f"{key} holds a user name or password: give them as ORTHANC_USERNAME, ORTHANC_PASSWORD")
+        try:
+            parts = urlsplit(value)
+            usable = parts.scheme in schemes and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        except ValueError:
+            raise _wrong(key, value, expected) from None
+        if not usable:
+            raise _wrong(key, value, expected)
+        return value
+
+    def origins(self, key: str) -> tuple[str, ...]:
+        origins = tuple(part.strip().rstrip("/") for part in self.text(key, "").split(",") if part.strip())
+        for origin in origins:
+            parts = urlsplit(origin)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or "*" in origin:
+                raise _wrong(key, origin, "origins like http://localhost:3000, with commas between; * is not accepted")
+        return origins
+
+    def store_url(self, key: str, default: str, schemes: tuple[str, ...]) -> str:
+        value = self.text(key, default)
+        scheme, separator, rest = value.partition("://")
+        if not separator or scheme not in schemes:
+            raise SettingsError(f"{key} starts with {scheme[:20]!r}; expected one of {', '.join(schemes)} and ://")
+        if scheme != "sqlite":
+            return value
+        if not rest.startswith("/") or rest == "/":
+            raise SettingsError(f"{key}={value!r} names no file; expected sqlite:///folder/file.db")
+        if rest == "/:memory:":
+            raise SettingsError(f"{key}={value!r}: the API and the worker are two processes and need a file")
+        return f"sqlite:///{(ROOT / rest[1:]).resolve().as_posix()}"
+
+
+def _wrong(key: str, value: str, expected: str) -> SettingsError:
+    return SettingsError(f"{key}={value!r} is not usable; expected {expected}")

@@ -1,0 +1,124 @@
+"""Settings: defaults, precedence, one clear sentence per wrong value, and no secret in sight."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from settings import ROOT, SettingsError, load_settings, sqlite_path
+
+
+def settings_from(**environ: str):
+    return load_settings(environ, env_file=None)
+
+
+def test_defaults_stay_on_this_machine_and_under_var():
+    settings = settings_from()
+    assert settings.orthanc_url == "http://127.0.0.1:8042"
+    assert (settings.api_host, settings.api_port) == ("127.0.0.1", 5000)
+    assert settings.database_url == f"sqlite:///{(ROOT / 'var/metia.db').as_posix()}"
+    assert settings.queue_url == f"sqlite:///{(ROOT / 'var/queue.db').as_posix()}"
+    assert settings.cors_origins == ()
+    assert settings.job_retry_delays == (5, 15, 45)
+
+
+def test_the_environment_wins_over_the_file(tmp_path):
+    env_file = tmp_path / ".env"
+    env_file.write_text("API_PORT=6001\nORTHANC_PASSWORD='a${HOME}b'\nLOG_LEVEL=debug\n")
+    settings = load_settings({"API_PORT": "6002"}, env_file)
+    assert settings.api_port == 6002
+    assert settings.log_level == "DEBUG"
+    assert settings.orthanc_password == "a${HOME}b", "a generated password is taken letter by letter"
+
+
+def test_a_missing_file_is_no_error(tmp_path):
+    assert load_settings({}, tmp_path / ".env").api_port == 5000
+
+
+def test_an_empty_value_means_the_default():
+    assert settings_from(API_PORT="", ORTHANC_URL=" ").api_port == 5000
+
+
+def test_relative_paths_count_from_the_checkout(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    settings = settings_from(DATABASE_URL="sqlite:///var/other.db", MODEL_PATH="models/unetr", VAR_DIR="elsewhere")
+    assert sqlite_path(settings.database_url) == ROOT / "var/other.db"
+    assert settings.model_path == ROOT / "models/unetr"
+    assert sqlite_path(settings.queue_url) == ROOT / "elsewhere/queue.db"
+
+
+def test_absolute_paths_stay(tmp_path):
+    settings = settings_from(DATABASE_URL=f"sqlite:///{tmp_path.as_posix()}/a.db")
+    assert sqlite_path(settings.database_url) == tmp_path / "a.db"
+
+
+def test_sqlite_path_of_other_urls():
+    assert sqlite_path("postgresql://host/name") is None
+    assert sqlite_path("sqlite:///:memory:") is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("API_PORT", "70000", "1 to 65535"),
+        ("API_PORT", "50.5", "whole number"),
+        ("API_PORT", "http", "whole number"),
+        ("API_THREADS", "1", "2 to 256"),
+        ("API_WAIT_MAX", "nan", "1 to 3600"),
+        ("ORTHANC_URL", "127.0.0.1:8042", "address like http"),
+        ("ORTHANC_URL", "http://host:99999", "address like http"),
+        ("ORTHANC_URL", "ftp://host", "address like http"),
+        ("ORTHANC_TIMEOUT", "0", "0.1 to 3600"),
+        ("JOB_RETRY_DELAYS", "5;15", "5,15,45"),
+        ("JOB_RETRY_DELAYS", "-1", "5,15,45"),
+        ("CORS_ORIGINS", "*", "\\* is not accepted"),
+        ("CORS_ORIGINS", "http://a/path", "origins like"),
+        ("LOG_LEVEL", "LOUD", "DEBUG, INFO"),
+        ("DATABASE_URL", "mysql://host/name", "sqlite, postgresql"),
+        ("DATABASE_URL", "var/metia.db", "sqlite, postgresql"),
+        ("DATABASE_URL", "sqlite://metia.db", "names no file"),
+        ("DATABASE_URL", "sqlite:///:memory:", "need a file"),
+        ("QUEUE_URL", "amqp://host", "sqlite, redis"),
+    ],
+)
+def test_a_wrong_value_names_key_and_expectation(key, value, words):
+    with pytest.raises(SettingsError, match=words) as caught:
+        settings_from(**{key: value})
+    assert key in str(caught.value)
+
+
+def test_no_secret_in_repr_or_errors():
+    settings = settings_from(ORTHANC_PASSWORD="hunter2", DATABASE_URL="postgresql://u:hunter2@host/n")
+    assert "hunter2" not in repr(settings)
+    for key in ("ORTHANC_URL", "DATABASE_URL", "QUEUE_URL"):
+        with pytest.raises(SettingsError) as caught:
+            settings_from(**{key: "http://u:hunter2@host:99999/n"})
+        assert "hunter2" not in str(caught.value)
+
+
+def test_settings_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings_from().api_port = 1
+
+
+def test_every_key_is_in_the_example_and_nothing_else():
+    keys = set(re.findall(r"^#? ?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    assert keys == {field.name.upper() for field in dataclasses.fields(settings_from())}
+
+
+def test_the_example_is_usable_as_it_is():
+    assert load_settings({}, ROOT / ".env.example") == dataclasses.replace(settings_from(), orthanc_username="metia")
+
+
+def test_origins_are_split():
+    settings = settings_from(CORS_ORIGINS="http://localhost:3000, https://viewer.example/")
+    assert settings.cors_origins == ("http://localhost:3000", "https://viewer.example")
+
+
+def test_no_further_try():
+    assert settings_from(JOB_RETRY_DELAYS="none").job_retry_delays == ()
+
+
+def test_root_is_the_checkout():
+    assert Path(ROOT / "rano" / "lesion.py").is_file()
