@@ -1,0 +1,50 @@
+"""Synthetic volumes on disk, as NIfTI, so that training and generating need not share the processor.
+
+A case is two files: ``NAME_image.nii.gz`` (int16 with a scale) and ``NAME_fraction.nii.gz`` (uint8, 255 = all lesion).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from unetr.synthesis.generator import SyntheticVolume
+
+_IMAGE_SCALE = 1000.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """A training volume in memory: float16 image, uint8 lesion fraction (255 = all lesion), same shape."""
+
+    name: str
+    image: np.ndarray
+    fraction: np.ndarray
+
+
+def write_case(folder: Path, name: str, volume: SyntheticVolume) -> None:
+    """Write one volume; the fraction last, so that a case without one is known to be unfinished."""
+    image = nib.Nifti1Image(np.round(volume.image.cpu().numpy() * _IMAGE_SCALE).astype(np.int16), volume.affine)
+    image.header.set_slope_inter(1 / _IMAGE_SCALE)
+    nib.save(image, folder / f"{name}_image.nii.gz")
+    fraction = np.round(volume.fraction.cpu().numpy() * 255).astype(np.uint8)
+    temporary = folder / f".{name}.nii.gz"
+    nib.save(nib.Nifti1Image(fraction, volume.affine), temporary)
+    temporary.replace(folder / f"{name}_fraction.nii.gz")
+
+
+def case_names(folder: Path) -> list[str]:
+    return sorted(p.name.removesuffix("_fraction.nii.gz") for p in folder.glob("*_fraction.nii.gz"))
+
+
+def read_cases(folder: Path) -> Iterator[Case]:
+    for name in case_names(folder):
+        yield read_case(folder, name)
+
+
+def read_case(folder: Path, name: str) -> Case:
+    image = nib.load(folder / f"{name}_image.nii.gz").get_fdata(dtype=np.float32).astype(np.float16)
+    fraction = np.asarray(nib.load(folder / f"{name}_fraction.nii.gz").dataobj)
+    return Case(name, image, fraction)
