@@ -1,33 +1,70 @@
-"""DICOM instances of one series -> one checked volume."""
+"""DICOM instances of one MR series -> one checked volume with its real values."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import highdicom as hd
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.pixels import pixel_array
+
+from imaging.errors import (
+    DuplicateSliceError,
+    GantryTiltError,
+    GeometryError,
+    ImagingError,
+    InconsistentOrientationError,
+    InconsistentSpacingError,
+    MissingSliceError,
+    MixedFrameOfReferenceError,
+    MixedMatrixError,
+    MixedSeriesError,
+    NoGeometryError,
+    NotMRError,
+    TooFewSlicesError,
+    UnreadablePixelsError,
+)
+from imaging.geometry import arrange
+from imaging.mr_writer import derive_uid
+from imaging.planes import Plane, Slice, is_multi_frame, planes_of
+
+__all__ = [
+    "DuplicateSliceError",
+    "GantryTiltError",
+    "GeometryError",
+    "ImagingError",
+    "InconsistentOrientationError",
+    "InconsistentSpacingError",
+    "MissingSliceError",
+    "MixedFrameOfReferenceError",
+    "MixedMatrixError",
+    "MixedSeriesError",
+    "NoGeometryError",
+    "NotMRError",
+    "Series",
+    "Slice",
+    "TooFewSlicesError",
+    "UnreadablePixelsError",
+    "read_series",
+]
+
+logger = logging.getLogger(__name__)
 
 
-class ImagingError(ValueError):
-    """A series or a study cannot be used; the message says why and what to do."""
-
-
-class GeometryError(ImagingError):
-    """The slices do not make one regular volume."""
-
-
-@dataclass(frozen=True)
-class Slice:
-    """Where a plane of the volume came from: an instance, and a frame of it (1-based; None for single-frame)."""
-
-    sop_instance_uid: str
-    sop_class_uid: str
-    frame_number: int | None
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Series:
-    """A series as one volume."""
+    """A series as one volume.
+
+    Attributes
+    ----------
+    volume
+        float32, axes (slice, row, column), modality rescale applied; affine: 0-based index to patient LPS in mm.
+    datasets
+        Single-frame: ``datasets[k]`` is ``volume.array[k]``. Enhanced multi-frame: the one instance.
+    slices
+        ``slices[k]`` says which instance and frame ``volume.array[k]`` came from.
+    """
 
     volume: hd.Volume
     datasets: tuple[Dataset, ...]
@@ -50,8 +87,102 @@ class Series:
 
 
 def read_series(datasets: Sequence[Dataset]) -> Series:
-    """Read the instances of a series, in any order, as one volume."""
-    volume = hd.get_volume_from_series(datasets, dtype=np.float32)
-    ordered = hd.spatial.sort_datasets(datasets)
-    slices = tuple(Slice(str(ds.SOPInstanceUID), str(ds.SOPClassUID), None) for ds in ordered)
-    return Series(volume, tuple(ordered), slices)
+    """Read the instances of a series as one volume.
+
+    Parameters
+    ----------
+    datasets
+        MR instances with pixel data, in any order: single-frame slices, or one enhanced multi-frame. An instance
+        given twice counts once. Instances without a frame of reference (anonymisers drop it) are given one derived
+        from the series, in place, so that results can refer to it.
+
+    Returns
+    -------
+    Series
+        Sorted by position along the normal, never by InstanceNumber.
+
+    Raises
+    ------
+    NotMRError, UnreadablePixelsError, GeometryError
+        Or one of the kinds of GeometryError; the message names the numbers in mm.
+    """
+    instances = list({str(ds.get("SOPInstanceUID")): ds for ds in datasets}.values())
+    if len(instances) < len(datasets):
+        logger.info("%d of %d instances were given more than once", len(datasets) - len(instances), len(datasets))
+    _check_kind(instances)
+    if not any(ds.get("FrameOfReferenceUID") for ds in instances):
+        for ds in instances:
+            ds.FrameOfReferenceUID = derive_uid(str(ds.SeriesInstanceUID), "frame of reference")
+    planes, geometry = arrange(planes_of(instances))
+    array = np.empty(geometry.spatial_shape, np.float32)
+    if is_multi_frame(instances[0]):
+        _fill_from_frames(array, planes)
+    else:
+        for out, plane in zip(array, planes, strict=True):
+            _fill(out, _decode(plane.dataset), plane)
+        instances = [plane.dataset for plane in planes]
+    return Series(geometry.with_array(array), tuple(instances), tuple(plane.slice for plane in planes))
+
+
+def _check_kind(instances: Sequence[Dataset]) -> None:
+    if not instances:
+        raise TooFewSlicesError("The series holds no instance.")
+    for ds in instances:
+        if (modality := ds.get("Modality")) != "MR":
+            raise NotMRError(f"The series holds {modality or 'unknown'} instances, not MR. Choose an MR series.")
+    series = {str(ds.get("SeriesInstanceUID")) for ds in instances}
+    if len(series) > 1:
+        raise MixedSeriesError(f"Instances of {len(series)} series were given; read one series at a time.")
+    if len(instances) > 1 and any(is_multi_frame(ds) for ds in instances):
+        raise MixedSeriesError(
+            f"The series holds {len(instances)} instances, multi-frame ones among them: each is a volume of its own. "
+            "Send each one as its own series."
+        )
+    for ds in instances:
+        if not all(keyword in ds for keyword in ("PixelData", "Rows", "Columns")):
+            raise UnreadablePixelsError(
+                f"An instance of the series ({_syntax(ds)}) holds no image. Choose an MR image series."
+            )
+        if ds.get("SamplesPerPixel", 1) != 1 or ds.get("PhotometricInterpretation") != "MONOCHROME2":
+            raise UnreadablePixelsError(
+                f"The series holds {ds.get('PhotometricInterpretation')} pictures, not grey values that grow with the "
+                "signal (MONOCHROME2). Choose the series it was made from."
+            )
+
+
+def _decode(dataset: Dataset) -> np.ndarray:
+    """Return the stored values of an instance: (row, column), or (frame, row, column)."""
+    try:
+        return pixel_array(dataset)
+    except Exception as error:  # every decoder has its own kinds of failure
+        raise UnreadablePixelsError(
+            f"The pixels of an instance ({_syntax(dataset)}, {dataset.Rows} x {dataset.Columns}) cannot be decoded: "
+            f"{error}. Send the series again, uncompressed if need be."
+        ) from error
+
+
+def _fill(out: np.ndarray, stored: np.ndarray, plane: Plane) -> None:
+    if stored.shape != out.shape:
+        raise UnreadablePixelsError(
+            f"{plane.name} holds pixels of shape {stored.shape} where {out.shape} was announced."
+        )
+    out[...] = stored
+    if (plane.slope, plane.intercept) != (1.0, 0.0):
+        out *= plane.slope
+        out += plane.intercept
+
+
+def _fill_from_frames(array: np.ndarray, planes: Sequence[Plane]) -> None:
+    frames = _decode(planes[0].dataset)
+    if frames.shape != array.shape:
+        raise UnreadablePixelsError(f"The instance holds frames of shape {frames.shape}, but describes {array.shape}.")
+    for out, plane in zip(array, planes, strict=True):
+        assert plane.slice.frame_number is not None
+        _fill(out, frames[plane.slice.frame_number - 1], plane)
+
+
+def _syntax(dataset: Dataset) -> str:
+    meta = getattr(dataset, "file_meta", None)
+    return (
+        str(meta.TransferSyntaxUID.name) if meta is not None and "TransferSyntaxUID" in meta else "no transfer syntax"
+    )

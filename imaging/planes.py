@@ -1,0 +1,165 @@
+"""The planes of a series: one per single-frame instance, one per frame of a multi-frame instance.
+
+A plane says where it lies and how its stored values become real ones, wherever DICOM put that: in the instance
+itself, or in the functional groups of its frame or of all frames.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from imaging.errors import NoGeometryError
+
+# What tells volumes apart that share their positions, in the order in which it is worth telling people.
+_MARKS = (
+    "EchoTime",
+    "EffectiveEchoTime",
+    "InversionTime",
+    "TemporalPositionIdentifier",
+    "TemporalPositionIndex",
+    "DiffusionBValue",
+    "DiffusionGradientOrientation",
+    "TriggerTime",
+    "FlipAngle",
+    "ImageType",
+    "FrameType",
+    "AcquisitionNumber",
+    "FrameAcquisitionNumber",
+    "AcquisitionTime",
+    "StackID",
+)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Where a plane of the volume came from: an instance, and a frame of it (1-based; None for single-frame)."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    frame_number: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """One plane of a series.
+
+    Attributes
+    ----------
+    position, orientation, pixel_spacing
+        ImagePositionPatient (mm), ImageOrientationPatient, PixelSpacing (distance between rows, between columns; mm).
+    slope, intercept
+        Modality rescale: value = stored * slope + intercept.
+    groups
+        The datasets that describe the plane, nearest first.
+    """
+
+    slice: Slice
+    dataset: Dataset
+    position: np.ndarray
+    orientation: np.ndarray
+    pixel_spacing: np.ndarray
+    slope: float
+    intercept: float
+    groups: tuple[Dataset, ...]
+
+    @property
+    def name(self) -> str:
+        """How to call this plane in a message."""
+        instance = f"instance {self.dataset.get('InstanceNumber') or '?'}"
+        return instance if self.slice.frame_number is None else f"frame {self.slice.frame_number} of {instance}"
+
+    def marks(self) -> dict[str, str]:
+        """Return the attributes that may tell this plane from another one at the same position."""
+        return {key: str(value) for key in _MARKS if (value := _find(self.groups, key)) is not None}
+
+
+def is_multi_frame(dataset: Dataset) -> bool:
+    """Return whether an instance holds frames described by functional groups."""
+    return "PerFrameFunctionalGroupsSequence" in dataset
+
+
+def planes_of(datasets: Sequence[Dataset]) -> list[Plane]:
+    """Return the planes of the instances, frames in their order.
+
+    Raises
+    ------
+    NoGeometryError
+        When a plane has no finite position, orientation or pixel spacing.
+    """
+    return list(chain.from_iterable(_frames(ds) if is_multi_frame(ds) else _single(ds) for ds in datasets))
+
+
+def _single(dataset: Dataset) -> Iterator[Plane]:
+    yield _plane(dataset, None, (dataset,))
+
+
+def _frames(dataset: Dataset) -> Iterator[Plane]:
+    shared = tuple(dataset.get("SharedFunctionalGroupsSequence") or ())
+    for number, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence, start=1):
+        yield _plane(dataset, number, (frame, *shared, dataset))
+
+
+def _plane(dataset: Dataset, frame_number: int | None, groups: tuple[Dataset, ...]) -> Plane:
+    where = Slice(str(dataset.SOPInstanceUID), str(dataset.SOPClassUID), frame_number)
+    numbers = {
+        keyword: _numbers(groups, keyword, length)
+        for keyword, length in (("ImagePositionPatient", 3), ("ImageOrientationPatient", 6), ("PixelSpacing", 2))
+    }
+    slope, intercept = _find(groups, "RescaleSlope"), _find(groups, "RescaleIntercept")
+    return Plane(
+        slice=where,
+        dataset=dataset,
+        position=numbers["ImagePositionPatient"],
+        orientation=numbers["ImageOrientationPatient"],
+        pixel_spacing=numbers["PixelSpacing"],
+        slope=1.0 if slope in (None, "") else float(slope),
+        intercept=0.0 if intercept in (None, "") else float(intercept),
+        groups=groups,
+    )
+
+
+def _numbers(groups: Sequence[Dataset], keyword: str, length: int) -> np.ndarray:
+    found = _find(groups, keyword)
+    try:
+        numbers = np.array(found, dtype=float)
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if numbers.shape != (length,) or not np.isfinite(numbers).all():
+        raise NoGeometryError(
+            f"{keyword} of an instance is {found!s} where {length} numbers are needed: it is no slice of a volume. "
+            "Choose a series of slices."
+        )
+    return numbers
+
+
+# The functional group that holds each attribute, for the multi-frame instances.
+_MACROS = {
+    "ImagePositionPatient": "PlanePositionSequence",
+    "ImageOrientationPatient": "PlaneOrientationSequence",
+    "PixelSpacing": "PixelMeasuresSequence",
+    "RescaleSlope": "PixelValueTransformationSequence",
+    "RescaleIntercept": "PixelValueTransformationSequence",
+    "EffectiveEchoTime": "MREchoSequence",
+    "InversionTime": "MRModifierSequence",
+    "FlipAngle": "MRTimingAndRelatedParametersSequence",
+    "DiffusionBValue": "MRDiffusionSequence",
+    "TemporalPositionIndex": "FrameContentSequence",
+    "FrameAcquisitionNumber": "FrameContentSequence",
+    "StackID": "FrameContentSequence",
+    "FrameType": "MRImageFrameTypeSequence",
+}
+
+
+def _find(groups: Sequence[Dataset], keyword: str) -> Any:
+    """Return the nearest value of an attribute: the frame's, then that of all frames, then the instance's."""
+    macro = _MACROS.get(keyword)
+    for group in groups:
+        if macro is not None and (items := group.get(macro)) and keyword in items[0]:
+            return items[0][keyword].value
+        if keyword in group:
+            return group[keyword].value
+    return None
