@@ -106,9 +106,7 @@ def read_series(datasets: Sequence[Dataset]) -> Series:
     NotMRError, UnreadablePixelsError, GeometryError
         Or one of the kinds of GeometryError; the message names the numbers in mm.
     """
-    instances = list({str(ds.get("SOPInstanceUID")): ds for ds in datasets}.values())
-    if len(instances) < len(datasets):
-        logger.info("%d of %d instances were given more than once", len(datasets) - len(instances), len(datasets))
+    instances = _once(datasets)
     _check_kind(instances)
     if not any(ds.get("FrameOfReferenceUID") for ds in instances):
         for ds in instances:
@@ -122,6 +120,21 @@ def read_series(datasets: Sequence[Dataset]) -> Series:
             _fill(out, _decode(plane.dataset), plane)
         instances = [plane.dataset for plane in planes]
     return Series(geometry.with_array(array), tuple(instances), tuple(plane.slice for plane in planes))
+
+
+def _once(datasets: Sequence[Dataset]) -> list[Dataset]:
+    """Return the datasets without the copies of an instance that was given more than once."""
+    instances: dict[str, Dataset] = {}
+    for ds in datasets:
+        first = instances.setdefault(str(ds.SOPInstanceUID), ds)
+        if first.get("ImagePositionPatient") != ds.get("ImagePositionPatient"):
+            raise DuplicateSliceError(
+                f"Two slices at {first.get('ImagePositionPatient')} and {ds.get('ImagePositionPatient')} mm share one "
+                "SOPInstanceUID: results could not refer to them. Send the series again with UIDs of their own."
+            )
+    if len(instances) < len(datasets):
+        logger.info("%d of %d instances were given more than once", len(datasets) - len(instances), len(datasets))
+    return list(instances.values())
 
 
 def _check_kind(instances: Sequence[Dataset]) -> None:

@@ -142,6 +142,18 @@ def series(source: hd.Volume | None = None, **attributes: Any) -> Series:
     return read_series(series_datasets(source, **attributes))
 
 
+def multi_frame(source: hd.Volume | None = None, **attributes: Any) -> Dataset:
+    """Return the same series as one multi-frame instance (Legacy Converted Enhanced MR)."""
+    slices = series_datasets(source, shuffle=False, **attributes)
+    return hd.legacy.LegacyConvertedEnhancedMRImage(
+        slices,
+        series_instance_uid=derive_uid("tests", "multi-frame", slices[0].SeriesInstanceUID),
+        series_number=int(slices[0].SeriesNumber) + 100,
+        sop_instance_uid=derive_uid("tests", "multi-frame", slices[0].SOPInstanceUID),
+        instance_number=1,
+    )
+
+
 def _voxel_centres(shape: Sequence[int], matrix: np.ndarray) -> np.ndarray:
     """Return the LPS positions of all voxel centres, shape (slice, row, column, 3)."""
     indices = np.moveaxis(np.indices(tuple(shape), dtype=float), 0, -1)

@@ -1,0 +1,229 @@
+"""Stacks that are not one regular volume are refused with their numbers; what scanners round is accepted."""
+
+import copy
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+
+from imaging import errors
+from imaging.volume import read_series
+from tests import factory
+
+SHAPE, SPACING = (20, 12, 14), (1.5, 4.0, 3.5)
+
+
+def slices(plane: str = "oblique25") -> list[Dataset]:
+    """Return 20 slices, 1.5 mm apart, in order of position."""
+    return factory.series_datasets(factory.volume(plane, shape=SHAPE, spacing=SPACING), shuffle=False)
+
+
+def move(ds: Dataset, *, along: float = 0.0, right: float = 0.0) -> None:
+    """Shift a slice, in mm: along its normal, and along its rows."""
+    row, column = np.array(ds.ImageOrientationPatient[:3]), np.array(ds.ImageOrientationPatient[3:])
+    ds.ImagePositionPatient = list(np.array(ds.ImagePositionPatient) + np.cross(column, row) * along + row * right)
+
+
+def refusal(datasets: list[Dataset], error: type[errors.GeometryError]) -> str:
+    """Return the message of the refusal, in whatever order the slices come."""
+    messages = set()
+    for seed in range(3):
+        order = np.random.default_rng(seed).permutation(len(datasets))
+        with pytest.raises(errors.GeometryError) as caught:
+            read_series([datasets[k] for k in order])
+        assert type(caught.value) is error
+        messages.add(str(caught.value))
+    return messages.pop()
+
+
+@pytest.mark.parametrize("plane", factory.PLANES)
+@pytest.mark.parametrize("lost", [1, 9, 18])
+def test_a_missing_slice(plane, lost):
+    datasets = slices(plane)
+    del datasets[lost]
+    message = refusal(datasets, errors.MissingSliceError)
+    assert "gap of 3.00 mm" in message
+    assert "expected 1.50 mm" in message
+    assert "1 slice(s) missing" in message
+    assert f"between instance {lost} and instance {lost + 2}" in message
+
+
+def test_several_missing_slices_are_counted():
+    datasets = slices()
+    del datasets[4:7], datasets[10]
+    message = refusal(datasets, errors.MissingSliceError)
+    assert "gap of 6.00 mm" in message
+    assert "4 slice(s) missing" in message
+
+
+def test_a_missing_slice_of_four():
+    datasets = slices()[:4]
+    del datasets[1]
+    assert "gap of 3.00 mm" in refusal(datasets, errors.MissingSliceError)
+
+
+def test_a_slice_off_its_place():
+    datasets = slices()
+    move(datasets[7], along=0.4)
+    message = refusal(datasets, errors.InconsistentSpacingError)
+    assert "expected 1.50 mm" in message
+    assert "from 1.10 to 1.90 mm" in message
+
+
+def test_gaps_that_drift():
+    datasets = slices()
+    for k, ds in enumerate(datasets):
+        move(ds, along=0.03 * max(k - 10, 0))
+    assert "mm off an even spacing" in refusal(datasets, errors.InconsistentSpacingError)
+
+
+def test_two_slices_at_one_position():
+    datasets = slices()
+    twin = copy.deepcopy(datasets[4])
+    twin.SOPInstanceUID, twin.InstanceNumber = "1.2.3", 21
+    message = refusal([*datasets, twin], errors.DuplicateSliceError)
+    assert "21 slices lie at only 20 positions" in message
+    x, y, z = datasets[4].ImagePositionPatient
+    assert f"({x:.1f}, {y:.1f}, {z:.1f}) mm" in message
+
+
+@pytest.mark.parametrize(
+    ("keyword", "values", "words"),
+    [
+        ("EchoTime", (2.9, 5.8), "EchoTime"),
+        ("TemporalPositionIdentifier", (1, 2), "TemporalPositionIdentifier"),
+        ("DiffusionBValue", (0, 1000), "DiffusionBValue"),
+        ("ImageType", (["ORIGINAL", "PRIMARY", "M"], ["ORIGINAL", "PRIMARY", "P"]), "ImageType"),
+    ],
+)
+def test_two_volumes_in_one_series_are_named_as_such(keyword, values, words):
+    datasets = slices() + slices()
+    for k, ds in enumerate(datasets):
+        ds.SOPInstanceUID = f"1.2.{k + 1}"
+        setattr(ds, keyword, values[k // 20])
+    message = refusal(datasets, errors.DuplicateSliceError)
+    assert "40 slices lie at only 20 positions" in message
+    assert f"differ in {words}" in message
+    assert "several volumes" in message
+
+
+def test_frames_at_one_position():
+    instance = factory.multi_frame(factory.volume(shape=SHAPE, spacing=SPACING))
+    frames = instance.PerFrameFunctionalGroupsSequence
+    for k, frame in enumerate(frames):
+        frame.PlanePositionSequence = copy.deepcopy(frames[k % 10].PlanePositionSequence)
+        diffusion = Dataset()
+        diffusion.DiffusionBValue = float(1000 * (k // 10))
+        frame.MRDiffusionSequence = [diffusion]
+    message = refusal([instance], errors.DuplicateSliceError)
+    assert "20 slices lie at only 10 positions" in message
+    assert "frame 11 of instance 1" in message
+    assert "DiffusionBValue (0.0 and 1000.0)" in message
+
+
+def test_a_frame_left_out():
+    instance = factory.multi_frame(factory.volume(shape=SHAPE, spacing=SPACING))
+    del instance.PerFrameFunctionalGroupsSequence[8]
+    assert "gap of 3.00 mm" in refusal([instance], errors.MissingSliceError)
+
+
+@pytest.mark.parametrize("degrees", [0.5, 5.0, 20.0])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_gantry_tilt(degrees, sign):
+    datasets = slices()
+    for k, ds in enumerate(datasets):
+        move(ds, right=sign * 1.5 * k * np.tan(np.deg2rad(degrees)))
+    message = refusal(datasets, errors.GantryTiltError)
+    assert f"tilt of {degrees:.1f} degrees" in message
+    assert f"{19 * 1.5 * np.tan(np.deg2rad(degrees)):.2f} mm over 28.50 mm" in message
+
+
+def test_one_slice_shifted_sideways():
+    datasets = slices()
+    move(datasets[10], right=2.0)
+    assert "2.00 mm" in refusal(datasets, errors.GantryTiltError)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_too_few_slices(count):
+    message = refusal(slices()[:count], errors.TooFewSlicesError)
+    assert f"{count} slice(s) of 48 x 49 mm" in message
+
+
+def test_a_slice_turned():
+    datasets = slices("axial")
+    datasets[3].ImageOrientationPatient = [np.cos(0.05), np.sin(0.05), 0, -np.sin(0.05), np.cos(0.05), 0]
+    message = refusal(datasets, errors.InconsistentOrientationError)
+    assert f"{np.rad2deg(0.05):.2f} degrees" in message
+    assert "mm at the edge" in message
+
+
+def test_a_localizer_of_three_planes():
+    datasets = [slices(plane)[10] for plane in ("axial", "sagittal", "coronal")]
+    for k, ds in enumerate(datasets):
+        ds.SOPInstanceUID = f"1.2.{k + 1}"
+    assert "90.00 degrees" in refusal(datasets, errors.InconsistentOrientationError)
+
+
+def test_mixed_frames_of_reference():
+    datasets = slices()
+    for ds in datasets[12:]:
+        ds.FrameOfReferenceUID = "1.2.3"
+    message = refusal(datasets, errors.MixedFrameOfReferenceError)
+    assert "2 frames of reference" in message
+    assert "28.5 mm" in message
+
+
+def test_a_frame_of_reference_that_some_slices_lack():
+    datasets = slices()
+    del datasets[3].FrameOfReferenceUID
+    refusal(datasets, errors.MixedFrameOfReferenceError)
+
+
+def test_mixed_sizes():
+    datasets = slices()
+    datasets[3].Rows, datasets[3].Columns = 14, 12
+    assert "12 x 14, 14 x 12 pixels" in refusal(datasets, errors.MixedMatrixError)
+
+
+def test_mixed_pixel_spacings():
+    datasets = slices()
+    datasets[3].PixelSpacing = [4.0, 3.6]
+    assert "4.000 x 3.500 mm to 4.000 x 3.600 mm" in refusal(datasets, errors.MixedMatrixError)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("ImageOrientationPatient", [1, 0, 0, 0, 1]),
+        ("ImageOrientationPatient", [1, 0, 0, 1, 0, 0]),
+        ("ImageOrientationPatient", [0, 0, 0, 0, 0, 0]),
+        ("PixelSpacing", [1, 0]),
+        ("PixelSpacing", None),
+        ("ImagePositionPatient", ["1", "2"]),
+    ],
+)
+def test_impossible_geometry(keyword, value):
+    datasets = slices()
+    for ds in datasets:
+        setattr(ds, keyword, value)
+    refusal(datasets, errors.NoGeometryError)
+
+
+@pytest.mark.parametrize("plane", factory.PLANES)
+@pytest.mark.parametrize("spacing", [0.9, 2 / 3, 1.2345678])
+def test_positions_rounded_by_a_scanner_are_accepted(plane, spacing):
+    source = factory.volume(plane, shape=(60, 12, 14), spacing=(spacing, 4.0, 3.5))
+    datasets = factory.series_datasets(source)
+    for ds in datasets:
+        ds.ImagePositionPatient = [round(float(x), 2) for x in ds.ImagePositionPatient]
+        ds.ImageOrientationPatient = [round(float(x), 4) for x in ds.ImageOrientationPatient]
+    volume = read_series(datasets).volume
+    assert volume.spacing[0] == pytest.approx(spacing, abs=1e-3)
+    np.testing.assert_allclose(volume.affine @ [59, 11, 13, 1], source.affine @ [59, 11, 13, 1], atol=0.03)
+
+
+def test_the_orientation_of_one_slice_may_be_rounded_differently():
+    datasets = slices()
+    datasets[0].ImageOrientationPatient = [round(float(x), 4) for x in datasets[0].ImageOrientationPatient]
+    assert read_series(datasets).volume.spatial_shape == SHAPE
