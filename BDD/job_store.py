@@ -1,0 +1,171 @@
+"""A job's life in the database as the API sees it: created, looked at, cancelled, tried again.
+
+States: queued -> fetching -> reading -> segmenting -> measuring -> writing -> done, or failed or cancelled. The
+worker's side of it is in ``job_run_store``. Each public function that takes a Database is one transaction.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, selectinload
+
+from BDD.database import Database
+from BDD.models import CANCELLED, FAILED, OPEN_STATES, QUEUED, RUNNING_STATES, WRITING, Job, Result
+from BDD.records import JobNotFoundError, JobStateError, Problem, SeriesBusyError
+
+
+def create_job(
+    database: Database,
+    *,
+    study_instance_uid: str,
+    series_instance_uid: str,
+    selection: dict[str, Any],
+    outputs: Sequence[str],
+    model: str | None = None,
+) -> Job:
+    """Queue a new job.
+
+    Raises
+    ------
+    SeriesBusyError
+        When a job of this series is open; it names that job.
+    """
+    now = datetime.now(UTC)
+    job = Job(
+        job_id=str(uuid4()),
+        study_instance_uid=study_instance_uid,
+        series_instance_uid=series_instance_uid,
+        selection=selection,
+        outputs=list(outputs),
+        requested_model=model,
+        state=QUEUED,
+        stage=QUEUED,
+        fraction=0.0,
+        attempts=0,
+        cancel_requested=False,
+        created_at=now,
+        queued_at=now,
+        not_before=now,
+    )
+    try:
+        with database.writing() as session:
+            session.add(job)
+    except IntegrityError as error:
+        raise _busy(database, series_instance_uid) from error
+    return get_job(database, job.job_id)
+
+
+def get_job(database: Database, job_id: str) -> Job:
+    """Give the job with its lesions, results and model; raises JobNotFoundError."""
+    with database.reading() as session:
+        return get_row(session, job_id)
+
+
+def list_jobs(
+    database: Database, *, states: Sequence[str] = (), study_instance_uid: str | None = None, limit: int = 100
+) -> list[Job]:
+    """Give the newest jobs first, of these states and this study only, when named."""
+    query = select(Job).options(*_WHOLE).order_by(Job.id.desc()).limit(limit)
+    if states:
+        query = query.where(Job.state.in_(states))
+    if study_instance_uid:
+        query = query.where(Job.study_instance_uid == study_instance_uid)
+    with database.reading() as session:
+        return list(session.scalars(query))
+
+
+def queue_position(database: Database, job: Job) -> int | None:
+    """Give the job's place in the queue, 1 for the next; None when it does not wait."""
+    if job.state != QUEUED:
+        return None
+    earlier = or_(Job.queued_at < job.queued_at, and_(Job.queued_at == job.queued_at, Job.id < job.id))
+    with database.reading() as session:
+        return 1 + (session.scalar(select(func.count()).where(Job.state == QUEUED, earlier)) or 0)
+
+
+def queued_jobs(database: Database) -> list[Job]:
+    """Give every waiting job, the next one first."""
+    with database.reading() as session:
+        return list(session.scalars(select(Job).where(Job.state == QUEUED).order_by(Job.queued_at, Job.id)))
+
+
+def request_cancel(database: Database, job_id: str) -> Job:
+    """Cancel a queued job at once; ask the worker of a running one to stop.
+
+    Raises
+    ------
+    JobNotFoundError, JobStateError
+        The latter when the job has ended, or is writing its results.
+    """
+    with database.writing() as session:
+        job = get_row(session, job_id)
+        if job.state == QUEUED:
+            end_job(session, job, CANCELLED, None)
+        elif job.state in RUNNING_STATES and job.state != WRITING:
+            job.cancel_requested = True
+        elif job.state == WRITING:
+            raise JobStateError(f"job {job_id} is writing its results and can no longer be cancelled")
+        else:
+            raise JobStateError(f"job {job_id} has already ended: {job.state}")
+        return job
+
+
+def retry(database: Database, job_id: str) -> Job:
+    """Queue a failed or cancelled job again, as if it were new.
+
+    Raises
+    ------
+    JobNotFoundError, JobStateError
+        The latter when the job is open or done.
+    SeriesBusyError
+        When another job of the series is open.
+    """
+    series_instance_uid = ""
+    try:
+        with database.writing() as session:
+            job = get_row(session, job_id)
+            series_instance_uid = job.series_instance_uid
+            if job.state not in (FAILED, CANCELLED):
+                raise JobStateError(f"job {job_id} is {job.state}; only a failed or cancelled job can be tried again")
+            wait_again(job, 0.0, None)
+            job.attempts, job.cancel_requested = 0, False
+            job.started_at = job.finished_at = None
+            return job
+    except IntegrityError as error:
+        raise _busy(database, series_instance_uid) from error
+
+
+_WHOLE = (selectinload(Job.lesions), selectinload(Job.results), selectinload(Job.model), selectinload(Job.series))
+
+
+def get_row(session: Session, job_id: str) -> Job:
+    job = session.scalar(select(Job).where(Job.job_id == job_id).options(*_WHOLE))
+    if job is None:
+        raise JobNotFoundError(f"there is no job {job_id}")
+    return job
+
+
+def wait_again(job: Job, delay: float, problem: Problem | None) -> None:
+    now = datetime.now(UTC)
+    job.state, job.fraction, job.worker_key = QUEUED, 0.0, None
+    job.queued_at, job.not_before = now, now + timedelta(seconds=delay)
+    job.problem = problem.to_json() if problem else None
+
+
+def end_job(session: Session, job: Job, state: str, problem: Problem | None) -> None:
+    """End a job without a result: whatever it wrote or may have written is to be taken out of the archive."""
+    now = datetime.now(UTC)
+    job.state, job.finished_at = state, now
+    job.problem = problem.to_json() if problem else None
+    unwanted = (Result.job_key == job.id, Result.superseded_at.is_(None))
+    session.execute(update(Result).where(*unwanted).values(superseded_at=now))
+
+
+def _busy(database: Database, series_instance_uid: str) -> SeriesBusyError:
+    query = select(Job.job_id).where(Job.series_instance_uid == series_instance_uid, Job.state.in_(OPEN_STATES))
+    with database.reading() as session:
+        return SeriesBusyError(session.scalar(query) or "")

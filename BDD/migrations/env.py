@@ -1,0 +1,14 @@
+"""Run by Alembic: all migrations in one transaction, on the engine that BDD.migrate hands over."""
+
+from alembic import context
+
+from BDD.models import Base
+
+with context.config.attributes["engine"].begin() as connection:
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        transactional_ddl=True,
+        render_as_batch=connection.dialect.name == "sqlite",
+    )
+    context.run_migrations()

@@ -1,0 +1,219 @@
+"""What a job leaves: lesions, provenance, and the series it wrote into the archive.
+
+The series are entered before they are written (``plan_results``), so that a crash at any moment leaves a row for
+whatever may be in the archive. ``record_outcome`` makes the whole result current in one transaction.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from BDD.database import Database
+from BDD.job_run_store import own_job
+from BDD.models import DONE, WRITING, Job, LesionRow, Patient, Result, Series, Study
+from BDD.records import JobLostError, ModelRecord, SeriesRecord, SliceName
+from BDD.worker_store import model_row
+from rano.lesion import Chord, Lesion, Measurement, Point
+
+
+def plan_results(database: Database, job_id: str, worker: int, planned: Mapping[str, str]) -> None:
+    """Enter the series (kind -> SeriesInstanceUID) that this job is about to write; again is fine."""
+    with database.writing() as session:
+        _results(session, own_job(session, job_id, worker), planned)
+
+
+def record_outcome(
+    database: Database,
+    job_id: str,
+    worker: int,
+    *,
+    series: SeriesRecord,
+    slices: Sequence[SliceName],
+    lesions: Sequence[Lesion],
+    model: ModelRecord,
+    written: Mapping[str, str],
+    timings: Mapping[str, float],
+) -> list[str]:
+    """Commit all that a job found, in one transaction: it becomes the current version of its series.
+
+    Parameters
+    ----------
+    slices
+        ``slices[k]`` names slice k of the label map.
+    written
+        Kind -> SeriesInstanceUID of the series now in the archive.
+    timings
+        Seconds per stage.
+
+    Returns
+    -------
+    list of str
+        SeriesInstanceUIDs that this version replaces: to be taken out of the archive.
+
+    Raises
+    ------
+    JobLostError
+        When the job is no longer this worker's; nothing is recorded.
+    """
+    now = datetime.now(UTC)
+    with database.writing() as session:
+        job = own_job(session, job_id, worker)
+        if job.state != WRITING:
+            raise JobLostError(f"job {job_id} is {job.state}, not {WRITING}: its outcome is not recorded")
+        job.series = _series_row(session, series)
+        job.model = model_row(session, model)
+        session.flush()
+        job.version = 1 + (session.scalar(select(func.max(Job.version)).where(Job.series_key == job.series.id)) or 0)
+        job.state, job.fraction, job.finished_at, job.timings = DONE, 1.0, now, dict(timings)
+        session.add_all(_lesion_row(job, lesion, slices) for lesion in lesions)
+        for result in _results(session, job, written):
+            result.written_at = now
+        earlier = select(Job.id).where(Job.series_key == job.series.id, Job.id != job.id)
+        replaced = list(
+            session.scalars(select(Result).where(Result.job_key.in_(earlier), Result.superseded_at.is_(None)))
+        )
+        for result in replaced:
+            result.superseded_at = now
+        return [result.series_instance_uid for result in replaced]
+
+
+def earlier_lesions(database: Database, series_instance_uid: str) -> list[Lesion]:
+    """Give the current lesions of a series, by label; none when it was never segmented."""
+    current = (
+        select(Job.id)
+        .join(Series, Job.series_key == Series.id)
+        .where(Series.series_instance_uid == series_instance_uid)
+        .order_by(Job.version.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    with database.reading() as session:
+        rows = session.scalars(select(LesionRow).where(LesionRow.job_key == current).order_by(LesionRow.label))
+        return [_lesion(row) for row in rows]
+
+
+def results_to_retire(database: Database) -> list[str]:
+    """Give the SeriesInstanceUIDs that must go from the archive and have not gone yet."""
+    query = select(Result.series_instance_uid).where(Result.superseded_at.is_not(None), Result.retired_at.is_(None))
+    with database.reading() as session:
+        return list(session.scalars(query.order_by(Result.id)))
+
+
+def record_retired(database: Database, series_instance_uid: str) -> None:
+    """Note that a series has gone from the archive."""
+    with database.writing() as session:
+        session.execute(
+            update(Result)
+            .where(Result.series_instance_uid == series_instance_uid, Result.superseded_at.is_not(None))
+            .values(retired_at=datetime.now(UTC))
+        )
+
+
+def _results(session: Session, job: Job, wanted: Mapping[str, str]) -> list[Result]:
+    """Find or make the job's rows of these series, none of them superseded (a second try writes the same series)."""
+    known = {row.series_instance_uid: row for row in session.scalars(select(Result).where(Result.job_key == job.id))}
+    rows = [
+        known.get(uid) or Result(job_key=job.id, kind=kind, series_instance_uid=uid) for kind, uid in wanted.items()
+    ]
+    for row in rows:
+        row.superseded_at = row.retired_at = None
+    session.add_all(rows)
+    return rows
+
+
+def _series_row(session: Session, record: SeriesRecord) -> Series:
+    """Find or make series, study and patient; their descriptions follow the newest instance."""
+    study = session.scalar(select(Study).where(Study.study_instance_uid == record.study_instance_uid))
+    if study is None:
+        study = Study(study_instance_uid=record.study_instance_uid)
+    study.patient = _patient_row(session, record, study)
+    study.study_date = record.study_date
+    series = session.scalar(select(Series).where(Series.series_instance_uid == record.series_instance_uid))
+    if series is None:
+        series = Series(series_instance_uid=record.series_instance_uid)
+    series.study, series.modality, series.series_description = study, record.modality, record.series_description
+    session.add(series)
+    return series
+
+
+def _patient_row(session: Session, record: SeriesRecord, study: Study) -> Patient:
+    if record.patient_id is not None:
+        patient = session.scalar(select(Patient).where(Patient.patient_id == record.patient_id))
+    else:
+        patient = study.patient if study.patient is not None and study.patient.patient_id is None else None
+    if patient is None:
+        patient = Patient(patient_id=record.patient_id)
+    patient.patient_name, patient.patient_sex = record.patient_name, record.patient_sex
+    patient.patient_birth_date = record.patient_birth_date
+    return patient
+
+
+def _lesion_row(job: Job, lesion: Lesion, slices: Sequence[SliceName]) -> LesionRow:
+    found = lesion.measurement
+    first, last, measured = (slices[k] for k in (found.first_slice, found.last_slice, found.measured_slice))
+    return LesionRow(
+        job_key=job.id,
+        label=found.label,
+        name=lesion.name,
+        tracking_uid=lesion.tracking_uid,
+        volume_mm3=float(found.volume_mm3),
+        longest_diameter_mm=float(found.longest.length_mm),
+        longest_start_lps_mm=_floats(found.longest.start_lps_mm),
+        longest_end_lps_mm=_floats(found.longest.end_lps_mm),
+        perpendicular_diameter_mm=float(found.perpendicular.length_mm),
+        perpendicular_start_lps_mm=_floats(found.perpendicular.start_lps_mm),
+        perpendicular_end_lps_mm=_floats(found.perpendicular.end_lps_mm),
+        diameter_3d_mm=float(found.diameter_3d_mm),
+        centroid_lps_mm=_floats(found.centroid_lps_mm),
+        plane=found.plane,
+        measurable=bool(found.measurable),
+        reason=found.reason,
+        first_slice=int(found.first_slice),
+        first_sop_instance_uid=str(first.sop_instance_uid),
+        first_frame_number=first.frame_number,
+        last_slice=int(found.last_slice),
+        last_sop_instance_uid=str(last.sop_instance_uid),
+        last_frame_number=last.frame_number,
+        measured_slice=int(found.measured_slice),
+        measured_sop_instance_uid=str(measured.sop_instance_uid),
+        measured_frame_number=measured.frame_number,
+    )
+
+
+def _lesion(row: LesionRow) -> Lesion:
+    return Lesion(
+        name=row.name,
+        tracking_uid=row.tracking_uid,
+        measurement=Measurement(
+            label=row.label,
+            volume_mm3=row.volume_mm3,
+            longest=_chord(row.longest_diameter_mm, row.longest_start_lps_mm, row.longest_end_lps_mm),
+            perpendicular=_chord(
+                row.perpendicular_diameter_mm, row.perpendicular_start_lps_mm, row.perpendicular_end_lps_mm
+            ),
+            diameter_3d_mm=row.diameter_3d_mm,
+            centroid_lps_mm=_point(row.centroid_lps_mm),
+            first_slice=row.first_slice,
+            last_slice=row.last_slice,
+            measured_slice=row.measured_slice,
+            plane=row.plane,
+            measurable=row.measurable,
+            reason=row.reason,
+        ),
+    )
+
+
+def _chord(length_mm: float, start: Any, end: Any) -> Chord:
+    return Chord(length_mm, _point(start), _point(end))
+
+
+def _point(values: Sequence[float]) -> Point:
+    x, y, z = values
+    return x, y, z
+
+
+def _floats(values: Sequence[float]) -> list[float]:
+    return [float(value) for value in values]

@@ -1,0 +1,124 @@
+"""Databases, jobs and lesions for the tests of the store, the queue and the API."""
+
+import itertools
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from BDD import migrate, store
+from BDD.models import Job
+from rano.lesion import Chord, Lesion, Measurement
+
+STUDY, SERIES = "1.2.3.1", "1.2.3.1.1"
+MODEL = store.ModelRecord("unetr", "1.0", "ab" * 32, "Measured on synthetic heads. Not a medical device.")
+TIMINGS = {"fetching": 0.5, "segmenting": 2.0}
+
+
+@dataclass(frozen=True)
+class SliceStub:
+    """A slice as ``imaging.volume.Slice`` names it."""
+
+    sop_instance_uid: str
+    frame_number: int | None = None
+
+
+SLICES = tuple(SliceStub(f"{SERIES}.{k}") for k in range(20))
+
+
+def new_database(folder: Path) -> store.Database:
+    """Make an empty database with the newest tables."""
+    url = f"sqlite:///{folder.as_posix()}/metia.db"
+    migrate.upgrade(url)
+    return store.open_database(url)
+
+
+def lesion(label: int = 1, *, name: str = "", tracking_uid: str = "", volume_mm3: float = 500.0) -> Lesion:
+    """Make a lesion on slices 2 to 6, measured on slice 4."""
+    return Lesion(
+        name=name or f"GTV_MetIA_{label}",
+        tracking_uid=tracking_uid or f"2.25.{label}",
+        measurement=Measurement(
+            label=label,
+            volume_mm3=volume_mm3,
+            longest=Chord(12.5, (1.0, 2.0, 3.25), (13.5, 2.0, 3.25)),
+            perpendicular=Chord(8.0, (5.0, -2.0, 3.25), (5.0, 6.0, 3.25)),
+            diameter_3d_mm=13.1,
+            centroid_lps_mm=(0.1, 2.0 / 3.0, -3.0),
+            first_slice=2,
+            last_slice=6,
+            measured_slice=4,
+            plane="acquired",
+            measurable=True,
+            reason="12.5 mm and 8.0 mm",
+        ),
+    )
+
+
+def series_record(**changes: Any) -> store.SeriesRecord:
+    """Make the record of the series SERIES in the study STUDY."""
+    values: dict[str, Any] = {
+        "patient_id": "A-0042",
+        "patient_name": "Doe^Jane",
+        "patient_birth_date": date(1960, 2, 29),
+        "patient_sex": "F",
+        "study_instance_uid": STUDY,
+        "study_date": date(2024, 5, 6),
+        "series_instance_uid": SERIES,
+        "modality": "MR",
+        "series_description": "T1 3D Gd",
+    }
+    return store.SeriesRecord(**(values | changes))
+
+
+def queued_job(database: store.Database, *, study: str = STUDY, series: str = SERIES, **changes: Any) -> Job:
+    """Queue a job."""
+    values: dict[str, Any] = {"selection": {"chosen": series, "candidates": []}, "outputs": ["SEG", "RTSTRUCT"]}
+    return store.create_job(database, study_instance_uid=study, series_instance_uid=series, **(values | changes))
+
+
+_pids = itertools.count(1_000_000)
+
+
+def new_worker(database: store.Database) -> int:
+    """Enter a worker that has its model."""
+    worker = store.worker_started(database, pid=next(_pids))
+    store.worker_ready(database, worker, model=MODEL, device="cpu")
+    return worker
+
+
+def running_job(database: store.Database, worker: int, *, state: str = "segmenting", **changes: Any) -> Job:
+    """Queue a job and let the worker take it to this state."""
+    job = queued_job(database, **changes)
+    assert store.claim_job(database, job.job_id, worker)
+    assert store.advance(database, job.job_id, worker, state=state, fraction=0.5)
+    return store.get_job(database, job.job_id)
+
+
+def written_series(job_id: str) -> dict[str, str]:
+    """Give the result series of a job, made up from its id."""
+    number = int(job_id.replace("-", ""), 16)
+    return {"SEG": f"2.25.{number}1"[:64], "RTSTRUCT": f"2.25.{number}2"[:64]}
+
+
+def finish(database: store.Database, job: Job, worker: int, lesions: list[Lesion], **changes: Any) -> list[str]:
+    """Take a running job through writing to done; give the series it replaces."""
+    written = changes.pop("written", written_series(job.job_id))
+    store.plan_results(database, job.job_id, worker, written)
+    assert store.advance(database, job.job_id, worker, state="writing", fraction=0.9)
+    values: dict[str, Any] = {
+        "series": series_record(series_instance_uid=job.series_instance_uid),
+        "slices": SLICES,
+        "lesions": lesions,
+        "model": MODEL,
+        "written": written,
+        "timings": TIMINGS,
+    }
+    return store.record_outcome(database, job.job_id, worker, **(values | changes))
+
+
+def done_job(database: store.Database, worker: int, lesions: list[Lesion], **changes: Any) -> Job:
+    """Queue, run and finish a job."""
+    job = running_job(database, worker, **changes)
+    finish(database, job, worker, lesions)
+    return store.get_job(database, job.job_id)

@@ -1,0 +1,78 @@
+"""The connection: SQLite's settings, UTC, transactions that wait for each other."""
+
+import threading
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError, StatementError
+
+from BDD.models import Patient, Study, Worker
+from tests.store_factory import new_database
+
+
+@pytest.fixture
+def database(tmp_path):
+    database = new_database(tmp_path)
+    yield database
+    database.dispose()
+
+
+def test_sqlite_is_set_up(database):
+    with database.reading() as session:
+        values = [session.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "foreign_keys", "busy_timeout")]
+    assert values == ["wal", 1, 15_000]
+
+
+def test_foreign_keys_hold(database):
+    with pytest.raises(IntegrityError, match="FOREIGN KEY"), database.writing() as session:
+        session.add(Study(patient_key=999, study_instance_uid="1.2"))
+
+
+def test_times_come_back_in_utc(database):
+    noon_in_paris = datetime(2024, 7, 1, 12, tzinfo=timezone(timedelta(hours=2)))
+    with database.writing() as session:
+        session.add(Worker(host="h", pid=1, started_at=noon_in_paris, seen_at=noon_in_paris))
+    with database.reading() as session:
+        seen = session.query(Worker).one().seen_at
+    assert seen == noon_in_paris
+    assert seen.tzinfo is UTC
+
+
+def test_a_time_without_zone_is_refused(database):
+    naive = datetime(2024, 7, 1)
+    with pytest.raises(StatementError, match="without a time zone"), database.writing() as session:
+        session.add(Worker(host="h", pid=1, started_at=naive, seen_at=naive))
+
+
+def test_an_exception_rolls_back(database):
+    def write_and_fail() -> None:
+        with database.writing() as session:
+            session.add(Patient(patient_id="1", patient_name=""))
+            session.flush()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_and_fail()
+    with database.reading() as session:
+        assert session.query(Patient).count() == 0
+
+
+def test_writers_wait_for_each_other(database):
+    """Read, then write what was read plus one: without the lock at the start some of these would fail or be lost."""
+    with database.writing() as session:
+        session.add(Patient(patient_id="counter", patient_name="0"))
+
+    def count() -> None:
+        for _ in range(10):
+            with database.writing() as session:
+                patient = session.query(Patient).one()
+                patient.patient_name = str(int(patient.patient_name) + 1)
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with database.reading() as session:
+        assert session.query(Patient).one().patient_name == "40"

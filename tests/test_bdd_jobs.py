@@ -1,0 +1,299 @@
+"""A job's life in the store: every way from queued to an end, and who may take which step."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from BDD import store
+from BDD.models import RUNNING_STATES, Worker
+from tests.store_factory import (
+    STUDY,
+    done_job,
+    finish,
+    lesion,
+    new_database,
+    new_worker,
+    queued_job,
+    running_job,
+    written_series,
+)
+
+PROBLEM = store.Problem("urn:metia:problem:x", "It broke", 502, "GET /x: refused", "try again")
+
+
+@pytest.fixture
+def database(tmp_path):
+    database = new_database(tmp_path)
+    yield database
+    database.dispose()
+
+
+def age(database, worker, seconds):
+    with database.writing() as session:
+        session.get(Worker, worker).seen_at = datetime.now(UTC) - timedelta(seconds=seconds)
+
+
+def test_a_new_job_waits(database):
+    job = queued_job(database, model="unetr")
+    assert (job.state, job.fraction, job.attempts, job.requested_model) == ("queued", 0.0, 0, "unetr")
+    assert job.problem is None
+    assert job.lesions == []
+    assert store.queue_position(database, job) == 1
+
+
+def test_an_unknown_job(database):
+    for call in (store.get_job, store.request_cancel, store.retry):
+        with pytest.raises(store.JobNotFoundError, match="no job nothing"):
+            call(database, "nothing")
+
+
+def test_the_queue_is_served_in_order(database):
+    jobs = [queued_job(database, series=f"1.2.{n}") for n in range(3)]
+    assert [store.queue_position(database, job) for job in jobs] == [1, 2, 3]
+    assert [job.job_id for job in store.queued_jobs(database)] == [job.job_id for job in jobs]
+    store.claim_job(database, jobs[0].job_id, new_worker(database))
+    assert store.queue_position(database, jobs[2]) == 2
+    assert store.queue_position(database, store.get_job(database, jobs[0].job_id)) is None
+
+
+def test_lists_newest_first_and_filters(database):
+    first = queued_job(database, series="1.2.1")
+    second = queued_job(database, series="1.2.2", study="9.9")
+    store.request_cancel(database, first.job_id)
+    assert [job.job_id for job in store.list_jobs(database)] == [second.job_id, first.job_id]
+    assert [job.job_id for job in store.list_jobs(database, states=["cancelled"])] == [first.job_id]
+    assert [job.job_id for job in store.list_jobs(database, study_instance_uid="9.9")] == [second.job_id]
+    assert len(store.list_jobs(database, limit=1)) == 1
+
+
+@pytest.mark.parametrize("state", ["queued", *RUNNING_STATES])
+def test_a_series_has_one_open_job(database, state):
+    job = queued_job(database) if state == "queued" else running_job(database, new_worker(database), state=state)
+    with pytest.raises(store.SeriesBusyError) as caught:
+        queued_job(database)
+    assert caught.value.job_id == job.job_id
+    queued_job(database, series="1.2.3.1.2")
+
+
+def test_a_race_for_a_new_job_has_one_winner(database):
+    answers = []
+
+    def post() -> None:
+        try:
+            answers.append(("made", queued_job(database).job_id))
+        except store.SeriesBusyError as error:
+            answers.append(("told", error.job_id))
+
+    threads = [threading.Thread(target=post) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(kind for kind, _ in answers) == ["made"] + ["told"] * 5
+    assert len({job_id for _, job_id in answers}) == 1
+
+
+def test_a_job_is_claimed_once(database):
+    job = queued_job(database)
+    first, second = new_worker(database), new_worker(database)
+    claimed = store.claim_job(database, job.job_id, first)
+    assert (claimed.state, claimed.attempts, claimed.worker_key) == ("fetching", 1, first)
+    assert store.claim_job(database, job.job_id, second) is None
+    assert store.claim_job(database, "nothing", second) is None
+
+
+def test_one_job_of_a_study_runs_at_a_time(database):
+    worker, other = new_worker(database), new_worker(database)
+    running = running_job(database, worker)
+    waiting = queued_job(database, series="1.2.3.1.2")
+    with pytest.raises(store.StudyBusyError):
+        store.claim_job(database, waiting.job_id, other)
+    assert store.get_job(database, waiting.job_id).attempts == 0, "waiting is no try"
+    finish(database, running, worker, [])
+    assert store.claim_job(database, waiting.job_id, other)
+
+
+def test_other_studies_run_beside_it(database):
+    running_job(database, new_worker(database))
+    running_job(database, new_worker(database), study="9.9", series="9.9.1")
+
+
+def test_stage_and_progress_are_noted(database):
+    worker = new_worker(database)
+    job = running_job(database, worker, state="reading")
+    assert store.advance(database, job.job_id, worker, fraction=0.75)
+    job = store.get_job(database, job.job_id)
+    assert (job.state, job.stage, job.fraction) == ("reading", "reading", 0.75)
+
+
+def test_a_queued_job_is_cancelled_at_once(database):
+    job = store.request_cancel(database, queued_job(database).job_id)
+    assert job.state == "cancelled"
+    assert job.finished_at is not None
+    assert store.claim_job(database, job.job_id, new_worker(database)) is None
+
+
+@pytest.mark.parametrize("state", [state for state in RUNNING_STATES if state != "writing"])
+def test_a_running_job_is_told_to_stop(database, state):
+    worker = new_worker(database)
+    job = running_job(database, worker, state=state)
+    assert store.request_cancel(database, job.job_id).state == state
+    assert not store.advance(database, job.job_id, worker, fraction=0.9)
+    assert not store.advance(database, job.job_id, worker, state="writing", fraction=0.9)
+    store.record_cancelled(database, job.job_id, worker)
+    job = store.get_job(database, job.job_id)
+    assert (job.state, job.stage) == ("cancelled", state), "the stage tells how far it came"
+
+
+def test_a_writing_job_cannot_be_cancelled(database):
+    worker = new_worker(database)
+    job = running_job(database, worker, state="writing")
+    with pytest.raises(store.JobStateError, match="writing its results"):
+        store.request_cancel(database, job.job_id)
+    assert store.advance(database, job.job_id, worker, fraction=0.95)
+
+
+def test_an_ended_job_cannot_be_cancelled(database):
+    job = done_job(database, new_worker(database), [])
+    with pytest.raises(store.JobStateError, match="already ended: done"):
+        store.request_cancel(database, job.job_id)
+
+
+def test_a_failure_keeps_its_problem_and_can_be_tried_again(database):
+    worker = new_worker(database)
+    job = running_job(database, worker)
+    store.record_failure(database, job.job_id, worker, PROBLEM)
+    job = store.get_job(database, job.job_id)
+    assert (job.state, job.stage, job.problem) == ("failed", "segmenting", PROBLEM.to_json())
+    assert job.finished_at is not None
+
+    again = store.retry(database, job.job_id)
+    assert (again.state, again.attempts, again.problem, again.finished_at) == ("queued", 0, None, None)
+    assert store.claim_job(database, job.job_id, worker)
+
+
+def test_only_a_failed_or_cancelled_job_is_tried_again(database):
+    worker = new_worker(database)
+    job = queued_job(database)
+    with pytest.raises(store.JobStateError, match="is queued"):
+        store.retry(database, job.job_id)
+    store.request_cancel(database, job.job_id)
+    newer = queued_job(database)
+    with pytest.raises(store.SeriesBusyError) as caught:
+        store.retry(database, job.job_id)
+    assert caught.value.job_id == newer.job_id
+    store.claim_job(database, newer.job_id, worker)
+    finish(database, newer, worker, [])
+    with pytest.raises(store.JobStateError, match="is done"):
+        store.retry(database, newer.job_id)
+
+
+def test_requeue_waits_and_says_why(database):
+    worker = new_worker(database)
+    job = running_job(database, worker)
+    store.requeue(database, job.job_id, worker, delay=60, problem=PROBLEM)
+    job = store.get_job(database, job.job_id)
+    assert (job.state, job.attempts, job.problem["status"]) == ("queued", 1, 502)
+    assert 50 < (job.not_before - datetime.now(UTC)).total_seconds() <= 60
+    assert store.claim_job(database, job.job_id, worker).problem is None
+
+
+def test_a_worker_whose_job_was_given_away_can_do_nothing_with_it(database):
+    asleep, other = new_worker(database), new_worker(database)
+    job = running_job(database, asleep, state="writing")
+    store.worker_stopped(database, asleep)
+    store.requeue_orphans(database, other, running=None, max_attempts=3, problem=PROBLEM)
+    store.claim_job(database, job.job_id, other)
+    steps = [
+        lambda: store.advance(database, job.job_id, asleep, fraction=0.9),
+        lambda: store.record_failure(database, job.job_id, asleep, PROBLEM),
+        lambda: store.record_cancelled(database, job.job_id, asleep),
+        lambda: store.plan_results(database, job.job_id, asleep, {"SEG": "2.25.1"}),
+        lambda: store.requeue(database, job.job_id, asleep, delay=0, problem=None),
+        lambda: finish(database, job, asleep, [lesion()]),
+    ]
+    for step in steps:
+        with pytest.raises(store.JobLostError):
+            step()
+    job = store.get_job(database, job.job_id)
+    assert (job.state, job.lesions, job.results) == ("fetching", [], [])
+
+
+@pytest.mark.parametrize("state", RUNNING_STATES)
+@pytest.mark.parametrize("end", ["killed", "stopped"])
+def test_the_job_of_a_dead_worker_is_queued_again(database, state, end):
+    dead, other = new_worker(database), new_worker(database)
+    job = running_job(database, dead, state=state)
+    assert store.requeue_orphans(database, other, running=None, max_attempts=3, problem=PROBLEM) == []
+    if end == "killed":
+        age(database, dead, store.ALIVE_SECONDS + 1)
+    else:
+        store.worker_stopped(database, dead)
+    assert store.requeue_orphans(database, other, running=None, max_attempts=3, problem=PROBLEM) == [job.job_id]
+    assert store.get_job(database, job.job_id).state == "queued"
+    assert store.claim_job(database, job.job_id, other)
+
+
+def test_a_worker_finds_the_job_it_dropped(database):
+    worker = new_worker(database)
+    job = running_job(database, worker)
+    assert store.requeue_orphans(database, worker, running=job.job_id, max_attempts=3, problem=PROBLEM) == []
+    assert store.requeue_orphans(database, worker, running=None, max_attempts=3, problem=PROBLEM) == [job.job_id]
+
+
+def test_a_job_that_kills_its_workers_fails_in_the_end(database):
+    other = new_worker(database)
+    job = queued_job(database)
+    for _ in range(2):
+        worker = new_worker(database)
+        store.claim_job(database, job.job_id, worker)
+        store.worker_stopped(database, worker)
+        store.requeue_orphans(database, other, running=None, max_attempts=2, problem=PROBLEM)
+    job = store.get_job(database, job.job_id)
+    assert (job.state, job.problem["title"]) == ("failed", "It broke")
+
+
+def test_an_orphan_that_was_to_be_cancelled_is_cancelled(database):
+    dead, other = new_worker(database), new_worker(database)
+    job = running_job(database, dead)
+    store.request_cancel(database, job.job_id)
+    store.worker_stopped(database, dead)
+    store.requeue_orphans(database, other, running=None, max_attempts=3, problem=PROBLEM)
+    assert store.get_job(database, job.job_id).state == "cancelled"
+
+
+@pytest.mark.parametrize("end", ["failed", "cancelled"])
+def test_what_a_job_may_have_written_is_to_be_taken_out_when_it_ends_without_result(database, end):
+    worker = new_worker(database)
+    job = running_job(database, worker)
+    written = written_series(job.job_id)
+    store.plan_results(database, job.job_id, worker, written)
+    assert store.results_to_retire(database) == [], "not while it may still be finished"
+    if end == "failed":
+        store.record_failure(database, job.job_id, worker, PROBLEM)
+    else:
+        store.record_cancelled(database, job.job_id, worker)
+    assert set(store.results_to_retire(database)) == set(written.values())
+    for uid in written.values():
+        store.record_retired(database, uid)
+    assert store.results_to_retire(database) == []
+
+
+def test_a_second_try_plans_the_same_series_again(database):
+    worker = new_worker(database)
+    job = running_job(database, worker)
+    written = written_series(job.job_id)
+    store.plan_results(database, job.job_id, worker, written)
+    store.record_failure(database, job.job_id, worker, PROBLEM)
+    store.retry(database, job.job_id)
+    store.claim_job(database, job.job_id, worker)
+    finish(database, job, worker, [], written=written)
+    assert store.results_to_retire(database) == []
+    assert [result.series_instance_uid for result in store.get_job(database, job.job_id).results] == list(
+        written.values()
+    )
+
+
+def test_the_study_of_the_job_is_kept(database):
+    assert queued_job(database).study_instance_uid == STUDY

@@ -1,0 +1,66 @@
+"""Migrations: they make the tables of the models, once, whoever starts first."""
+
+import multiprocessing
+import re
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import inspect, text
+
+from BDD import migrate
+from BDD.database import open_database
+from BDD.models import Base
+
+
+@pytest.fixture
+def url(tmp_path):
+    return f"sqlite:///{tmp_path.as_posix()}/folder/metia.db"
+
+
+def test_migrations_make_what_the_models_say(url):
+    migrate.upgrade(url)
+    with open_database(url).engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_partial_indexes_and_checks_are_there(url, tmp_path):
+    """compare_metadata looks at neither conditions of indexes nor CHECKs: compare the SQL of the tables."""
+
+    def schema(engine):
+        with engine.connect() as connection:
+            rows = connection.execute(
+                text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'alembic_version'")
+            )
+            return {name: sorted(re.findall(r"\w+", sql)) for name, sql in rows}
+
+    migrate.upgrade(url)
+    from_models = open_database(f"sqlite:///{tmp_path.as_posix()}/models.db").engine
+    Base.metadata.create_all(from_models)
+    assert schema(open_database(url).engine) == schema(from_models)
+
+
+def test_a_second_upgrade_keeps_the_rows(url):
+    migrate.upgrade(url)
+    database = open_database(url)
+    with database.writing() as session:
+        session.execute(text("INSERT INTO patients (patient_id, patient_name) VALUES ('007', '')"))
+    migrate.upgrade(url)
+    with database.reading() as session:
+        assert session.scalar(text("SELECT patient_id FROM patients")) == "007"
+
+
+def test_downgrade_takes_everything_away(url):
+    from alembic import command
+
+    migrate.upgrade(url)
+    engine = open_database(url).engine
+    command.downgrade(migrate._config(engine), "base")
+    assert inspect(engine).get_table_names() == ["alembic_version"]
+
+
+def test_processes_that_start_together(url):
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        pool.map(migrate.upgrade, [url] * 4)
+    assert "jobs" in inspect(open_database(url).engine).get_table_names()
