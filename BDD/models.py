@@ -224,7 +224,7 @@ class LesionRow(Base):
 
 
 class Result(Base):
-    """A series this job writes into the archive.
+    """A series of one instance that this job writes into the archive.
 
     The row is there before the object: ``written_at`` is set when the job is committed. From ``superseded_at`` on, the
     object must go from the archive (a newer version was committed, or its job failed); ``retired_at`` says it went.
@@ -236,6 +236,7 @@ class Result(Base):
     job_key: Mapped[int] = mapped_column(ForeignKey("jobs.id"), index=True)
     kind: Mapped[str] = mapped_column(String(16))
     series_instance_uid: Mapped[str] = mapped_column(Uid, unique=True)
+    sop_instance_uid: Mapped[str] = mapped_column(Uid, unique=True)
     written_at: Mapped[datetime | None]
     superseded_at: Mapped[datetime | None]
     retired_at: Mapped[datetime | None]

@@ -14,13 +14,13 @@ from sqlalchemy.orm import Session
 from BDD.database import Database
 from BDD.job_run_store import own_job
 from BDD.models import DONE, WRITING, Job, LesionRow, Patient, Result, Series, Study
-from BDD.records import JobLostError, ModelRecord, SeriesRecord, SliceName
+from BDD.records import JobLostError, ModelRecord, ResultRecord, SeriesRecord, SliceName
 from BDD.worker_store import model_row
 from rano.lesion import Chord, Lesion, Measurement, Point
 
 
-def plan_results(database: Database, job_id: str, worker: int, planned: Mapping[str, str]) -> None:
-    """Enter the series (kind -> SeriesInstanceUID) that this job is about to write; again is fine."""
+def plan_results(database: Database, job_id: str, worker: int, planned: Sequence[ResultRecord]) -> None:
+    """Enter the series that this job is about to write; again is fine."""
     with database.writing() as session:
         _results(session, own_job(session, job_id, worker), planned)
 
@@ -34,7 +34,7 @@ def record_outcome(
     slices: Sequence[SliceName],
     lesions: Sequence[Lesion],
     model: ModelRecord,
-    written: Mapping[str, str],
+    written: Sequence[ResultRecord],
     timings: Mapping[str, float],
 ) -> list[str]:
     """Commit all that a job found, in one transaction: it becomes the current version of its series.
@@ -44,7 +44,7 @@ def record_outcome(
     slices
         ``slices[k]`` names slice k of the label map.
     written
-        Kind -> SeriesInstanceUID of the series now in the archive.
+        The series that are now in the archive.
     timings
         Seconds per stage.
 
@@ -112,12 +112,10 @@ def record_retired(database: Database, series_instance_uid: str) -> None:
         )
 
 
-def _results(session: Session, job: Job, wanted: Mapping[str, str]) -> list[Result]:
+def _results(session: Session, job: Job, wanted: Sequence[ResultRecord]) -> list[Result]:
     """Find or make the job's rows of these series, none of them superseded (a second try writes the same series)."""
     known = {row.series_instance_uid: row for row in session.scalars(select(Result).where(Result.job_key == job.id))}
-    rows = [
-        known.get(uid) or Result(job_key=job.id, kind=kind, series_instance_uid=uid) for kind, uid in wanted.items()
-    ]
+    rows = [known.get(one.series_instance_uid) or Result(job_key=job.id, **vars(one)) for one in wanted]
     for row in rows:
         row.superseded_at = row.retired_at = None
     session.add_all(rows)

@@ -82,6 +82,15 @@ class ModelRecord:
 
 
 @dataclass(frozen=True)
+class ResultRecord:
+    """A series of one instance, written into the archive; ``kind`` is SEG or RTSTRUCT."""
+
+    kind: str
+    series_instance_uid: str
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True)
 class SeriesRecord:
     """The segmented series with its study and patient. An empty PatientID is None."""
 

@@ -95,15 +95,22 @@ def running_job(database: store.Database, worker: int, *, state: str = "segmenti
     return store.get_job(database, job.job_id)
 
 
-def written_series(job_id: str) -> dict[str, str]:
+def written_results(job_id: str) -> list[store.ResultRecord]:
     """Give the result series of a job, made up from its id."""
-    number = int(job_id.replace("-", ""), 16)
-    return {"SEG": f"2.25.{number}1"[:64], "RTSTRUCT": f"2.25.{number}2"[:64]}
+    number = int(job_id.replace("-", "")[:12], 16)
+    return [
+        store.ResultRecord(kind, f"2.25.{number}{n}", f"2.25.{number}{n}1") for n, kind in ((1, "SEG"), (2, "RTSTRUCT"))
+    ]
+
+
+def written_series(job_id: str) -> dict[str, str]:
+    """Give kind -> SeriesInstanceUID of the same."""
+    return {result.kind: result.series_instance_uid for result in written_results(job_id)}
 
 
 def finish(database: store.Database, job: Job, worker: int, lesions: list[Lesion], **changes: Any) -> list[str]:
     """Take a running job through writing to done; give the series it replaces."""
-    written = changes.pop("written", written_series(job.job_id))
+    written = changes.pop("written", written_results(job.job_id))
     store.plan_results(database, job.job_id, worker, written)
     assert store.advance(database, job.job_id, worker, state="writing", fraction=0.9)
     values: dict[str, Any] = {

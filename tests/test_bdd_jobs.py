@@ -16,6 +16,7 @@ from tests.store_factory import (
     new_worker,
     queued_job,
     running_job,
+    written_results,
     written_series,
 )
 
@@ -209,7 +210,7 @@ def test_a_worker_whose_job_was_given_away_can_do_nothing_with_it(database):
         lambda: store.advance(database, job.job_id, asleep, fraction=0.9),
         lambda: store.record_failure(database, job.job_id, asleep, PROBLEM),
         lambda: store.record_cancelled(database, job.job_id, asleep),
-        lambda: store.plan_results(database, job.job_id, asleep, {"SEG": "2.25.1"}),
+        lambda: store.plan_results(database, job.job_id, asleep, written_results(job.job_id)),
         lambda: store.requeue(database, job.job_id, asleep, delay=0, problem=None),
         lambda: finish(database, job, asleep, [lesion()]),
     ]
@@ -267,15 +268,15 @@ def test_an_orphan_that_was_to_be_cancelled_is_cancelled(database):
 def test_what_a_job_may_have_written_is_to_be_taken_out_when_it_ends_without_result(database, end):
     worker = new_worker(database)
     job = running_job(database, worker)
-    written = written_series(job.job_id)
+    written = written_results(job.job_id)
     store.plan_results(database, job.job_id, worker, written)
     assert store.results_to_retire(database) == [], "not while it may still be finished"
     if end == "failed":
         store.record_failure(database, job.job_id, worker, PROBLEM)
     else:
         store.record_cancelled(database, job.job_id, worker)
-    assert set(store.results_to_retire(database)) == set(written.values())
-    for uid in written.values():
+    assert set(store.results_to_retire(database)) == set(written_series(job.job_id).values())
+    for uid in store.results_to_retire(database):
         store.record_retired(database, uid)
     assert store.results_to_retire(database) == []
 
@@ -283,16 +284,15 @@ def test_what_a_job_may_have_written_is_to_be_taken_out_when_it_ends_without_res
 def test_a_second_try_plans_the_same_series_again(database):
     worker = new_worker(database)
     job = running_job(database, worker)
-    written = written_series(job.job_id)
+    written = written_results(job.job_id)
     store.plan_results(database, job.job_id, worker, written)
     store.record_failure(database, job.job_id, worker, PROBLEM)
     store.retry(database, job.job_id)
     store.claim_job(database, job.job_id, worker)
     finish(database, job, worker, [], written=written)
     assert store.results_to_retire(database) == []
-    assert [result.series_instance_uid for result in store.get_job(database, job.job_id).results] == list(
-        written.values()
-    )
+    results = store.get_job(database, job.job_id).results
+    assert {result.kind: result.series_instance_uid for result in results} == written_series(job.job_id)
 
 
 def test_the_study_of_the_job_is_kept(database):

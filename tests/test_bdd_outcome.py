@@ -117,7 +117,7 @@ def test_an_outcome_belongs_to_a_job_that_is_writing(database, worker):
             slices=SLICES,
             lesions=[],
             model=MODEL,
-            written={},
+            written=[],
             timings={},
         )
 

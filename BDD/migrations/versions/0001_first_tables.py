@@ -162,12 +162,14 @@ def upgrade() -> None:
         sa.Column("job_key", sa.Integer(), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("series_instance_uid", sa.String(length=64), nullable=False),
+        sa.Column("sop_instance_uid", sa.String(length=64), nullable=False),
         sa.Column("written_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("superseded_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("retired_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["job_key"], ["jobs.id"], name=op.f("fk_results_job_key_jobs")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_results")),
         sa.UniqueConstraint("series_instance_uid", name=op.f("uq_results_series_instance_uid")),
+        sa.UniqueConstraint("sop_instance_uid", name=op.f("uq_results_sop_instance_uid")),
     )
     op.create_index(op.f("ix_results_job_key"), "results", ["job_key"], unique=False)
 
