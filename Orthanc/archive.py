@@ -1,0 +1,98 @@
+"""What the pipeline asks of a place that holds DICOM, and the errors it may answer with.
+
+Two places answer: ``dicomweb.OrthancArchive`` (a server) and ``folder.FolderArchive`` (a folder of files).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from pydicom import Dataset
+
+from imaging.selection import SeriesSummary
+
+OnProgress = Callable[[float], None]
+"""Called with the fraction done, 0 to 1; whatever it raises ends the work and reaches the caller."""
+
+
+class ArchiveError(Exception):
+    """The archive could not do what was asked; the message names the call."""
+
+
+class StudyNotFoundError(ArchiveError):
+    """The archive holds no such study."""
+
+
+class SeriesNotFoundError(ArchiveError):
+    """The archive holds no such series in this study."""
+
+
+class ArchiveUnavailableError(ArchiveError):
+    """The archive cannot be reached, refuses our credentials, or answers with an error of its own."""
+
+
+class ArchiveTimeoutError(ArchiveError):
+    """The archive did not answer in time."""
+
+
+class StoreRejectedError(ArchiveError):
+    """The archive did not take every instance; none of them is left there."""
+
+
+class NotOursError(ArchiveError):
+    """Asked to remove a series of which an instance does not carry our mark."""
+
+
+class Archive(Protocol):
+    """A place that holds DICOM: lists, fetches, stores, and takes its own results out again."""
+
+    def check(self) -> str:
+        """Return the archive's name and version in one line.
+
+        Raises
+        ------
+        ArchiveUnavailableError, ArchiveTimeoutError
+            If it does not answer as it should.
+        """
+        ...
+
+    def list_series(self, study_instance_uid: str) -> list[SeriesSummary]:
+        """Describe each series of a study by one instance's header.
+
+        Raises
+        ------
+        StudyNotFoundError
+            If there is no such study.
+        """
+        ...
+
+    def fetch_series(
+        self, study_instance_uid: str, series_instance_uid: str, on_progress: OnProgress | None = None
+    ) -> list[Dataset]:
+        """Return every instance of a series, in no particular order, with its pixel data as it is stored.
+
+        Raises
+        ------
+        SeriesNotFoundError
+            If there is no such series in this study.
+        """
+        ...
+
+    def store(self, datasets: Sequence[Dataset]) -> None:
+        """Store instances of one study, all or none; storing the same instance again is fine.
+
+        Raises
+        ------
+        StoreRejectedError
+            If one was not taken. What was stored of the others has been taken out again.
+        """
+        ...
+
+    def retire_series(self, series_instance_uid: str) -> None:
+        """Remove a result of ours that a newer one replaces; a series that is not there is fine.
+
+        Raises
+        ------
+        NotOursError
+            If any instance does not carry our mark; nothing is removed then.
+        """
+        ...

@@ -1,0 +1,259 @@
+"""Orthanc over DICOMweb: QIDO-RS to list, WADO-RS to fetch, STOW-RS to store and a query to confirm.
+
+Only the removal of our own superseded results needs Orthanc's REST API: its DICOMweb plugin has no DELETE. Nothing is
+tried twice here; whether and when to try again is the job's concern.
+"""
+
+import io
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import requests
+import urllib3
+from dicomweb_client import DICOMwebClient
+from pydicom import Dataset, dcmread
+
+from imaging.selection import SeriesSummary
+from Orthanc import multipart
+from Orthanc.archive import (
+    Archive,
+    ArchiveError,
+    ArchiveTimeoutError,
+    ArchiveUnavailableError,
+    NotOursError,
+    OnProgress,
+    SeriesNotFoundError,
+    StoreRejectedError,
+    StudyNotFoundError,
+)
+from Orthanc.folder import FolderArchive
+from results.context import is_ours
+
+__all__ = [
+    "Archive",
+    "ArchiveError",
+    "ArchiveTimeoutError",
+    "ArchiveUnavailableError",
+    "FolderArchive",
+    "NotOursError",
+    "OrthancArchive",
+    "SeriesNotFoundError",
+    "StoreRejectedError",
+    "StudyNotFoundError",
+]
+
+logger = logging.getLogger(__name__)
+
+CHUNK_BYTES = 1 << 20
+
+
+class OrthancArchive:
+    """An Orthanc server with its DICOMweb plugin; for use by one thread at a time.
+
+    Parameters
+    ----------
+    url
+        Of Orthanc itself, such as ``http://127.0.0.1:8042``.
+    username, password
+        For HTTP basic authentication; an empty name sends none.
+    connect_timeout, read_timeout
+        Seconds until a connection, and until the next bytes of an answer.
+    """
+
+    def __init__(
+        self, url: str, username: str = "", password: str = "", *, connect_timeout: float = 5, read_timeout: float = 60
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._timeout = (connect_timeout, read_timeout)
+        self._session = requests.Session()
+        if username:
+            self._session.auth = (username, password)
+        self._dicomweb = DICOMwebClient(f"{self.url}/dicom-web", session=self._session, timeout=self._timeout)
+        self._dicomweb.set_http_retry_params(retry=False)
+
+    def check(self) -> str:
+        """Return the names and versions of Orthanc and its DICOMweb plugin in one line."""
+        version = self._json("GET", "/system")["Version"]
+        try:
+            plugin = self._json("GET", "/plugins/dicom-web")["Version"]
+        except _NotFoundError as error:
+            raise ArchiveUnavailableError(
+                f"Orthanc {version} at {self.url} has no DICOMweb plugin (GET /plugins/dicom-web: 404): "
+                "install orthanc-dicomweb and name it under Plugins in Orthanc's configuration"
+            ) from error
+        return f"Orthanc {version}, DICOMweb {plugin}"
+
+    def list_series(self, study_instance_uid: str) -> list[SeriesSummary]:
+        """Describe each series of a study by one instance's header: two small requests per series."""
+        path = f"/dicom-web/studies/{study_instance_uid}/series"
+        with self._call(f"GET {path}"):
+            series = self._dicomweb.search_for_series(study_instance_uid)
+        if not series:
+            raise StudyNotFoundError(f"{self.url} holds no study {study_instance_uid}")
+        return [self._summarise(study_instance_uid, Dataset.from_json(one)) for one in series]
+
+    def _summarise(self, study_instance_uid: str, series: Dataset) -> SeriesSummary:
+        path = f"/dicom-web/studies/{study_instance_uid}/series/{series.SeriesInstanceUID}/instances"
+        with self._call(f"GET {path}"):
+            instance = self._dicomweb.search_for_instances(study_instance_uid, series.SeriesInstanceUID, limit=1)[0]
+            header = self._dicomweb.retrieve_instance_metadata(
+                study_instance_uid, series.SeriesInstanceUID, Dataset.from_json(instance).SOPInstanceUID
+            )
+            return SeriesSummary(
+                header=Dataset.from_json(header, bulk_data_uri_handler=lambda *_: None),
+                number_of_instances=int(series.NumberOfSeriesRelatedInstances),
+            )
+
+    def fetch_series(
+        self, study_instance_uid: str, series_instance_uid: str, on_progress: OnProgress | None = None
+    ) -> list[Dataset]:
+        """Return every instance of a series, fetched in one answer that is decoded while it arrives."""
+        path = f"/dicom-web/studies/{study_instance_uid}/series/{series_instance_uid}"
+        with self._call(f"GET {path}"):
+            found = self._dicomweb.search_for_series(
+                study_instance_uid, search_filters={"SeriesInstanceUID": series_instance_uid}
+            )
+        if not found:
+            raise SeriesNotFoundError(f"{self.url} holds no series {series_instance_uid} in study {study_instance_uid}")
+        expected = int(Dataset.from_json(found[0]).NumberOfSeriesRelatedInstances)
+
+        datasets: list[Dataset] = []
+        answer = self._rest("GET", path, headers={"Accept": multipart.ACCEPT}, stream=True)
+        with answer:
+            instances = multipart.split(answer.iter_content(CHUNK_BYTES))
+            while True:
+                with self._call(f"GET {path}"):
+                    dataset = next(instances, None)
+                if dataset is None:
+                    break
+                datasets.append(dataset)
+                if on_progress is not None:
+                    on_progress(min(len(datasets) / expected, 1.0))
+        return datasets
+
+    def store(self, datasets: Sequence[Dataset]) -> None:
+        """Store instances of one study by STOW-RS and confirm each by a query; none is left if one fails."""
+        if not datasets:
+            return
+        already_there = self._present(datasets)
+        try:
+            self._stow(datasets)
+            missing = {str(dataset.SOPInstanceUID) for dataset in datasets} - self._present(datasets)
+            if missing:
+                raise StoreRejectedError(
+                    f"{self.url} took {len(datasets)} instances (POST /dicom-web/studies), "
+                    f"but a query does not find {len(missing)} of them: {', '.join(sorted(missing))}"
+                )
+        except ArchiveError:
+            self._take_out(datasets, already_there)
+            raise
+
+    def _stow(self, datasets: Sequence[Dataset]) -> None:
+        path = f"/dicom-web/studies/{datasets[0].StudyInstanceUID}"
+        body = multipart.join(datasets)
+        with self._call(f"POST {path}"):
+            answer = self._session.post(
+                self.url + path,
+                data=body,
+                headers={"Content-Type": multipart.CONTENT_TYPE, "Accept": "application/dicom+json"},
+                timeout=self._timeout,
+            )
+            if answer.status_code not in (400, 409):
+                answer.raise_for_status()
+        refused = _refused(answer)
+        if refused or not answer.ok:
+            raise StoreRejectedError(
+                f"{self.url} answered POST {path} with {answer.status_code}, "
+                f"refusing {', '.join(refused) or 'the request as a whole'}"
+            )
+
+    def _present(self, datasets: Sequence[Dataset]) -> set[str]:
+        """SOPInstanceUIDs the archive holds in the series that these instances belong to."""
+        present: set[str] = set()
+        for study, series in {(str(d.StudyInstanceUID), str(d.SeriesInstanceUID)) for d in datasets}:
+            with self._call(f"GET /dicom-web/studies/{study}/series/{series}/instances"):
+                found = self._dicomweb.search_for_instances(study, series)
+            present.update(str(Dataset.from_json(one).SOPInstanceUID) for one in found)
+        return present
+
+    def _take_out(self, datasets: Sequence[Dataset], already_there: set[str]) -> None:
+        """Remove what a failed store left behind, but nothing that was there before it."""
+        ours = {str(dataset.SOPInstanceUID) for dataset in datasets}
+        try:
+            for uid in (self._present(datasets) & ours) - already_there:
+                for path in self._lookup(uid, "Instance"):
+                    self._delete(path)
+        except ArchiveError:
+            logger.exception("some of these instances may be left in the archive: %s", ", ".join(sorted(ours)))
+
+    def retire_series(self, series_instance_uid: str) -> None:
+        """Remove a superseded result of ours, instance by instance, after a look at each."""
+        for series in self._lookup(series_instance_uid, "Series"):
+            paths = [f"/instances/{identifier}" for identifier in self._json("GET", series)["Instances"]]
+            for path in paths:
+                file = io.BytesIO(self._rest("GET", f"{path}/file").content)
+                if not is_ours(dcmread(file, stop_before_pixels=True, force=True)):
+                    raise NotOursError(f"series {series_instance_uid} was not written by this server and is left alone")
+            for path in paths:
+                self._delete(path)
+
+    def _lookup(self, uid: str, level: str) -> list[str]:
+        """REST paths of the resources of a level ("Series", "Instance") that carry a UID."""
+        return [one["Path"] for one in self._json("POST", "/tools/lookup", data=uid) if one["Type"] == level]
+
+    def _delete(self, path: str) -> None:
+        try:
+            self._rest("DELETE", path)
+        except _NotFoundError:
+            logger.info("%s was already gone", path)
+
+    def _rest(self, method: str, path: str, **arguments: Any) -> requests.Response:
+        with self._call(f"{method} {path}"):
+            answer = self._session.request(method, self.url + path, timeout=self._timeout, **arguments)
+            answer.raise_for_status()
+            return answer
+
+    def _json(self, method: str, path: str, **arguments: Any) -> Any:
+        with self._call(f"{method} {path}"):
+            return self._rest(method, path, **arguments).json()
+
+    @contextmanager
+    def _call(self, call: str) -> Iterator[None]:
+        """Turn what goes wrong on the wire into our errors, each naming the call."""
+        try:
+            yield
+        except requests.HTTPError as error:
+            status = error.response.status_code if error.response is not None else 0
+            if status == 404:
+                raise _NotFoundError(f"{self.url} answered {call} with 404") from error
+            advice = ": check ORTHANC_USERNAME and ORTHANC_PASSWORD" if status in (401, 403) else ""
+            raise ArchiveUnavailableError(f"{self.url} answered {call} with {status}{advice}") from error
+        except requests.ConnectTimeout as error:
+            raise ArchiveTimeoutError(
+                f"no connection to {self.url} for {call} within {self._timeout[0]:g} s"
+            ) from error
+        except (requests.ConnectionError, requests.Timeout) as error:
+            # While a body is streamed, requests reports a read timeout as a ConnectionError around urllib3's own.
+            causes = (error, *error.args)
+            if any(isinstance(cause, requests.Timeout | urllib3.exceptions.ReadTimeoutError) for cause in causes):
+                raise ArchiveTimeoutError(f"{self.url} did not answer {call} in {self._timeout[1]:g} s") from error
+            raise ArchiveUnavailableError(f"no connection to {self.url} for {call}: is Orthanc running?") from error
+        except multipart.TruncatedError as error:
+            raise ArchiveUnavailableError(f"the answer of {self.url} to {call} ended early") from error
+        except (requests.RequestException, ValueError, LookupError) as error:
+            raise ArchiveUnavailableError(f"{self.url} answered {call} with something unexpected: {error!r}") from error
+
+
+class _NotFoundError(ArchiveUnavailableError):
+    """404 to a call that had every reason to succeed."""
+
+
+def _refused(answer: requests.Response) -> list[str]:
+    """Instances that a STOW-RS answer says were not stored: a refusal names them in its body, and so may a success."""
+    try:
+        items = list(Dataset.from_json(answer.json()).get("FailedSOPSequence", []))
+    except Exception:  # Orthanc also answers with a page, plain text, or JSON of its own
+        return []
+    return [f"{item.get('ReferencedSOPInstanceUID')} (reason {item.get('FailureReason', 0):#06x})" for item in items]

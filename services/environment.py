@@ -1,0 +1,29 @@
+"""Writes .env from .env.example, with a generated password for Orthanc."""
+
+import os
+import secrets
+from pathlib import Path
+
+SECRET = "ORTHANC_PASSWORD"  # noqa: S105  # the key, not the secret
+
+
+def prepare(env: Path, example: Path) -> bool:
+    """Write ``env`` from ``example`` where there is none; an existing file is never changed.
+
+    Only its owner can read the file.
+
+    Returns
+    -------
+    bool
+        Whether the file was written.
+    """
+    if env.exists():
+        return False
+    lines = example.read_text(encoding="utf-8").splitlines()
+    filled = [f"{SECRET}={secrets.token_urlsafe(24)}" if line.strip() == f"{SECRET}=" else line for line in lines]
+    if filled == lines:
+        raise ValueError(f"{example} has no empty {SECRET}= to fill in")
+    descriptor = os.open(env, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write("\n".join(filled) + "\n")
+    return True

@@ -1,0 +1,150 @@
+"""Starts Orthanc, the API and the worker, waits until all answer, and ends them; with --demo, shows that it works.
+
+start_services.sh and start_services.bat both come here, by way of ``services.bootstrap``.
+"""
+
+import argparse
+import dataclasses
+import importlib
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import requests
+
+from services import environment, orthanc
+from services.bootstrap import ROOT, parser
+from services.processes import ServiceError, Services, free_port, obey_interrupts, only_one
+from settings import Settings, SettingsError, load_settings
+
+READY_SECONDS = 300.0
+INTERRUPTED = 130
+ENV = ROOT / ".env"
+EXAMPLE = ROOT / ".env.example"
+
+
+def say(text: str, *, colour: str = "") -> None:
+    """Print a line at once, in colour only on a terminal that wants it."""
+    if colour and sys.stdout.isatty() and "NO_COLOR" not in os.environ:
+        text = f"\x1b[{colour}m{text}\x1b[0m"
+    print(text, flush=True)
+
+
+def complain(error: Exception) -> int:
+    """Print an error and return the exit status for it."""
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    return 1
+
+
+def account_of(settings: Settings) -> orthanc.Account:
+    """Return the Orthanc that the settings name."""
+    return orthanc.Account(settings.orthanc_url, settings.orthanc_username, settings.orthanc_password)
+
+
+def api_url(settings: Settings) -> str:
+    """Return the address to reach the API at from this machine."""
+    host = "127.0.0.1" if settings.api_host in ("", "0.0.0.0", "::") else settings.api_host  # noqa: S104
+    return f"http://{host}:{settings.api_port}"
+
+
+def start(services: Services, settings: Settings) -> Settings:
+    """Start all three and wait until they answer; returns the settings with the addresses they really have."""
+    account = orthanc.carry_out(orthanc.plan(account_of(settings)), services, settings.var_dir / "orthanc", say)
+    settings = dataclasses.replace(settings, orthanc_url=account.url, api_port=free_port(settings.api_port))
+    addresses = {"ORTHANC_URL": settings.orthanc_url, "API_PORT": str(settings.api_port), "PYTHONUNBUFFERED": "1"}
+    services.start("API", [sys.executable, "api.py"], ROOT, addresses)
+    services.start("Worker", [sys.executable, "jobs.py"], ROOT, addresses)
+    services.wait_for("MetIA server", not_ready(f"{api_url(settings)}/ready"), READY_SECONDS)
+    return settings
+
+
+def not_ready(url: str) -> Callable[[], str | None]:
+    """Make a question that answers why ``url`` does not answer 200 yet, or None when it does."""
+
+    def ask() -> str | None:
+        try:
+            answer = requests.get(url, timeout=10)
+        except requests.RequestException:
+            return f"no answer from {url}"
+        return None if answer.ok else f"{url} answers {answer.status_code}: {' '.join(answer.text.split())[:1000]}"
+
+    return ask
+
+
+def addresses(settings: Settings, seconds: float) -> list[str]:
+    """Return the lines that tell a person where everything is."""
+    url = api_url(settings)
+    return [
+        f"MetIA server is ready ({seconds:.1f} s)",
+        f"  API      {url}        try {url}/docs",
+        f"  Orthanc  {settings.orthanc_url}        user {settings.orthanc_username}, password in .env",
+        f"  Logs     {settings.var_dir / 'log'}",
+    ]
+
+
+def describe() -> int:
+    """Say what a start would do, and do nothing."""
+    if not ENV.exists():
+        say(f"would write {ENV} from {EXAMPLE.name} with a generated password")
+    settings = load_settings(env_file=ENV if ENV.exists() else EXAMPLE)
+    account = account_of(settings)
+    if not ENV.exists():
+        account = dataclasses.replace(account, password="(generated)")  # noqa: S106
+    say(f"would use as Orthanc: {orthanc.plan(account).words}")
+    say(
+        f"would start the API on port {free_port(settings.api_port)} and the worker, logs in {settings.var_dir / 'log'}"
+    )
+    return 0
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Start, show, wait, end; returns the exit status."""
+    began = time.monotonic()
+    if environment.prepare(ENV, EXAMPLE):
+        say(f"Wrote {ENV.name} with a generated password for Orthanc")
+    settings = load_settings()
+    status = INTERRUPTED
+    try:
+        with only_one(settings.var_dir / "launcher.lock"), Services(settings.var_dir / "log") as services:
+            settings = start(services, settings)
+            headline, *rest = addresses(settings, time.monotonic() - began)
+            say(headline, colour="1;32")
+            say("\n".join(rest))
+            if arguments.demo:
+                status = run_demo(services, settings, stop=arguments.stop)
+                if arguments.stop:
+                    return status
+            else:
+                status = 0
+            say("Ctrl-C ends it.")
+            services.watch()
+    except KeyboardInterrupt:
+        say("\nEnded.")
+    return status
+
+
+def run_demo(services: Services, settings: Settings, *, stop: bool) -> int:
+    """Run the demo; when it fails because a service died, say that instead."""
+    demo = importlib.import_module("services.demo")
+    try:
+        return int(demo.run(settings, stop))
+    except Exception:
+        services.check()
+        raise
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the launcher; returns the exit status."""
+    arguments = parser().parse_args(argv)
+    obey_interrupts()
+    try:
+        return describe() if arguments.dry_run else run(arguments)
+    except (ServiceError, SettingsError) as error:
+        return complain(error)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

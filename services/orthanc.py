@@ -1,0 +1,177 @@
+"""Gets an Orthanc: the one that answers already, one of our own, one to install, or one in a container."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from Orthanc.dicomweb import ArchiveError, OrthancArchive
+from services.processes import Service, ServiceError, Services, free_port, is_free
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIGURATION = ROOT / "Orthanc" / "orthanc.json"
+COMPOSE = ("docker", "compose", "--env-file", str(ROOT / ".env"), "-f", str(ROOT / "Orthanc" / "docker-compose.yml"))
+PACKAGES = ("orthanc", "orthanc-dicomweb")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+WAIT_SECONDS = 60.0
+CONTAINER_SECONDS = 300.0
+
+FOLDERS = ("/usr/sbin", "/usr/local/sbin", r"C:\Program Files\Orthanc Server")
+PLUGIN_FOLDERS = ("/usr/share/orthanc/plugins", "/usr/local/share/orthanc/plugins", "/usr/lib/orthanc")
+PLUGIN_NAMES = ("libOrthancDicomWeb.so", "libOrthancDicomWeb.dylib", "OrthancDicomWeb.dll")
+
+ADVICE = (
+    "No Orthanc can be had. One of these helps: install Orthanc and its DICOMweb plugin (Debian, Ubuntu: "
+    "sudo apt-get install orthanc orthanc-dicomweb; Windows, macOS: https://www.orthanc-server.com/download.php), "
+    "install Docker, or set ORTHANC_URL, ORTHANC_USERNAME and ORTHANC_PASSWORD in .env to an Orthanc that runs."
+)
+
+
+@dataclass(frozen=True)
+class Account:
+    """Where an Orthanc answers, and to whom."""
+
+    url: str
+    username: str
+    password: str
+
+    @property
+    def port(self) -> int:
+        """The TCP port in the URL."""
+        parts = urlsplit(self.url)
+        return parts.port or (443 if parts.scheme == "https" else 80)
+
+    def archive(self) -> OrthancArchive:
+        """Return the archive, with the short patience that starting needs."""
+        return OrthancArchive(self.url, self.username, self.password, connect_timeout=2, read_timeout=5)
+
+    def missing(self) -> str | None:
+        """Return why it does not answer as it should, or None if it does."""
+        try:
+            self.archive().check()
+        except ArchiveError as error:
+            return str(error)
+        return None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How Orthanc will be had: ``way`` is "running", "installed", "apt" or "docker"."""
+
+    way: str
+    account: Account
+    words: str
+
+
+def plan(wanted: Account) -> Plan:
+    """Choose how to get an Orthanc, without doing anything yet.
+
+    Raises
+    ------
+    ServiceError
+        If there is no way.
+    """
+    problem = wanted.missing()
+    if problem is None:
+        return Plan("running", wanted, f"the Orthanc that answers at {wanted.url}")
+    if urlsplit(wanted.url).hostname not in LOOPBACK:
+        raise ServiceError(f"ORTHANC_URL in .env names another machine, which does not answer as it should: {problem}")
+    if not wanted.username or not wanted.password:
+        raise ServiceError("ORTHANC_USERNAME and ORTHANC_PASSWORD in .env must not be empty to start an own Orthanc")
+    port = free_port(wanted.port)
+    account = Account(f"http://127.0.0.1:{port}", wanted.username, wanted.password)
+    busy = "" if port == wanted.port else f" (port {wanted.port} is taken: {problem})"
+    executable = find_executable()
+    if executable and find_plugin(executable):
+        return Plan("installed", account, f"{executable} on port {port}{busy}")
+    if shutil.which("apt-get") and os.name == "posix" and os.geteuid() == 0:
+        return Plan("apt", account, f"apt-get install {' '.join(PACKAGES)}, then port {port}{busy}")
+    if shutil.which("docker") and _succeeds("docker", "info") and _succeeds("docker", "compose", "version"):
+        return Plan("docker", account, f"a container on port {port}{busy}")
+    if executable:
+        raise ServiceError(f"{executable} has no DICOMweb plugin; install orthanc-dicomweb. {ADVICE}")
+    raise ServiceError(ADVICE)
+
+
+def carry_out(chosen: Plan, services: Services, storage: Path, say: Callable[[str], None]) -> Account:
+    """Bring the planned Orthanc up and wait until it answers; only what is started here is ended with ``services``."""
+    account = chosen.account
+    if chosen.way == "running":
+        return account
+    if chosen.way == "docker":
+        say("Starting Orthanc in a container (the first time it is downloaded) ...")
+        environment = {**os.environ, "ORTHANC_PORT": str(account.port)}
+        _run([*COMPOSE, "up", "-d"], services.log_dir / "docker.log", environment)
+        services.at_end(lambda: subprocess.run([*COMPOSE, "stop"], check=False, env=environment, capture_output=True))
+        services.wait_for("Orthanc", account.missing, CONTAINER_SECONDS)
+        return account
+    if chosen.way == "apt":
+        say(f"Installing {' and '.join(PACKAGES)} (apt-get) ...")
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        _run(["apt-get", "update"], services.log_dir / "apt.log", environment)
+        _run(["apt-get", "install", "-y", *PACKAGES], services.log_dir / "apt.log", environment)
+        if not is_free(account.port):  # some systems start the packaged Orthanc at once, with its own account
+            account = Account(f"http://127.0.0.1:{free_port(account.port)}", account.username, account.password)
+    start(services, account, storage)
+    return account
+
+
+def start(services: Services, account: Account, storage: Path) -> Service:
+    """Start the installed Orthanc with our configuration and wait until it answers.
+
+    Parameters
+    ----------
+    account
+        The address and the one account it will have.
+    storage
+        Folder for its database and files; made when needed.
+    """
+    executable = find_executable()
+    plugin = executable and find_plugin(executable)
+    if not executable or not plugin:
+        raise ServiceError(ADVICE)
+    storage.mkdir(parents=True, exist_ok=True)
+    service = services.start(
+        "Orthanc",
+        [str(executable), str(CONFIGURATION)],
+        cwd=storage,
+        environment={
+            "ORTHANC_STORAGE": storage.as_posix(),
+            "ORTHANC_PLUGIN": plugin.as_posix(),
+            "ORTHANC_PORT": str(account.port),
+            "ORTHANC_REMOTE_ACCESS": "false",
+            "ORTHANC_USERNAME": account.username,
+            "ORTHANC_PASSWORD": account.password,
+        },
+    )
+    services.wait_for("Orthanc", account.missing, WAIT_SECONDS)
+    return service
+
+
+def find_executable() -> Path | None:
+    """Return the installed Orthanc: on the PATH, or where Debian and the Windows installer put it."""
+    found = shutil.which("Orthanc", path=os.pathsep.join((os.environ.get("PATH", ""), *FOLDERS)))
+    return Path(found) if found else None
+
+
+def find_plugin(executable: Path) -> Path | None:
+    """Return the DICOMweb plugin of an installed Orthanc."""
+    folders = (*map(Path, PLUGIN_FOLDERS), executable.parent / "Plugins", executable.parent)
+    return next((folder / name for folder in folders for name in PLUGIN_NAMES if (folder / name).is_file()), None)
+
+
+def _succeeds(*command: str) -> bool:
+    try:
+        return subprocess.run(command, check=False, capture_output=True, timeout=20).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def _run(command: list[str], log: Path, environment: dict[str, str]) -> None:
+    with log.open("ab") as output:
+        status = subprocess.run(command, check=False, env=environment, stdout=output, stderr=output).returncode
+    if status != 0:
+        raise ServiceError(f"{' '.join(command[:3])} ... ended with status {status}; see {log}")

@@ -1,0 +1,214 @@
+"""Child processes: start them, see that they live, and end those and no others, by pid."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+END_SECONDS = 10.0
+LOG_LINES = 15
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None if sys.platform != "win32" else "msvcrt")
+INTERRUPTS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""What a person, a service manager, and a terminal that closes send to end us."""
+
+
+class ServiceError(RuntimeError):
+    """A service cannot be had, did not answer, or ended; the message says which, why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A child process of ours and its log."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def last_words(self) -> str:
+        """Return the last lines of the log."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join(f"  | {line}" for line in lines[-LOG_LINES:])
+
+
+class Services:
+    """The processes started by us, ended in reverse order when the block ends.
+
+    Parameters
+    ----------
+    log_dir
+        One log per service is written there; made when needed.
+    """
+
+    def __init__(self, log_dir: Path) -> None:
+        self.log_dir = log_dir
+        self.running: list[Service] = []
+        self._endings = ExitStack()
+
+    def __enter__(self) -> Self:
+        self.log_dir.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with _deaf_to_interrupts():
+            self._endings.close()
+
+    def start(self, name: str, command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> Service:
+        """Start a command with additions to our environment, its output going to ``name.log``."""
+        log = self.log_dir / f"{name.lower()}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                **_own_group(),
+            )
+        service = Service(name, process, log)
+        self.running.append(service)
+        self._endings.callback(end, process)
+        return service
+
+    def at_end(self, action: Callable[[], object]) -> None:
+        """Call something when the block ends, before what was started earlier is ended."""
+        self._endings.callback(action)
+
+    def check(self) -> None:
+        """Raise ServiceError if a service has ended by itself."""
+        for service in self.running:
+            status = service.process.poll()
+            if status is not None:
+                raise ServiceError(
+                    f"{service.name} ended with status {status}; the last lines of {service.log}:\n"
+                    f"{service.last_words()}"
+                )
+
+    def wait_for(self, name: str, missing: Callable[[], str | None], seconds: float) -> None:
+        """Wait until ``missing`` has nothing to say, while every service lives."""
+        give_up = time.monotonic() + seconds
+        while (reason := missing()) is not None:
+            self.check()
+            if time.monotonic() > give_up:
+                raise ServiceError(
+                    f"{name} was not ready after {seconds:g} s: {reason}; see the logs in {self.log_dir}"
+                )
+            time.sleep(0.1)
+
+    def watch(self) -> None:
+        """Return never: raise ServiceError when a service ends."""
+        while True:
+            self.check()
+            time.sleep(0.5)
+
+
+def end(process: subprocess.Popen[bytes], seconds: float = END_SECONDS) -> None:
+    """Ask a child of ours to end, and make it end if it does not in time."""
+    if process.poll() is not None:
+        return
+    if sys.platform == "win32":
+        with contextlib.suppress(OSError):
+            process.send_signal(signal.CTRL_BREAK_EVENT)
+    else:
+        process.terminate()
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _own_group() -> dict[str, Any]:
+    """Keep a Ctrl-C at the terminal for us alone: children are ended in order, not all at once."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"start_new_session": True, "preexec_fn": _end_with_parent if sys.platform == "linux" else None}
+
+
+def _end_with_parent() -> None:
+    """In a new child: end should the launcher be killed outright, so that nothing is left behind."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def obey_interrupts() -> None:
+    """Let everything that asks us to end raise KeyboardInterrupt, so that one way out serves all."""
+    for number in INTERRUPTS:
+        signal.signal(number, signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """A second Ctrl-C must not cut the ending short and leave a process behind."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in INTERRUPTS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def is_free(port: int) -> bool:
+    """Whether nothing listens on a TCP port of this machine."""
+    with socket.socket() as probe:
+        # A port whose last connections linger is free to a server; on Windows the same option would steal it.
+        exclusive = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR if exclusive is None else exclusive, 1)
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port(preferred: int) -> int:
+    """Return the first free port from ``preferred`` upwards."""
+    for port in range(preferred, min(preferred + 100, 65536)):
+        if is_free(port):
+            return port
+    raise ServiceError(f"no free port from {preferred} to {preferred + 99}")
+
+
+@contextlib.contextmanager
+def only_one(lock: Path) -> Iterator[None]:
+    """Hold a lock file; the system gives it back even when we are killed."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a+", encoding="ascii") as file:
+        try:
+            _lock(file)
+        except OSError:
+            file.seek(0)
+            raise ServiceError(
+                f"MetIA server is already running (process {file.read().strip() or 'unknown'}); "
+                "end it with Ctrl-C where it was started"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+        file.truncate(0)
+
+
+def _lock(file: IO[str]) -> None:
+    if sys.platform == "win32":
+        file.seek(1 << 20)  # a byte behind the pid, which others must be able to read
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
