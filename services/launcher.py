@@ -103,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
     began = time.monotonic()
     if environment.prepare(ENV, EXAMPLE):
         say(f"Wrote {ENV.name} with a generated password for Orthanc")
-    settings = load_settings()
+    settings = load_settings(env_file=ENV)
     status = INTERRUPTED
     try:
         with only_one(settings.var_dir / "launcher.lock"), Services(settings.var_dir / "log") as services:

@@ -1,0 +1,103 @@
+"""Child processes: only our own are ended, a death is told with its last words, one launcher at a time."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.processes import ServiceError, Services, end, free_port, is_free, only_one
+
+SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
+STUBBORN = [
+    sys.executable,
+    "-c",
+    "import signal, time; [signal.signal(s, signal.SIG_IGN) for s in (signal.SIGTERM, signal.SIGINT)];"
+    "print('up', flush=True); time.sleep(60)",
+]
+DIES = [sys.executable, "-c", "import sys; print('no model at models/unetr'); sys.exit(3)"]
+
+
+@pytest.fixture
+def stranger() -> Iterator[subprocess.Popen[bytes]]:
+    """A process like ours that is not ours."""
+    process = subprocess.Popen(SLEEP, stdout=subprocess.DEVNULL)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def wait_until_up(log: Path) -> None:
+    give_up = time.monotonic() + 20
+    while "up" not in log.read_text(encoding="utf-8"):
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+
+
+def test_ends_what_it_started_and_nothing_else(tmp_path: Path, stranger: subprocess.Popen[bytes]) -> None:
+    with Services(tmp_path) as services:
+        ours = [services.start(name, SLEEP, tmp_path, {}) for name in ("One", "Two")]
+        services.check()
+    assert all(service.process.poll() is not None for service in ours)
+    assert stranger.poll() is None
+
+
+def test_ends_in_reverse_order(tmp_path: Path) -> None:
+    order: list[str] = []
+    with Services(tmp_path) as services:
+        services.at_end(lambda: order.append("first"))
+        service = services.start("One", SLEEP, tmp_path, {})
+        services.at_end(lambda: order.append("second" if service.process.poll() is None else "too late"))
+    assert order == ["second", "first"]
+
+
+def test_a_child_that_does_not_listen_is_killed(tmp_path: Path) -> None:
+    with Services(tmp_path) as services:
+        service = services.start("Deaf", STUBBORN, tmp_path, {})
+        wait_until_up(service.log)
+        end(service.process, seconds=0.2)
+        assert service.process.returncode != 0
+
+
+def test_a_death_is_told_with_its_last_words(tmp_path: Path) -> None:
+    with Services(tmp_path) as services:
+        services.start("Worker", DIES, tmp_path, {})
+        with pytest.raises(ServiceError, match=r"(?s)Worker ended with status 3.*no model at models/unetr"):
+            services.wait_for("Worker", lambda: "not yet", 20)
+
+
+def test_gives_up_with_the_reason(tmp_path: Path) -> None:
+    with Services(tmp_path) as services, pytest.raises(ServiceError, match=r"API was not ready .*: still loading"):
+        services.wait_for("API", lambda: "still loading", 0)
+
+
+def test_free_port_passes_by_one_that_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        assert not is_free(taken)
+        assert free_port(taken) > taken
+
+
+def test_a_port_is_free_again_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        client = socket.create_connection(("127.0.0.1", port))
+        accepted, _ = server.accept()
+        accepted.close()  # the server's side lingers now
+        client.close()
+    assert is_free(port)
+
+
+def test_a_second_launcher_is_told_of_the_first(tmp_path: Path) -> None:
+    lock = tmp_path / "var" / "launcher.lock"
+    again = (
+        f"from pathlib import Path; from services.processes import only_one; only_one(Path({str(lock)!r})).__enter__()"
+    )
+    with only_one(lock):
+        second = subprocess.run([sys.executable, "-c", again], capture_output=True, text=True, check=False)
+    assert "already running (process " in second.stderr
+    with only_one(lock):
+        pass
