@@ -133,7 +133,7 @@ def start(services: Services, account: Account, storage: Path) -> Service:
     plugin = executable and find_plugin(executable)
     if not executable or not plugin:
         raise ServiceError(ADVICE)
-    storage.mkdir(parents=True, exist_ok=True)
+    storage.mkdir(mode=0o700, parents=True, exist_ok=True)  # patients' images: for nobody else on this machine
     service = services.start(
         "Orthanc",
         [str(executable), str(CONFIGURATION)],

@@ -203,7 +203,6 @@ def only_one(lock: Path) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
-        file.truncate(0)
 
 
 def _lock(file: IO[str]) -> None:
