@@ -8,6 +8,7 @@ polylines and surfaces in MNI coordinates: they are the look-alikes a network ha
 from dataclasses import dataclass
 from functools import cache
 
+import nibabel as nib
 import numpy as np
 import torch
 from nilearn import datasets
@@ -85,7 +86,7 @@ class Anatomy:
         return Anatomy(self.maps.to(device))
 
 
-def _on_grid(image) -> np.ndarray:  # noqa: ANN001 - a nibabel image
+def _on_grid(image: nib.Nifti1Image) -> np.ndarray:
     """Copy a 1 mm RAS template into the working grid; the grids differ by a whole-voxel shift."""
     data = np.asarray(image.dataobj, dtype=np.float32)
     shift = np.round(image.affine[:3, 3] - ORIGIN).astype(int)

@@ -49,7 +49,9 @@ class Rng:
     def smooth(self, shape: Sequence[int], scale: float) -> torch.Tensor:
         """Noise of unit variance whose correlation length is about ``scale`` voxels."""
         coarse = [max(3, round(n / scale) + 2) for n in shape]
-        field = F.interpolate(self.white([1, 1, *coarse]), size=tuple(shape), mode="trilinear", align_corners=True)[0, 0]
+        field = F.interpolate(self.white([1, 1, *coarse]), size=tuple(shape), mode="trilinear", align_corners=True)[
+            0, 0
+        ]
         return field / (field.std() + 1e-6)
 
 

@@ -42,9 +42,9 @@ def make_head(anatomy: Anatomy, rng: Rng, grid: tuple[int, int, int], *, variety
         0 gives the template's own shape, 1 the full range of sizes, poses and deformations.
     """
     maps = _warped(anatomy, rng, grid, variety)
-    image, fluid, cortex = _brain(maps, rng)
+    image, fluid = _brain(maps, rng)
     image = torch.where(maps["depth"] > 0, image, _outside(maps, fluid, rng))
-    return Head(_enhance(image, maps, cortex, rng).clamp(min=0), maps)
+    return Head(_enhance(image, maps, rng).clamp(min=0), maps)
 
 
 def _warped(anatomy: Anatomy, rng: Rng, grid: tuple[int, int, int], variety: float) -> dict[str, torch.Tensor]:
@@ -65,11 +65,10 @@ def _warped(anatomy: Anatomy, rng: Rng, grid: tuple[int, int, int], variety: flo
     points += template_centre.view(3, 1, 1, 1)
     if rng.chance(0.5):  # wide ventricles: magnify the space around each lateral ventricle's body
         strength = rng.uniform(0.1, 0.45) * variety
+        extent = torch.tensor([14.0, 30.0, 14.0], device=device).view(3, 1, 1, 1)
         for side in (-1, 1):
-            middle = torch.tensor([side * 12.0, -16.0, 14.0], device=device).view(3, 1, 1, 1)
-            away = points - middle
-            points = points - away * (strength * torch.exp(-(away / torch.tensor([14.0, 30.0, 14.0], device=device)
-                                                            .view(3, 1, 1, 1)).pow(2).sum(0) / 2))  # fmt: skip
+            away = points - torch.tensor([side * 12.0, -16.0, 14.0], device=device).view(3, 1, 1, 1)
+            points = points - away * strength * torch.exp(-(away / extent).pow(2).sum(0) / 2)
     origin = torch.tensor(ORIGIN, device=device).view(3, 1, 1, 1)
     size = torch.tensor(SHAPE, device=device).view(3, 1, 1, 1)
     unit = 2 * (points - origin) / (size - 1) - 1
@@ -94,8 +93,8 @@ def _euler(angles: list[float]) -> torch.Tensor:
     return matrix
 
 
-def _brain(maps: dict[str, torch.Tensor], rng: Rng) -> tuple[torch.Tensor, float, float]:
-    """Brain intensities: the template's own T1, remapped, blended with random tissue means."""
+def _brain(maps: dict[str, torch.Tensor], rng: Rng) -> tuple[torch.Tensor, float]:
+    """Brain intensities and the fluid's: the template's own T1, remapped, blended with random tissue means."""
     grey, white, csf, t1 = maps["grey"], maps["white"], maps["csf"], maps["t1"].clamp(0, 2.5)
     cortex, fluid = rng.uniform(0.62, 1.0), rng.uniform(0.15, 0.55)
     knots = sorted([rng.uniform(0.25, 0.5), rng.uniform(0.65, 0.85)])
@@ -111,7 +110,7 @@ def _brain(maps: dict[str, torch.Tensor], rng: Rng) -> tuple[torch.Tensor, float
     for _ in range(rng.integer(0, 3)):  # white-matter disease, old infarcts: dark, and no lesion of interest
         patch = torch.sigmoid((rng.smooth(t1.shape, rng.uniform(6, 14)) - rng.uniform(1.6, 2.4)) * 4)
         image = image * (1 - patch * white * rng.uniform(0.1, 0.5))
-    return image, fluid, cortex
+    return image, fluid
 
 
 def _outside(maps: dict[str, torch.Tensor], fluid: float, rng: Rng) -> torch.Tensor:
@@ -138,7 +137,7 @@ def _outside(maps: dict[str, torch.Tensor], fluid: float, rng: Rng) -> torch.Ten
     return towards(image, soft * body, below * torch.sigmoid(away - inner))
 
 
-def _enhance(image: torch.Tensor, maps: dict[str, torch.Tensor], cortex: float, rng: Rng) -> torch.Tensor:
+def _enhance(image: torch.Tensor, maps: dict[str, torch.Tensor], rng: Rng) -> torch.Tensor:
     """Add what takes up gadolinium in a healthy head."""
     shape, depth, csf = image.shape, maps["depth"], maps["csf"]
     blood = rng.uniform(1.4, 3.0)

@@ -133,8 +133,8 @@ def _tissue(shape: LesionShape, depth: torch.Tensor, size: list[int], rng: Rng) 
     radius = shape.diameter_mm / 2
     tissue = shape.enhancement * (1 + rng.uniform(0, 0.12) * rng.smooth(size, max(2.0, 0.3 * radius)))
     if shape.kind in ("ring", "partial", "mixed"):
-        rim = min(0.75 * radius, rng.uniform(1.2, 2.0) + rng.uniform(0, 0.35) * radius)
-        rim = rim * (1 + rng.uniform(0, 0.5) * rng.smooth(size, max(2.5, 0.5 * radius))).clamp(0.25, 3)
+        width = min(0.75 * radius, rng.uniform(1.2, 2.0) + rng.uniform(0, 0.35) * radius)
+        rim = width * (1 + rng.uniform(0, 0.5) * rng.smooth(size, max(2.5, 0.5 * radius))).clamp(0.25, 3)
         core = torch.sigmoid((depth - rim) * rng.uniform(1.5, 3))
         if shape.kind == "mixed":
             cysts = torch.sigmoid((rng.smooth(size, max(2.5, 0.35 * radius)) - rng.uniform(-0.2, 0.9)) * 4)

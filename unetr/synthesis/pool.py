@@ -1,6 +1,6 @@
 """Synthetic volumes on disk, as NIfTI, so that training and generating need not share the processor.
 
-A case is two files: ``NAME_image.nii.gz`` (int16 with a scale) and ``NAME_fraction.nii.gz`` (uint8, 255 = all lesion).
+A case is two files: ``NAME_image.nii`` (int16 with a scale) and ``NAME_fraction.nii`` (uint8, 255 = all lesion).
 """
 
 from collections.abc import Iterator
@@ -27,16 +27,16 @@ class Case:
 def write_case(folder: Path, name: str, volume: SyntheticVolume) -> None:
     """Write one volume; the fraction last, so that a case without one is known to be unfinished."""
     image = nib.Nifti1Image(np.round(volume.image.cpu().numpy() * _IMAGE_SCALE).astype(np.int16), volume.affine)
-    image.header.set_slope_inter(1 / _IMAGE_SCALE)
-    nib.save(image, folder / f"{name}_image.nii.gz")
+    image.header.set_slope_inter(1 / _IMAGE_SCALE, 0)
+    nib.save(image, folder / f"{name}_image.nii")
     fraction = np.round(volume.fraction.cpu().numpy() * 255).astype(np.uint8)
-    temporary = folder / f".{name}.nii.gz"
+    temporary = folder / f".{name}.nii"
     nib.save(nib.Nifti1Image(fraction, volume.affine), temporary)
-    temporary.replace(folder / f"{name}_fraction.nii.gz")
+    temporary.replace(folder / f"{name}_fraction.nii")
 
 
 def case_names(folder: Path) -> list[str]:
-    return sorted(p.name.removesuffix("_fraction.nii.gz") for p in folder.glob("*_fraction.nii.gz"))
+    return sorted(p.name.removesuffix("_fraction.nii") for p in folder.glob("*_fraction.nii"))
 
 
 def read_cases(folder: Path) -> Iterator[Case]:
@@ -45,6 +45,6 @@ def read_cases(folder: Path) -> Iterator[Case]:
 
 
 def read_case(folder: Path, name: str) -> Case:
-    image = nib.load(folder / f"{name}_image.nii.gz").get_fdata(dtype=np.float32).astype(np.float16)
-    fraction = np.asarray(nib.load(folder / f"{name}_fraction.nii.gz").dataobj)
-    return Case(name, image, fraction)
+    image = nib.Nifti1Image.from_filename(folder / f"{name}_image.nii").get_fdata(dtype=np.float32)
+    fraction = nib.Nifti1Image.from_filename(folder / f"{name}_fraction.nii")
+    return Case(name, image.astype(np.float16), np.asarray(fraction.dataobj))

@@ -1,0 +1,134 @@
+"""Results as plain files, for those who work without an archive: NIfTI mask, JSON and CSV of lesions, a picture."""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from imaging.volume import Series
+from rano.lesion import Lesion
+from results.context import DISCLAIMER, ResultContext
+from results.palette import rgb
+
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_HALF_WIDTH_MM = 30.0
+"""A lesion's picture shows at least this far to each side of it."""
+
+
+def write_files(
+    folder: Path, series: Series, label_map: npt.NDArray[np.integer], lesions: Sequence[Lesion], context: ResultContext
+) -> None:
+    """Write ``prediction_mask.nii.gz``, ``lesions.json``, ``lesions.csv`` and ``lesions.png`` into ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_mask(folder / "prediction_mask.nii.gz", series, label_map)
+    rows = [lesion_row(lesion, series) for lesion in lesions]
+    (folder / "lesions.json").write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
+    _write_csv(folder / "lesions.csv", rows)
+    _montage(series, label_map, lesions, context).savefig(folder / "lesions.png", dpi=110, facecolor="black")
+
+
+def write_mask(path: Path, series: Series, label_map: npt.NDArray[np.integer]) -> None:
+    """Write a label map as NIfTI: axes (column, row, slice) as is the custom there, affine to patient RAS mm."""
+    to_slice_row_column = np.eye(4)[[2, 1, 0, 3]]
+    affine = _LPS_TO_RAS @ series.volume.affine @ to_slice_row_column
+    image = nib.Nifti1Image(np.asarray(label_map).transpose(2, 1, 0).astype(np.uint16), affine)
+    image.set_sform(affine, code="scanner")
+    image.set_qform(affine, code="scanner")
+    nib.save(image, path)
+
+
+def lesion_row(lesion: Lesion, series: Series) -> dict[str, Any]:
+    """One lesion as JSON: mm and mm3, positions in patient LPS, slices by SOPInstanceUID."""
+    m = lesion.measurement
+
+    def instance(index: int) -> str:
+        return series.slices[index].sop_instance_uid
+
+    return {
+        "name": lesion.name,
+        "label": m.label,
+        "tracking_uid": lesion.tracking_uid,
+        "volume_mm3": round(m.volume_mm3, 3),
+        "longest_diameter_mm": round(m.longest.length_mm, 3),
+        "perpendicular_diameter_mm": round(m.perpendicular.length_mm, 3),
+        "diameter_3d_mm": round(m.diameter_3d_mm, 3),
+        "centroid_lps_mm": [round(x, 3) for x in m.centroid_lps_mm],
+        "first_slice_sop_instance_uid": instance(m.first_slice),
+        "last_slice_sop_instance_uid": instance(m.last_slice),
+        "measured_slice_sop_instance_uid": instance(m.measured_slice),
+        "measured_plane": m.plane,
+        "measurable": m.measurable,
+        "measurable_reason": m.reason,
+    }
+
+
+def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    columns = [
+        "name",
+        "label",
+        "tracking_uid",
+        "volume_mm3",
+        "longest_diameter_mm",
+        "perpendicular_diameter_mm",
+        "diameter_3d_mm",
+        "centroid_lps_mm",
+        "first_slice_sop_instance_uid",
+        "last_slice_sop_instance_uid",
+        "measured_slice_sop_instance_uid",
+        "measured_plane",
+        "measurable",
+        "measurable_reason",
+    ]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({**row, "centroid_lps_mm": " ".join(str(x) for x in row["centroid_lps_mm"])})
+
+
+def _montage(
+    series: Series, label_map: npt.NDArray[np.integer], lesions: Sequence[Lesion], context: ResultContext
+) -> Figure:
+    """Every lesion in the slice where it was measured, with its outline, as it lies in the acquired image."""
+    columns = min(4, max(1, len(lesions)))
+    rows = max(1, -(-len(lesions) // columns))
+    figure = Figure(figsize=(3.2 * columns, 3.4 * rows + 0.5))
+    figure.suptitle(f"{context.model}: {DISCLAIMER.lower()}", color="0.7", fontsize=8, y=0.995)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel in panels:
+        panel.set_axis_off()
+    for panel, lesion in zip(panels, lesions, strict=False):
+        _show(panel, series, label_map, lesion)
+    if not lesions:
+        panels[0].text(0.5, 0.5, "no lesion found", color="white", ha="center")
+    figure.tight_layout()
+    return figure
+
+
+def _show(panel: Axes, series: Series, label_map: npt.NDArray[np.integer], lesion: Lesion) -> None:
+    m = lesion.measurement
+    image = series.volume.array[m.measured_slice]
+    outline = label_map[m.measured_slice] == m.label
+    row_mm, column_mm = series.volume.spacing[1:]
+    to_index = np.linalg.inv(series.volume.affine)
+    centre = (to_index @ np.r_[m.centroid_lps_mm, 1.0])[1:3]
+    half = max(_HALF_WIDTH_MM, 0.8 * m.diameter_3d_mm)
+    low, high = np.percentile(image, [1, 99.7])
+    colour = [value / 255 for value in rgb(m.label)]
+    panel.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1), aspect=row_mm / column_mm)
+    if outline.any():
+        panel.contour(outline, [0.5], colors=[colour], linewidths=1.2)
+    panel.set_xlim(centre[1] - half / column_mm, centre[1] + half / column_mm)
+    panel.set_ylim(centre[0] + half / row_mm, centre[0] - half / row_mm)
+    panel.set_title(
+        f"{lesion.name}\n{m.longest.length_mm:.1f} x {m.perpendicular.length_mm:.1f} mm, {m.volume_mm3 / 1000:.2f} cm³",
+        color="white",
+        fontsize=9,
+    )

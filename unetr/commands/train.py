@@ -1,0 +1,85 @@
+"""``python -m unetr train``: train a UNETR on a pool of volumes, resumable, and write it as a MONAI bundle."""
+
+import argparse
+import warnings
+from datetime import timedelta
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.loggers import TensorBoardLogger
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from unetr.synthesis.pool import case_names, read_cases
+from unetr.training.module import LesionModule
+from unetr.training.patches import Patches
+
+_EXAMPLES = """examples:
+  python -m unetr train runs/pool --run runs/first --steps 20000
+  python -m unetr train runs/pool --run runs/first --steps 20000     # goes on where it was stopped
+  python -m unetr train runs/pool --run runs/first --steps 9000 --cooldown 1500    # wind up a running training
+  tensorboard --logdir runs/first
+"""
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "train",
+        help="train a network",
+        description="Train a UNETR. Checkpoints every few minutes; the same command again resumes.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("pool", type=Path, help="folder made by 'synthesize'")
+    parser.add_argument("--run", dest="folder", type=Path, required=True, help="checkpoints and curves go here")
+    parser.add_argument("--steps", type=int, default=20_000, help="steps in all (default: %(default)s)")
+    parser.add_argument("--cooldown", type=int, default=0, help="last steps, over which the rate falls to zero")
+    parser.add_argument("--rate", type=float, default=8e-4, help="learning rate (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--patch", type=int, default=96, help="edge of a patch in voxels, a multiple of 32")
+    parser.add_argument("--feature-size", type=int, default=16)
+    parser.add_argument("--hidden-size", type=int, default=160)
+    parser.add_argument("--minutes", type=float, help="stop after this long, to be resumed")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    pl.seed_everything(options.seed)
+    last = options.folder / "last.ckpt"
+    done = torch.load(last, map_location="cpu", weights_only=False)["global_step"] if last.exists() else 0
+    cases = list(tqdm(read_cases(options.pool), total=len(case_names(options.pool)), desc="reading", unit="volume"))
+    # A resumed run draws other patches than those it has seen.
+    patches = Patches(cases, options.patch, seed=options.seed + done)
+    definition = {
+        "in_channels": 1,
+        "out_channels": 1,
+        "img_size": [options.patch] * 3,
+        "feature_size": options.feature_size,
+        "hidden_size": options.hidden_size,
+        "mlp_dim": 4 * options.hidden_size,
+        "num_heads": options.hidden_size // 16,
+        "fold": 2,
+    }
+    module = LesionModule(definition, rate=options.rate, steps=options.steps, cooldown=options.cooldown)
+    checkpoint = ModelCheckpoint(
+        options.folder, "last", train_time_interval=timedelta(minutes=4), enable_version_counter=False
+    )
+    checkpoint.CHECKPOINT_NAME_LAST = "last"
+    final = ModelCheckpoint(options.folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
+    trainer = pl.Trainer(
+        max_steps=options.steps,
+        max_time=timedelta(minutes=options.minutes) if options.minutes else None,
+        precision="bf16-mixed",
+        gradient_clip_val=1.0,
+        accelerator="auto",
+        devices=1,
+        logger=TensorBoardLogger(options.folder, name="", version=""),
+        log_every_n_steps=20,
+        callbacks=[checkpoint, final, EMAWeightAveraging(decay=0.998), TQDMProgressBar(refresh_rate=10)],
+    )
+    trainer.fit(module, DataLoader(patches, batch_size=options.batch), ckpt_path=last if last.exists() else None)
+    return 0

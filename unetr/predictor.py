@@ -1,0 +1,186 @@
+"""A model in memory: array and affine in, lesion probability and mask on the same grid out."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from monai.inferers import sliding_window_inference
+from monai.networks.nets import UNETR
+from scipy import ndimage
+from torch import nn
+
+from unetr.bundle import BundleInfo, ModelError, read_bundle
+from unetr.network import FoldedUNETR
+from unetr.preprocessing import Grid, normalise
+
+_NETWORKS: dict[str, type[nn.Module]] = {
+    "unetr.network.FoldedUNETR": FoldedUNETR,
+    "monai.networks.nets.UNETR": UNETR,
+}
+_MARGIN = 4
+"""Voxels kept around the head when the empty air is cut away."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says of one volume, on the volume's own grid.
+
+    Attributes
+    ----------
+    probability
+        float32: probability that a voxel is lesion, shifted so that a lesion's surface is where it is 0.5.
+    mask
+        bool: the voxels of lesions: 0.5 or more, in a component that reaches the model's peak.
+    minimum_volume_mm3
+        Below this volume a connected component of the mask is no lesion.
+    """
+
+    probability: np.ndarray
+    mask: np.ndarray
+    minimum_volume_mm3: float
+
+
+class Predictor:
+    """A loaded model on one device; not to be shared between threads."""
+
+    def __init__(self, info: BundleInfo, network: nn.Module, device: torch.device) -> None:
+        self.info = info
+        self.device = device
+        self._network = network
+        self._window: tuple[int, ...] = tuple(info.network["img_size"])
+        self._half = device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+    def predict(
+        self, image: np.ndarray, affine: np.ndarray, on_progress: Callable[[float], None] | None = None
+    ) -> Prediction:
+        """Segment one volume.
+
+        Parameters
+        ----------
+        image
+            Any real 3-D array.
+        affine
+            Index to patient LPS mm, 4x4.
+        on_progress
+            Called with the fraction done, 0-1, after each batch of windows; what it raises ends the prediction.
+
+        Raises
+        ------
+        ValueError
+            When the image holds nothing to segment.
+        """
+        grid = Grid.of(image.shape, affine)
+        with torch.inference_mode():
+            volume = normalise(grid.forward(image, self.device))
+            box = _head_box(volume)
+            probability = torch.zeros_like(volume)
+            probability[box] = self._slide(volume[box], on_progress)
+            on_grid = _centred(grid.back(probability), self.info.postprocessing.threshold).cpu().numpy()
+        return Prediction(on_grid, self._mask(on_grid), self.info.postprocessing.minimum_volume_mm3)
+
+    def _slide(self, volume: torch.Tensor, on_progress: Callable[[float], None] | None) -> torch.Tensor:
+        overlap = self.info.postprocessing.overlap
+        total = _count_windows(volume.shape, self._window, overlap)
+        done = 0
+
+        def run(windows: torch.Tensor) -> torch.Tensor:
+            nonlocal done
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self._half):
+                logits = self._network(windows)
+            done += len(windows)
+            if on_progress:
+                on_progress(min(1.0, done / total))
+            return _lesion_probability(logits.float())
+
+        batch = 4 if self.device.type == "cuda" else 1
+        result = sliding_window_inference(
+            volume[None, None], self._window, batch, run, overlap=overlap, mode="gaussian", padding_mode="constant"
+        )
+        assert isinstance(result, torch.Tensor)  # one output, not several
+        return result[0, 0]
+
+    def _mask(self, probability: np.ndarray) -> np.ndarray:
+        mask = probability >= 0.5
+        peak = self.info.postprocessing.peak
+        if peak <= 0.5 or not mask.any():
+            return mask
+        labels, _ = ndimage.label(mask, np.ones((3, 3, 3)))
+        sure = np.unique(labels[probability >= peak])
+        return np.isin(labels, sure[sure > 0])
+
+
+def load_predictor(path: Path, device: str | None = None) -> Predictor:
+    """Load a bundle's network and weights.
+
+    Parameters
+    ----------
+    path
+        Bundle folder.
+    device
+        ``cuda`` or ``cpu``; by default CUDA where there is one.
+
+    Raises
+    ------
+    ModelError
+        When the bundle is incomplete, its network unknown, or its weights damaged or another network's.
+    """
+    info = read_bundle(path)
+    target = info.network["_target_"]
+    if target not in _NETWORKS:
+        raise ModelError(f"{info.path}: network {target} is not one of {', '.join(_NETWORKS)}.")
+    arguments = {key: value for key, value in info.network.items() if key != "_target_"}
+    try:
+        network = _NETWORKS[target](**arguments)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{info.path}: {target} cannot be built from its network_def: {error}.") from error
+    try:
+        weights = safetensors.torch.load_file(info.weights)
+        network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+    except (safetensors.SafetensorError, RuntimeError, OSError) as error:
+        raise ModelError(
+            f"The weights {info.weights} are damaged or belong to another network: {str(error).splitlines()[0]}"
+        ) from error
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    log.info("model %s %s loaded on %s", info.name, info.version, where)
+    return Predictor(info, network.to(where).eval(), where)
+
+
+def _lesion_probability(logits: torch.Tensor) -> torch.Tensor:
+    """One channel is the lesion's logit; of several, channel 0 is the background."""
+    return torch.sigmoid(logits) if logits.shape[1] == 1 else 1 - torch.softmax(logits, 1)[:, :1]
+
+
+def _centred(probability: torch.Tensor, threshold: float) -> torch.Tensor:
+    """Shift the log-odds so that ``threshold`` becomes 0.5."""
+    if threshold == 0.5:
+        return probability
+    yes, no = probability * (1 - threshold), (1 - probability) * threshold
+    return yes / (yes + no)
+
+
+def _head_box(volume: torch.Tensor) -> tuple[slice, ...]:
+    """The box around all tissue, with a margin."""
+    box = []
+    tissue = volume > 0.2
+    for axis, size in enumerate(volume.shape):
+        other = tuple(a for a in range(3) if a != axis)
+        # A slice counts once 1 in 1000 of its voxels is tissue: noise in the air does not.
+        there = torch.nonzero(tissue.float().mean(other) > 1e-3).flatten()
+        low, high = (int(there[0]), int(there[-1])) if len(there) else (0, size - 1)
+        box.append(slice(max(0, low - _MARGIN), min(size, high + 1 + _MARGIN)))
+    return tuple(box)
+
+
+def _count_windows(shape: torch.Size, window: tuple[int, ...], overlap: float) -> int:
+    """How many windows MONAI's sliding window takes over a volume of this shape."""
+    count = 1
+    for size, edge in zip(shape, window, strict=True):
+        step = max(1, int(edge * (1 - overlap)))
+        count *= max(1, -(-(max(size, edge) - edge) // step) + 1)
+    return count

@@ -1,0 +1,100 @@
+"""From any series to what the network was trained on, and back: orientation, spacing, intensity. All invertible.
+
+The network sees 1 mm voxels along axes towards right, anterior, superior (the nearest permutation and flip of the
+acquired axes: an oblique series is not rotated), with the median of the tissue at 1.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+SPACING_MM = 1.0
+_BRIGHTEST = 5.0
+"""Intensities are cut here, in medians of tissue: a coil's hot spot must not drown the rest."""
+
+
+def normalise(image: torch.Tensor) -> torch.Tensor:
+    """Scale an image so that the median of its tissue is 1, and cut it to [0, 5].
+
+    Tissue is what is brighter than a fifth of the 98th percentile of the non-zero voxels: air and bone fall out,
+    and the median moves by a few percent only between a whole head and a skull-stripped one.
+
+    Raises
+    ------
+    ValueError
+        When the image has no tissue (all zero, or not a number).
+    """
+    bright = image[image > 0]
+    if bright.numel() == 0 or not torch.isfinite(bright).all():
+        raise ValueError("the image holds no positive finite intensity: there is nothing to segment")
+    sample = bright[:: max(1, bright.numel() // 500_000)]
+    tissue = sample[sample > 0.2 * torch.quantile(sample, 0.98)]
+    return (image / tissue.median()).clamp(0, _BRIGHTEST)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The way from a source array to the network's grid, and back.
+
+    Attributes
+    ----------
+    order, flips
+        ``source.permute(order).flip(flips)`` has axes towards right, anterior, superior.
+    source_shape
+        Shape of the source array.
+    shape
+        Shape on the network's grid.
+    """
+
+    order: tuple[int, int, int]
+    flips: tuple[int, ...]
+    source_shape: tuple[int, int, int]
+    shape: tuple[int, int, int]
+
+    @classmethod
+    def of(cls, shape: tuple[int, int, int], affine: np.ndarray) -> "Grid":
+        """The grid for an array with this affine (index to patient LPS mm, 4x4)."""
+        columns = np.asarray(affine, float)[:3, :3]
+        spacing = np.linalg.norm(columns, axis=0)
+        towards = (np.diag([-1, -1, 1]) @ columns / spacing).T  # source axis -> right, anterior, superior
+        order: list[int] = [0, 0, 0]
+        remaining = np.abs(towards)
+        for _ in range(3):  # the closest pair of axes first
+            source, target = np.unravel_index(np.argmax(remaining), (3, 3))
+            order[target] = int(source)
+            remaining[source, :] = remaining[:, target] = -1.0
+        flips = tuple(target for target in range(3) if towards[order[target], target] < 0)
+        millimetres = [shape[source] * spacing[source] for source in order]
+        size = tuple(max(1, round(mm / SPACING_MM)) for mm in millimetres)
+        return cls((order[0], order[1], order[2]), flips, shape, (size[0], size[1], size[2]))
+
+    def forward(self, image: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
+        """Source array -> float32 tensor on the network's grid, trilinear, smoothed first where voxels get larger."""
+        tensor = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32)).to(device)
+        tensor = tensor.permute(self.order).flip(self.flips)
+        if tuple(tensor.shape) == self.shape:
+            return tensor.contiguous()
+        return _resize(tensor, self.shape)
+
+    def back(self, volume: torch.Tensor) -> torch.Tensor:
+        """Tensor on the network's grid -> tensor on the source's grid, trilinear."""
+        oriented = tuple(self.source_shape[axis] for axis in self.order)
+        if tuple(volume.shape) != oriented:
+            volume = _resize(volume, oriented)
+        inverse = [self.order.index(axis) for axis in range(3)]
+        return volume.flip(self.flips).permute(inverse).contiguous()
+
+
+def _resize(volume: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """Trilinear over the same box in space; axes that lose samples are averaged over the new voxel first."""
+    fewer = [min(old, new) for old, new in zip(volume.shape, shape, strict=True)]
+    for axis, size in enumerate(fewer):
+        if volume.shape[axis] > 1.5 * size:
+            part = list(volume.shape)
+            part[axis] = size
+            volume = F.interpolate(volume[None, None], size=part, mode="area")[0, 0]
+    if tuple(volume.shape) == tuple(shape):
+        return volume
+    return F.interpolate(volume[None, None], size=tuple(shape), mode="trilinear", align_corners=False)[0, 0]

@@ -1,0 +1,63 @@
+"""What one training step does: the network, its loss, its optimiser."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from unetr.network import FoldedUNETR
+
+
+def build_network(definition: dict[str, Any]) -> FoldedUNETR:
+    """A network from its keyword arguments, with an output that starts out saying "no lesion"."""
+    network = FoldedUNETR(**definition)
+    torch.nn.init.constant_(network.unetr.out.conv.conv.bias, -4.0)
+    return network
+
+
+def lesion_loss(logits: torch.Tensor, fraction: torch.Tensor) -> torch.Tensor:
+    """Soft Dice over the whole batch plus cross-entropy, both against the fraction of lesion in each voxel.
+
+    Dice is taken over the batch, not per patch: a patch without a lesion, or with a tiny one, would else give a
+    gradient that says nothing. Cross-entropy against the fraction puts probability 0.5 on the lesion's surface.
+    """
+    probability = torch.sigmoid(logits)
+    smooth = 50.0
+    overlap = 2 * (probability * fraction).sum() + smooth
+    dice = 1 - overlap / (probability.square().sum() + fraction.square().sum() + smooth)
+    return dice + 5 * F.binary_cross_entropy_with_logits(logits, fraction)
+
+
+class LesionModule(pl.LightningModule):
+    """Trains a UNETR: linear warm-up, constant rate, then a linear decay to zero over the last ``cooldown`` steps."""
+
+    def __init__(
+        self, definition: dict[str, Any], *, rate: float, steps: int, cooldown: int, warmup: int = 200
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.network = build_network(definition)
+        self._rate, self._steps, self._cooldown, self._warmup = rate, steps, cooldown, warmup
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.network(image)
+
+    def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:  # noqa: ARG002 - Lightning's signature
+        logits = self.network(batch["image"]).float()
+        loss = lesion_loss(logits, batch["fraction"])
+        with torch.no_grad():
+            mask, truth = logits > 0, batch["fraction"] >= 0.5
+            dice = (2 * (mask & truth).sum() + 1) / (mask.sum() + truth.sum() + 1)
+        self.log_dict({"loss": loss, "dice": dice}, prog_bar=True)
+        return loss
+
+    def _factor(self, step: int) -> float:
+        up = (step + 1) / self._warmup
+        down = (self._steps - step) / max(1, self._cooldown)
+        return max(0.0, min(1.0, up, down))
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.AdamW(self.parameters(), lr=self._rate, weight_decay=0.01)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
