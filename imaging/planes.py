@@ -74,7 +74,7 @@ class Plane:
 
     def marks(self) -> dict[str, str]:
         """Return the attributes that may tell this plane from another one at the same position."""
-        return {key: str(value) for key in _MARKS if (value := _find(self.groups, key)) is not None}
+        return {key: str(value) for key in _MARKS if (value := find_value(self.groups, key)) is not None}
 
 
 def is_multi_frame(dataset: Dataset) -> bool:
@@ -97,6 +97,12 @@ def _single(dataset: Dataset) -> Iterator[Plane]:
     yield _plane(dataset, None, (dataset,))
 
 
+def groups_of_first_plane(dataset: Dataset) -> tuple[Dataset, ...]:
+    """Return the datasets that describe the first plane of an instance, nearest first, for ``find_value``."""
+    frames = dataset.get("PerFrameFunctionalGroupsSequence") or ()
+    return (*frames[:1], *(dataset.get("SharedFunctionalGroupsSequence") or ()), dataset)
+
+
 def _frames(dataset: Dataset) -> Iterator[Plane]:
     shared = tuple(dataset.get("SharedFunctionalGroupsSequence") or ())
     for number, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence, start=1):
@@ -109,7 +115,7 @@ def _plane(dataset: Dataset, frame_number: int | None, groups: tuple[Dataset, ..
         keyword: _numbers(groups, keyword, length)
         for keyword, length in (("ImagePositionPatient", 3), ("ImageOrientationPatient", 6), ("PixelSpacing", 2))
     }
-    slope, intercept = _find(groups, "RescaleSlope"), _find(groups, "RescaleIntercept")
+    slope, intercept = find_value(groups, "RescaleSlope"), find_value(groups, "RescaleIntercept")
     return Plane(
         slice=where,
         dataset=dataset,
@@ -123,7 +129,7 @@ def _plane(dataset: Dataset, frame_number: int | None, groups: tuple[Dataset, ..
 
 
 def _numbers(groups: Sequence[Dataset], keyword: str, length: int) -> np.ndarray:
-    found = _find(groups, keyword)
+    found = find_value(groups, keyword)
     try:
         numbers = np.array(found, dtype=float)
     except (TypeError, ValueError):
@@ -138,6 +144,10 @@ def _numbers(groups: Sequence[Dataset], keyword: str, length: int) -> np.ndarray
 
 # The functional group that holds each attribute, for the multi-frame instances.
 _MACROS = {
+    "RepetitionTime": "MRTimingAndRelatedParametersSequence",
+    "InversionTimes": "MRModifierSequence",
+    "SliceThickness": "PixelMeasuresSequence",
+    "FrameAcquisitionDateTime": "FrameContentSequence",
     "ImagePositionPatient": "PlanePositionSequence",
     "ImageOrientationPatient": "PlaneOrientationSequence",
     "PixelSpacing": "PixelMeasuresSequence",
@@ -150,11 +160,12 @@ _MACROS = {
     "TemporalPositionIndex": "FrameContentSequence",
     "FrameAcquisitionNumber": "FrameContentSequence",
     "StackID": "FrameContentSequence",
+    "AcquisitionContrast": "MRImageFrameTypeSequence",
     "FrameType": "MRImageFrameTypeSequence",
 }
 
 
-def _find(groups: Sequence[Dataset], keyword: str) -> Any:
+def find_value(groups: Sequence[Dataset], keyword: str) -> Any:
     """Return the nearest value of an attribute: the frame's, then that of all frames, then the instance's."""
     macro = _MACROS.get(keyword)
     for group in groups:

@@ -127,7 +127,7 @@ def _once(datasets: Sequence[Dataset]) -> list[Dataset]:
     instances: dict[str, Dataset] = {}
     for ds in datasets:
         first = instances.setdefault(str(ds.SOPInstanceUID), ds)
-        if first.get("ImagePositionPatient") != ds.get("ImagePositionPatient"):
+        if first is not ds and first.get("ImagePositionPatient") != ds.get("ImagePositionPatient"):
             raise DuplicateSliceError(
                 f"Two slices at {first.get('ImagePositionPatient')} and {ds.get('ImagePositionPatient')} mm share one "
                 "SOPInstanceUID: results could not refer to them. Send the series again with UIDs of their own."

@@ -1,0 +1,154 @@
+"""What can never be the post-contrast T1 volume of a head, and what to call it instead."""
+
+import re
+
+from pydicom.uid import UID, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage, MRImageStorage
+
+from imaging.geometry import MINIMUM_SLICES
+from imaging.protocol import Protocol
+from imaging.words import T1
+
+_IMAGES = (MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
+
+_IMAGE_TYPES = {
+    "LOCALIZER": "a localizer",
+    "MIP": "a maximum intensity projection",
+    "MAX_IP": "a maximum intensity projection",
+    "MIN IP": "a minimum intensity projection",
+    "MINIP": "a minimum intensity projection",
+    "PROJECTION IMAGE": "a projection",
+    "DIFFUSION": "diffusion",
+    "ADC": "diffusion",
+    "TRACEW": "diffusion",
+    "FA": "diffusion",
+    "PERFUSION": "perfusion",
+    "ASL": "perfusion",
+    "SUB": "a subtraction",
+    "SUBTRACT": "a subtraction",
+    "SUBTRACTION": "a subtraction",
+    "MODULUS SUBTRACT": "a subtraction",
+    "COMPLEX SUBTRACT": "a subtraction",
+    "SCREEN SAVE": "a screen capture",
+    "SCREENSAVE": "a screen capture",
+    "SWI": "susceptibility-weighted",
+    "P": "a phase image",
+    "PHASE": "a phase image",
+    "PHASE MAP": "a phase image",
+    "T1 MAP": "a parametric map",
+    "T2 MAP": "a parametric map",
+    "VELOCITY MAP": "angiography",
+}
+
+_ACQUISITION_CONTRASTS = {
+    "DIFFUSION": "diffusion",
+    "PERFUSION": "perfusion",
+    "FLUID_ATTENUATED": "FLAIR",
+    "T2": "T2-weighted",
+    "T2_STAR": "T2*-weighted",
+    "PROTON_DENSITY": "proton density",
+    "TOF": "angiography",
+    "TIME_OF_FLIGHT": "angiography",
+    "PHASE_CONTRAST": "angiography",
+}
+
+_UNLESS_T1 = rf"^(?!.*{T1.pattern}).*"
+
+# The first that fits is told. Patterns are on words made plain.
+_NAMES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (name, re.compile(pattern))
+    for name, pattern in (
+        (
+            "a localizer",
+            r"\b(?:loc|locali[sz]\w*|lokali[sz]\w*|scouts?|survey|topogr\w*|reperage|3 ?plan\w*|plan ?scan|smart ?brain"
+            r"|pilot|ubersicht|uebersicht)\b",
+        ),
+        (
+            "a calibration",
+            r"\b(?:calib\w*|asset|ref(?:erence)? scan|sense ref|coil ?(?:survey|sens\w*)|b[01] ?map|field ?map\w*)\b",
+        ),
+        (
+            "a screen capture or a report",
+            r"\b(?:screen ?(?:save|shot|cap\w*)|snapshots?|captures?|phoenix ?zip ?report|phoenix\w*|dose ?report"
+            r"|report|rapport|bericht|key images?)\b",
+        ),
+        ("a subtraction", r"\b(?:sub(?! ?\d)|subs|subtr\w*|soustr\w*)\b"),
+        ("an intensity projection", r"\b(?:m ?ips?|min ?ip|max ?ip|projection\w*)\b"),
+        (
+            "diffusion",
+            r"\b(?:dwi\w*|dti\w*|diff|diffusion\w*|e?adc|dadc|tracew?|b ?(?:500|800|1000|1200|1500|2000)"
+            r"|col ?fa|hardi|ivim|resolve|tensor)\b",
+        ),
+        (
+            "perfusion or another dynamic series",
+            r"\b(?:perf|perfusion\w*|dsc|dce|pwi|r?cb[vf]|mtt|ttp|tmax|p?c?asl|ktrans|dyn\w*|twist|tricks"
+            r"|(?:test|care) ?bolus|bolus track\w*)\b",
+        ),
+        ("functional MR", r"\b(?:f ?mri|bold|resting|irmf)\b"),
+        ("spectroscopy", r"\b(?:mrs|mrsi|spectro\w*|spektro\w*|svs|csi)\b"),
+        (
+            "susceptibility-weighted",
+            r"\b(?:swi\w*|swan|swp|qsm|ven ?bold|ha?emo\w*|heme|mgre|pha(?:se)? ima\w*|t2star)\b",
+        ),
+        (
+            "angiography",
+            r"\b(?:tof|mra|mrv|arm|mr ?angio\w*|angio\w*|veno\w*|phlebo\w*|phase contrast|inhance|s?3di mc\w*|willis"
+            r"|carotid\w*|troncs)\b",
+        ),
+        ("a parametric map", r"\b(?:maps?|mapit|magic|synt?hetic|relaxo\w*|t1 rho)\b"),
+        (
+            "of another part of the body",
+            r"\b(?:[ctl] ?spine|spine|spinal|lumb\w*|thoracic|cervical|rachis|rachid\w*|moelle|medull\w*|hws|bws|lws"
+            r"|wirbel\w*|myelo\w*|neck|cou|hals|abdomen|liver|breast|pelvis|knee)\b",
+        ),
+        ("FLAIR", _UNLESS_T1 + r"\b(?:flair|dark ?fluid|tirm)\b"),
+        ("FLAIR", r"\bt2 (?:\w+ )*flair\b"),
+        ("T2-weighted", _UNLESS_T1 + r"\b(?:t2|ciss|fiesta|b ?ffe|drive|haste|ssfse|trufi)\b"),
+        ("proton density", _UNLESS_T1 + r"\b(?:pd|pdw|dp|rho)\b"),
+        ("an inversion recovery of another weighting", _UNLESS_T1 + r"\b(?:stir|dir|psir)\b"),
+        ("a fat or opposed-phase image of a Dixon series", r"\bdixon\b.*\b(?:f|fat|opp|out|op)$"),
+    )
+)
+
+
+def exclusion(protocol: Protocol) -> str | None:
+    """Return why a series can never be the post-contrast T1 volume, or None."""
+    header = protocol.header
+    modality = str(header.get("Modality") or "unknown")
+    if modality != "MR":
+        return f"modality {modality}, not MR"
+    sop_class = UID(str(header.get("SOPClassUID") or MRImageStorage))
+    if sop_class not in _IMAGES:
+        return f"{sop_class.name}, not MR images"
+    photometric = str(header.get("PhotometricInterpretation") or "MONOCHROME2")
+    if photometric != "MONOCHROME2" or str(header.get("BurnedInAnnotation") or "") == "YES":
+        return f"a picture ({photometric}), not measured values"
+    for kind in protocol.image_type:
+        if kind in _IMAGE_TYPES:
+            return f"{_IMAGE_TYPES[kind]} (ImageType {kind})"
+    for name, pattern in _NAMES:
+        if found := pattern.search(protocol.words):
+            return f"{name} ('{found.group().split()[-1]}' in '{protocol.description}')"
+    if (contrast := protocol.acquisition_contrast) in _ACQUISITION_CONTRASTS:
+        return f"{_ACQUISITION_CONTRASTS[contrast]} (AcquisitionContrast {contrast})"
+    return _by_acquisition(protocol)
+
+
+def _by_acquisition(protocol: Protocol) -> str | None:
+    header, echo_time = protocol.header, protocol.echo_time
+    if "EP" in protocol.sequence:
+        return "echo planar: diffusion, perfusion or functional MR"
+    if str(header.get("AngioFlag") or "") == "Y" or "TOF" in (header.get("SequenceVariant") or ()):
+        return "angiography (AngioFlag, SequenceVariant)"
+    if int(header.get("NumberOfTemporalPositions") or 1) > 1:
+        return f"a dynamic series of {header.NumberOfTemporalPositions} time points"
+    body_part = str(header.get("BodyPartExamined") or "")
+    if "SPINE" in body_part.upper():
+        return f"of another part of the body (BodyPartExamined {body_part})"
+    if echo_time is not None and echo_time >= 50:
+        return f"T2-weighted (echo time {echo_time:g} ms)"
+    gradient = "GR" in protocol.sequence and "SE" not in protocol.sequence
+    if gradient and echo_time is not None and echo_time >= 12 and not T1.search(protocol.words):
+        return f"T2*-weighted (gradient echo at {echo_time:g} ms)"
+    if protocol.number_of_slices < MINIMUM_SLICES:
+        return f"{protocol.number_of_slices} slice(s): no volume"
+    return None

@@ -1,0 +1,442 @@
+"""From whole studies as scanners name them, the post-contrast T1 volume is chosen, or nothing is, with reasons."""
+
+import copy
+import json
+from datetime import datetime, timedelta
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import EnhancedMRImageStorage, MRImageStorage, SecondaryCaptureImageStorage, SegmentationStorage
+
+from imaging.selection import MARGIN, AmbiguousSeriesError, NoCandidateError, SeriesSummary, choose, rank
+from tests import factory
+
+GRE3D = {"ScanningSequence": "GR", "MRAcquisitionType": "3D", "SliceThickness": 1.0}
+MPRAGE = GRE3D | {
+    "ScanningSequence": ["GR", "IR"],
+    "RepetitionTime": 2000,
+    "EchoTime": 2.3,
+    "InversionTime": 900,
+    "n": 176,
+}
+SPGR = GRE3D | {"RepetitionTime": 7.4, "EchoTime": 2.9, "n": 180}
+SE2D = {"ScanningSequence": "SE", "MRAcquisitionType": "2D", "SliceThickness": 5.0, "n": 25}
+SE2D |= {"RepetitionTime": 500, "EchoTime": 9}
+SPACE = {"ScanningSequence": "SE", "MRAcquisitionType": "3D", "SliceThickness": 0.9, "n": 192}
+SPACE |= {"RepetitionTime": 700, "EchoTime": 11}
+T2 = SE2D | {"RepetitionTime": 4500, "EchoTime": 98}
+FLAIR = SPACE | {"ScanningSequence": ["SE", "IR"], "RepetitionTime": 5000, "EchoTime": 388, "InversionTime": 1800}
+EPI = {
+    "ScanningSequence": "EP",
+    "MRAcquisitionType": "2D",
+    "SliceThickness": 5.0,
+    "RepetitionTime": 6000,
+    "EchoTime": 80,
+    "n": 60,
+}
+SWI = GRE3D | {"RepetitionTime": 28, "EchoTime": 20, "n": 72}
+LOCALIZER = SPGR | {
+    "MRAcquisitionType": "2D",
+    "n": 9,
+    "SliceThickness": 7.0,
+    "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"],
+}
+MPR = {"ImageType": ["DERIVED", "SECONDARY", "MPR"]}
+
+
+def study(*series: tuple) -> list[SeriesSummary]:
+    """Make a study of (description, attributes, minute of acquisition); ``n`` is the number of instances."""
+    summaries = []
+    for number, (description, attributes, *minute) in enumerate(series, start=1):
+        header = Dataset()
+        header.SOPClassUID, header.Modality = MRImageStorage, "MR"
+        header.SeriesInstanceUID, header.SeriesNumber = f"1.2.3.{number}", number
+        header.SeriesDescription = description
+        header.ImageType = ["ORIGINAL", "PRIMARY", "M"]
+        if minute:
+            moment = datetime(2024, 5, 17, 9, 0) + timedelta(minutes=minute[0])
+            header.AcquisitionDate, header.AcquisitionTime = f"{moment:%Y%m%d}", f"{moment:%H%M%S}.250000"
+        for keyword, value in attributes.items():
+            if keyword != "n":
+                setattr(header, keyword, value)
+        summaries.append(SeriesSummary(header, attributes.get("n", 1)))
+    return summaries
+
+
+AGENT = {"ContrastBolusAgent": "Gadovist"}
+
+STUDIES = {
+    "Siemens, German, nativ and KM": (
+        [
+            ("localizer", LOCALIZER, 0),
+            ("t2_tse_tra_512", T2, 3),
+            ("ep2d_diff_3scan_trace_p2_ADC", EPI | {"ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "ADC"]}, 6),
+            ("t2_space_dark-fluid_sag_p2_iso", FLAIR, 8),
+            ("t1_mprage_sag_p2_iso nativ", MPRAGE, 14),
+            ("t1_mprage_sag_p2_iso KM", MPRAGE, 25),
+            ("t1_mprage_sag_p2_iso KM_MPR_Tra", MPRAGE | MPR | {"SliceThickness": 3.0, "n": 60}, 25),
+        ],
+        "t1_mprage_sag_p2_iso KM",
+    ),
+    "Siemens, the same name twice": (
+        [
+            ("AAHead_Scout", LOCALIZER, 0),
+            ("t1_mprage_sag_p2_iso", MPRAGE, 5),
+            ("t2_tirm_tra_dark-fluid", FLAIR | {"MRAcquisitionType": "2D", "EchoTime": 81}, 12),
+            ("t1_mprage_sag_p2_iso", MPRAGE, 24),
+        ],
+        4,
+    ),
+    "Siemens, the agent tagged on every series": (
+        [
+            ("t1_mprage_sag", MPRAGE | AGENT, 5),
+            ("t2_tse_tra", T2 | AGENT, 9),
+            ("t1_mprage_sag", MPRAGE | AGENT, 24),
+        ],
+        3,
+    ),
+    "Siemens, distortion-corrected and not": (
+        [
+            ("t1_mprage_gado", MPRAGE | {"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "NORM"]}, 20),
+            ("t1_mprage_gado", MPRAGE | {"ImageType": ["ORIGINAL", "PRIMARY", "M", "NORM", "DIS2D"]}, 20),
+        ],
+        2,
+    ),
+    "Siemens, after the perfusion": (
+        [
+            ("t1_mprage_tra", MPRAGE | {"SliceThickness": 2.0}, 4),
+            ("ep2d_perf_p2", EPI | {"n": 1200}, 15),
+            ("rCBV", EPI | {"n": 24}, 15),
+            ("t1_mpr_sag_iso", MPRAGE, 19),
+        ],
+        "t1_mpr_sag_iso",
+    ),
+    "Siemens, Dixon VIBE": (
+        [
+            ("t1_vibe_dixon_tra_p2_post_opp", SPGR, 20),
+            ("t1_vibe_dixon_tra_p2_post_F", SPGR, 20),
+            ("t1_vibe_dixon_tra_p2_post_W", SPGR, 20),
+        ],
+        "t1_vibe_dixon_tra_p2_post_W",
+    ),
+    "GE, English": (
+        [
+            ("3 Plane Loc", LOCALIZER, 0),
+            ("ASSET calibration", SPGR | {"n": 40}, 1),
+            ("Ax T1 FLAIR", SE2D | {"RepetitionTime": 2100, "EchoTime": 24, "InversionTime": 860}, 4),
+            ("Sag CUBE T2 FLAIR", FLAIR, 8),
+            ("Ax DWI B1000", EPI, 12),
+            ("Ax SWAN", SWI, 15),
+            ("Ax T1 FLAIR +C", SE2D | AGENT | {"RepetitionTime": 2100, "EchoTime": 24, "InversionTime": 860}, 22),
+            ("Ax 3D BRAVO +C", SPGR | AGENT, 26),
+            ("ORIG: Ax 3D BRAVO +C", SPGR | AGENT, 26),
+            (
+                "SAG REFORMAT BRAVO +C",
+                SPGR | AGENT | {"ImageType": ["DERIVED", "SECONDARY", "REFORMATTED", "AVERAGE"]},
+                26,
+            ),
+            ("Screen Save", {"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"], "n": 2}, 30),
+        ],
+        "Ax 3D BRAVO +C",
+    ),
+    "GE, BRAVO POST beside CUBE T1": (
+        [
+            ("BRAVO PRE", SPGR, 5),
+            ("SAG CUBE T1 POST FS", SPACE, 25),
+            ("BRAVO POST", SPGR, 30),
+        ],
+        "BRAVO POST",
+    ),
+    "GE, black blood only": (
+        [
+            ("SAG CUBE T2", SPACE | {"EchoTime": 90, "RepetitionTime": 2500}, 5),
+            ("AX T1 SE GADO", SE2D, 22),
+            ("SAG CUBE T1 GADO", SPACE, 25),
+        ],
+        "SAG CUBE T1 GADO",
+    ),
+    "GE, French": (
+        [
+            ("REPERAGE", LOCALIZER, 0),
+            ("SAG 3D T1 SANS IV", SPGR, 3),
+            ("AX T2 FLAIR", T2, 8),
+            ("AX DIFFUSION", EPI, 12),
+            ("PERFUSION", EPI | {"n": 1000}, 20),
+            ("3D T1 FSPGR INJ", SPGR, 24),
+            ("AX T1 SE INJ FS", SE2D, 30),
+        ],
+        "3D T1 FSPGR INJ",
+    ),
+    "Philips, Dutch naming": (
+        [
+            ("Survey_SHC", LOCALIZER, 0),
+            ("sT1W_3D_TFE SENSE", SPGR, 4),
+            ("T2W_TSE", T2, 9),
+            ("VEN_BOLD", SWI, 12),
+            ("s3DI_MC_HR", SWI | {"EchoTime": 3.4}, 15),
+            ("T1W_3D_TFE Gd", SPGR, 24),
+            ("MPR Gd sag", SPGR | {"ImageType": ["DERIVED", "PRIMARY", "M_FFE", "M", "FFE"], "n": 90}, 24),
+        ],
+        "T1W_3D_TFE Gd",
+    ),
+    "Philips, black blood and gradient echo": (
+        [
+            ("3D BrainVIEW T1 VISTA +Gd BB", SPACE, 25),
+            ("3D T1 TFE +Gd", SPGR, 30),
+        ],
+        "3D T1 TFE +Gd",
+    ),
+    "black blood acquired twice, gradient echo once": (
+        [
+            ("t1_space_sag", SPACE | AGENT, 3),
+            ("t1_space_sag_km", SPACE | AGENT, 22),
+            ("t1_mprage_sag_km", MPRAGE, 28),
+        ],
+        "t1_mprage_sag_km",
+    ),
+    "Philips, French": (
+        [
+            ("3D FLAIR", FLAIR, 3),
+            ("3D T1 TFE SAG", SPGR, 9),
+            ("DWI b1000", EPI, 14),
+            ("3D T1 TFE SAG GADO", SPGR, 26),
+            ("SOUSTRACTION", SPGR, 27),
+        ],
+        "3D T1 TFE SAG GADO",
+    ),
+    "Canon": (
+        [
+            ("Locator", LOCALIZER, 0),
+            ("FE3D_fs5 T1 pre", SPGR, 6),
+            ("T2 FSE AX", T2, 9),
+            ("FE3D_fs5 T1 CE", SPGR, 21),
+            ("T1 SE AX CE", SE2D, 26),
+        ],
+        "FE3D_fs5 T1 CE",
+    ),
+    "Canon, German": (
+        [
+            ("3D MPRAGE ohne KM", MPRAGE, 6),
+            ("3D MPRAGE nach KM", MPRAGE, 21),
+            ("Swi minIP", SWI, 26),
+        ],
+        "3D MPRAGE nach KM",
+    ),
+    "no word and no repetition, only the agent": (
+        [("t2_tse", T2, 3), ("Sag T1 3D", SPGR | AGENT, 20)],
+        "Sag T1 3D",
+    ),
+    "the name of the protocol says it": (
+        [("t1_mprage_tra_iso", MPRAGE | {"ProtocolName": "t1_mprage_tra_iso_KM"}, 20), ("t1_se_cor", SE2D, 4)],
+        "t1_mprage_tra_iso",
+    ),
+    "only a thick 2D series was made after contrast": (
+        [("t1_mprage_sag", MPRAGE, 4), ("t1_se_tra_km", SE2D, 20)],
+        "t1_se_tra_km",
+    ),
+    "a 3D series without a word after a 2D one with": (
+        [("AX T1 SE GADO", SE2D, 20), ("SAG T1 MPRAGE", MPRAGE, 26)],
+        "SAG T1 MPRAGE",
+    ),
+    "only a reformat was kept": (
+        [("t1_mprage_sag", MPRAGE, 4), ("t1_mprage_km MPR tra", MPRAGE | MPR, 20)],
+        "t1_mprage_km MPR tra",
+    ),
+    "thin before thick": (
+        [("T1 MPRAGE post", MPRAGE | {"SliceThickness": 3.0, "n": 52}, 20), ("T1 MPRAGE cor post", MPRAGE, 25)],
+        "T1 MPRAGE cor post",
+    ),
+    "another part of the body": (
+        [("T1 MPRAGE C-SPINE POST GD", MPRAGE, 25), ("AX T1 BRAIN POST GD", SE2D, 20)],
+        "AX T1 BRAIN POST GD",
+    ),
+    "the orbits beside the brain": (
+        [("T1 3D ORBITS POST FS", SPGR, 25), ("T1 3D BRAIN POST", SPGR | {"SliceThickness": 2.0, "n": 90}, 20)],
+        "T1 3D BRAIN POST",
+    ),
+    "repeated because the patient moved": (
+        [("T1 MPRAGE +C", MPRAGE, 20), ("T1 MPRAGE +C REPEAT", MPRAGE, 26)],
+        "T1 MPRAGE +C REPEAT",
+    ),
+    "a name without T1 but with its timing": (
+        [("3D SAG GADO", SPGR, 20), ("COR T2", T2, 5)],
+        "3D SAG GADO",
+    ),
+    "no times at all": (
+        [("t1_mprage_sag", MPRAGE), ("t1_mprage_sag_gd", MPRAGE)],
+        "t1_mprage_sag_gd",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("backwards", [False, True])
+def test_the_post_contrast_volume_is_chosen(name, backwards):
+    series, expected = STUDIES[name]
+    summaries = study(*series)
+    selection = choose(summaries[::-1] if backwards else summaries)
+    told = [(c.description, c.score, c.reasons, c.excluded) for c in selection.candidates]
+    if isinstance(expected, int):
+        assert selection.chosen.series_instance_uid == f"1.2.3.{expected}", told
+    else:
+        assert selection.chosen.description == expected, told
+    assert selection.candidates[0] == selection.chosen
+    assert len(selection.candidates) == len(series)
+    assert selection.chosen.reasons
+
+
+@pytest.mark.parametrize(
+    ("series", "words"),
+    [
+        ([("t1_mprage_sag", MPRAGE, 5), ("t2_tse", T2, 9)], "no sign of contrast"),
+        ([("t1_mprage_sag", MPRAGE)], "no sign of contrast"),
+        ([("T1 3D pre Gd", SPGR | AGENT, 5)], "against contrast"),
+        ([("T1 sans injection", SPGR, 5), ("T1 SE nativ", SE2D, 9)], "against contrast"),
+        ([("Gd 3D", GRE3D | {"n": 100}, 5)], "no sign of T1"),
+        ([("FLAIR post Gd", FLAIR, 20), ("T2 post Gd", T2, 25)], "None of the 2 series"),
+        ([("T1 GADO SUB", SPGR, 20), ("T1 GADO MIP", SPGR, 21), ("CE MRA", SPGR, 22)], "None of the 3 series"),
+        ([("Sag T1 3D", SPGR | {"ContrastBolusAgent": "NONE"}, 20)], "no sign of contrast"),
+        ([], "None of the 0 series"),
+    ],
+)
+def test_without_evidence_nothing_is_chosen(series, words):
+    with pytest.raises(NoCandidateError, match=words) as caught:
+        choose(study(*series))
+    assert len(caught.value.candidates) == len(series)
+    assert "SeriesInstanceUID" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        [("T1 MPRAGE sag post", MPRAGE, 20), ("T1 MPRAGE tra post", MPRAGE, 26)],
+        [("T1 3D", SPGR | AGENT), ("T1 3D", SPGR | AGENT)],
+        [("T1 MPRAGE", MPRAGE, 2), ("T1 MPRAGE", MPRAGE, 20), ("T1 MPRAGE", MPRAGE, 26)],
+    ],
+)
+def test_a_tie_is_left_to_the_caller(series):
+    with pytest.raises(AmbiguousSeriesError, match="2 series are equally good") as caught:
+        choose(study(*series))
+    one, two, *_ = caught.value.candidates
+    assert one.score - two.score <= MARGIN
+    assert one.description in str(caught.value)
+
+
+EXCLUDED = [
+    ("localizer", LOCALIZER, "localizer"),
+    ("Scout", SPGR, "localizer"),
+    ("T2 FLAIR gd", FLAIR, "FLAIR"),
+    ("3D FLAIR post", FLAIR, "FLAIR"),
+    ("t2_tse_tra gado", T2, "T2"),
+    ("DWI", EPI, "diffusion"),
+    ("ADC (10^-6 mm2/s)", EPI, "diffusion"),
+    ("ep2d", EPI, "echo planar"),
+    ("SWI_Images", SWI, "susceptibility"),
+    ("mIP_Images(SW)", SWI, "projection"),
+    ("Perfusion DSC gado", SPGR, "perfusion"),
+    ("TOF 3D", SPGR, "angiography"),
+    ("MRA CE", SPGR, "angiography"),
+    ("T1 gado MIP", SPGR, "projection"),
+    ("T1 SUB post-pre", SPGR, "subtraction"),
+    ("T1 post gd", SPGR | {"ImageType": ["DERIVED", "SECONDARY", "SUBTRACTION"]}, "subtraction"),
+    ("T1 post gd", SPGR | {"ImageType": ["DERIVED", "SECONDARY", "MIP"]}, "projection"),
+    ("T1 post gd", SPGR | {"ImageType": ["ORIGINAL", "PRIMARY", "P"]}, "phase"),
+    ("Screenshot", SPGR, "screen"),
+    ("T1 post gd", SPGR | {"SOPClassUID": SecondaryCaptureImageStorage}, "Secondary Capture"),
+    ("T1 post gd", SPGR | {"PhotometricInterpretation": "RGB"}, "picture"),
+    ("T1 map gd", SPGR, "map"),
+    ("T1 post gd", SPGR | {"n": 2}, "2 slice"),
+    ("T1 post gd", SPGR | {"EchoTime": 90}, "echo time 90"),
+    ("T1 post gd", SPGR | {"NumberOfTemporalPositions": 40}, "40 time points"),
+    ("T1 post gd", SPGR | {"BodyPartExamined": "LSPINE"}, "LSPINE"),
+    ("STIR cor gd", SE2D, "inversion recovery"),
+    ("PD tra gd", SE2D, "proton density"),
+    ("MetIA GTV", {"Modality": "SEG", "SOPClassUID": SegmentationStorage}, "SEG"),
+    ("T1 post gd report", {"Modality": "SR"}, "SR"),
+    ("RTSTRUCT T1 gd", {"Modality": "RTSTRUCT"}, "RTSTRUCT"),
+    ("T1 gd", {"Modality": "PR"}, "PR"),
+    ("T1 gd", {"Modality": "CT", "n": 200}, "CT"),
+]
+
+
+@pytest.mark.parametrize(("description", "attributes", "reason"), EXCLUDED)
+def test_what_is_never_chosen_says_why(description, attributes, reason):
+    good = ("T1 MPRAGE post gd", MPRAGE, 30)
+    candidates = rank(study((description, attributes | AGENT, 20), good))
+    assert candidates[0].description == good[0]
+    assert candidates[0].excluded is None
+    assert reason in candidates[1].excluded
+    assert candidates[1].score == 0
+
+
+@pytest.mark.parametrize("description", ["sub-001_T1post", "T1 FLAIR +C", "T1 double dose gd", "t1_fl3d_FA20 km"])
+def test_look_alikes_are_not_excluded(description):
+    assert choose(study((description, SPGR, 20))).chosen.description == description
+
+
+def test_reconstructions_of_one_acquisition_are_no_repetition():
+    with pytest.raises(NoCandidateError):
+        choose(study(("t1_mprage", MPRAGE, 5), ("t1_mprage", MPRAGE, 5)))
+
+
+def test_another_plane_is_no_repetition():
+    axial, sagittal = ({"ImageOrientationPatient": o} for o in ([1, 0, 0, 0, 1, 0], [0, 1, 0, 0, 0, -1]))
+    with pytest.raises(NoCandidateError):
+        choose(study(("t1_mprage", MPRAGE | axial, 5), ("t1_mprage", MPRAGE | sagittal, 15)))
+
+
+def test_an_arterial_spin_labelling_is_no_injection():
+    with pytest.raises(NoCandidateError):
+        choose(study(("ASL perfusion", SPGR, 5), ("t1_mprage", MPRAGE, 15)))
+
+
+def test_an_enhanced_multi_frame_is_judged_by_its_functional_groups():
+    header = factory.multi_frame(contrast_agent=None, series_description="T1 3D post Gd")
+    header.SOPClassUID = EnhancedMRImageStorage
+    timing, echo, kind = Dataset(), Dataset(), Dataset()
+    timing.RepetitionTime, echo.EffectiveEchoTime, kind.AcquisitionContrast = 7.4, 2.9, "T1"
+    shared = header.SharedFunctionalGroupsSequence[0]
+    shared.MRTimingAndRelatedParametersSequence = [timing]
+    shared.MREchoSequence, shared.MRImageFrameTypeSequence = [echo], [kind]
+    flair = copy.deepcopy(header)
+    flair.SeriesInstanceUID = "1.2.3"
+    flair.SharedFunctionalGroupsSequence[0].MRImageFrameTypeSequence[0].AcquisitionContrast = "FLUID_ATTENUATED"
+    selection = choose([SeriesSummary(flair, 1), SeriesSummary(header, 1)])
+    assert selection.chosen.series_instance_uid == header.SeriesInstanceUID
+    assert any("AcquisitionContrast T1" in reason for reason in selection.chosen.reasons)
+    assert "FLAIR" in selection.candidates[1].excluded
+
+
+def test_the_series_of_the_factory_is_chosen():
+    pre = factory.series_datasets(contrast_agent=None, series_description="T1 MPRAGE", series_number=3)
+    post = factory.series_datasets(study_time="123000")
+    selection = choose([SeriesSummary(pre[0], len(pre)), SeriesSummary(post[0], len(post))])
+    assert selection.chosen.series_instance_uid == post[0].SeriesInstanceUID
+    assert selection.chosen.number_of_instances == len(post)
+
+
+def test_candidates_go_into_json_with_dicom_keywords():
+    selection = choose(study(("T1 MPRAGE post gd", MPRAGE | AGENT, 30), ("DWI", EPI, 20)))
+    answer = json.loads(json.dumps(selection.to_json()))
+    assert answer["chosen"]["SeriesDescription"] == "T1 MPRAGE post gd"
+    assert answer["chosen"] == answer["candidates"][0]
+    assert answer["chosen"]["excluded"] is None
+    assert "+40: contrast agent Gadovist" in answer["chosen"]["reasons"]
+    assert answer["candidates"][1]["excluded"].startswith("diffusion")
+
+
+def test_an_empty_header_is_survived():
+    header = Dataset()
+    header.SeriesInstanceUID, header.Modality = "1.2.3", "MR"
+    for keyword in (
+        "ImageType",
+        "EchoTime",
+        "RepetitionTime",
+        "ContrastBolusAgent",
+        "AcquisitionTime",
+        "SeriesDescription",
+    ):
+        setattr(header, keyword, None)
+    candidate = rank([SeriesSummary(header, 100)])[0]
+    assert candidate.excluded is None
+    assert "no sign of contrast" in candidate.reasons
