@@ -1,0 +1,95 @@
+"""Lesion by lesion: which of the reference's lesions were found, what was found beside them, and how well they overlap.
+
+Two lesions are one when their voxels touch (26 neighbours). A reference lesion counts as found when any predicted
+voxel lies in it, a predicted lesion as false when it touches no reference lesion.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+SIZES_MM = ((0.0, 3.0), (3.0, 5.0), (5.0, 10.0), (10.0, 20.0), (20.0, np.inf))
+"""Classes of the diameter of the sphere with the lesion's volume."""
+_TOUCHING = np.ones((3, 3, 3))
+
+
+@dataclass(frozen=True)
+class Score:
+    """How one volume was segmented.
+
+    Attributes
+    ----------
+    dice
+        Of all lesion voxels together; nan when neither side has any.
+    lesions
+        For each reference lesion its diameter in mm (of the sphere with its volume), whether it was found, and the
+        Dice of it with the predicted lesions that touch it.
+    false_lesions_mm
+        Diameter of each predicted lesion that is none.
+    false_volume_ml, reference_volume_ml, predicted_volume_ml
+        Volumes; the false volume is that of the false lesions.
+    """
+
+    name: str
+    dice: float
+    lesions: tuple[tuple[float, bool, float], ...]
+    false_lesions_mm: tuple[float, ...]
+    false_volume_ml: float
+    reference_volume_ml: float
+    predicted_volume_ml: float
+
+
+def score(name: str, reference: np.ndarray, predicted: np.ndarray, voxel_mm3: float) -> Score:
+    """Compare two boolean masks of one shape."""
+    reference_labels, references = ndimage.label(reference, _TOUCHING)
+    predicted_labels, predictions = ndimage.label(predicted, _TOUCHING)
+    pairs = np.stack([reference_labels[reference & predicted], predicted_labels[reference & predicted]])
+    touching = np.unique(pairs, axis=1)
+    reference_sizes = np.bincount(reference_labels.ravel(), minlength=references + 1)
+    predicted_sizes = np.bincount(predicted_labels.ravel(), minlength=predictions + 1)
+    lesions = []
+    for label in range(1, references + 1):
+        partners = touching[1, touching[0] == label]
+        overlap = int((pairs[0] == label).sum())
+        dice = 2 * overlap / (reference_sizes[label] + predicted_sizes[partners].sum()) if overlap else 0.0
+        lesions.append((_diameter(reference_sizes[label] * voxel_mm3), overlap > 0, float(dice)))
+    false = [label for label in range(1, predictions + 1) if label not in touching[1]]
+    false_sizes = predicted_sizes[false] * voxel_mm3
+    total = int(reference.sum()) + int(predicted.sum())
+    return Score(
+        name=name,
+        dice=2 * pairs.shape[1] / total if total else float("nan"),
+        lesions=tuple(lesions),
+        false_lesions_mm=tuple(_diameter(size) for size in false_sizes),
+        false_volume_ml=float(false_sizes.sum()) / 1000,
+        reference_volume_ml=float(reference.sum()) * voxel_mm3 / 1000,
+        predicted_volume_ml=float(predicted.sum()) * voxel_mm3 / 1000,
+    )
+
+
+def _diameter(volume_mm3: float) -> float:
+    return float((6 * volume_mm3 / np.pi) ** (1 / 3))
+
+
+def summarise(scores: Sequence[Score]) -> str:
+    """A table of sensitivity and Dice by lesion size, with the figures per volume under it."""
+    lines = ["diameter      lesions   found   sensitivity   Dice of those found"]
+    lesions = [lesion for s in scores for lesion in s.lesions]
+    for low, high in SIZES_MM:
+        inside = [lesion for lesion in lesions if low <= lesion[0] < high]
+        found = [lesion for lesion in inside if lesion[1]]
+        name = f"{low:.0f}-{high:.0f} mm" if np.isfinite(high) else f"over {low:.0f} mm"
+        share = f"{len(found) / len(inside):8.2f}" if inside else "       -"
+        overlap = f"{np.mean([lesion[2] for lesion in found]):8.2f}" if found else "       -"
+        lines.append(f"{name:<12} {len(inside):8d} {len(found):7d} {share}      {overlap}")
+    dice = np.array([s.dice for s in scores if s.reference_volume_ml > 0])
+    large = [sum(d >= 5 for d in s.false_lesions_mm) for s in scores]
+    every = [len(s.false_lesions_mm) for s in scores]
+    lines.append("")
+    if len(dice):
+        lines.append(f"Dice per volume       mean {dice.mean():.3f}, median {np.median(dice):.3f}, n = {len(dice)}")
+    lines.append(f"false lesions         {np.mean(every):.2f} a volume, {np.mean(large):.2f} of 5 mm or more")
+    lines.append(f"false volume          {np.mean([s.false_volume_ml for s in scores]):.3f} ml a volume")
+    return "\n".join(lines)
