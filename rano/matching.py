@@ -1,0 +1,97 @@
+"""Which lesion is which: identities are handed on from lesions already known to lesions just measured.
+
+So far for one case only, the same series segmented again, where nothing has moved.
+"""
+
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
+
+from rano.lesion import Lesion, Measurement
+from rano.outline import equivalent_radius
+
+NEAR_MM = 3.0
+"""Lesions whose centroids lie closer than this may be the same one, however small they are."""
+
+NAME = "GTV_MetIA_{}"
+
+
+def fresh_tracking_uid(_name: str) -> str:
+    """Return a new UID, unique in the world, under the root that DICOM keeps for UUIDs (PS3.5 B.2)."""
+    return f"2.25.{uuid.uuid4().int}"
+
+
+def inherit_tracking(
+    new: Sequence[Measurement],
+    earlier: Sequence[Lesion],
+    make_tracking_uid: Callable[[str], str] = fresh_tracking_uid,
+) -> list[Lesion]:
+    """Give each measured lesion its name and tracking UID: those it had before, or new ones.
+
+    Two lesions may be the same when their centroids lie closer than 3 mm, or than the radius of a ball of the larger
+    one's volume. Of all ways to pair them, the one with the least distance in total is taken, each distance relative
+    to that limit and a lesion left alone counting as the limit (Hungarian algorithm): a good match is not given up
+    for two poor ones. Size is not compared. A lesion that has split leaves its identity to the part nearest to its
+    old centroid, lesions that have merged to the one nearest to the new one; none if all lie beyond the limit.
+
+    Parameters
+    ----------
+    new
+        Measurements of the new segmentation, in the order in which new names are to be given.
+    earlier
+        All lesions ever found in this series, in the same frame of reference; may be empty.
+    make_tracking_uid
+        Makes the tracking UID of a lesion not seen before from its name.
+
+    Returns
+    -------
+    list of Lesion
+        In the order of ``new``. Names are unique; a new one is ``GTV_MetIA_{n}`` with the lowest n that no lesion in
+        ``earlier`` has, be it still there or not.
+
+    Raises
+    ------
+    ValueError
+        When two lesions in ``earlier`` share a name or a tracking UID.
+    """
+    _refuse_shared("name", [lesion.name for lesion in earlier])
+    _refuse_shared("tracking UID", [lesion.tracking_uid for lesion in earlier])
+    inherited = _pairs(new, [lesion.measurement for lesion in earlier])
+    names = _unused_names({lesion.name for lesion in earlier})
+    lesions = []
+    for index, measurement in enumerate(new):
+        if index in inherited:
+            known = earlier[inherited[index]]
+            name, tracking_uid = known.name, known.tracking_uid
+        else:
+            name = next(names)
+            tracking_uid = make_tracking_uid(name)
+        lesions.append(Lesion(name, tracking_uid, measurement))
+    return lesions
+
+
+def _pairs(new: Sequence[Measurement], earlier: Sequence[Measurement]) -> dict[int, int]:
+    """Return the index in ``earlier`` of the lesion that each index in ``new`` continues."""
+    if not new or not earlier:
+        return {}
+    distance = cdist([m.centroid_lps_mm for m in new], [m.centroid_lps_mm for m in earlier])
+    radii = [np.array([equivalent_radius(m.volume_mm3) for m in side]) for side in (new, earlier)]
+    limit = np.maximum(np.maximum.outer(*radii), NEAR_MM)
+    cost = np.minimum(distance / limit, 1)
+    rows, columns = linear_sum_assignment(cost)
+    return {int(row): int(column) for row, column in zip(rows, columns, strict=True) if cost[row, column] < 1}
+
+
+def _refuse_shared(what: str, values: Sequence[str]) -> None:
+    shared = sorted(value for value, times in Counter(values).items() if times > 1)
+    if shared:
+        raise ValueError(f"earlier lesions share the {what} {', '.join(shared)}; each must have its own")
+
+
+def _unused_names(used: set[str]) -> Iterator[str]:
+    return (name for name in map(NAME.format, count(1)) if name not in used)
