@@ -29,7 +29,7 @@ from rano.components import label_lesions
 from rano.lesion import Lesion
 from rano.matching import inherit_tracking
 from rano.measuring import measure
-from results.context import ResultContext
+from results.context import ResultContext, derive_uid
 from results.rtstruct import build_rtstruct
 from results.seg import build_seg
 from settings import SettingsError, load_settings
@@ -149,7 +149,9 @@ def segment_study(
     with watch("measuring"):
         label_map = label_lesions(prediction.mask, volume.affine, prediction.minimum_volume_mm3)
         measurements = measure(label_map, volume.affine, prediction.probability)
-        lesions = inherit_tracking(measurements, earlier_lesions(series_instance_uid))
+        lesions = inherit_tracking(
+            measurements, earlier_lesions(series_instance_uid), lambda name: derive_uid(job_id, name)
+        )
     with watch("writing"):
         context = _context(job_id, predictor.info, created or datetime.now(UTC))
         built = {kind: OUTPUTS[kind](series, label_map, lesions, context) for kind in outputs}
