@@ -58,10 +58,13 @@ class Database:
 
 
 def open_database(url: str) -> Database:
-    """Connect to ``url`` (SQLite or PostgreSQL); an SQLite file's folder is made."""
+    """Connect to ``url`` (SQLite or PostgreSQL); an SQLite file's folder is made.
+
+    Errors do not show the values of a statement: a patient's name may be among them.
+    """
     if not url.startswith("sqlite"):
-        return Database(create_engine(url, pool_pre_ping=True))
-    engine = create_engine(url)
+        return Database(create_engine(url, pool_pre_ping=True, hide_parameters=True))
+    engine = create_engine(url, hide_parameters=True)
     if engine.url.database and engine.url.database != ":memory:":
         Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
     event.listen(engine, "connect", _prepare_sqlite)

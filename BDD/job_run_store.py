@@ -19,7 +19,7 @@ from BDD.worker_store import is_dead
 
 
 def claim_job(database: Database, job_id: str, worker: int) -> Job | None:
-    """Take a queued job for this worker; None when there is nothing to take (ended, cancelled, or taken already).
+    """Take a queued job for this worker; None when it has ended, was taken already, or is to wait longer.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def claim_job(database: Database, job_id: str, worker: int) -> Job | None:
         with database.writing() as session:
             claimed = session.execute(
                 update(Job)
-                .where(Job.job_id == job_id, Job.state == QUEUED)
+                .where(Job.job_id == job_id, Job.state == QUEUED, Job.not_before <= now)
                 .values(
                     state=FETCHING,
                     stage=FETCHING,

@@ -1,6 +1,8 @@
 """Databases, jobs and lesions for the tests of the store, the queue and the API."""
 
+import functools
 import itertools
+import tempfile
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -28,9 +30,15 @@ SLICES = tuple(SliceStub(f"{SERIES}.{k}") for k in range(20))
 
 def new_database(folder: Path) -> store.Database:
     """Make an empty database with the newest tables."""
-    url = f"sqlite:///{folder.as_posix()}/metia.db"
-    migrate.upgrade(url)
-    return store.open_database(url)
+    (folder / "metia.db").write_bytes(_empty_database())
+    return store.open_database(f"sqlite:///{folder.as_posix()}/metia.db")
+
+
+@functools.cache
+def _empty_database() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        migrate.upgrade(f"sqlite:///{folder}/metia.db")
+        return Path(folder, "metia.db").read_bytes()
 
 
 def lesion(label: int = 1, *, name: str = "", tracking_uid: str = "", volume_mm3: float = 500.0) -> Lesion:

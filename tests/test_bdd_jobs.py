@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from BDD import store
-from BDD.models import RUNNING_STATES, Worker
+from BDD.models import RUNNING_STATES, Job, Worker
 from tests.store_factory import (
     STUDY,
     done_job,
@@ -197,6 +197,9 @@ def test_requeue_waits_and_says_why(database):
     job = store.get_job(database, job.job_id)
     assert (job.state, job.attempts, job.problem["status"]) == ("queued", 1, 502)
     assert 50 < (job.not_before - datetime.now(UTC)).total_seconds() <= 60
+    assert store.claim_job(database, job.job_id, worker) is None, "not before its time"
+    with database.writing() as session:
+        session.get(Job, job.id).not_before = datetime.now(UTC)
     assert store.claim_job(database, job.job_id, worker).problem is None
 
 

@@ -1,0 +1,57 @@
+"""What an exception of any room means to the person who sent the job, in RFC 9457's words; kept with a failed job.
+
+The table goes by the names of the exceptions, so that the database imports none of the rooms that raise them.
+"""
+
+from BDD.records import Problem
+
+_LATER = "See GET /ready for what is amiss, then send POST /jobs/{id}/retry."
+_ANOTHER = "Name another series as SeriesInstanceUID."
+
+# exception: status, name, title, what to do; the nearest class of an exception's ancestry counts
+_PROBLEMS = {
+    "StudyNotFoundError": (404, "study-not-found", "Study not found", "Send the study to the archive first."),
+    "SeriesNotFoundError": (404, "series-not-found", "Series not found", "Name a series of this study."),
+    "JobNotFoundError": (404, "job-not-found", "Job not found", "GET /jobs lists the jobs."),
+    "JobStateError": (409, "job-state", "The job's state does not allow it", "See GET /jobs/{id} for its state."),
+    "ArchiveTimeoutError": (504, "archive-timeout", "The archive did not answer in time", _LATER),
+    "ArchiveUnavailableError": (502, "archive-unavailable", "The archive does not answer", _LATER),
+    "StoreRejectedError": (502, "store-rejected", "The archive refused the results", "See the archive's log."),
+    "ArchiveError": (502, "archive-error", "The archive could not do it", _LATER),
+    "SelectionError": (409, "series-selection", "No single series to segment", _ANOTHER),
+    "NotMRError": (422, "not-mr", "The series is not MR", "Name an MR series."),
+    "UnreadablePixelsError": (422, "unreadable-pixels", "The images cannot be read", _ANOTHER),
+    "GeometryError": (422, "geometry", "The series is no regular volume", _ANOTHER),
+    "ImagingError": (422, "unusable-series", "The series cannot be used", _ANOTHER),
+    "ModelError": (503, "model", "The model cannot be used", "Set MODEL_PATH to a model and restart the worker."),
+    "MemoryError": (503, "out-of-memory", "Out of memory", "End other programs on the worker's machine, then retry."),
+    "SQLAlchemyError": (503, "database", "The database could not do it", _LATER),
+}
+_SILENT = ("SQLAlchemyError", "MemoryError")
+"""Their own messages tell nothing, or quote the values of a row, a patient's among them."""
+
+WORKER_LOST = Problem(
+    "urn:metia:problem:worker-lost",
+    "The worker ended while it was on this job, each time it was tried",
+    500,
+    "The worker process ended without a word: killed, or out of memory",
+    "See the worker's log and the memory of its machine, then send POST /jobs/{id}/retry.",
+)
+_INTERNAL = Problem(
+    "urn:metia:problem:internal", "Internal error", 500, "Nobody foresaw this; the log tells what happened.", _LATER
+)
+
+
+def problem_of(error: BaseException) -> Problem:
+    """Give the problem that an exception means; one that nobody foresaw shows nothing of its inside.
+
+    An exception with ``candidates`` (``imaging.selection.SelectionError``) passes them on.
+    """
+    for kind in type(error).__mro__:
+        if kind.__name__ in _PROBLEMS:
+            status, name, title, what_to_do = _PROBLEMS[kind.__name__]
+            detail = "The log tells more." if kind.__name__ in _SILENT else str(error) or title
+            candidates = getattr(error, "candidates", None)
+            extensions = {} if candidates is None else {"candidates": [one.to_json() for one in candidates]}
+            return Problem(f"urn:metia:problem:{name}", title, status, detail, what_to_do, extensions)
+    return _INTERNAL
