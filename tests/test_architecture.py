@@ -1,0 +1,36 @@
+"""The modules at the top keep their places: what each may import, as import-linter holds the packages to theirs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = {"api", "jobs", "segmentation", "settings", "routes", "results", "rano", "imaging", "unetr", "Orthanc", "BDD"}
+MAY_IMPORT = {
+    "settings": set(),
+    "segmentation": {"imaging", "unetr", "rano", "results", "Orthanc", "settings"},
+    "jobs": {"segmentation", "BDD", "settings", "Orthanc", "imaging", "rano", "results", "unetr"},
+    "api": {"routes", "BDD", "Orthanc", "settings", "jobs"},
+}
+
+
+def imported(module: str) -> set[str]:
+    tree = ast.parse((ROOT / f"{module}.py").read_text("utf-8"))
+    names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return {name.split(".")[0] for name in names} & ROOMS
+
+
+@pytest.mark.parametrize("module", MAY_IMPORT)
+def test_imports_downwards_only(module: str) -> None:
+    assert imported(module) <= MAY_IMPORT[module]
+
+
+@pytest.mark.parametrize("module", ["api", "segmentation", "jobs"])
+def test_starts_without_torch(module: str) -> None:
+    """The web process and every --help answer at once: torch is the worker's business."""
+    code = f"import {module}, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
