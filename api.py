@@ -1,0 +1,81 @@
+"""The API: ``create_app`` makes it of its parts, ``python api.py`` serves it with waitress.
+
+No network runs here, and torch is never imported: jobs are queued for the worker, ``python jobs.py``.
+"""
+
+import logging
+import sys
+from collections.abc import Callable
+from threading import BoundedSemaphore
+
+import waitress
+from flask import Flask, Response
+from flask_cors import CORS
+
+from BDD import migrate, store
+from jobs import JobQueue, open_archive
+from Orthanc.archive import Archive
+from routes import jobs as job_routes
+from routes import models, pages, problems, segment, status
+from routes.context import Context
+from routes.openapi import build
+from settings import ROOT, Settings, SettingsError, load_settings
+
+logger = logging.getLogger("api")
+
+MAXIMUM_BODY_BYTES = 1 << 20
+
+
+def create_app(settings: Settings, archive: Callable[[Settings], Archive] = open_archive) -> Flask:
+    """Make the API; the database is brought to its newest tables.
+
+    Parameters
+    ----------
+    archive
+        Gives a connection to the archive for one request.
+    """
+    migrate.upgrade(settings.database_url)
+    app = Flask("metia", template_folder=str(ROOT / "web" / "templates"), static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAXIMUM_BODY_BYTES
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    Context(
+        settings=settings,
+        database=store.open_database(settings.database_url),
+        queue=JobQueue(settings.queue_url),
+        open_archive=archive,
+        waiting=BoundedSemaphore(max(1, settings.api_threads // 2)),
+    ).install(app)
+    problems.register(app)
+    for room in (segment, job_routes, models, status, pages):
+        app.register_blueprint(room.blueprint)
+    app.after_request(_harden)
+    if settings.cors_origins:
+        CORS(app, origins=list(settings.cors_origins), expose_headers=["Location"])
+    build(app, pages.VERSION)
+    return app
+
+
+def _harden(response: Response) -> Response:
+    """Keep browsers from guessing types, and pages from loading anything from elsewhere."""
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def main() -> int:
+    """Serve the API with the settings of this machine."""
+    try:
+        settings = load_settings()
+        logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        app = create_app(settings)
+    except SettingsError as error:
+        logger.critical("%s", error)
+        return 2
+    logger.info("listening on http://%s:%d", settings.api_host, settings.api_port)
+    waitress.serve(app, host=settings.api_host, port=settings.api_port, threads=settings.api_threads, ident=None)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

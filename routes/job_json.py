@@ -1,0 +1,84 @@
+"""A job as JSON: all that the database knows of it, and nothing of the patient."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from BDD import store
+from BDD.models import FAILED, QUEUED, Job, LesionRow, Result
+
+NOTICE = "For research only; not a medical device. Every lesion must be checked by a physician."
+
+
+def job_to_json(database: store.Database, job: Job) -> dict[str, Any]:
+    """Give the members of schema ``Job``."""
+    retried = job.state == QUEUED and job.not_before > datetime.now(UTC)
+    return {
+        "id": job.job_id,
+        "state": job.state,
+        "stage": job.stage,
+        "percent": int(100 * job.fraction),
+        "queue_position": store.queue_position(database, job),
+        "StudyInstanceUID": job.study_instance_uid,
+        "SeriesInstanceUID": job.series_instance_uid,
+        "selection": job.selection,
+        "outputs": job.outputs,
+        "requested_model": job.requested_model,
+        "model": _model(job),
+        "attempts": job.attempts,
+        "next_attempt": _time(job.not_before) if retried else None,
+        "cancel_requested": job.cancel_requested,
+        "version": job.version,
+        "results": [_result(result) for result in job.results if result.written_at],
+        "lesions": [lesion_to_json(lesion) for lesion in job.lesions],
+        "timings": job.timings or {},
+        "problem": job.problem if job.state in (FAILED, QUEUED) else None,
+        "created": _time(job.created_at),
+        "started": _time(job.started_at),
+        "finished": _time(job.finished_at),
+        "notice": NOTICE,
+    }
+
+
+def lesion_to_json(lesion: LesionRow) -> dict[str, Any]:
+    """Give the members of schema ``Lesion``; the names are those of ``lesions.json``."""
+    return {
+        "name": lesion.name,
+        "label": lesion.label,
+        "tracking_uid": lesion.tracking_uid,
+        "volume_mm3": round(lesion.volume_mm3, 3),
+        "longest_diameter_mm": round(lesion.longest_diameter_mm, 3),
+        "longest_diameter_lps_mm": [lesion.longest_start_lps_mm, lesion.longest_end_lps_mm],
+        "perpendicular_diameter_mm": round(lesion.perpendicular_diameter_mm, 3),
+        "perpendicular_diameter_lps_mm": [lesion.perpendicular_start_lps_mm, lesion.perpendicular_end_lps_mm],
+        "diameter_3d_mm": round(lesion.diameter_3d_mm, 3),
+        "centroid_lps_mm": [round(value, 3) for value in lesion.centroid_lps_mm],
+        "first_slice_sop_instance_uid": lesion.first_sop_instance_uid,
+        "first_slice_frame_number": lesion.first_frame_number,
+        "last_slice_sop_instance_uid": lesion.last_sop_instance_uid,
+        "last_slice_frame_number": lesion.last_frame_number,
+        "measured_slice_sop_instance_uid": lesion.measured_sop_instance_uid,
+        "measured_slice_frame_number": lesion.measured_frame_number,
+        "measured_plane": lesion.plane,
+        "measurable": lesion.measurable,
+        "measurable_reason": lesion.reason,
+    }
+
+
+def _result(result: Result) -> dict[str, Any]:
+    return {
+        "kind": result.kind,
+        "SeriesInstanceUID": result.series_instance_uid,
+        "SOPInstanceUID": result.sop_instance_uid,
+        "superseded": _time(result.superseded_at),
+        "retired": _time(result.retired_at),
+    }
+
+
+def _model(job: Job) -> dict[str, Any] | None:
+    if job.model is None:
+        return None
+    return {key: getattr(job.model, key) for key in ("name", "version", "sha256", "statement")}
+
+
+def _time(value: datetime | None) -> str | None:
+    return value.isoformat(timespec="milliseconds") if value else None

@@ -1,0 +1,98 @@
+"""/jobs: what became of the requests, and how to stop one or run one again."""
+
+from flask import Blueprint, Response, jsonify, request, url_for
+
+from BDD import store
+from BDD.models import JOB_STATES
+from routes import reading
+from routes.context import context
+from routes.job_json import job_to_json
+from routes.openapi import describe
+from routes.problems import ProblemError, invalid
+from routes.segment import WAIT, answer
+
+blueprint = Blueprint("jobs", __name__, url_prefix="/jobs")
+
+LIMIT = 500
+_QUERY = {
+    "state": ("string", f"Only jobs in this state: {', '.join(JOB_STATES)}"),
+    "StudyInstanceUID": ("string", "Only jobs of this study"),
+    "limit": ("integer", f"At most so many, 100 unless said, {LIMIT} at most"),
+}
+
+
+@blueprint.get("")
+@describe("List the jobs, newest first", {200: ("The jobs", "Jobs"), 400: ("Unknown state", None)}, query=_QUERY)
+def every() -> Response:
+    """List jobs."""
+    here = context()
+    reading.only_queries(_QUERY)
+    state, study = request.args.get("state"), request.args.get("StudyInstanceUID")
+    if state is not None and state not in JOB_STATES:
+        raise invalid(f"state = {state[:80]!r} is none of {', '.join(JOB_STATES)}.")
+    if study is not None:
+        reading.uid(study, "StudyInstanceUID")
+    limit = int(reading.number("limit", 100, 1, LIMIT))
+    jobs = store.list_jobs(here.database, states=[state] if state else [], study_instance_uid=study, limit=limit)
+    return jsonify(jobs=[job_to_json(here.database, job) for job in jobs])
+
+
+@blueprint.get("/<job_id>")
+@describe(
+    "See a job",
+    {
+        200: ("The job; with wait, once it has ended", "Job"),
+        202: ("With wait: it has not ended", "Job"),
+        404: ("No such job", None),
+    },
+    query=WAIT,
+)
+def one(job_id: str) -> Response:
+    """Show a job."""
+    here = context()
+    reading.only_queries(WAIT)
+    wait = reading.number("wait", 0.0, 0.0, here.settings.api_wait_max)
+    job = store.get_job(here.database, job_id)
+    return answer(here, job, wait) if wait else jsonify(job_to_json(here.database, job))
+
+
+@blueprint.delete("/<job_id>")
+@describe(
+    "Cancel a job",
+    {
+        200: ("It did not run yet and is cancelled", "Job"),
+        202: ("It runs, and stops at its next step", "Job"),
+        404: ("No such job", None),
+        409: ("It has ended, or is writing its results", None),
+    },
+)
+def cancel(job_id: str) -> Response:
+    """Cancel a job."""
+    here = context()
+    store.request_cancel(here.database, job_id)
+    return answer(here, store.get_job(here.database, job_id), 0)
+
+
+@blueprint.post("/<job_id>/retry")
+@describe(
+    "Run a failed or cancelled job again",
+    {
+        202: ("The job, queued again under the same id", "Job"),
+        404: ("No such job", None),
+        409: ("Not possible now", None),
+    },
+    query=WAIT,
+)
+def retry(job_id: str) -> Response:
+    """Queue a job again."""
+    here = context()
+    reading.only_queries(WAIT)
+    wait = reading.number("wait", 0.0, 0.0, here.settings.api_wait_max)
+    try:
+        store.retry(here.database, job_id)
+    except store.SeriesBusyError as busy:
+        other = url_for("jobs.one", job_id=busy.job_id)
+        title, detail = "The series is being segmented", f"Job {busy.job_id} is segmenting the same series."
+        raise ProblemError(409, "series-busy", title, detail, "Wait for that job.", job=other) from busy
+    here.queue.enqueue(job_id)
+    return answer(here, store.get_job(here.database, job_id), wait)

@@ -1,0 +1,67 @@
+"""Every error becomes one ``application/problem+json`` document (RFC 9457), whatever raised it."""
+
+import logging
+from typing import Any
+
+from flask import Flask, Response, json, request
+from werkzeug.exceptions import HTTPException
+
+from BDD.problems import problem_of
+from BDD.records import Problem
+
+logger = logging.getLogger(__name__)
+
+_ADVICE = {
+    400: "See /docs for what this address expects.",
+    404: "See /docs for the addresses there are.",
+    405: "See /docs for the methods of this address.",
+    413: "Send less.",
+    415: "Send Content-Type: application/json.",
+}
+
+
+class ProblemError(Exception):
+    """A problem that a route found by itself."""
+
+    def __init__(self, status: int, name: str, title: str, detail: str, what_to_do: str = "", **more: Any) -> None:
+        super().__init__(detail)
+        self.problem = Problem(f"urn:metia:problem:{name}", title, status, detail, what_to_do, more)
+
+
+def invalid(detail: str, **more: Any) -> ProblemError:
+    """Give the 400 of a request that says something that cannot be meant."""
+    return ProblemError(400, "invalid-request", "The request is not valid", detail, _ADVICE[400], **more)
+
+
+def problem_response(problem: Problem, headers: dict[str, str] | None = None) -> Response:
+    """Render a problem, with the address it happened at as its instance."""
+    body = json.dumps({**problem.to_json(), "instance": request.path})
+    return Response(body, problem.status, headers, content_type="application/problem+json")
+
+
+def register(app: Flask) -> None:
+    """Answer every exception with its problem."""
+
+    @app.errorhandler(ProblemError)
+    def known(error: ProblemError) -> Response:
+        return problem_response(error.problem)
+
+    @app.errorhandler(HTTPException)
+    def http(error: HTTPException) -> Response:
+        status = error.code or 500
+        problem = Problem(
+            type="about:blank",
+            title=error.name,
+            status=status,
+            detail=error.description or error.name,
+            what_to_do=_ADVICE.get(status, ""),
+        )
+        kept = {key: value for key, value in error.get_headers() if key in ("Allow", "Retry-After")}
+        return problem_response(problem, kept)
+
+    @app.errorhandler(Exception)
+    def other(error: Exception) -> Response:
+        problem = problem_of(error)
+        if problem.status >= 500:
+            logger.error("%s %s: %s", request.method, request.url_rule, problem.title, exc_info=error)
+        return problem_response(problem)

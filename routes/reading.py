@@ -1,0 +1,59 @@
+"""Reads what a request says, strictly: a word it does not know is an error, not a silence."""
+
+import re
+from collections.abc import Collection
+from typing import Any
+
+from flask import request
+from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+
+from routes.problems import invalid
+
+_UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+", re.ASCII)
+UID_LENGTH = 64
+
+
+def json_object(known: Collection[str]) -> dict[str, Any]:
+    """Give the request's JSON object; its keys are among the ``known``."""
+    if not request.is_json:
+        raise UnsupportedMediaType("The request's body is not declared as JSON.")
+    try:
+        body = request.get_json()
+    except BadRequest as error:
+        raise invalid("The body is no valid JSON.") from error
+    if not isinstance(body, dict):
+        raise invalid(f"The body is a JSON {type(body).__name__}; expected an object.")
+    unknown = sorted(set(body) - set(known))
+    if unknown:
+        raise invalid(f"Unknown: {', '.join(unknown)[:200]}; expected {', '.join(known)}.")
+    return body
+
+
+def uid(value: object, keyword: str) -> str:
+    """Check a DICOM UID (PS3.5, 9.1): numbers without leading zeros, dots between, at most 64 characters."""
+    if not isinstance(value, str) or len(value) > UID_LENGTH or not _UID.fullmatch(value):
+        raise invalid(
+            f"{keyword} = {str(value)[:80]!r} is no DICOM UID: numbers and dots, at most {UID_LENGTH} characters."
+        )
+    return value
+
+
+def number(name: str, default: float, low: float, high: float) -> float:
+    """Give a number from the query; above ``high`` it is cut to it."""
+    text = request.args.get(name)
+    if text is None:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not value >= low:
+        raise invalid(f"{name} = {text[:80]!r} is not usable; expected a number of at least {low:g}.")
+    return min(value, high)
+
+
+def only_queries(known: Collection[str]) -> None:
+    """Refuse a query that the route does not know."""
+    unknown = sorted(set(request.args) - set(known))
+    if unknown:
+        raise invalid(f"Unknown in the query: {', '.join(unknown)[:200]}; expected {', '.join(known) or 'none'}.")

@@ -1,0 +1,132 @@
+"""POST /segment: checks the request against the archive, chooses the series, and queues a job."""
+
+import time
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, url_for
+
+from BDD import store
+from BDD.models import FINAL_STATES, Job
+from imaging.errors import NotMRError
+from imaging.selection import Selection, choose, rank
+from Orthanc.archive import SeriesNotFoundError
+from routes import reading
+from routes.context import Context, context
+from routes.job_json import job_to_json
+from routes.openapi import describe
+from routes.problems import ProblemError, invalid
+from segmentation import OUTPUTS, find_models
+
+blueprint = Blueprint("segment", __name__)
+
+POLL_SECONDS = 0.1
+WAIT = {"wait": ("number", "Hold the answer until the job ends, for so many seconds at most")}
+
+
+@blueprint.post("/segment")
+@describe(
+    "Segment a series of a study",
+    {
+        200: ("The job, ended within the time that was waited", "Job"),
+        202: ("The job; Location is its address. While a job of the same series is open, that job", "Job"),
+        400: ("Malformed UID, unknown model or output", None),
+        404: ("The archive has no such study or series", None),
+        409: ("No series qualifies, or several do: name one of the candidates; or a job with other outputs", None),
+        422: ("The series is not MR", None),
+        502: ("The archive does not answer", None),
+        504: ("The archive did not answer in time", None),
+    },
+    text="The series is chosen here and now; what it is worth as a volume shows when the job reads it.",
+    body="SegmentRequest",
+    query=WAIT,
+    tag="Segment",
+)
+def segment() -> Response:
+    """Queue a job for one series."""
+    here = context()
+    reading.only_queries(WAIT)
+    wait = reading.number("wait", 0.0, 0.0, here.settings.api_wait_max)
+    body = reading.json_object(("StudyInstanceUID", "SeriesInstanceUID", "model", "outputs"))
+    study = reading.uid(body.get("StudyInstanceUID"), "StudyInstanceUID")
+    series = body.get("SeriesInstanceUID")
+    if series is not None:
+        reading.uid(series, "SeriesInstanceUID")
+    outputs, model = _outputs(body.get("outputs")), _model(here, body.get("model"))
+
+    selection = _select(here, study, series)
+    chosen = selection["chosen"]["SeriesInstanceUID"]
+    try:
+        job = store.create_job(
+            here.database,
+            study_instance_uid=study,
+            series_instance_uid=chosen,
+            selection=selection,
+            outputs=outputs,
+            model=model,
+        )
+        here.queue.enqueue(job.job_id)
+    except store.SeriesBusyError as busy:
+        job = _same(store.get_job(here.database, busy.job_id), outputs, model)
+    return answer(here, job, wait)
+
+
+def answer(here: Context, job: Job, wait: float) -> Response:
+    """Answer with the job: 202 while it is open, 200 once it has ended, waited for as long as may be."""
+    if wait > 0 and here.waiting.acquire(blocking=False):
+        try:
+            give_up = time.monotonic() + wait
+            while job.state not in FINAL_STATES and time.monotonic() < give_up:
+                time.sleep(POLL_SECONDS)
+                job = store.get_job(here.database, job.job_id)
+        finally:
+            here.waiting.release()
+    response = jsonify(job_to_json(here.database, job))
+    response.status_code = 200 if job.state in FINAL_STATES else 202
+    response.headers["Location"] = url_for("jobs.one", job_id=job.job_id)
+    return response
+
+
+def _outputs(value: Any) -> list[str]:
+    if value is None:
+        return list(OUTPUTS)
+    if not isinstance(value, list) or not value or any(kind not in list(OUTPUTS) for kind in value):
+        raise invalid(f"outputs = {str(value)[:80]} is not usable; expected a list of {', '.join(OUTPUTS)}.")
+    return [kind for kind in OUTPUTS if kind in value]
+
+
+def _model(here: Context, name: Any) -> str | None:
+    if name is None:
+        return None
+    models = list(find_models(here.settings.model_path))
+    if name not in models:
+        raise invalid(f"There is no model {str(name)[:80]!r}; there is {', '.join(models)}.", models=models)
+    return str(name)
+
+
+def _select(here: Context, study: str, series: str | None) -> dict[str, Any]:
+    """Choose the series, or take the named one; every candidate is kept with its reasons."""
+    summaries = here.open_archive(here.settings).list_series(study)
+    if series is None:
+        return {**choose(summaries).to_json(), "named_by_caller": False}
+    candidates = rank(summaries)
+    named = next((one for one in candidates if one.series_instance_uid == series), None)
+    if named is None:
+        raise SeriesNotFoundError(f"Study {study} has no series {series}.")
+    if named.modality != "MR":
+        raise NotMRError(f"Series {series} is {named.modality or 'of no modality'}, not MR.")
+    return {**Selection(named, candidates).to_json(), "named_by_caller": True}
+
+
+def _same(job: Job, outputs: list[str], model: str | None) -> Job:
+    """Give the open job of the series, if it does what is asked for."""
+    if (job.outputs, job.requested_model) == (outputs, model):
+        return job
+    raise ProblemError(
+        409,
+        "series-busy",
+        "The series is being segmented otherwise",
+        f"Job {job.job_id} is segmenting it, to write {', '.join(job.outputs)} "
+        f"with {job.requested_model or 'the default model'}.",
+        "Wait for that job, or cancel it, and send the request again.",
+        job=url_for("jobs.one", job_id=job.job_id),
+    )

@@ -1,0 +1,174 @@
+"""The app as a whole: no torch, no HTML errors, no strangers' pages, and a description that cannot part from it."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from flask import abort
+
+from routes.openapi import build
+from settings import ROOT
+from tests.api_factory import ApiSite
+
+
+@pytest.fixture
+def site(tmp_path):
+    site = ApiSite(tmp_path)
+    yield site
+    site.close()
+
+
+def problem(response):
+    assert response.content_type == "application/problem+json"
+    document = response.get_json()
+    assert document["status"] == response.status_code
+    assert set(document) >= {"type", "title", "detail", "what_to_do", "instance"}
+    return document
+
+
+def test_torch_is_never_imported(tmp_path):
+    code = (
+        "import sys\nfrom api import create_app\nfrom settings import load_settings\n"
+        f"app = create_app(load_settings({{'VAR_DIR': {str(tmp_path)!r}}}, None))\n"
+        "for path in ('/', '/docs', '/openapi.json', '/health', '/jobs'):\n"
+        "    assert app.test_client().get(path).status_code == 200, path\n"
+        "print(sorted({'torch', 'monai', 'lightning', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("get", "/nothing", 404), ("put", "/segment", 405), ("post", "/jobs", 405), ("get", "/jobs/", 404)],
+)
+def test_wrong_addresses(site, method, path, status):
+    assert problem(getattr(site.client, method)(path))["status"] == status
+
+
+def test_a_wrong_method_names_the_right_ones(site):
+    assert "POST" in site.client.get("/segment").headers["Allow"]
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        (b"{", "application/json", 400),
+        (b"", "application/json", 400),
+        (b"[]", "application/json", 400),
+        (b"null", "application/json", 400),
+        (b"\xff", "application/json", 400),
+        (b"{}", "text/plain", 415),
+        (b'"' + b"x" * (1 << 20) + b'"', "application/json", 413),
+    ],
+)
+def test_wrong_bodies(site, body, content_type, status):
+    response = site.client.post("/segment", data=body, content_type=content_type)
+    assert problem(response)["status"] == status
+
+
+def test_a_burst_shows_nothing_of_the_inside(site, caplog):
+    @site.app.get("/burst")
+    def burst():
+        raise RuntimeError("secret of the house")
+
+    document = problem(site.client.get("/burst"))
+    assert document["status"] == 500
+    assert "secret" not in json.dumps(document)
+    assert "secret of the house" in caplog.text
+
+
+def test_an_abort_of_any_library_is_a_problem(site):
+    site.app.add_url_rule("/busy", view_func=lambda: abort(503, "come back later"))
+    assert problem(site.client.get("/busy"))["detail"] == "come back later"
+
+
+def test_no_origin_may_call_unless_named(tmp_path):
+    site = ApiSite(tmp_path)
+    ask = {"Origin": "http://viewer.example"}
+    assert "Access-Control-Allow-Origin" not in site.client.get("/health", headers=ask).headers
+    site.close()
+
+
+def test_a_named_origin_may_call(tmp_path):
+    site = ApiSite(tmp_path, CORS_ORIGINS="http://viewer.example")
+    answer = site.client.get("/health", headers={"Origin": "http://viewer.example"}).headers
+    assert answer["Access-Control-Allow-Origin"] == "http://viewer.example"
+    assert answer["Access-Control-Expose-Headers"] == "Location"
+    stranger = site.client.get("/health", headers={"Origin": "http://evil.example"}).headers
+    assert "Access-Control-Allow-Origin" not in stranger
+    site.close()
+
+
+def test_answers_are_not_kept_and_load_nothing(site):
+    headers = site.client.get("/docs").headers
+    assert headers["Cache-Control"] == "no-store"
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+
+
+# -- OpenAPI -------------------------------------------------------------------------------------------------------
+
+
+def test_every_route_is_in_the_document_and_the_other_way_round(site):
+    document = site.client.get("/openapi.json").get_json()
+    described = {(path, method.upper()) for path, operations in document["paths"].items() for method in operations}
+    routed = {
+        (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method)
+        for rule in site.app.url_map.iter_rules()
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+    assert described == routed
+    assert ("/segment", "POST") in described
+
+
+def test_a_route_without_description_does_not_start(site):
+    site.app.add_url_rule("/secret", view_func=lambda: "")
+    with pytest.raises(LookupError, match="/secret has no @describe"):
+        build(site.app, "1")
+
+
+def references(node):
+    if isinstance(node, dict):
+        if "$ref" in node:
+            yield node["$ref"]
+        for value in node.values():
+            yield from references(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from references(value)
+
+
+def test_every_reference_leads_somewhere(site):
+    document = site.client.get("/openapi.json").get_json()
+    schemas = document["components"]["schemas"]
+    named = {reference.removeprefix("#/components/schemas/") for reference in references(document)}
+    assert named == set(schemas), "nothing missing, nothing unused"
+    assert len({operation["operationId"] for path in document["paths"].values() for operation in path.values()}) == len(
+        [operation for path in document["paths"].values() for operation in path.values()]
+    )
+
+
+def test_the_page_shows_every_address_and_needs_no_internet(site):
+    page = site.client.get("/docs").get_data(as_text=True)
+    document = site.client.get("/openapi.json").get_json()
+    for path in document["paths"]:
+        assert f"<code>{path}</code>" in page
+    for name, schema in document["components"]["schemas"].items():
+        assert f'id="{name}"' in page or not schema.get("properties")
+    assert not re.findall(r"(?:src|href)=\"(?:https?:)?//", page)
+    assert "<script" not in page
+    for anchor in re.findall(r'href="#(\w+)"', page):
+        assert f'id="{anchor}"' in page or anchor == "OpenAPI", anchor
+
+
+def test_the_index_links_exist(site):
+    page = site.client.get("/").get_data(as_text=True)
+    for link in re.findall(r'href="(/[^"]*)"', page):
+        assert site.client.get(link).status_code in (200, 503), link
+
+
+def test_templates_are_where_the_app_looks():
+    assert Path(ROOT, "web", "templates", "docs.html").is_file()

@@ -1,0 +1,228 @@
+"""POST /segment: what is asked, what is refused, and that a series is never segmented twice at a time."""
+
+import threading
+
+import pytest
+
+from BDD import store
+from Orthanc.archive import ArchiveTimeoutError, ArchiveUnavailableError
+from tests import factory
+from tests.api_factory import MR, SERIES, STUDY, ApiSite
+from tests.jobs_factory import MemoryArchive
+from tests.test_api import problem
+
+
+@pytest.fixture
+def site(tmp_path):
+    site = ApiSite(tmp_path)
+    yield site
+    site.close()
+
+
+def plain_series():
+    return factory.series_datasets(
+        series_number=3, series_description="T1 MPRAGE", contrast_agent=None, study_time="110000"
+    )
+
+
+def test_a_job_is_queued_and_done(site):
+    response = site.post()
+    job = response.get_json()
+    assert response.status_code == 202
+    assert response.headers["Location"] == f"/jobs/{job['id']}"
+    assert (job["state"], job["queue_position"], job["SeriesInstanceUID"]) == ("queued", 1, SERIES)
+
+    site.work()
+    job = site.client.get(response.headers["Location"]).get_json()
+    assert (job["state"], job["percent"], job["queue_position"]) == ("done", 100, None)
+    assert {result["kind"] for result in job["results"]} == {"SEG", "RTSTRUCT"}
+    assert {result["SeriesInstanceUID"] for result in job["results"]} == site.archive.series() - {SERIES}
+
+
+def test_the_choice_is_explained(tmp_path):
+    site = ApiSite(tmp_path, MemoryArchive(*MR, *plain_series()))
+    selection = site.post().get_json()["selection"]
+    assert selection["chosen"]["SeriesInstanceUID"] == SERIES
+    assert not selection["named_by_caller"]
+    assert len(selection["candidates"]) == 2
+    assert all(candidate["reasons"] for candidate in selection["candidates"])
+    site.close()
+
+
+def test_the_caller_may_name_the_series(tmp_path):
+    plain = plain_series()
+    site = ApiSite(tmp_path, MemoryArchive(*MR, *plain))
+    job = site.post(SeriesInstanceUID=str(plain[0].SeriesInstanceUID)).get_json()
+    assert job["SeriesInstanceUID"] == plain[0].SeriesInstanceUID
+    assert job["selection"]["named_by_caller"]
+    site.close()
+
+
+def test_no_candidate_is_a_409_that_lists_them(tmp_path):
+    site = ApiSite(tmp_path, MemoryArchive(*plain_series()))
+    document = problem(site.post())
+    assert document["status"] == 409
+    assert [candidate["SeriesDescription"] for candidate in document["candidates"]] == ["T1 MPRAGE"]
+    assert document["candidates"][0]["reasons"]
+    assert "SeriesInstanceUID" in document["what_to_do"]
+    assert store.list_jobs(site.database) == []
+    site.close()
+
+
+def test_a_tie_is_a_409_that_lists_them(tmp_path):
+    twin = factory.series_datasets(series_number=8)
+    site = ApiSite(tmp_path, MemoryArchive(*MR, *twin))
+    document = problem(site.post())
+    assert document["status"] == 409
+    assert len(document["candidates"]) == 2
+    site.close()
+
+
+def test_not_mr_is_a_422(tmp_path):
+    other = factory.series_datasets(series_number=9)
+    for dataset in other:
+        dataset.Modality = "CT"
+    site = ApiSite(tmp_path, MemoryArchive(*MR, *other))
+    document = problem(site.post(SeriesInstanceUID=str(other[0].SeriesInstanceUID)))
+    assert document["status"] == 422
+    assert "CT" in document["detail"]
+    site.close()
+
+
+def test_unknown_study_and_series_are_404(site):
+    assert problem(site.post(StudyInstanceUID="1.2.3"))["type"].endswith(":study-not-found")
+    assert problem(site.post(SeriesInstanceUID="1.2.3"))["type"].endswith(":series-not-found")
+    assert store.list_jobs(site.database) == []
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID"])
+@pytest.mark.parametrize(
+    "uid", ["", "1", "1.2.", ".1", "1..2", "1.02", "1.2a", "1.2/../3", "1.2\n", "1." + "2" * 63, 12, [], "١.٢"]
+)
+def test_a_malformed_uid_is_a_400_and_nobody_is_asked(site, keyword, uid):
+    document = problem(site.post(**{keyword: uid}))
+    assert document["status"] == 400
+    assert keyword in document["detail"]
+    assert site.archive.calls == []
+
+
+def test_the_longest_uid_is_a_uid(site):
+    assert problem(site.post(StudyInstanceUID="1." + "2" * 62))["status"] == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"StudyInstanceUID": None}, "StudyInstanceUID"),
+        ({"outputs": []}, "SEG, RTSTRUCT"),
+        ({"outputs": "SEG"}, "SEG, RTSTRUCT"),
+        ({"outputs": ["SR"]}, "SEG, RTSTRUCT"),
+        ({"outputs": [{}]}, "SEG, RTSTRUCT"),
+        ({"Outputs": ["SEG"]}, "Unknown: Outputs"),
+    ],
+)
+def test_wrong_values_are_400(site, body, words):
+    document = problem(site.post(**body))
+    assert document["status"] == 400
+    assert words in document["detail"]
+
+
+@pytest.mark.parametrize("query", ["?wait=soon", "?wait=-1", "?wait=nan", "?wiat=1"])
+def test_wrong_queries_are_400(site, query):
+    assert problem(site.post(query))["status"] == 400
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(ArchiveUnavailableError("no connection for GET /x"), 502), (ArchiveTimeoutError("GET /x in 30 s"), 504)],
+)
+def test_an_archive_that_does_not_answer(site, error, status):
+    def fail(_):
+        raise error
+
+    site.archive.fail = fail
+    document = problem(site.post())
+    assert document["status"] == status
+    assert "GET /x" in document["detail"]
+    assert store.list_jobs(site.database) == []
+
+
+def test_while_a_series_is_open_its_job_is_the_answer(site):
+    first = site.post()
+    second = site.post()
+    assert second.status_code == 202
+    assert second.headers["Location"] == first.headers["Location"]
+    assert len(site.worker.queue.huey.pending()) == 1
+    site.work()
+    assert site.post().headers["Location"] != first.headers["Location"]
+
+
+def test_two_at_the_same_moment(site):
+    locations, together = [], threading.Barrier(4)
+
+    def post():
+        client = site.app.test_client()
+        together.wait()
+        locations.append(client.post("/segment", json={"StudyInstanceUID": STUDY}).headers["Location"])
+
+    threads = [threading.Thread(target=post) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(locations) == 4
+    assert len(set(locations)) == 1
+    assert len(store.list_jobs(site.database)) == 1
+
+
+def test_the_same_series_with_other_outputs_has_to_wait(site):
+    first = site.post()
+    document = problem(site.post(outputs=["SEG"]))
+    assert document["status"] == 409
+    assert document["job"] == first.headers["Location"]
+
+
+def test_outputs_are_kept_in_one_order(site):
+    assert site.post(outputs=["RTSTRUCT", "SEG"]).get_json()["outputs"] == ["SEG", "RTSTRUCT"]
+
+
+def test_wait_gives_the_ended_job(site):
+    worker = threading.Timer(0.3, site.work)
+    worker.start()
+    response = site.post("?wait=30")
+    worker.join()
+    assert response.status_code == 200
+    assert response.get_json()["state"] == "done"
+
+
+def test_wait_ends_in_time(site):
+    response = site.post("?wait=0.2")
+    assert (response.status_code, response.get_json()["state"]) == (202, "queued")
+
+
+def test_no_more_wait_than_there_are_threads_to_spare(tmp_path):
+    """The second of two waiting requests is answered at once when only one thread may wait."""
+    site = ApiSite(tmp_path, API_THREADS="2")
+    held = threading.Thread(target=site.post, args=("?wait=20",))
+    held.start()
+    while not store.list_jobs(site.database):
+        pass
+    while site.app.extensions["metia"].waiting._value:
+        pass
+    assert site.app.test_client().post("/segment?wait=20", json={"StudyInstanceUID": STUDY}).status_code == 202
+    assert held.is_alive()
+    site.work()
+    held.join()
+    site.close()
+
+
+def test_an_unknown_model_lists_the_known(site, monkeypatch):
+    monkeypatch.setattr("routes.segment.find_models", lambda _: {"unetr": None, "metia": None})
+    document = problem(site.post(model="other"))
+    assert (document["status"], document["models"]) == (400, ["unetr", "metia"])
+    assert problem(site.post(model=3))["status"] == 400
+    assert site.post(model="metia").get_json()["requested_model"] == "metia"
+
+
+def test_a_model_asked_for_by_name_while_there_is_none(site):
+    assert problem(site.post(model="unetr"))["status"] == 503

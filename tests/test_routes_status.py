@@ -1,0 +1,107 @@
+"""/health, /ready, /models: each part that is amiss says why, and only then is the answer 503."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from BDD import store
+from BDD.models import Worker
+from Orthanc.archive import ArchiveUnavailableError
+from tests.api_factory import ApiSite
+from tests.store_factory import MODEL
+from tests.test_api import problem
+
+
+@pytest.fixture
+def site(tmp_path):
+    site = ApiSite(tmp_path)
+    store.worker_ready(site.database, site.number, model=MODEL, device="cpu")
+    yield site
+    site.close()
+
+
+def amiss(site) -> dict[str, str]:
+    response = site.client.get("/ready")
+    document = response.get_json()
+    checks = {name: check for name, check in document.items() if name != "ready"}
+    assert set(checks) == {"orthanc", "database", "worker", "model"}
+    found = {name: check["reason"] for name, check in checks.items() if not check["ok"]}
+    assert (response.status_code, document["ready"]) == ((503, False) if found else (200, True))
+    assert all(check["reason"] for check in checks.values())
+    return found
+
+
+def test_alive(site):
+    assert site.client.get("/health").get_json() == {"status": "alive"}
+
+
+def test_ready(site):
+    assert amiss(site) == {}
+
+
+def test_without_archive(site):
+    def fail(_):
+        raise ArchiveUnavailableError("no connection to http://h for GET /system: is Orthanc running?")
+
+    site.archive.fail = fail
+    assert "is Orthanc running" in amiss(site)["orthanc"]
+    assert set(amiss(site)) == {"orthanc"}
+
+
+def test_without_worker(tmp_path):
+    site = ApiSite(tmp_path)
+    with site.database.writing() as session:
+        session.delete(session.get(Worker, site.number))
+    assert amiss(site).keys() == {"worker", "model"}
+    assert "python jobs.py" in amiss(site)["worker"]
+    site.close()
+
+
+def test_a_worker_that_is_silent(site):
+    with site.database.writing() as session:
+        session.get(Worker, site.number).seen_at = datetime.now(UTC) - timedelta(seconds=store.ALIVE_SECONDS + 1)
+    assert "No worker was seen since" in amiss(site)["worker"]
+
+
+def test_a_worker_that_loads_its_model(tmp_path):
+    site = ApiSite(tmp_path)
+    assert amiss(site) == {"model": "The worker is loading it."}
+    site.close()
+
+
+def test_a_worker_whose_model_is_broken(site):
+    store.worker_stopped(site.database, site.number, error="The weights /m/model.safetensors are missing.")
+    assert amiss(site) == {
+        "worker": "The worker ended: The weights /m/model.safetensors are missing.",
+        "model": "The weights /m/model.safetensors are missing.",
+    }
+
+
+def test_without_tables(site):
+    with site.database.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE jobs RENAME TO gone")
+    assert amiss(site).keys() == {"database"}
+
+
+def test_models_of_a_folder(tmp_path):
+    for name in ("default", "other"):
+        folder = tmp_path / name
+        (folder / "configs").mkdir(parents=True)
+        (folder / "models").mkdir()
+        (folder / "models" / "model.safetensors").write_bytes(name.encode())
+        metadata = {"name": name, "version": "1", "statement": "Dice 0.8 on synthetic heads."}
+        (folder / "configs" / "metadata.json").write_text(json.dumps(metadata))
+        (folder / "configs" / "inference.json").write_text('{"network_def": {"_target_": "x"}}')
+    site = ApiSite(tmp_path / "var", MODEL_PATH=str(tmp_path / "default"))
+    answer = site.client.get("/models").get_json()
+    assert answer["default"] == "default"
+    assert [model["name"] for model in answer["models"]] == ["default", "other"]
+    assert len({model["sha256"] for model in answer["models"]}) == 2
+    site.close()
+
+
+def test_no_model(site):
+    document = problem(site.client.get("/models"))
+    assert document["status"] == 503
+    assert "MODEL_PATH" in document["detail"]
