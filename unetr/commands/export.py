@@ -1,0 +1,51 @@
+"""``python -m unetr export``: the averaged weights of a training as a MONAI bundle."""
+
+import argparse
+from pathlib import Path
+
+from unetr.training.export import export_bundle
+
+_EXAMPLES = """examples:
+  python -m unetr export runs/first models/mine --name "My UNETR" --version 1.0
+  python -m unetr export runs/first models/mine --name "My UNETR" --version 1.0 --peak 0.8 --minimum-volume 20
+"""
+_UNMEASURED = "Not a medical device. Not yet measured: run python -m unetr evaluate and write here what it says."
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "export",
+        help="write a trained network as a MONAI bundle",
+        description="Write a bundle that MODEL_PATH can point to. Weights are stored in half precision.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help="the folder given to train --run")
+    parser.add_argument("bundle", type=Path, help="bundle folder to write")
+    parser.add_argument("--name", required=True, help="name of the model, shown with every result")
+    parser.add_argument("--version", required=True)
+    parser.add_argument("--statement", default=_UNMEASURED, help="one sentence: how good, measured on what")
+    parser.add_argument("--description", default="Brain metastases in post-contrast T1, trained on synthetic volumes.")
+    parser.add_argument("--peak", type=float, default=0.5, help="probability a lesion reaches somewhere")
+    parser.add_argument("--threshold", type=float, default=0.5, help="probability from which a voxel is lesion")
+    parser.add_argument("--minimum-volume", type=float, default=10.0, help="mm3 (default: %(default)s)")
+    parser.add_argument("--overlap", type=float, default=0.5, help="of the windows (default: %(default)s)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    metadata = {
+        "name": options.name,
+        "version": options.version,
+        "statement": options.statement,
+        "description": options.description,
+        "intended_use": "Research. Not a medical device; no result may be used without a radiologist's own reading.",
+        "postprocessing": {
+            "threshold": options.threshold,
+            "peak": options.peak,
+            "minimum_volume_mm3": options.minimum_volume,
+            "overlap": options.overlap,
+        },
+    }
+    export_bundle(options.run_folder / "last.ckpt", options.bundle, metadata)
+    return 0
