@@ -6,7 +6,6 @@ from typing import Any
 import jobs
 from api import create_app
 from BDD import store
-from Orthanc.archive import Archive
 from settings import load_settings
 from tests import factory
 from tests.jobs_factory import MemoryArchive, PredictorStub
@@ -18,13 +17,13 @@ STUDY, SERIES = str(MR[0].StudyInstanceUID), str(MR[0].SeriesInstanceUID)
 class ApiSite:
     """An API, its database and queue in a temporary folder, and a worker that runs when told to."""
 
-    def __init__(self, folder: Path, archive: Archive | None = None, **environ: str) -> None:
+    def __init__(self, folder: Path, archive: MemoryArchive | None = None, **environ: str) -> None:
         self.settings = load_settings({"VAR_DIR": str(folder), "MODEL_PATH": str(folder / "none")} | environ, None)
         self.archive = archive if archive is not None else MemoryArchive(*MR)
         self.app = create_app(self.settings, archive=lambda _: self.archive)
         self.client = self.app.test_client()
         self.database = store.open_database(self.settings.database_url)
-        self.predictor = PredictorStub()
+        self.predictor: Any = PredictorStub()
         self.number = store.worker_started(self.database, pid=1)
         self.worker = jobs.Worker(
             self.database, self.settings.queue_url, self.archive, lambda _: self.predictor, self.number, (0.0,)

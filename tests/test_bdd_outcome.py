@@ -51,6 +51,7 @@ def test_lesions_come_back_as_they_went_in(database, worker):
 def test_the_job_tells_everything(database, worker):
     job = done_job(database, worker, [lesion()])
     assert (job.state, job.fraction, job.version) == ("done", 1.0, 1)
+    assert job.model is not None
     assert (job.model.name, job.model.sha256) == (MODEL.name, MODEL.sha256)
     assert job.timings == {"fetching": 0.5, "segmenting": 2.0}
     assert {result.kind: result.series_instance_uid for result in job.results} == written_series(job.job_id)

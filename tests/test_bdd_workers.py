@@ -27,6 +27,7 @@ def test_a_worker_tells_its_model(database):
     assert store.live_workers(database)[0].model is None
     store.worker_ready(database, worker, model=MODEL, device="cuda:0")
     alive = store.live_workers(database)[0]
+    assert alive.model is not None
     assert (alive.model.name, alive.device, alive.pid) == ("unetr", "cuda:0", os.getpid())
 
 
@@ -43,7 +44,9 @@ def test_a_stopped_worker_leaves_its_reason(database):
     worker = new_worker(database)
     store.worker_stopped(database, worker, error="models/unetr/models/model.safetensors is missing")
     assert store.live_workers(database) == []
-    assert store.last_worker(database).error.endswith("is missing")
+    last = store.last_worker(database)
+    assert last is not None
+    assert str(last.error).endswith("is missing")
 
 
 def test_a_worker_whose_process_is_gone_is_buried(database):

@@ -6,8 +6,10 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from sqlalchemy import insert
 from sqlalchemy.exc import OperationalError
 
 import jobs
@@ -33,7 +35,7 @@ class Site:
         self.folder = folder
         self.database = new_database(folder)
         self.archive = MemoryArchive(*MR)
-        self.predictor = PredictorStub()
+        self.predictor: Any = PredictorStub()
         self.worker = self.new_worker()
 
     def new_worker(self, retry_delays=(0.0, 0.0), **changes) -> jobs.Worker:
@@ -75,7 +77,7 @@ def series_of(job_id: str) -> set[str]:
     return {derive_uid(job_id, "SEG series"), derive_uid(job_id, "RTSTRUCT series")}
 
 
-def fail_at(method: str, *errors: Exception):
+def fail_at(method: str, *errors: BaseException):
     """Raise these, one at each call of the method; an endless row of the last when it is the only one."""
     waiting = list(errors)
 
@@ -153,10 +155,16 @@ def test_a_series_without_lesions(site):
 
 def test_progress_is_written_a_few_times_a_second_at_most(site, monkeypatch):
     noted = []
-    monkeypatch.setattr(store, "advance", lambda *_, state=None, fraction: noted.append((state, fraction)) or True)
+
+    def note(*_, state=None, fraction):
+        noted.append((state, fraction))
+        return True
+
+    monkeypatch.setattr(store, "advance", note)
     clock = iter(number / 100 for number in range(10_000))
     monkeypatch.setattr(jobs.time, "monotonic", lambda: next(clock))
-    reporter = jobs._Reporter(site.database, SimpleNamespace(job_id="j", state="fetching"), 1)
+    job: Any = SimpleNamespace(job_id="j", state="fetching")
+    reporter = jobs._Reporter(site.database, job, 1)
     reporter.stage("segmenting")
     for step in range(100):
         reporter.progress(step / 100)
@@ -249,7 +257,7 @@ def test_results_that_are_refused(site):
 
 def test_what_a_failed_store_left_is_taken_out_once_the_archive_is_back(site):
     """The archive took the objects, then died before it said so, and before anybody could take them out."""
-    stored = []
+    stored: list[bool] = []
 
     def die_after_storing(method: str) -> None:
         if method == "store" and not stored:
@@ -276,8 +284,9 @@ def test_what_a_failed_store_left_is_taken_out_once_the_archive_is_back(site):
 def ours(job_id: str, series_uid: str):
     """Make an instance as the pipeline would have stored it."""
     reference = MemoryArchive(*MR)
+    predictor: Any = PredictorStub()
     outcome = jobs.segment_study(
-        reference, PredictorStub(), job_id=job_id, study_instance_uid=STUDY, series_instance_uid=SERIES
+        reference, predictor, job_id=job_id, study_instance_uid=STUDY, series_instance_uid=SERIES
     )
     return next(one for one in outcome.objects if one.SeriesInstanceUID == series_uid)
 
@@ -378,7 +387,7 @@ def test_no_patient_in_the_log(site, caplog):
     site.archive.fail = fail_at("store", StoreRejectedError("POST /studies: 1 of 2"))
     site.run()
     with pytest.raises(Exception, match="hidden") as caught, site.database.writing() as session:
-        session.execute(WorkerRow.__table__.insert().values(host="Test^Synthetic", pid=None))
+        session.execute(insert(WorkerRow).values(host="Test^Synthetic", pid=None))
     assert "TEST-001" not in caplog.text
     assert "Synthetic" not in caplog.text + str(caught.value)
 
@@ -557,7 +566,8 @@ def test_a_second_job_of_the_study_waits_for_the_first(site):
 
 def test_the_queue_hands_ids_from_process_to_process(tmp_path):
     """Two connections, as the API and the worker have; what one puts in, the other runs, in order."""
-    url, ran = f"sqlite:///{tmp_path.as_posix()}/folder/queue.db", []
+    url = f"sqlite:///{tmp_path.as_posix()}/folder/queue.db"
+    ran: list[str] = []
     api, worker = jobs.JobQueue(url), jobs.JobQueue(url, ran.append)
     for job_id in ("a", "b", "a"):
         api.enqueue(job_id)

@@ -18,6 +18,17 @@ def site(tmp_path):
     site.close()
 
 
+PYTHON: dict[str, tuple[type, ...]] = {
+    "object": (dict,),
+    "array": (list,),
+    "string": (str,),
+    "number": (int, float),
+    "integer": (int,),
+    "boolean": (bool,),
+    "null": (type(None),),
+}
+
+
 def matches(value, schema) -> bool:
     """Check a value against the few words of JSON schema that ``routes.schemas`` uses."""
     if "$ref" in schema:
@@ -27,8 +38,7 @@ def matches(value, schema) -> bool:
     if "enum" in schema:
         return value in schema["enum"]
     kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    python = {"string": str, "number": (int, float), "integer": int, "boolean": bool, "null": type(None)}
-    if not any(isinstance(value, {"object": dict, "array": list, **python}[kind]) for kind in kinds):
+    if not any(isinstance(value, PYTHON[kind]) for kind in kinds):
         return False
     if isinstance(value, list):
         return all(matches(one, schema["items"]) for one in value)
