@@ -237,13 +237,15 @@ def _to_patient(polygon: Polygon, plane: Plane) -> np.ndarray:
 def _set_contour_data(contour: Dataset, points: np.ndarray) -> None:
     """Write points as decimal strings of at most 16 characters, to the nanometre.
 
-    Given as already encoded: pydicom would make an object of every one of a hundred thousand numbers.
+    Given as already encoded, as if just read in the transfer syntax of the structure set: pydicom would make an object
+    of every one of a hundred thousand numbers, here or when it writes them.
     """
     text = "\\".join([f"{value:.10g}" for value in (points.round(6) + 0.0).ravel().tolist()])  # + 0.0: no "-0"
     encoded = text.encode("ascii")
     encoded += b" " * (len(encoded) % 2)
     tag = Tag("ContourData")
     contour[tag] = RawDataElement(tag, "DS", len(encoded), encoded, 0, True, True)
+    contour.set_original_encoding(is_implicit_vr=True, is_little_endian=True)
 
 
 def _observation(lesion: Lesion) -> Dataset:
