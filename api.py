@@ -11,6 +11,7 @@ from threading import BoundedSemaphore
 import waitress
 from flask import Flask, Response
 from flask_cors import CORS
+from sqlalchemy.exc import SQLAlchemyError
 
 from BDD import migrate, store
 from jobs import JobQueue, open_archive
@@ -72,8 +73,15 @@ def main() -> int:
     except SettingsError as error:
         logger.critical("%s", error)
         return 2
+    except (SQLAlchemyError, OSError) as error:
+        logger.critical("the database of DATABASE_URL cannot be used: %s", error)
+        return 2
     logger.info("listening on http://%s:%d", settings.api_host, settings.api_port)
-    waitress.serve(app, host=settings.api_host, port=settings.api_port, threads=settings.api_threads, ident=None)
+    try:
+        waitress.serve(app, host=settings.api_host, port=settings.api_port, threads=settings.api_threads, ident=None)
+    except OSError as error:
+        logger.critical("API_HOST=%s, API_PORT=%d: %s", settings.api_host, settings.api_port, error)
+        return 2
     return 0
 
 

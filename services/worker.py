@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from BDD import migrate, store
 from BDD.problems import problem_of
 from jobs import Worker, open_archive
@@ -120,4 +122,8 @@ def main() -> int:
         return 2
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("huey").setLevel(logging.WARNING)
-    return work(settings)
+    try:
+        return work(settings)
+    except (SQLAlchemyError, OSError) as error:
+        logger.critical("the database of DATABASE_URL cannot be used: %s", error)
+        return 2
