@@ -15,6 +15,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,18 @@ class Postprocessing:
     peak: float = 0.5
     minimum_volume_mm3: float = 10.0
     overlap: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse values that no probability map could be read with."""
+        within_range = {
+            "threshold": 0 < self.threshold < 1,
+            "peak": 0 < self.peak < 1,
+            "minimum_volume_mm3": 0 <= self.minimum_volume_mm3 < inf,
+            "overlap": 0 <= self.overlap < 1,
+        }
+        for name, fine in within_range.items():
+            if not fine:
+                raise ValueError(f"{name} = {getattr(self, name)} is out of range")
 
 
 @dataclass(frozen=True)
@@ -111,7 +124,7 @@ def read_bundle(path: Path) -> BundleInfo:
         raise ModelError(f"{path / 'configs' / 'metadata.json'} lacks {', '.join(missing)}.")
     try:
         postprocessing = Postprocessing(**metadata.get("postprocessing", {}))
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ModelError(f"{path / 'configs' / 'metadata.json'}: postprocessing: {error}.") from error
     info = BundleInfo(
         path, metadata["name"], metadata["version"], metadata["statement"], metadata, network, postprocessing

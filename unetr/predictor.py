@@ -10,6 +10,7 @@ import safetensors.torch
 import torch
 from monai.inferers import sliding_window_inference
 from monai.networks.nets import UNETR
+from monai.utils.misc import ensure_tuple_rep
 from scipy import ndimage
 from torch import nn
 
@@ -53,7 +54,7 @@ class Predictor:
         self.info = info
         self.device = device
         self._network = network
-        self._window: tuple[int, ...] = tuple(info.network["img_size"])
+        self._window: tuple[int, ...] = ensure_tuple_rep(info.network["img_size"], 3)
         self._half = device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
     def predict(
@@ -142,10 +143,10 @@ def load_predictor(path: Path, device: str | None = None) -> Predictor:
     try:
         weights = safetensors.torch.load_file(info.weights)
         network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
-    except (safetensors.SafetensorError, RuntimeError, OSError) as error:
-        raise ModelError(
-            f"The weights {info.weights} are damaged or belong to another network: {str(error).splitlines()[0]}"
-        ) from error
+    except (safetensors.SafetensorError, OSError) as error:
+        raise ModelError(f"The weights {info.weights} are damaged: {error}.") from error
+    except RuntimeError as error:  # names and shapes, hundreds of them
+        raise ModelError(f"The weights {info.weights} belong to another network than {target} as defined.") from error
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     log.info("model %s %s loaded on %s", info.name, info.version, where)
     return Predictor(info, network.to(where).eval(), where)

@@ -24,11 +24,11 @@ def normalise(image: torch.Tensor) -> torch.Tensor:
     Raises
     ------
     ValueError
-        When the image has no tissue (all zero, or not a number).
+        When the image has no tissue, or a voxel that is no finite number.
     """
     bright = image[image > 0]
-    if bright.numel() == 0 or not torch.isfinite(bright).all():
-        raise ValueError("the image holds no positive finite intensity: there is nothing to segment")
+    if bright.numel() == 0 or not torch.isfinite(image).all():
+        raise ValueError("the image holds no positive intensity, or values that are no finite numbers")
     sample = bright[:: max(1, bright.numel() // 500_000)]
     tissue = sample[sample > 0.2 * torch.quantile(sample, 0.98)]
     return (image / tissue.median()).clamp(0, _BRIGHTEST)
