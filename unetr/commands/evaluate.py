@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from math import isnan
 from pathlib import Path
 
 import nibabel as nib
@@ -59,7 +60,8 @@ def run(options: argparse.Namespace) -> int:
     scores = [_evaluate(predictor, name, image, affine, reference) for name, image, affine, reference in bar]
     print(summarise(scores))  # noqa: T201 - the command's answer
     if options.json:
-        options.json.write_text(json.dumps([asdict(s) for s in scores], indent=2) + "\n", "utf-8")
+        rows = [asdict(s) | {"dice": None if isnan(s.dice) else s.dice} for s in scores]
+        options.json.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
     return 0
 
 

@@ -47,11 +47,14 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(options: argparse.Namespace) -> int:
+    names = case_names(options.pool)
+    if not names:
+        raise SystemExit(f"{options.pool} holds no volumes: make some with 'python -m unetr synthesize {options.pool}'")
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     pl.seed_everything(options.seed)
     last = options.folder / "last.ckpt"
     done = torch.load(last, map_location="cpu", weights_only=False)["global_step"] if last.exists() else 0
-    cases = list(tqdm(read_cases(options.pool), total=len(case_names(options.pool)), desc="reading", unit="volume"))
+    cases = list(tqdm(read_cases(options.pool), total=len(names), desc="reading", unit="volume"))
     # A resumed run draws other patches than those it has seen.
     patches = Patches(cases, options.patch, seed=options.seed + done)
     definition = {

@@ -26,6 +26,9 @@ class Patches(IterableDataset[dict[str, torch.Tensor]]):
 
     def __init__(self, cases: Sequence[Case], size: int, *, lesion_share: float = 0.5, seed: int = 0) -> None:
         self._size, self._lesion_share, self._seed = size, lesion_share, seed
+        for case in cases:
+            if min(case.image.shape) < size:
+                raise ValueError(f"{case.name} has {case.image.shape} voxels: too few for patches of {size}")
         self._volumes = [_prepare(case) for case in cases]
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
