@@ -1,0 +1,112 @@
+"""A model's folder is described in full, or refused in one sentence that says what is wrong with it."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tiny_model import STATEMENT, tiny_bundle
+from unetr.bundle import ModelError, Postprocessing, read_bundle
+
+METADATA, INFERENCE = "configs/metadata.json", "configs/inference.json"
+
+
+def change(bundle: Path, file: str, **entries: Any) -> None:
+    """Set entries of one of the bundle's JSON files; None takes an entry out."""
+    path = bundle / file
+    content = json.loads(path.read_text("utf-8")) | entries
+    path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}), "utf-8")
+
+
+def refusal(bundle: Path) -> str:
+    with pytest.raises(ModelError) as caught:
+        read_bundle(bundle)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.endswith(".")
+    assert str(bundle) in message
+    return message
+
+
+def test_describes_the_model(tmp_path):
+    info = read_bundle(tiny_bundle(tmp_path, threshold=0.4, peak=0.8, minimum_volume_mm3=25.0, overlap=0.25))
+    assert (info.name, info.version, info.statement) == ("tiny", "1.0", STATEMENT)
+    assert info.postprocessing == Postprocessing(0.4, 0.8, 25.0, 0.25)
+    assert info.sha256 == hashlib.sha256((tmp_path / "models" / "model.safetensors").read_bytes()).hexdigest()
+    shown = json.loads(json.dumps(info.to_json()))
+    assert shown["network"] == "monai.networks.nets.UNETR"
+    assert shown["window"] == [64, 64, 64]
+    assert shown["postprocessing"]["peak"] == 0.8
+    assert shown["network_data_format"]["inputs"]["image"]["num_channels"] == 1
+
+
+def test_what_is_not_said_has_defaults(tmp_path):
+    change(tiny_bundle(tmp_path), METADATA, postprocessing=None)
+    assert read_bundle(tmp_path).postprocessing == Postprocessing()
+
+
+def test_a_path_in_words_will_do(tmp_path):
+    assert read_bundle(str(tiny_bundle(tmp_path))).path == tmp_path  # type: ignore[arg-type]
+
+
+def test_no_folder(tmp_path):
+    assert "MODEL_PATH" in refusal(tmp_path / "none")
+    file = tmp_path / "model.pt"
+    file.touch()
+    assert "no model folder" in refusal(file)
+
+
+@pytest.mark.parametrize("file", [METADATA, INFERENCE, "models/model.safetensors"])
+def test_a_missing_file(tmp_path, file):
+    (tiny_bundle(tmp_path) / file).unlink()
+    assert file in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("file", [METADATA, INFERENCE])
+@pytest.mark.parametrize("content", [b'{"name": ', b"", b"\xff\xfe\x00", b"[1, 2]", b"null"])
+def test_a_broken_file(tmp_path, file, content):
+    (tiny_bundle(tmp_path) / file).write_bytes(content)
+    assert file in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("network", [None, "UNETR", {"in_channels": 1}])
+def test_no_network(tmp_path, network):
+    change(tiny_bundle(tmp_path), INFERENCE, network_def=network)
+    assert "_target_" in refusal(tmp_path)
+
+
+def test_metadata_that_say_too_little(tmp_path):
+    change(tiny_bundle(tmp_path), METADATA, version=None, statement=None)
+    assert refusal(tmp_path).endswith("lacks version, statement.")
+    change(tmp_path, METADATA, version="1.0", statement="so so", name=7)
+    assert refusal(tmp_path).endswith("lacks name.")
+
+
+@pytest.mark.parametrize(
+    ("postprocessing", "named"),
+    [
+        ({"treshold": 0.5}, "treshold"),
+        ({"threshold": 1.0}, "threshold = 1.0"),
+        ({"threshold": "high"}, "str"),
+        ({"peak": 0.0}, "peak = 0.0"),
+        ({"peak": float("nan")}, "peak = nan"),
+        ({"minimum_volume_mm3": -1}, "minimum_volume_mm3 = -1"),
+        ({"overlap": 1.0}, "overlap = 1.0"),
+        ([0.5], "list"),
+    ],
+)
+def test_postprocessing_that_cannot_be_done(tmp_path, postprocessing, named):
+    change(tiny_bundle(tmp_path), METADATA, postprocessing=postprocessing)
+    message = refusal(tmp_path)
+    assert METADATA in message
+    assert named in message
+
+
+def test_is_read_without_torch():
+    code = "import sys, unetr.bundle; sys.exit('torch' in sys.modules or 'monai' in sys.modules)"
+    root = Path(__file__).resolve().parents[1]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

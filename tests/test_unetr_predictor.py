@@ -1,0 +1,219 @@
+"""From array and affine to a mask that lies on the lesion, the same every time, and what cannot be loaded."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from scipy import ndimage
+
+from rano.components import label_lesions
+from tests import factory
+from tests.tiny_model import DEFINITION, tiny_bundle, tiny_weights
+from unetr.bundle import ModelError
+from unetr.predictor import Predictor, load_predictor
+from unetr.training.export import write_bundle
+
+SHAPE, SPACING = (40, 44, 42), (2.0, 2.0, 2.0)
+
+
+@pytest.fixture(scope="module")
+def predictor(tiny_model: Path) -> Predictor:
+    return load_predictor(tiny_model, "cpu")
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A head in a few voxels, for what does not depend on its size."""
+    return factory.volume(shape=SHAPE, spacing=SPACING)
+
+
+def dice(a: np.ndarray, b: np.ndarray) -> float:
+    return float(2 * (a & b).sum() / (a.sum() + b.sum()))
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("plane", factory.PLANES)
+def test_the_mask_lies_on_the_lesions(predictor, plane, reverse):
+    volume = factory.volume(plane, reverse=reverse)
+    prediction = predictor.predict(volume.array, volume.affine)
+    assert prediction.probability.shape == prediction.mask.shape == volume.spatial_shape
+    assert (prediction.probability.dtype, prediction.mask.dtype) == (np.float32, bool)
+    found = label_lesions(prediction.mask, volume.affine, prediction.minimum_volume_mm3)
+    assert found.max() == len(factory.LESIONS)
+    for number, lesion in enumerate(factory.LESIONS, start=1):  # both orders are by size
+        truth = factory.sphere_mask(volume, lesion.centre_lps, lesion.radius_mm)
+        assert dice(found == number, truth) > 0.95
+
+
+@pytest.mark.parametrize("spacing", [(5.0, 0.9, 0.9), (1.2, 2.1, 0.8)])
+def test_honours_anisotropic_voxels(predictor, spacing):
+    shape = tuple(int(90 / mm) for mm in spacing)
+    lesion = factory.LESIONS[0]
+    volume = factory.volume(shape=shape, spacing=spacing, lesions=[lesion])
+    prediction = predictor.predict(volume.array, volume.affine)
+    assert dice(prediction.mask, factory.sphere_mask(volume, lesion.centre_lps, lesion.radius_mm)) > 0.9
+
+
+def test_two_runs_agree_in_every_bit(predictor, tiny_model, small):
+    first, again, other = (
+        one.predict(small.array, small.affine) for one in (predictor, predictor, load_predictor(tiny_model, "cpu"))
+    )
+    for second in (again, other):
+        np.testing.assert_array_equal(first.probability, second.probability)
+        np.testing.assert_array_equal(first.mask, second.mask)
+
+
+def test_nothing_is_found_where_nothing_is(predictor):
+    volume = factory.volume(lesions=(), shape=SHAPE, spacing=SPACING)
+    assert not predictor.predict(volume.array, volume.affine).mask.any()
+
+
+def test_progress_grows_to_one(predictor):
+    volume = factory.volume()
+    seen: list[float] = []
+    predictor.predict(volume.array, volume.affine, seen.append)
+    assert len(seen) > 4
+    assert seen[0] > 0
+    assert (np.diff(seen) > 0).all()
+    assert seen[-1] == 1.0
+
+
+def test_progress_grows_to_one_in_a_volume_smaller_than_the_window(predictor, small):
+    seen: list[float] = []
+    predictor.predict(small.array[15:25, 15:25, 15:25], small.affine, seen.append)
+    assert seen == [1.0]
+
+
+class StopError(Exception):
+    """Raised by a callback."""
+
+
+def test_what_progress_raises_ends_the_prediction(predictor):
+    volume = factory.volume()
+    seen: list[float] = []
+
+    def stop(fraction: float) -> None:
+        seen.append(fraction)
+        if len(seen) == 2:
+            raise StopError
+
+    with pytest.raises(StopError):
+        predictor.predict(volume.array, volume.affine, stop)
+    assert len(seen) == 2
+
+
+def test_air_around_the_head_costs_and_changes_nothing(predictor, small):
+    wide = np.pad(small.array, 30)
+    affine = small.affine.copy()
+    affine[:3, 3] -= affine[:3, :3] @ [30, 30, 30]
+    seen: list[list[float]] = [[], []]
+    expected = predictor.predict(small.array, small.affine, seen[0].append)
+    padded = predictor.predict(wide, affine, seen[1].append)
+    inside = padded.mask[30:-30, 30:-30, 30:-30]
+    np.testing.assert_array_equal(inside, expected.mask)
+    assert padded.mask.sum() == inside.sum()
+    assert len(seen[1]) == len(seen[0])
+
+
+@pytest.mark.parametrize("value", [0, np.nan])
+def test_nothing_to_segment(predictor, value):
+    with pytest.raises(ValueError, match="the image holds no"):
+        predictor.predict(np.full((20, 20, 20), value, np.float32), np.eye(4))
+
+
+def test_the_threshold_becomes_one_half(tmp_path, predictor, small):
+    strict = load_predictor(tiny_bundle(tmp_path, threshold=0.9), "cpu").predict(small.array, small.affine)
+    plain = predictor.predict(small.array, small.affine)
+    p = plain.probability.astype(float)
+    np.testing.assert_array_equal(strict.mask, plain.probability >= 0.9)
+    np.testing.assert_allclose(strict.probability, p / (p + 9 * (1 - p)), atol=1e-6)
+    assert 0 < strict.mask.sum() < plain.mask.sum()
+
+
+def test_a_lesion_reaches_the_peak_or_is_none(tmp_path, predictor):
+    volume = factory.volume(lesions=[factory.LESIONS[0]])
+    array = volume.array.astype(np.float32)
+    faint = factory.sphere_mask(volume, factory.LESIONS[1].centre_lps, 6.0)
+    tissue = np.median(array[array > 200])
+    array[faint] = 1.65 * tissue
+    without = predictor.predict(array, volume.affine)
+    assert ndimage.label(without.mask)[1] == 2
+    with_peak = load_predictor(tiny_bundle(tmp_path, peak=0.95), "cpu").predict(array, volume.affine)
+    assert not with_peak.mask[faint].any()
+    np.testing.assert_array_equal(with_peak.mask & ~faint, without.mask & ~faint)
+    np.testing.assert_array_equal(with_peak.probability, without.probability)
+
+
+def test_the_smallest_lesion_comes_from_the_bundle(tmp_path, small):
+    prediction = load_predictor(tiny_bundle(tmp_path, minimum_volume_mm3=33.0), "cpu").predict(
+        small.array, small.affine
+    )
+    assert prediction.minimum_volume_mm3 == 33.0
+
+
+def test_a_network_with_a_channel_for_the_background(tmp_path, predictor, small):
+    """Two channels are logits of background and lesion: the same answer as one of their difference."""
+    weights = tiny_weights()
+    weights["out.conv.conv.weight"] = torch.cat([0 * weights["out.conv.conv.weight"], weights["out.conv.conv.weight"]])
+    weights["out.conv.conv.bias"] = torch.cat([0 * weights["out.conv.conv.bias"], weights["out.conv.conv.bias"]])
+    metadata = {"name": "two", "version": "1", "statement": "For tests, not a medical device."}
+    write_bundle(tmp_path, weights, DEFINITION | {"out_channels": 2, "img_size": 64}, metadata)
+    two = load_predictor(tmp_path, "cpu").predict(small.array, small.affine)
+    np.testing.assert_allclose(two.probability, predictor.predict(small.array, small.affine).probability, atol=1e-5)
+
+
+def refusal(bundle: Path) -> str:
+    with pytest.raises(ModelError) as caught:
+        load_predictor(bundle, "cpu")
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 400
+    assert message.endswith(".")
+    return message
+
+
+def define(bundle: Path, **entries: object) -> Path:
+    """Change the bundle's network_def; None takes an entry out."""
+    definition = {key: value for key, value in (DEFINITION | entries).items() if value is not None}
+    (bundle / "configs" / "inference.json").write_text(json.dumps({"network_def": definition}), "utf-8")
+    return bundle
+
+
+def test_refuses_a_network_it_does_not_know(tmp_path):
+    message = refusal(define(tiny_bundle(tmp_path), _target_="os.system"))
+    assert "os.system is not one of unetr.network.FoldedUNETR, monai.networks.nets.UNETR" in message
+
+
+@pytest.mark.parametrize("entries", [{"img_size": None}, {"patch": 16}, {"num_heads": 5}, {"img_size": [64, 64]}])
+def test_refuses_a_network_that_cannot_be_built(tmp_path, entries):
+    assert "cannot be built from its network_def" in refusal(define(tiny_bundle(tmp_path), **entries))
+
+
+@pytest.mark.parametrize("keep", [0, 4, 3000, -1])
+def test_refuses_truncated_weights(tmp_path, keep):
+    weights = tiny_bundle(tmp_path) / "models" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:keep])
+    assert f"The weights {weights} are damaged" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"feature_size": 4},
+        {"_target_": "unetr.network.FoldedUNETR", "norm_name": None},
+        {"norm_name": "instance"},
+    ],
+)
+def test_refuses_the_weights_of_another_network(tmp_path, entries):
+    assert "belong to another network" in refusal(define(tiny_bundle(tmp_path), **entries))
+
+
+def test_refuses_weights_of_which_some_are_missing(tmp_path):
+    path = tiny_bundle(tmp_path) / "models" / "model.safetensors"
+    weights = safetensors.torch.load_file(path)
+    del weights["out.conv.conv.bias"]
+    safetensors.torch.save_file(weights, path)
+    assert "belong to another network" in refusal(tmp_path)
