@@ -1,0 +1,121 @@
+"""Responses in the order of time: which CR and PR lasted, and the best response of all."""
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from rano.criteria import Response
+
+_LEVEL = {Response.PR: 1, Response.CR: 2}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A response and why.
+
+    Attributes
+    ----------
+    response
+        The response at this visit.
+    reason
+        The rule that decided and the numbers it met, in words.
+    confirmed
+        For CR and PR: True when it lasted, False when it did not, None while no later visit tells. Else None.
+    confirmation
+        The same in words; empty for other responses.
+    """
+
+    response: Response
+    reason: str
+    confirmed: bool | None = None
+    confirmation: str = ""
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best response up to progression: the visit that first had it (None for NE), and why."""
+
+    response: Response
+    visit: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict and its place in time."""
+
+    visit: str
+    date: datetime.date
+    verdict: Verdict
+
+
+def confirm(judged: Sequence[Judged], days: int) -> list[Verdict]:
+    """Say of every CR and PR whether it lasted for the given number of days.
+
+    It did when a visit at least that much later is as good, and every one between (NE apart) is too.
+
+    Parameters
+    ----------
+    judged
+        In the order of time.
+    days
+        How long a response must last.
+    """
+    verdicts = []
+    for one in judged:
+        verdict = one.verdict
+        if verdict.response in _LEVEL:
+            confirmed, words = _lasted(judged, one.date, verdict.response, days)
+            verdict = replace(verdict, confirmed=confirmed, confirmation=words)
+        verdicts.append(verdict)
+    return verdicts
+
+
+def _lasted(judged: Sequence[Judged], since: datetime.date, level: Response, days: int) -> tuple[bool | None, str]:
+    for one in judged:
+        response, later = one.verdict.response, (one.date - since).days
+        if later <= 0 or response is Response.NE:
+            continue
+        if _LEVEL.get(response, 0) < _LEVEL[level]:
+            return False, f"{level} was not sustained: {response} on {one.date}, {later} days later"
+        if later >= days:
+            return True, f"{level} is confirmed by {response} on {one.date}, {later} days later"
+    return None, f"{level} is not confirmed: there is no visit at least {days} days later yet"
+
+
+def best(judged: Sequence[Judged], days: int, has_targets: bool) -> Best:
+    """Return the best response up to progression.
+
+    A CR that did not last, but whose PR did, counts as PR; a CR or PR that did not last at all as SD (non-CR/non-PD
+    without target lesions).
+
+    Parameters
+    ----------
+    judged
+        In the order of time.
+    days
+        How long CR and PR must last.
+    has_targets
+        Whether there are target lesions.
+    """
+    progressions = [one for one in judged if one.verdict.response is Response.PD]
+    before = [one for one in judged if not progressions or one.date < progressions[0].date]
+    responded = [one for one in before if one.verdict.response in _LEVEL]
+    for level in (Response.CR, Response.PR) if has_targets else (Response.CR,):
+        for one in responded:
+            if _LEVEL[one.verdict.response] >= _LEVEL[level]:
+                confirmed, words = _lasted(judged, one.date, level, days)
+                if confirmed:
+                    return Best(level, one.visit, f"{one.verdict.response} on {one.date}: {words}.")
+    if responded:
+        one = max(responded, key=lambda one: _LEVEL[one.verdict.response])
+        lesser = Response.SD if has_targets else Response.NON_CR_NON_PD
+        words = _lasted(judged, one.date, one.verdict.response, days)[1]
+        return Best(lesser, one.visit, f"{one.verdict.response} on {one.date} counts as {lesser}: {words}.")
+    for response in (Response.SD, Response.NON_CR_NON_PD, Response.NED):
+        for one in before:
+            if one.verdict.response is response:
+                return Best(response, one.visit, f"{response} on {one.date}, and nothing better before progression.")
+    if progressions:
+        return Best(Response.PD, progressions[0].visit, f"PD on {progressions[0].date}, and nothing better before.")
+    return Best(Response.NE, None, "No visit could be judged.")

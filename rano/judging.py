@@ -1,0 +1,245 @@
+"""One visit after the other, against the baseline and the days between: the response of each, with its reasons."""
+
+import datetime
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from itertools import groupby
+
+from rano import table
+from rano.confirmation import Verdict
+from rano.criteria import Change, Part, Reading, Response, compare, hundredths, judge, read
+from rano.history import TARGET_RULES, LesionAtVisit, Rules, TargetRule, VisitFindings, choose_targets, families
+from rano.non_targets import judge_non_targets
+
+_LENGTH, _VOLUME = "longest_mm", "volume_mm3"
+
+
+@dataclass(frozen=True)
+class VisitResponse:
+    """The answer for one visit.
+
+    Attributes
+    ----------
+    visit, date
+        As given.
+    role
+        ``"baseline"``, ``"follow-up"``, ``"before baseline"``, or ``"unplaced"`` (no date, or no baseline).
+    diameters, volumes
+        How the sums over the target lesions have changed; None where there are none or the visit was not assessed.
+    by_target_rule
+        The response of the target lesions alone by each of ``history.TARGET_RULES``; empty where there are none.
+    non_targets
+        The response of the non-target lesions alone: CR, non-CR/non-PD, PD or NE; None where there are none.
+    new_lesions, equivocal_lesions
+        Tracking UIDs of lesions that were not there at the baseline, and of those in doubt.
+    radiographic, overall
+        The response; None at the baseline and before.
+    notes
+        What a reader should know besides.
+    """
+
+    visit: str
+    date: datetime.date | None
+    role: str
+    diameters: Change | None = None
+    volumes: Change | None = None
+    by_target_rule: Mapping[TargetRule, Response] = field(default_factory=dict)
+    non_targets: Response | None = None
+    new_lesions: tuple[str, ...] = ()
+    equivocal_lesions: tuple[str, ...] = ()
+    radiographic: Verdict | None = None
+    overall: Verdict | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A visit with a date, and which earlier lesions each of its lesions speaks for."""
+
+    findings: VisitFindings
+    date: datetime.date
+    lesions: tuple[LesionAtVisit, ...]
+    families: Mapping[str, tuple[str, ...]]
+
+    def read(self, group: Sequence[str], attribute: str) -> Reading:
+        return read(self.lesions, self.families, group, attribute)
+
+    def shown(self, group: Collection[str]) -> list[LesionAtVisit]:
+        """Return the lesions that speak for any of a group."""
+        return [m for m in self.lesions if not set(group).isdisjoint(self.families[m.tracking_uid])]
+
+
+@dataclass
+class _SoFar:
+    """What the days before have left behind."""
+
+    nadir: dict[str, tuple[Reading, str]]  # of the target lesions, per attribute, and the visit that had it
+    smallest: dict[str, int]  # of each non-target lesion
+    cleared: datetime.date | None = None  # the first day on which all lesions of the baseline had gone
+
+
+class Course:
+    """The course of a patient from the baseline on.
+
+    Parameters
+    ----------
+    dated
+        All visits that have a date, in the order of time.
+    baseline
+        Identifier of the one that the others are compared with; it was assessed.
+    rules
+        What a trial may choose.
+    """
+
+    def __init__(self, dated: Sequence[VisitFindings], baseline: str, rules: Rules) -> None:
+        self.rules = rules
+        self.visits = [
+            # A lesion that measures nothing is not there.
+            Visit(visit, visit.date, tuple(m for m in visit.lesions or () if hundredths(m.longest_mm) != 0), family)
+            for visit, family in zip(dated, families(dated), strict=True)
+            if visit.date is not None
+        ]
+        self.names = {m.tracking_uid: m.label for visit in reversed(self.visits) for m in visit.lesions}
+        self.baseline = next(visit for visit in self.visits if visit.findings.visit == baseline)
+        self.course = [visit for visit in self.visits if visit.date >= self.baseline.date]
+        chosen, self.baseline_notes = choose_targets(self.baseline.lesions, rules.maximum_targets)
+        self.targets = tuple(m.tracking_uid for m in chosen)
+        # Those that another visit on the same day shows as well are no new lesions either.
+        that_day = [visit for visit in self.course if visit.date == self.baseline.date]
+        self.known = frozenset(uid for visit in that_day for family in visit.families.values() for uid in family)
+        there = dict.fromkeys(m.tracking_uid for visit in [self.baseline, *that_day] for m in visit.lesions)
+        self.non_targets = tuple(uid for uid in there if uid not in self.targets)
+        # When each new lesion was one beyond doubt for the first time.
+        self.established: dict[str, datetime.date] = {}
+        for visit in self.course:
+            for lesion in self._new(visit):
+                if not self._is_doubtful(lesion):
+                    self.established.setdefault(lesion.tracking_uid, visit.date)
+
+    def answers(self) -> list[VisitResponse]:
+        """Judge every visit, in the order given."""
+        early = [visit for visit in self.visits if visit.date < self.baseline.date]
+        answers = [VisitResponse(visit.findings.visit, visit.date, "before baseline") for visit in early]
+        days = [list(visits) for _, visits in groupby(self.course, key=lambda visit: visit.date)]
+        name = self.baseline.findings.visit
+        start = {attribute: (self.baseline.read(self.targets, attribute), name) for attribute in (_LENGTH, _VOLUME)}
+        so_far = _SoFar(start, self._non_target_sizes(days[0]))
+        for number, day in enumerate(days):
+            notes = () if len(day) == 1 else ("There is another visit on this day; neither confirms the other.",)
+            answers += [self._answer(visit, so_far, notes) for visit in day]
+            if number > 0:
+                self._remember([visit for visit in day if visit.findings.lesions is not None], so_far)
+        return answers
+
+    def _new(self, visit: Visit) -> list[LesionAtVisit]:
+        return [m for m in visit.lesions if self.known.isdisjoint(visit.families[m.tracking_uid])]
+
+    def _is_doubtful(self, lesion: LesionAtVisit) -> bool:
+        if lesion.equivocal is not None:
+            return lesion.equivocal
+        longest = hundredths(lesion.longest_mm)
+        return longest is None or longest < Fraction(str(self.rules.equivocal_below_mm)) * 100
+
+    def _answer(self, visit: Visit, so_far: _SoFar, notes: tuple[str, ...]) -> VisitResponse:
+        answer = VisitResponse(visit.findings.visit, visit.date, "follow-up", notes=notes)
+        if visit.findings.lesions is None:
+            radiographic = Verdict(Response.NE, "the visit was not assessed")
+            return replace(answer, radiographic=radiographic, overall=self._overall(visit, radiographic))
+        new = self._new(visit)
+        certain = [m for m in new if m.tracking_uid in self.established]
+        doubtful = [m for m in new if m.tracking_uid not in self.established]
+        answer = replace(
+            answer,
+            diameters=self._compare("mm", visit.read(self.targets, _LENGTH), so_far.nadir[_LENGTH]),
+            volumes=self._compare("mm3", visit.read(self.targets, _VOLUME), so_far.nadir[_VOLUME]),
+            new_lesions=tuple(m.tracking_uid for m in certain),
+            equivocal_lesions=tuple(m.tracking_uid for m in doubtful),
+            notes=notes + self._merged(visit),
+        )
+        if visit is self.baseline:
+            return replace(answer, role="baseline", notes=answer.notes + self.baseline_notes)
+        by_rule = {rule: self._judge_targets(rule, visit, so_far) for rule in TARGET_RULES if self.targets}
+        non_targets = self._judge_non_targets(visit, so_far)
+        back = [m.label for m in visit.shown(self.known)] if so_far.cleared else []
+        progression = [f"{', '.join(back)} came back after all lesions had gone on {so_far.cleared}"] if back else []
+        if not self.rules.immunotherapy:
+            progression += [self._describe(m, visit) for m in certain]
+        radiographic = table.radiographic(
+            by_rule.get(self.rules.target_rule),
+            non_targets,
+            progression,
+            tolerated=[m.label for m in certain],
+            equivocal=[m.label for m in doubtful],
+        )
+        return replace(
+            answer,
+            by_target_rule={rule: response for rule, (response, _) in by_rule.items()},
+            non_targets=non_targets and non_targets[0],
+            radiographic=radiographic,
+            overall=self._overall(visit, radiographic),
+        )
+
+    def _compare(self, unit: str, now: Reading, nadir: tuple[Reading, str]) -> Change | None:
+        baseline = self.baseline.read(self.targets, _LENGTH if unit == "mm" else _VOLUME)
+        if not self.targets or baseline.total is None:
+            return None
+        return compare(unit, baseline, *nadir, now)
+
+    def _judge_targets(self, rule: TargetRule, visit: Visit, so_far: _SoFar) -> Part:
+        attribute = _VOLUME if rule == "volume" else _LENGTH
+        first, now = (v.read(self.targets, attribute) for v in (self.baseline, visit))
+        if first.total is None:
+            return Response.NE, "the volume of a target lesion is not known at the baseline"
+        return judge(rule, self.rules, first, so_far.nadir[attribute][0], now, self.names)
+
+    def _judge_non_targets(self, visit: Visit, so_far: _SoFar) -> Part | None:
+        if not self.non_targets:
+            return None
+        of_targets = visit.shown(self.targets)
+        lesions = [lesion for lesion in visit.shown(self.non_targets) if lesion not in of_targets]
+        return judge_non_targets(lesions, visit.families, self.non_targets, so_far.smallest, self.rules, self.names)
+
+    def _describe(self, lesion: LesionAtVisit, visit: Visit) -> str:
+        since = self.established[lesion.tracking_uid]
+        if since > visit.date:
+            return f"new lesion {lesion.label}, in doubt at first and confirmed on {since}, counts from this visit"
+        return f"new lesion {lesion.label}"
+
+    def _merged(self, visit: Visit) -> tuple[str, ...]:
+        merged = [(m.label, [self.names.get(uid, uid) for uid in m.merged]) for m in visit.lesions if m.merged]
+        return tuple(f"{label} now includes {', '.join(others)} (merged)." for label, others in merged)
+
+    def _overall(self, visit: Visit, radiographic: Verdict) -> Verdict:
+        return table.overall(
+            radiographic,
+            visit.findings.corticosteroid_mg,
+            self.baseline.findings.corticosteroid_mg,
+            visit.findings.clinical_status,
+            bool(self.targets),
+        )
+
+    def _remember(self, day: Sequence[Visit], so_far: _SoFar) -> None:
+        """Take the visits of one day into account; a lesion that one of several does not show may still be there."""
+        for attribute, (nadir, _) in so_far.nadir.items():
+            readings = [(visit.read(self.targets, attribute), visit.findings.visit) for visit in day]
+            complete = [(reading, name) for reading, name in readings if reading.total is not None]
+            largest = max(complete, key=lambda item: item[0].known, default=None)
+            if largest and largest[0].known < nadir.known:
+                so_far.nadir[attribute] = largest
+        for uid, size in self._non_target_sizes(day).items():
+            smallest = so_far.smallest.get(uid)
+            so_far.smallest[uid] = size if smallest is None else min(smallest, size)
+        if day and so_far.cleared is None and self.known and not any(visit.shown(self.known) for visit in day):
+            so_far.cleared = day[0].date
+
+    def _non_target_sizes(self, day: Sequence[Visit]) -> dict[str, int]:
+        """Return the largest size on one day of each non-target lesion that is assessed and itself (not merged)."""
+        sizes: dict[str, int] = {}
+        for visit in day:
+            shown = visit.read(self.non_targets, _LENGTH).sizes
+            living_on = {uid for m in visit.lesions for uid in visit.families[m.tracking_uid]}
+            for uid, size in shown.items():
+                if size or (size == 0 and uid not in living_on):
+                    sizes[uid] = max(size, sizes.get(uid, 0))
+        return sizes

@@ -1,0 +1,63 @@
+"""What becomes of the lesions that are followed but not summed: gone, still there, or unequivocally progressive."""
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+from rano.criteria import Part, Reading, Response, reached_rise, read, side_by_side
+from rano.history import LesionAtVisit, Rules
+
+
+def judge_non_targets(
+    lesions: Sequence[LesionAtVisit],
+    families: Mapping[str, Sequence[str]],
+    group: Sequence[str],
+    smallest: Mapping[str, int],
+    rules: Rules,
+    names: Mapping[str, str],
+) -> Part:
+    """Say what has become of the non-target lesions, and why.
+
+    A reader's word on a lesion goes before the rule: ``absolute_mm`` and ``progressive_percent`` above its own smallest
+    size, and at least ``non_target_minimum_mm`` long.
+
+    Parameters
+    ----------
+    lesions
+        Those of the visit that speak for a non-target lesion and for no target lesion.
+    families
+        Which lesions each of them speaks for; see ``history.families``.
+    group
+        Tracking UIDs of the non-target lesions.
+    smallest
+        Of each of them, the smallest longest diameter of all earlier days, in hundredths of a mm, where it is known.
+    rules
+        What a trial may choose.
+    names
+        Of all lesions, by tracking UID.
+    """
+    grown = [f"a reader calls non-target {m.label} unequivocally progressive" for m in lesions if m.progression]
+    said = {uid for lesion in lesions for uid in families[lesion.tracking_uid] if lesion.progression is not None}
+    now = read(lesions, families, group)
+    for uid, (before, after) in side_by_side(Reading({uid: smallest.get(uid) for uid in group}, {}), now).items():
+        if uid not in said and _has_progressed(before, after, rules):
+            grown.append(
+                f"non-target {names[uid]} grew from {before / 100:.2f} mm to {after / 100:.2f} mm "
+                f"(at least {rules.absolute_mm:g} mm and {rules.progressive_percent:g} %, "
+                f"and now at least {rules.non_target_minimum_mm:g} mm long)"
+            )
+    if grown:
+        return Response.PD, "; ".join(grown)
+    unknown = [lesion.label for lesion in lesions if lesion.longest_mm is None]
+    if unknown:
+        return Response.NE, f"non-target {', '.join(unknown)} can't be assessed"
+    if lesions:
+        return Response.NON_CR_NON_PD, "non-target lesions remain without unequivocal progression"
+    return Response.CR, "all non-target lesions have gone"
+
+
+def _has_progressed(before: int, after: int, rules: Rules) -> bool:
+    return (
+        after >= Fraction(str(rules.non_target_minimum_mm)) * 100
+        and after - before >= Fraction(str(rules.absolute_mm)) * 100
+        and reached_rise(after, before, rules.progressive_percent)
+    )

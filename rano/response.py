@@ -1,0 +1,133 @@
+"""From the visits of a patient to RANO-BM's answer: is this patient responding, and which rule says so.
+
+Radiographic and overall response are kept apart. The overall one needs the corticosteroid dose and the clinical
+status; where they are missing it is NE, whatever the images show.
+
+Everything is worked out anew from the complete history, so the order in which visits become known does not matter.
+Visits of one day are one point in time: each is judged on its own, none is the other's nadir or confirmation. The
+rules are in ``table`` and ``criteria``, their course over time in ``judging`` and ``confirmation``.
+"""
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from rano.confirmation import Best, Judged, Verdict, best, confirm
+from rano.criteria import Response
+from rano.history import HistoryError, Rules, VisitFindings
+from rano.judging import Course, VisitResponse
+
+DEFAULT_RULES = Rules()
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """The answer for a patient.
+
+    Attributes
+    ----------
+    visits
+        By date, then identifier; visits without a date last.
+    baseline
+        The visit that the others are compared with, if any; ``reason`` says why it is this one, or why there is none.
+    targets, non_targets
+        Tracking UIDs of the baseline's lesions.
+    best_radiographic, best_overall
+        The best response up to progression.
+    """
+
+    visits: tuple[VisitResponse, ...]
+    baseline: str | None
+    reason: str
+    targets: tuple[str, ...]
+    non_targets: tuple[str, ...]
+    best_radiographic: Best
+    best_overall: Best
+
+
+def assess(
+    visits: Sequence[VisitFindings],
+    rules: Rules = DEFAULT_RULES,
+    baseline: str | None = None,
+    treatment_start: datetime.date | None = None,
+) -> Assessment:
+    """Judge a patient's visits by RANO-BM.
+
+    Parameters
+    ----------
+    visits
+        All of them, in any order.
+    rules
+        What a trial may choose.
+    baseline
+        The baseline visit, where it was chosen by hand. Otherwise it is the last assessed visit up to the day that
+        treatment started, or the first of all when that day is not known; of several on that day the one with the
+        most lesions, then the first by identifier.
+    treatment_start
+        Day on which the treatment began.
+
+    Raises
+    ------
+    HistoryError
+        When two visits share an identifier, or the chosen baseline is not among those assessed and dated.
+    """
+    names = [visit.visit for visit in visits]
+    if len(set(names)) < len(names):
+        raise HistoryError(f"a visit is given more than once: {', '.join(sorted(names))}")
+    dated = sorted((visit for visit in visits if visit.date is not None), key=lambda visit: (visit.date, visit.visit))
+    undated = sorted((visit for visit in visits if visit.date is None), key=lambda visit: visit.visit)
+    first, reason = _baseline(dated, baseline, treatment_start, rules)
+    course = Course(dated, first, rules) if first else None
+    answers = course.answers() if course else [_unplaced(visit, reason) for visit in dated]
+    answers += [_unplaced(visit, "the visit has no date") for visit in undated]
+
+    has_targets = bool(course and course.targets)
+    radiographic = [Judged(a.visit, a.date, a.radiographic) for a in answers if a.date and a.radiographic]
+    overall = [Judged(a.visit, a.date, a.overall) for a in answers if a.date and a.overall]
+    images = {j.visit: v for j, v in zip(radiographic, confirm(radiographic, rules.confirmation_days), strict=True)}
+    whole = {j.visit: v for j, v in zip(overall, confirm(overall, rules.confirmation_days), strict=True)}
+    return Assessment(
+        visits=tuple(
+            replace(a, radiographic=images.get(a.visit, a.radiographic), overall=whole.get(a.visit, a.overall))
+            for a in answers
+        ),
+        baseline=first,
+        reason=reason,
+        targets=course.targets if course else (),
+        non_targets=course.non_targets if course else (),
+        best_radiographic=best(radiographic, rules.confirmation_days, has_targets),
+        best_overall=best(overall, rules.confirmation_days, has_targets),
+    )
+
+
+def _unplaced(visit: VisitFindings, reason: str) -> VisitResponse:
+    verdict = Verdict(Response.NE, reason)
+    return VisitResponse(visit.visit, visit.date, "unplaced", radiographic=verdict, overall=verdict)
+
+
+def _baseline(
+    dated: Sequence[VisitFindings], chosen: str | None, start: datetime.date | None, rules: Rules
+) -> tuple[str | None, str]:
+    possible = [visit for visit in dated if visit.lesions is not None]
+    if chosen is not None:
+        for visit in possible:
+            if visit.visit == chosen:
+                return visit.visit, f"{visit.date} was chosen as the baseline."
+        raise HistoryError(f"the baseline {chosen} is not among the visits that have a date and were assessed")
+    if not possible:
+        return None, "there is no assessed visit with a date to compare with"
+    if start is None:
+        day, reason = possible[0].date, f"{possible[0].date} is the first visit (the start of treatment is not known)."
+    else:
+        before = [visit for visit in possible if visit.date is not None and visit.date <= start]
+        if not before:
+            return None, f"there is no assessed visit up to the start of treatment on {start} to compare with"
+        day = before[-1].date
+        assert day is not None
+        reason = f"{day} is the last visit up to the start of treatment on {start}."
+        if (start - day).days > rules.baseline_days:
+            reason += f" It lies {(start - day).days} days before it, more than {rules.baseline_days}."
+    same_day = [visit for visit in possible if visit.date == day]
+    if len(same_day) > 1:
+        reason += f" Of {len(same_day)} visits on that day it is the one with the most lesions."
+    return max(same_day, key=lambda visit: len(visit.lesions or ())).visit, reason

@@ -1,0 +1,641 @@
+"""RANO-BM's answer: every row of the table, every threshold from both sides, and what histories do to it."""
+
+import datetime
+import itertools
+import json
+import random
+from dataclasses import asdict
+
+import pytest
+
+from rano import table
+from rano.confirmation import Verdict
+from rano.criteria import Response
+from rano.history import ClinicalStatus, HistoryError, LesionAtVisit, Rules, VisitFindings
+from rano.response import assess
+
+CR, PR, SD, PD = Response.CR, Response.PR, Response.SD, Response.PD
+NE, NED, NEITHER = Response.NE, Response.NED, Response.NON_CR_NON_PD
+IMPROVED, STABLE, WORSE = ClinicalStatus.IMPROVED, ClinicalStatus.STABLE, ClinicalStatus.WORSE
+START = datetime.date(2024, 1, 1)
+RULES = Rules()
+
+
+def lesion(uid, longest, volume="ball", measurable=None, **given):
+    """A lesion with the volume of a ball, measurable from 10 mm."""
+    if measurable is None:
+        measurable = longest is None or longest >= 10
+    if volume == "ball":
+        volume = None if longest is None else longest**3 / 2
+    return LesionAtVisit(uid, longest, volume, measurable, **given)
+
+
+def visit(day, *lesions, steroids=0.0, status=STABLE, name=None):
+    found = [given if isinstance(given, LesionAtVisit) else lesion(*given) for given in lesions]
+    date = START + datetime.timedelta(days=day)
+    return VisitFindings(name or f"day {day}", date, tuple(found), steroids, status)
+
+
+def radiographic(*visits, rules=RULES, **given):
+    return [answer.radiographic and answer.radiographic.response for answer in assess(visits, rules, **given).visits]
+
+
+def last(*visits, rules=RULES, **given):
+    return assess(visits, rules, **given).visits[-1]
+
+
+# --- the table, row by row
+
+
+TARGETS = {CR: (CR, "t"), PR: (PR, "t"), SD: (SD, "t"), PD: (PD, "t"), NE: (NE, "t"), None: None}
+OTHERS = {CR: (CR, "n"), NEITHER: (NEITHER, "n"), PD: (PD, "n"), NE: (NE, "n"), None: None}
+IMAGES = [
+    # targets, non-targets, answer
+    (CR, CR, CR),
+    (CR, None, CR),
+    (CR, NEITHER, PR),
+    (CR, NE, PR),
+    (PR, CR, PR),
+    (PR, None, PR),
+    (PR, NEITHER, PR),
+    (PR, NE, PR),
+    (SD, CR, SD),
+    (SD, None, SD),
+    (SD, NEITHER, SD),
+    (SD, NE, SD),
+    (NE, CR, NE),
+    (NE, None, NE),
+    (NE, NEITHER, NE),
+    (NE, NE, NE),
+    (None, CR, CR),
+    (None, NEITHER, NEITHER),
+    (None, NE, NE),
+    (None, None, NED),
+    *((PD, other, PD) for other in OTHERS),
+    *((target, PD, PD) for target in TARGETS if target is not PD),
+]
+
+
+def test_the_rows_are_all_there():
+    assert sorted(map(str, (row[:2] for row in IMAGES))) == sorted(map(str, itertools.product(TARGETS, OTHERS)))
+
+
+@pytest.mark.parametrize(("targets", "others", "answer"), IMAGES)
+def test_images(targets, others, answer):
+    assert table.radiographic(TARGETS[targets], OTHERS[others]).response is answer
+
+
+@pytest.mark.parametrize(("targets", "others", "answer"), IMAGES)
+def test_a_new_lesion_is_progression_whatever_else(targets, others, answer):
+    verdict = table.radiographic(TARGETS[targets], OTHERS[others], progression=["new lesion X"])
+    assert verdict.response is PD
+    assert "new lesion X" in verdict.reason
+
+
+@pytest.mark.parametrize(("targets", "others", "answer"), IMAGES)
+def test_an_equivocal_lesion_only_rules_out_that_all_have_gone(targets, others, answer):
+    expected = {CR: PR if targets else NEITHER, NED: NE}.get(answer, answer)
+    assert table.radiographic(TARGETS[targets], OTHERS[others], equivocal=["X"]).response is expected
+
+
+@pytest.mark.parametrize(("targets", "others", "answer"), IMAGES)
+def test_a_tolerated_lesion_rules_out_every_response(targets, others, answer):
+    expected = (SD if targets else NEITHER) if answer in (CR, PR, NED) else answer
+    assert table.radiographic(TARGETS[targets], OTHERS[others], tolerated=["X"]).response is expected
+
+
+OVERALL = [
+    # images, dose, dose at baseline, status, answer
+    (CR, 0, 0, STABLE, CR),
+    (CR, 0, 4, IMPROVED, CR),
+    (CR, 0, None, STABLE, CR),  # no dose can't be above any
+    (CR, 2, 4, STABLE, PR),
+    (CR, 4, 4, STABLE, PR),
+    (CR, 4, 2, STABLE, NE),
+    (PR, 0, 0, STABLE, PR),
+    (PR, 4, 4, IMPROVED, PR),
+    (PR, 2, 4, STABLE, PR),
+    (PR, 4.1, 4, STABLE, NE),
+    (SD, 0, 0, STABLE, SD),
+    (SD, 4, 4, STABLE, SD),
+    (SD, 8, 4, STABLE, NE),  # a rise alone is not PD
+    (NEITHER, 0, 0, STABLE, NEITHER),
+    (NED, 0, 0, STABLE, NED),
+    (PD, 0, 0, IMPROVED, PD),
+    (PD, None, None, None, PD),
+    (NE, 0, 0, STABLE, NE),
+    *((images, 0, 0, WORSE, PD) for images in Response),
+    *((images, None, None, WORSE, PD) for images in Response),
+    *((images, 0, 0, None, NE) for images in Response if images is not PD),
+    *((images, None, 0, STABLE, NE) for images in Response if images is not PD),
+    *((images, 2, None, STABLE, NE) for images in Response if images is not PD),
+]
+
+
+@pytest.mark.parametrize(("images", "dose", "before", "status", "answer"), OVERALL)
+def test_overall(images, dose, before, status, answer):
+    verdict = table.overall(Verdict(images, "why"), dose, before, status, has_targets=True)
+    assert verdict.response is answer
+    assert verdict.reason
+
+
+def test_without_targets_a_complete_response_on_steroids_is_neither():
+    assert table.overall(Verdict(CR, ""), 2, 2, STABLE, has_targets=False).response is NEITHER
+
+
+def test_what_is_missing_is_named():
+    def reason(*given):
+        return table.overall(Verdict(PR, ""), *given, has_targets=True).reason
+
+    assert reason(None, 0, None) == (
+        "the images say PR, but the clinical status and the corticosteroid dose is not known"
+    )
+    assert "the corticosteroid dose at the baseline" in reason(2, None, STABLE)
+
+
+# --- thresholds, from both sides
+
+
+@pytest.mark.parametrize(
+    ("after", "answer"),
+    [
+        (21.00, PR),
+        (20.99, PR),
+        (21.004, PR),
+        (21.01, SD),
+        (30.00, SD),
+        (35.99, SD),
+        (36.00, PD),
+        (35.996, PD),
+        (36.01, PD),
+    ],
+)
+def test_30_percent_below_the_baseline_and_20_above_the_nadir(after, answer):
+    assert radiographic(visit(0, ("A", 30.0)), visit(60, ("A", after)))[1] is answer
+
+
+@pytest.mark.parametrize(("after", "answer"), [(14.99, SD), (15.00, PD), (14.995, PD), (15.01, PD)])
+def test_5_mm(after, answer):
+    """10 mm that grow by half: far more than 20 %, so only the absolute limit decides."""
+    got = last(visit(0, ("A", 10.0)), visit(60, ("A", after)))
+    assert got.radiographic.response is answer
+    assert got.by_target_rule["sum"] is answer
+
+
+@pytest.mark.parametrize(("after", "answer"), [((12.5, 12.5), SD), ((12.5, 15.0), PD), ((12.5, 14.99), SD)])
+def test_5_mm_of_any_lesion_or_of_the_sum(after, answer):
+    visits = visit(0, ("A", 10.0), ("B", 10.0)), visit(60, ("A", after[0]), ("B", after[1]))
+    got = last(*visits)
+    assert got.radiographic.response is answer
+    assert got.by_target_rule == {"any_lesion": answer, "sum": PD, "volume": PD}
+    assert radiographic(*visits, rules=Rules(target_rule="sum"))[1] is PD
+
+
+@pytest.mark.parametrize(
+    ("volume", "answer"), [(350.0, PR), (350.01, SD), (349.99, PR), (1727.99, SD), (1728.0, PD), (1728.01, PD)]
+)
+def test_volumes(volume, answer):
+    visits = visit(0, ("A", 12.0, 1000.0)), visit(60, ("A", 12.0, volume))
+    got = last(*visits)
+    assert got.by_target_rule == {"any_lesion": SD, "sum": SD, "volume": answer}
+    assert got.radiographic.response is SD
+    assert radiographic(*visits, rules=Rules(target_rule="volume"))[1] is answer
+
+
+def test_the_thresholds_are_configuration():
+    visits = visit(0, ("A", 20.0)), visit(60, ("A", 15.0)), visit(120, ("A", 17.0))
+    assert radiographic(*visits) == [None, SD, SD]
+    assert radiographic(*visits, rules=Rules(partial_percent=25, progressive_percent=13.3, absolute_mm=2)) == [
+        None,
+        PR,
+        PD,
+    ]
+
+
+def test_every_hundredth_of_a_millimetre_goes_by_the_rule():
+    """Sums, in hundredths, on and around a fifth and three tenths: no ratio is lost to binary fractions."""
+    for hundredths in range(1000, 4000, 10):
+        before = hundredths / 100
+        for after, answer in (
+            (hundredths * 7 // 10, PR),
+            (hundredths * 7 // 10 + 1, SD),
+            (hundredths * 12 // 10 - 1, SD),
+            (hundredths * 12 // 10, PD),
+        ):
+            rules = Rules(absolute_mm=0.01)
+            assert radiographic(visit(0, ("A", before)), visit(60, ("A", after / 100)), rules=rules)[1] is answer
+
+
+@pytest.mark.parametrize(
+    ("sizes", "answer"),
+    [
+        ((5.0, 9.99), NEITHER),  # + 99.8 %, but not 10 mm
+        ((5.0, 10.0), PD),
+        ((5.01, 10.0), NEITHER),  # + 4.99 mm
+        ((25.0, 30.0), PD),  # 20 %
+        ((25.01, 30.01), NEITHER),
+        ((8.0, 4.0, 10.0), PD),  # against its own smallest
+        ((8.0, 5.5, 10.0), NEITHER),
+    ],
+)
+def test_a_non_target_lesion_progresses_beyond_doubt(sizes, answer):
+    visits = [visit(30 * n, lesion("N", size, measurable=False)) for n, size in enumerate(sizes)]
+    assert radiographic(*visits)[-1] is answer
+
+
+def test_a_reader_knows_better_about_a_non_target_lesion():
+    baseline = visit(0, ("T", 20.0), ("N", 5.0))
+    assert radiographic(baseline, visit(60, ("T", 20.0), lesion("N", 6.0, progression=True)))[1] is PD
+    assert radiographic(baseline, visit(60, ("T", 20.0), lesion("N", 16.0, progression=False)))[1] is SD
+    assert radiographic(baseline, visit(60, ("T", 20.0), lesion("N", 16.0)))[1] is PD
+
+
+@pytest.mark.parametrize(("longest", "answer"), [(2.99, SD), (3.0, PD), (40.0, PD), (None, SD)])
+def test_a_new_lesion_too_small_to_be_sure_of(longest, answer):
+    got = last(visit(0, ("T", 20.0)), visit(60, ("T", 20.0), lesion("X", longest)))
+    assert got.radiographic.response is answer
+    assert (got.new_lesions, got.equivocal_lesions) == ((("X",), ()) if answer is PD else ((), ("X",)))
+
+
+# --- target lesions
+
+
+def test_the_five_largest_measurable_lesions_are_targets():
+    sizes = {"A": 30.0, "B": 11.0, "C": 12.0, "D": 13.0, "E": 14.0, "F": 15.0, "G": 9.9}
+    big = lesion("H", 50.0, measurable=False)
+    got = assess([visit(0, *sizes.items(), big)])
+    assert got.targets == ("A", "F", "E", "D", "C")
+    assert set(got.non_targets) == {"B", "G", "H"}
+    assert got.visits[0].diameters.total == 84.0
+    assert assess([visit(0, *sizes.items())], Rules(maximum_targets=2)).targets == ("A", "F")
+
+
+def test_targets_by_hand():
+    lesions = [lesion(name, 10.0 + n) for n, name in enumerate("ABCDEF")]
+    lesions[0] = lesion("A", 10.0, target=True)
+    lesions[5] = lesion("F", 15.0, target=False)
+    small = lesion("S", 6.0, target=True, name="left pons")
+    got = assess([visit(0, *lesions, small)])
+    assert got.targets == ("A", "E", "D", "C", "B")
+    assert got.visits[0].notes == (
+        "left pons was chosen as a target but is not measurable at the baseline: it counts as non-target.",
+    )
+    many = assess([visit(0, *(lesion(name, 10.0 + n, target=True) for n, name in enumerate("ABCDEF")))])
+    assert many.targets == ("F", "E", "D", "C", "B")
+    assert "A was chosen as a target but 5 larger ones were too" in many.visits[0].notes[0]
+
+
+def test_progression_is_measured_from_the_nadir_and_numbers_say_so():
+    got = last(visit(0, ("A", 40.0)), visit(60, ("A", 20.0)), visit(120, ("A", 25.0)))
+    change = got.diameters
+    assert got.radiographic.response is PD
+    assert (change.total, change.baseline, change.nadir, change.nadir_visit) == (25.0, 40.0, 20.0, "day 60")
+    assert (change.from_baseline_percent, change.from_nadir_percent, change.from_nadir) == (-37.5, 25.0, 5.0)
+    assert (change.largest_growth, change.largest_growth_of, change.unit) == (5.0, "A", "mm")
+    assert got.volumes.unit == "mm3"
+    assert got.radiographic.reason == (
+        "the sum of longest diameters, 25.00 mm, is 25.00 % above the nadir 20.00 mm (at least 20 %), "
+        "and A grew 5.00 mm (at least 5 mm)"
+    )
+
+
+def test_growth_is_that_since_the_nadir_visit():
+    """A grew 5 mm since it was smallest, but not since the sum was."""
+    visits = (
+        visit(0, ("A", 10.0), ("B", 40.0)),
+        visit(60, ("A", 12.0), ("B", 10.0)),
+        visit(120, ("A", 15.0), ("B", 12.0)),
+    )
+    got = last(*visits)
+    assert got.by_target_rule == {"any_lesion": PR, "sum": PD, "volume": PD}
+    assert got.diameters.largest_growth == 3.0
+
+
+def test_targets_that_come_back_after_all_had_gone():
+    gone = visit(60, ("N", 5.0))
+    got = last(visit(0, ("A", 12.0), ("N", 5.0)), gone, visit(90, ("A", 3.0), ("N", 5.0)))
+    assert got.radiographic.response is PD
+    assert got.by_target_rule == {"any_lesion": PD, "sum": PD, "volume": PD}
+    assert "had all gone and are back with 3.00 mm" in got.radiographic.reason
+    assert got.diameters.from_nadir_percent is None
+
+
+def test_a_non_target_lesion_that_comes_back_after_a_complete_response():
+    visits = visit(0, ("A", 12.0), ("N", 5.0)), visit(60), visit(90, ("N", 2.0))
+    assert radiographic(*visits) == [None, CR, PD]
+    assert "N came back after all lesions had gone on 2024-03-01" in last(*visits).radiographic.reason
+    # Had a target lesion stayed, it would be no relapse.
+    visits = visit(0, ("A", 12.0), ("N", 5.0)), visit(60, ("A", 12.0)), visit(90, ("A", 12.0), ("N", 2.0))
+    assert radiographic(*visits) == [None, SD, SD]
+
+
+def test_all_targets_gone_but_not_all_lesions():
+    got = last(visit(0, ("A", 12.0), ("N", 5.0)), visit(60, ("N", 5.0)))
+    assert got.radiographic.response is PR
+    assert got.by_target_rule["any_lesion"] is CR
+    assert got.non_targets is NEITHER
+    assert radiographic(visit(0, ("A", 12.0)), visit(60, ("A", 0.0)))[1] is CR  # measured by hand as nothing
+
+
+def test_a_target_that_cannot_be_assessed():
+    baseline = visit(0, ("A", 20.0), ("B", 20.0))
+    got = last(baseline, visit(60, ("A", 10.0), ("B", None)))
+    assert got.radiographic.response is NE
+    assert got.radiographic.reason == "B can't be assessed"
+    assert (got.diameters.total, got.diameters.from_baseline_percent) == (None, None)
+    # What can be measured is progression already.
+    assert radiographic(baseline, visit(60, ("A", 48.0), ("B", None)))[1] is PD
+    assert radiographic(baseline, visit(60, ("A", 47.9), ("B", None)))[1] is NE
+    assert radiographic(baseline, visit(60, ("A", None), ("B", None)))[1] is NE
+    # Nor is it a nadir.
+    assert radiographic(baseline, visit(60, ("A", 10.0), ("B", None)), visit(90, ("A", 20.0), ("B", 20.0)))[2] is SD
+
+
+def test_a_volume_unknown_at_the_baseline_leaves_the_diameters():
+    got = last(visit(0, ("A", 20.0, None)), visit(60, ("A", 10.0, None)))
+    assert got.by_target_rule == {"any_lesion": PR, "sum": PR, "volume": NE}
+    assert got.volumes is None
+
+
+# --- lesions that split and merge
+
+
+def test_the_parts_of_a_split_target_are_added():
+    parts = lesion("A", 12.0), lesion("A2", 10.0, part_of="A"), lesion("A3", 4.0, part_of="A2")
+    got = last(visit(0, ("A", 30.0)), visit(60, *parts))
+    assert got.diameters.total == 26.0
+    assert (got.new_lesions, got.radiographic.response) == ((), SD)
+    # A part that outlives the rest still stands for it.
+    assert last(visit(0, ("A", 30.0)), visit(60, *parts), visit(90, ("A2", 10.0))).diameters.total == 10.0
+
+
+def test_merged_targets_are_measured_once_and_have_not_grown_by_merging():
+    baseline = visit(0, ("A", 15.0), ("B", 15.0), ("C", 12.0))
+    merged = visit(60, lesion("A", 32.0, merged=("B",)), ("C", 20.0))
+    got = last(baseline, merged)
+    assert (got.diameters.total, got.diameters.largest_growth, got.diameters.largest_growth_of) == (52.0, 8.0, "C")
+    assert got.notes == ("A now includes B (merged).",)
+    later = visit(120, ("A", 32.0), ("C", 12.0))  # still one, though nobody says so again
+    assert last(baseline, merged, later).diameters.largest_growth == 2.0
+    apart = visit(120, ("A", 15.0), ("B", 15.0), ("C", 12.0))
+    got = last(baseline, merged, apart)
+    assert (got.diameters.total, got.diameters.largest_growth) == (42.0, 0.0)
+
+
+def test_a_target_that_merged_into_another_lesion_has_not_gone():
+    """The merged lesion goes by the name of a non-target, or even of a new lesion."""
+    for survivor in ("N", "X"):
+        baseline = visit(0, ("T", 20.0), ("N", 5.0))
+        other = [("N", 5.0)] if survivor == "X" else []
+        got = last(baseline, visit(60, lesion(survivor, 24.0, merged=("T",)), *other))
+        assert got.diameters.total == 24.0
+        assert (got.radiographic.response, got.new_lesions) == (SD, ())
+
+
+def test_non_targets_that_merged_have_not_grown_by_it():
+    baseline = visit(0, ("N", 8.0), ("M", 7.0))
+    assert radiographic(baseline, visit(60, lesion("N", 15.0, merged=("M",))))[1] is NEITHER
+    assert radiographic(baseline, visit(60, lesion("N", 20.0, merged=("M",))))[1] is PD
+
+
+# --- new lesions
+
+
+def test_new_is_what_was_not_there_at_the_baseline():
+    visits = visit(0, ("T", 20.0)), visit(30, ("T", 20.0), ("X", 8.0)), visit(60, ("T", 20.0), ("X", 8.0))
+    assert radiographic(*visits) == [None, PD, PD]
+    assert last(*visits).radiographic.reason == "new lesion X"
+
+
+def test_an_equivocal_lesion_that_is_confirmed_dates_progression_back():
+    visits = visit(0, ("T", 20.0)), visit(30, ("T", 20.0), ("X", 2.0)), visit(60, ("T", 20.0), ("X", 2.5))
+    assert radiographic(*visits) == [None, SD, SD]
+    grown = assess([*visits, visit(90, ("T", 20.0), ("X", 6.0))])
+    assert [a.radiographic.response for a in grown.visits[1:]] == [PD, PD, PD]
+    assert "in doubt at first and confirmed on 2024-03-31" in grown.visits[1].radiographic.reason
+    assert grown.best_radiographic.visit == "day 30"
+
+
+def test_a_reader_may_doubt_a_lesion_or_not():
+    def course(first, second):
+        visits = [visit(0, ("T", 20.0)), visit(30, ("T", 20.0), first), visit(60, ("T", 20.0), second)]
+        return radiographic(*visits)[1:]
+
+    assert course(lesion("X", 8.0, equivocal=True), lesion("X", 8.0, equivocal=True)) == [SD, SD]
+    assert course(lesion("X", 8.0, equivocal=True), lesion("X", 8.0)) == [PD, PD]
+    assert course(lesion("X", 2.0, equivocal=False), lesion("X", 2.0)) == [PD, PD]
+
+
+def test_immunotherapy():
+    visits = visit(0, ("T", 20.0)), visit(60, ("T", 10.0), ("X", 8.0)), visit(120, ("T", 16.0), ("X", 8.0))
+    assert radiographic(*visits) == [None, PD, PD]
+    assert radiographic(*visits, rules=Rules(immunotherapy=True)) == [None, SD, PD]  # growth still is
+    got = assess(visits, Rules(immunotherapy=True)).visits[1]
+    assert got.new_lesions == ("X",)
+    assert "new under immunotherapy, and no progression on that ground alone: X" in got.radiographic.reason
+
+
+# --- baselines
+
+
+def test_a_baseline_without_a_measurable_lesion():
+    baseline = visit(0, ("N", 6.0), ("M", 4.0))
+    got = assess([baseline, visit(60, ("N", 6.0), ("M", 4.0)), visit(120, ("N", 3.0)), visit(150)])
+    assert got.targets == ()
+    assert [a.radiographic.response for a in got.visits[1:]] == [NEITHER, NEITHER, CR]
+    assert got.visits[1].diameters is None
+    assert got.visits[1].by_target_rule == {}
+    assert radiographic(baseline, visit(60, ("N", None), ("M", 4.0)))[1] is NE
+    assert radiographic(baseline, visit(60, ("N", 6.0), ("M", 4.0), ("X", 4.0)))[1] is PD
+
+
+def test_no_lesion_at_all():
+    got = assess([visit(0), visit(60), visit(120, ("X", 5.0))])
+    assert [a.radiographic and a.radiographic.response for a in got.visits] == [None, NED, PD]
+    assert got.best_radiographic.response is NED
+    assert radiographic(visit(0), visit(60, ("X", 2.0)))[1] is NE
+
+
+def test_no_visit_and_one_visit():
+    nothing = assess([])
+    assert (nothing.visits, nothing.baseline, nothing.best_overall.response) == ((), None, NE)
+    one = assess([visit(0, ("A", 12.0))])
+    assert (one.baseline, one.visits[0].role, one.visits[0].radiographic) == ("day 0", "baseline", None)
+    assert one.visits[0].diameters.baseline == 12.0
+    assert one.best_overall.response is NE
+
+
+def test_the_baseline_is_the_last_visit_up_to_treatment():
+    visits = [visit(0, ("A", 20.0)), visit(30, ("A", 30.0)), visit(90, ("A", 30.0))]
+    got = assess(visits, treatment_start=START + datetime.timedelta(days=40))
+    assert [a.role for a in got.visits] == ["before baseline", "baseline", "follow-up"]
+    assert got.visits[0].radiographic is None
+    assert got.visits[2].radiographic.response is SD  # not against the first visit
+    assert got.reason == "2024-01-31 is the last visit up to the start of treatment on 2024-02-10."
+    late = assess(visits, treatment_start=START + datetime.timedelta(days=59))
+    assert late.reason.endswith("It lies 29 days before it, more than 28.")
+
+
+def test_without_a_baseline_nothing_is_claimed():
+    got = assess([visit(30, ("A", 30.0)), visit(90)], treatment_start=START)
+    assert got.baseline is None
+    assert {a.role for a in got.visits} == {"unplaced"}
+    assert {a.radiographic.response for a in got.visits} == {a.overall.response for a in got.visits} == {NE}
+    assert "up to the start of treatment on 2024-01-01" in got.visits[0].radiographic.reason
+
+
+def test_a_baseline_by_hand():
+    visits = [visit(0, ("A", 20.0)), visit(30, ("A", 30.0)), visit(90, ("A", 30.0))]
+    assert assess(visits, baseline="day 30").visits[2].radiographic.response is SD
+    with pytest.raises(HistoryError, match="day 31"):
+        assess(visits, baseline="day 31")
+
+
+# --- time
+
+
+def test_visits_of_one_day_are_neither_nadir_nor_confirmation_nor_new_lesions_to_each_other():
+    first, second = visit(0, ("A", 20.0), name="a"), visit(0, ("A", 20.0), ("B", 6.0), name="b")
+    got = assess([first, second, visit(60, ("A", 20.0), ("B", 6.0))])
+    assert got.baseline == "b"
+    assert got.non_targets == ("B",)
+    assert [a.radiographic and a.radiographic.response for a in got.visits] == [SD, None, SD]
+    assert "another visit on this day" in got.visits[0].notes[0]
+
+    start = visit(0, ("A", 30.0))
+    one, other = visit(60, ("A", 20.0), name="x"), visit(60, ("A", 30.0), name="y")
+    assert radiographic(start, one, other) == [None, PR, SD]  # y is not 50 % above x
+    got = assess([start, one, other, visit(90, ("A", 31.0))])
+    # A day's nadir is its larger sum: what one visit does not show may still be there.
+    assert [a.radiographic.response for a in got.visits[1:]] == [PR, SD, SD]
+    missed = visit(60, name="x"), visit(60, ("A", 30.0), name="y")
+    assert radiographic(start, *missed, visit(90, ("A", 30.0)))[3] is SD
+
+
+def test_a_lesion_that_only_the_other_baseline_shows_has_not_grown_from_nothing():
+    day = visit(0, ("A", 20.0), ("B", 5.0), name="a"), visit(0, ("C", 12.0), name="b")
+    got = assess([*day, visit(60, ("A", 20.0), ("B", 5.0), ("C", 12.0))])
+    assert (got.baseline, got.non_targets) == ("a", ("B", "C"))
+    assert got.visits[2].radiographic.response is SD
+
+
+def test_a_visit_without_a_date_and_one_not_assessed():
+    undated = VisitFindings("undated", None, (lesion("A", 5.0),), 0.0, STABLE)
+    empty = VisitFindings("failed", START + datetime.timedelta(days=30), None, 0.0, STABLE)
+    got = assess([undated, empty, visit(0, ("A", 20.0)), visit(60, ("A", 10.0))])
+    assert [a.visit for a in got.visits] == ["day 0", "failed", "day 60", "undated"]
+    assert [a.radiographic and a.radiographic.response for a in got.visits] == [None, NE, PR, NE]
+    assert got.visits[1].diameters is None
+    assert got.visits[3].radiographic.reason == "the visit has no date"
+    # A patient who is worse has progressed, seen or not.
+    worse = VisitFindings("failed", START + datetime.timedelta(days=30), None, None, WORSE)
+    assert assess([visit(0, ("A", 20.0)), worse]).visits[1].overall.response is PD
+
+
+def course(*sizes_by_day, steroids=0.0):
+    """A lesion of 40 mm at the baseline, and its size on later days."""
+    visits = [visit(0, ("A", 40.0))]
+    visits += [visit(day, *([("A", size)] if size else []), steroids=steroids) for day, size in sizes_by_day]
+    return assess(visits)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "confirmed", "best"),
+    [
+        (((60, 20.0),), [None], SD),
+        (((60, 20.0), (87, 20.0)), [None, None], SD),  # 27 days
+        (((60, 20.0), (88, 20.0)), [True, None], PR),  # 28
+        (((60, 20.0), (89, 20.0)), [True, None], PR),
+        (((60, 20.0), (75, 23.0), (90, 20.0)), [True, None, None], PR),
+        (((60, 20.0), (75, 36.0), (90, 20.0)), [False, None, None], SD),
+        (((60, 26.0), (75, 29.0), (90, 26.0)), [False, None, None], SD),
+        (((60, 20.0), (75, None), (104, None)), [True, True, None], CR),
+        (((60, None), (90, None)), [True, None], CR),
+        (((60, None), (80, 20.0)), [False, None], SD),  # CR, and PD by relapse
+        (((60, 40.0), (120, 48.0)), [None, None], SD),
+        (((60, 48.0), (120, 10.0), (180, 10.0)), [None, True, None], PD),  # what comes after progression is too late
+    ],
+)
+def test_confirmation_and_best_response(sizes, confirmed, best):
+    got = course(*sizes)
+    assert [a.radiographic.confirmed for a in got.visits[1:]] == confirmed
+    assert got.best_radiographic.response is best
+    assert got.best_radiographic.reason
+
+
+def test_confirmation_in_words():
+    got = course((60, 26.0), (75, 29.0))
+    assert got.visits[1].radiographic.confirmation == "PR was not sustained: SD on 2024-03-16, 15 days later"
+    assert got.best_radiographic.reason == (
+        "PR on 2024-03-01 counts as SD: PR was not sustained: SD on 2024-03-16, 15 days later."
+    )
+    assert "no visit at least 28 days later yet" in course((60, 20.0)).visits[1].radiographic.confirmation
+
+
+def test_a_visit_that_cannot_be_judged_does_not_break_a_response():
+    visits = visit(0, ("A", 40.0)), visit(60, ("A", 20.0)), visit(75, ("A", None)), visit(90, ("A", 20.0))
+    assert assess(visits).visits[1].radiographic.confirmed is True
+
+
+def test_a_complete_response_that_went_on_as_a_partial_one():
+    """All lesions stay away, but corticosteroids come back: CR did not last, PR did."""
+    visits = visit(0, ("A", 40.0), steroids=4.0), visit(60), visit(90, steroids=2.0)
+    got = assess(visits)
+    assert [a.overall.response for a in got.visits[1:]] == [CR, PR]
+    assert got.best_overall.response is PR
+    assert got.best_radiographic.response is CR
+
+
+def test_an_unconfirmed_complete_response_without_targets():
+    assert assess([visit(0, ("N", 5.0)), visit(60)]).best_radiographic.response is NEITHER
+
+
+def test_images_alone_never_make_an_overall_response():
+    visits = [visit(0, ("A", 40.0), steroids=None, status=None)]
+    visits += [visit(day, steroids=None, status=None) for day in (60, 120)]
+    got = assess(visits)
+    assert got.best_radiographic.response is CR
+    assert [a.overall.response for a in got.visits[1:]] == [NE, NE]
+    assert got.best_overall.response is NE
+    assert got.visits[0].overall is None
+
+
+def test_the_order_of_arrival_does_not_matter():
+    visits = [
+        visit(0, ("A", 20.0), ("B", 15.0), ("N", 5.0)),
+        visit(30, ("A", 14.0), ("B", 10.0), ("N", 5.0)),
+        visit(60, ("A", 14.0), lesion("B2", 5.0, part_of="B"), ("B", 5.0)),
+        visit(90, lesion("A", 22.0, merged=("B", "B2"))),
+        visit(120, ("A", 30.0), ("X", 2.0)),
+        visit(150, ("A", 30.0), ("X", 9.0)),
+    ]
+    expected = assess(visits)
+    for seed in range(20):
+        random.Random(seed).shuffle(visits)
+        assert assess(visits) == expected
+    assert json.dumps(asdict(expected), default=str)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda: lesion("A", -1.0),
+        lambda: lesion("A", float("nan")),
+        lambda: lesion("A", 5.0, float("inf")),
+        lambda: visit(0, ("A", 5.0), ("A", 6.0)),
+        lambda: visit(0, steroids=-1.0),
+        lambda: assess([visit(0), visit(0)]),
+        lambda: Rules(target_rule="largest"),
+        lambda: Rules(partial_percent=0),
+        lambda: Rules(progressive_percent=float("nan")),
+        lambda: Rules(maximum_targets=0),
+    ],
+)
+def test_contradictions_are_refused(given):
+    with pytest.raises(HistoryError):
+        given()
+
+
+def test_two_hundred_lesions_at_twenty_visits():
+    visits = [visit(30 * n, *((f"L{k}", 5.0 + (k + n) % 20) for k in range(200))) for n in range(20)]
+    assert len(assess(visits).visits) == 20
