@@ -1,0 +1,136 @@
+"""``python -m unetr``: its help, volumes written once, and a model's figures."""
+
+import functools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from tests import factory
+from unetr.__main__ import main
+from unetr.commands import evaluate, synthesize
+
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+SLAB = (160, 40, 40)
+
+
+def save_nifti(folder: Path, lesions=factory.LESIONS, plane: str = "axial", seg: bool = True) -> None:
+    """Write a phantom as ``t1.nii.gz`` and its lesions, value 4, as ``seg.nii.gz``."""
+    folder.mkdir()
+    volume = factory.volume(plane, lesions=lesions)
+    affine = LPS_TO_RAS @ volume.affine
+    nib.save(nib.Nifti1Image(volume.array.astype(np.int16), affine), folder / "t1.nii.gz")
+    if seg:
+        labels = 4 * (factory.label_map(volume, lesions) > 0).astype(np.uint8)
+        nib.save(nib.Nifti1Image(labels, affine), folder / "seg.nii.gz")
+
+
+def test_help_is_there_for_everyone():
+    root = Path(__file__).resolve().parents[1]
+    done = subprocess.run(
+        [sys.executable, "-m", "unetr", "--help"],
+        cwd=root,
+        env=os.environ | {"COLUMNS": "120"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for command in ("synthesize", "train", "export", "evaluate"):
+        assert command in done.stdout
+
+
+@pytest.mark.parametrize("command", ["synthesize", "train", "export", "evaluate"])
+def test_each_command_explains_itself_by_example(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert f"python -m unetr {command}" in capsys.readouterr().out.split("examples:")[1]
+
+
+def test_a_command_is_needed(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 2
+    assert "COMMAND" in capsys.readouterr().err
+
+
+def test_volumes_are_written_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(synthesize, "synthesize", functools.partial(synthesize.synthesize, grid=SLAB))
+    options = ["--seed", "40", "--lesions", "2", "--stripped", "--device", "cpu"]
+    assert main(["synthesize", str(tmp_path / "pool"), "--count", "1", *options]) == 0
+    names = {f"synthetic_000040_{part}.nii" for part in ("image", "fraction")}
+    files = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "pool").iterdir()}
+    assert set(files) == names
+    assert main(["synthesize", str(tmp_path / "pool"), "--count", "1", *options]) == 0
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "pool").iterdir()} == files
+    image = nib.Nifti1Image.from_filename(tmp_path / "pool" / "synthetic_000040_image.nii")
+    assert image.shape == SLAB
+    assert float(np.asarray(image.dataobj)[:3].max()) == 0  # stripped
+
+
+def test_evaluates_labelled_nifti(tmp_path, tiny_model, capsys):
+    save_nifti(tmp_path / "one")
+    save_nifti(tmp_path / "two", plane="sagittal", lesions=factory.LESIONS[:2])
+    pattern = str(tmp_path / "*" / "t1.nii.gz")
+    options = ["--mask", "seg.nii.gz", "--labels", "1", "4", "--json", str(tmp_path / "scores.json")]
+    assert main(["evaluate", "--model", str(tiny_model), "--images", pattern, *options]) == 0
+    scores = json.loads((tmp_path / "scores.json").read_text("utf-8"))
+    assert [score["name"] for score in scores] == ["one", "two"]
+    assert [len(score["lesions"]) for score in scores] == [3, 2]
+    assert all(found for score in scores for _, found, _ in score["lesions"])
+    assert all(score["dice"] > 0.95 for score in scores)
+    assert all(score["false_lesions_mm"] == [] for score in scores)
+    assert scores[0]["reference_volume_ml"] == pytest.approx(4 / 3 * np.pi * (8**3 + 5**3 + 3.5**3) / 1000, rel=0.05)
+    table = capsys.readouterr().out
+    assert "false lesions         0.00 a volume" in table
+
+
+def test_other_labels_are_no_lesion(tmp_path, tiny_model):
+    save_nifti(tmp_path / "one")
+    options = ["--mask", "seg.nii.gz", "--labels", "1", "--json", str(tmp_path / "scores.json")]
+    main(["evaluate", "--model", str(tiny_model), "--images", str(tmp_path / "one" / "t1.nii.gz"), *options])
+    (score,) = json.loads((tmp_path / "scores.json").read_text("utf-8"))
+    assert score["lesions"] == []
+    assert len(score["false_lesions_mm"]) == 3
+
+
+def test_a_healthy_head_has_no_dice(tmp_path, tiny_model):
+    save_nifti(tmp_path / "one", lesions=(), seg=False)
+    options = ["--json", str(tmp_path / "scores.json")]
+    main(["evaluate", "--model", str(tiny_model), "--images", str(tmp_path / "*" / "t1.nii.gz"), *options])
+    text = (tmp_path / "scores.json").read_text("utf-8")
+    assert "NaN" not in text
+    (score,) = json.loads(text)
+    assert score["dice"] is None
+    assert score["false_lesions_mm"] == []
+
+
+def test_lesions_below_the_smallest_do_not_count(tmp_path, tiny_model):
+    speck = factory.Sphere(tuple(factory.affine()[:3] @ [24, 32, 28, 1]), 0.5)
+    save_nifti(tmp_path / "one", lesions=[speck], seg=False)  # one voxel of 5 mm3
+    options = ["--json", str(tmp_path / "scores.json")]
+    main(["evaluate", "--model", str(tiny_model), "--images", str(tmp_path / "*" / "t1.nii.gz"), *options])
+    (score,) = json.loads((tmp_path / "scores.json").read_text("utf-8"))
+    assert score["predicted_volume_ml"] == 0
+
+
+def test_evaluates_synthetic_volumes(tmp_path, tiny_model, monkeypatch, capsys):
+    monkeypatch.setattr(evaluate, "synthesize", functools.partial(evaluate.synthesize, grid=SLAB))
+    path = tmp_path / "scores.json"
+    options = ["--synthetic", "1", "--seed", "7", "--lesions", "3", "--json", str(path)]
+    assert main(["evaluate", "--model", str(tiny_model), *options]) == 0
+    (score,) = json.loads(path.read_text("utf-8"))
+    assert score["name"] == "synthetic 7"
+    assert len(score["lesions"]) >= 1
+    assert "sensitivity" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options", [[], ["--images", "none/*/t1.nii.gz"]])
+def test_nothing_to_evaluate(tiny_model, options):
+    with pytest.raises(SystemExit, match="nothing to evaluate"):
+        main(["evaluate", "--model", str(tiny_model), *options])

@@ -1,0 +1,248 @@
+"""Patches, loss, a training that is stopped and goes on, and its weights as a bundle that can be loaded."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests import factory
+from unetr.__main__ import main
+from unetr.predictor import load_predictor
+from unetr.synthesis.generator import SyntheticVolume
+from unetr.synthesis.pool import Case, write_case
+from unetr.training.module import LesionModule, build_network, lesion_loss
+from unetr.training.patches import Patches
+
+SHAPE = (48, 52, 44)
+DEFINITION: dict[str, Any] = {
+    "in_channels": 1,
+    "out_channels": 1,
+    "img_size": [32, 32, 32],
+    "feature_size": 2,
+    "hidden_size": 16,
+    "mlp_dim": 64,
+    "num_heads": 1,
+}
+
+
+def head(lesions=factory.LESIONS, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return image and lesion fraction of a phantom, float32."""
+    volume = factory.volume(shape=SHAPE, spacing=(2.0, 2.0, 2.0), lesions=lesions, seed=seed)
+    fraction = (factory.label_map(volume, lesions) > 0).astype(np.float32)
+    return volume.array.astype(np.float32) / 350, fraction
+
+
+def case(name: str = "a", **kind: Any) -> Case:
+    image, fraction = head(**kind)
+    return Case(name, image.astype(np.float16), (fraction * 255).astype(np.uint8))
+
+
+def draw(patches: Patches, count: int) -> list[dict[str, torch.Tensor]]:
+    return list(itertools.islice(patches, count))
+
+
+def test_patches_have_their_shape_and_scale():
+    for patch in draw(Patches([case("a"), case("b", seed=1)], 24), 20):
+        for values in patch.values():
+            assert values.shape == (1, 24, 24, 24)
+            assert values.dtype == torch.float32
+        assert 0 <= float(patch["fraction"].min()) <= float(patch["fraction"].max()) <= 1
+        assert 0 <= float(patch["image"].min()) <= float(patch["image"].max()) < 5 * 1.19
+
+
+def test_a_patch_shows_one_place_in_image_and_truth():
+    for patch in draw(Patches([case()], 24, lesion_share=1.0), 10):
+        lesion = patch["fraction"] > 0.5
+        tissue = ~lesion & (patch["image"] > 0.5)
+        assert patch["image"][lesion].min() > 1.4 * patch["image"][tissue].median()
+
+
+def test_the_share_of_patches_with_a_lesion():
+    small = [factory.Sphere((15.0, -17.0, 19.0), 4.0)]
+    with_lesion = [
+        sum(bool(patch["fraction"].any()) for patch in draw(Patches([case(lesions=small)], 16, lesion_share=s), 60))
+        for s in (0.0, 0.5, 1.0)
+    ]
+    assert with_lesion[2] == 60
+    assert with_lesion[0] < 20
+    assert with_lesion[0] + 8 < with_lesion[1] < 56
+
+
+def test_a_small_lesion_is_seen_as_often_as_a_large_one():
+    lesions = [factory.Sphere((20.0, -20.0, 20.0), 11.0), factory.Sphere((-17.0, 12.0, -8.0), 2.5)]
+    image, fraction = head(lesions)
+    marked = fraction * 255
+    marked[:, :, : SHAPE[2] // 2] *= 0.6  # the small one has its own value: left and right can be told apart
+    seen = [
+        float(patch["fraction"].max())
+        for patch in draw(
+            Patches([Case("a", image.astype(np.float16), marked.astype(np.uint8))], 16, lesion_share=1.0), 80
+        )
+    ]
+    assert 20 < sum(value < 0.7 for value in seen) < 60
+
+
+def test_patches_follow_from_their_seed():
+    cases = [case()]
+    first, again, other = (draw(Patches(cases, 16, seed=seed), 4) for seed in (1, 1, 2))
+    assert all(torch.equal(a["image"], b["image"]) for a, b in zip(first, again, strict=True))
+    assert not all(torch.equal(a["image"], b["image"]) for a, b in zip(first, other, strict=True))
+
+
+def test_a_pool_of_healthy_heads_gives_patches_too():
+    patches = draw(Patches([case(lesions=())], 24, lesion_share=1.0), 4)
+    assert not any(patch["fraction"].any() for patch in patches)
+
+
+def test_volumes_smaller_than_a_patch_are_refused():
+    with pytest.raises(ValueError, match=r"small has \(48, 52, 44\) voxels: too few for patches of 64"):
+        Patches([case("small")], 64)
+
+
+def logits_of(probability: torch.Tensor) -> torch.Tensor:
+    return torch.logit(probability.clamp(1e-4, 1 - 1e-4))
+
+
+def test_the_loss_prefers_the_truth():
+    fraction = torch.from_numpy(head()[1])[None, None]
+    answers = {
+        "true": fraction,
+        "unsure": 0.9 * fraction + 0.05,
+        "shifted": torch.roll(fraction, 1, 2),
+        "more shifted": torch.roll(fraction, 3, 2),
+        "nothing": torch.zeros_like(fraction),
+        "opposite": 1 - fraction,
+    }
+    loss = {name: float(lesion_loss(logits_of(answer), fraction)) for name, answer in answers.items()}
+    assert loss["true"] < 0.01
+    assert loss["true"] + 0.1 < loss["unsure"] < loss["opposite"]
+    assert loss["true"] + 0.1 < loss["shifted"] < loss["more shifted"] < loss["opposite"]
+    assert loss["true"] + 0.5 < loss["nothing"] < loss["opposite"]
+
+
+def test_a_batch_without_lesions_has_a_gradient_that_says_something():
+    logits = torch.zeros(2, 1, 16, 16, 16, requires_grad=True)
+    loss = lesion_loss(logits, torch.zeros(2, 1, 16, 16, 16))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert logits.grad is not None
+    assert bool(((logits.grad > 0) & torch.isfinite(logits.grad)).all())
+
+
+@pytest.mark.parametrize("extreme", [-1e4, 1e4])
+def test_the_loss_stays_finite_however_sure_the_network_is(extreme):
+    logits = torch.full((1, 1, 8, 8, 8), extreme, requires_grad=True)
+    fraction = torch.zeros(1, 1, 8, 8, 8)
+    fraction[..., 4:] = 1
+    loss = lesion_loss(logits, fraction)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert logits.grad is not None
+    assert bool(torch.isfinite(logits.grad).all())
+
+
+def test_a_new_network_says_no_lesion():
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        probability = torch.sigmoid(build_network(DEFINITION).eval()(torch.rand(1, 1, 32, 32, 32)))
+    assert float(probability.mean()) < 0.2
+
+
+def test_the_rate_warms_up_stays_and_falls_to_zero():
+    module = LesionModule(DEFINITION, rate=1e-3, steps=100, cooldown=20, warmup=10)
+    configured = module.configure_optimizers()
+    optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
+    rates = []
+    for _ in range(101):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    np.testing.assert_allclose(rates[:10], 1e-3 * np.arange(1, 11) / 10)
+    np.testing.assert_allclose(rates[10:81], 1e-3)
+    np.testing.assert_allclose(rates[80:], 1e-3 * np.arange(20, -1, -1) / 20, atol=1e-12)
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pool")
+    for name, seed in (("a", 0), ("b", 1)):
+        image, fraction = (torch.from_numpy(array) for array in head(seed=seed))
+        write_case(folder, name, SyntheticVolume(image, fraction, (fraction > 0).int(), []))
+    return folder
+
+
+@pytest.fixture
+def quiet_lightning(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Lightning's seeding sets the global state of torch, numpy and the environment."""
+    monkeypatch.setenv("PL_GLOBAL_SEED", "0")
+    monkeypatch.setenv("PL_SEED_WORKERS", "0")
+    state = torch.random.get_rng_state()
+    yield
+    torch.random.set_rng_state(state)
+
+
+def train(pool: Path, run: Path, steps: int) -> dict[str, Any]:
+    options = ["--batch", "2", "--patch", "32", "--feature-size", "2", "--hidden-size", "16", "--rate", "0.01"]
+    assert main(["train", str(pool), "--run", str(run), "--steps", str(steps), *options]) == 0
+    return torch.load(run / "last.ckpt", map_location="cpu", weights_only=False)
+
+
+@pytest.mark.usefixtures("quiet_lightning")
+def test_a_training_goes_on_where_it_was_stopped_and_becomes_a_model(pool, tmp_path):
+    run, bundle = tmp_path / "run", tmp_path / "bundle"
+    first = train(pool, run, 2)
+    assert first["global_step"] == 2
+    second = train(pool, run, 4)
+    assert second["global_step"] == 4
+    assert [path.name for path in run.glob("*.ckpt")] == ["last.ckpt"]
+    assert list(run.glob("events.out.tfevents.*"))
+    moments = [
+        next(iter(checkpoint["optimizer_states"][0]["state"].values()))["step"] for checkpoint in (first, second)
+    ]
+    assert [int(step) for step in moments] == [2, 4]  # the optimiser went on, it did not start again
+
+    name = "unetr.encoder1.layer.conv1.conv.weight"
+    averaged = second["state_dict"][f"network.{name}"]
+    assert not torch.equal(averaged, second["current_model_state"][f"network.{name}"])
+    exported = main(["export", str(run), str(bundle), "--name", "mine", "--version", "0.1", "--peak", "0.7"])
+    assert exported == 0
+    predictor = load_predictor(bundle, "cpu")
+    assert (predictor.info.name, predictor.info.postprocessing.peak) == ("mine", 0.7)
+    assert predictor.info.network["_target_"] == "unetr.network.FoldedUNETR"
+    assert "not a medical device" in predictor.info.statement.lower()
+    torch.testing.assert_close(predictor._network.state_dict()[name], averaged.half().float())
+    prediction = predictor.predict(head()[0], np.diag([2.0, 2.0, 2.0, 1.0]))
+    assert np.isfinite(prediction.probability).all()
+
+
+@pytest.mark.usefixtures("quiet_lightning")
+def test_a_network_learns_to_see_the_lesion():
+    """A few steps on one bright sphere lower the loss well below that of saying nothing."""
+    torch.manual_seed(0)
+    module = LesionModule(DEFINITION, rate=5e-3, steps=30, cooldown=0, warmup=1)
+    optimizer = module.configure_optimizers()["optimizer"]
+    batch = draw(Patches([case()], 32, lesion_share=1.0), 2)
+    image, fraction = (torch.stack([patch[key] for patch in batch]) for key in ("image", "fraction"))
+    losses = []
+    for _ in range(30):
+        loss = lesion_loss(module(image), fraction)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_an_empty_pool_says_what_to_do(tmp_path):
+    with pytest.raises(SystemExit, match="python -m unetr synthesize"):
+        main(["train", str(tmp_path), "--run", str(tmp_path / "run")])
+
+
+def test_a_run_that_is_not_there_cannot_be_exported(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        main(["export", str(tmp_path), str(tmp_path / "bundle"), "--name", "x", "--version", "1"])
+    assert not (tmp_path / "bundle").exists()
