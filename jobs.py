@@ -203,6 +203,7 @@ class Worker:
             series_instance_uid=job.series_instance_uid,
             outputs=tuple(job.outputs),
             earlier_lesions=partial(store.earlier_lesions, self._database),
+            created=job.created_at,
             reporter=_Reporter(self._database, job, self._number),
         )
         context = outcome.context

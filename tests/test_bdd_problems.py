@@ -10,7 +10,7 @@ from BDD.problems import problem_of
 
 
 def every_exception() -> dict[str, type[BaseException]]:
-    for module in ("BDD.store", "imaging.errors", "imaging.selection", "Orthanc.archive", "unetr.bundle"):
+    for module in ("BDD.store", "imaging.errors", "imaging.selection", "Orthanc.archive", "unetr.bundle", "unetr.preprocessing"):
         importlib.import_module(module)
     found: dict[str, type[BaseException]] = {}
 
@@ -28,7 +28,7 @@ def test_every_name_is_an_exception_of_the_house(name):
     assert name in every_exception()
 
 
-@pytest.mark.parametrize("module", ["Orthanc.archive", "imaging.errors", "unetr.bundle"])
+@pytest.mark.parametrize("module", ["Orthanc.archive", "imaging.errors", "unetr.bundle", "unetr.preprocessing"])
 def test_every_exception_of_the_rooms_has_a_problem(module):
     kinds = [kind for kind in every_exception().values() if kind.__module__ == module]
     assert kinds

@@ -55,6 +55,8 @@ class Predictor:
         self.device = device
         self._network = network
         self._window: tuple[int, ...] = ensure_tuple_rep(info.network["img_size"], 3)
+        outputs = info.metadata.get("network_data_format", {}).get("outputs", {})
+        self._sigmoid = outputs.get("pred", {}).get("activation") == "sigmoid"
         self._half = device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
     def predict(
@@ -73,8 +75,8 @@ class Predictor:
 
         Raises
         ------
-        ValueError
-            When the image holds nothing to segment.
+        NothingToSegmentError
+            When the image is empty.
         """
         grid = Grid.of(image.shape, affine)
         with torch.inference_mode():
@@ -97,7 +99,7 @@ class Predictor:
             done += len(windows)
             if on_progress:
                 on_progress(min(1.0, done / total))
-            return _lesion_probability(logits.float())
+            return self._lesion_probability(logits.float())
 
         batch = 4 if self.device.type == "cuda" else 1
         result = sliding_window_inference(
@@ -105,6 +107,15 @@ class Predictor:
         )
         assert isinstance(result, torch.Tensor)  # one output, not several
         return result[0, 0]
+
+    def _lesion_probability(self, logits: torch.Tensor) -> torch.Tensor:
+        """From a network's outputs, as its metadata names their activation, the lesion's probability."""
+        if logits.shape[1] > 1 and not self._sigmoid:
+            return 1 - torch.softmax(logits, 1)[:, :1]  # channel 0 is the background
+        lesion = torch.sigmoid(logits[:, :1])
+        if logits.shape[1] == 1:
+            return lesion
+        return lesion * (2 * torch.sigmoid(logits[:, 1:2])).clamp(max=1)  # it fades beyond the brain's surface
 
     def _mask(self, probability: np.ndarray) -> np.ndarray:
         mask = probability >= 0.5
@@ -150,11 +161,6 @@ def load_predictor(path: Path, device: str | None = None) -> Predictor:
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     log.info("model %s %s loaded on %s", info.name, info.version, where)
     return Predictor(info, network.to(where).eval(), where)
-
-
-def _lesion_probability(logits: torch.Tensor) -> torch.Tensor:
-    """One channel is the lesion's logit; of several, channel 0 is the background."""
-    return torch.sigmoid(logits) if logits.shape[1] == 1 else 1 - torch.softmax(logits, 1)[:, :1]
 
 
 def _centred(probability: torch.Tensor, threshold: float) -> torch.Tensor:

@@ -15,6 +15,10 @@ _BRIGHTEST = 5.0
 """Intensities are cut here, in medians of tissue: a coil's hot spot must not drown the rest."""
 
 
+class NothingToSegmentError(ValueError):
+    """The image is empty, or holds values that are no numbers."""
+
+
 def normalise(image: torch.Tensor) -> torch.Tensor:
     """Scale an image so that the median of its tissue is 1, and cut it to [0, 5].
 
@@ -23,12 +27,12 @@ def normalise(image: torch.Tensor) -> torch.Tensor:
 
     Raises
     ------
-    ValueError
+    NothingToSegmentError
         When the image has no tissue, or a voxel that is no finite number.
     """
     bright = image[image > 0]
     if bright.numel() == 0 or not torch.isfinite(image).all():
-        raise ValueError("the image holds no positive intensity, or values that are no finite numbers")
+        raise NothingToSegmentError("the image holds no positive intensity, or values that are no finite numbers")
     sample = bright[:: max(1, bright.numel() // 500_000)]
     tissue = sample[sample > 0.2 * torch.quantile(sample, 0.98)]
     return (image / tissue.median()).clamp(0, _BRIGHTEST)

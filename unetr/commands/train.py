@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     patches = Patches(cases, options.patch, seed=options.seed + done)
     definition = {
         "in_channels": 1,
-        "out_channels": 1,
+        "out_channels": 2,
         "img_size": [options.patch] * 3,
         "feature_size": options.feature_size,
         "hidden_size": options.hidden_size,

@@ -25,6 +25,8 @@ class SyntheticVolume:
         float32, white matter about 1.
     fraction
         float32 0-1: how much of each voxel is lesion; 0.5 is the surface.
+    brain
+        bool: where the brain is, lesions and all.
     label_map
         int32: lesion n's voxels are n. Lesions that were painted over, or lie outside the brain, have none.
     lesions
@@ -33,6 +35,7 @@ class SyntheticVolume:
 
     image: torch.Tensor
     fraction: torch.Tensor
+    brain: torch.Tensor
     label_map: torch.Tensor
     lesions: list[tuple[str, float]]
 
@@ -79,4 +82,4 @@ def synthesize(
         fraction = torch.maximum(fraction, part)
         label_map[part >= 0.5] = number
     image = acquire(image, depth, rng, stripped=stripped)
-    return SyntheticVolume(image, fraction, label_map, [(s.kind, s.diameter_mm) for s in shapes])
+    return SyntheticVolume(image, fraction, depth > 0, label_map, [(s.kind, s.diameter_mm) for s in shapes])

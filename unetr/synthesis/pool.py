@@ -1,6 +1,7 @@
 """Synthetic volumes on disk, as NIfTI, so that training and generating need not share the processor.
 
-A case is two files: ``NAME_image.nii`` (int16 with a scale) and ``NAME_fraction.nii`` (uint8, 255 = all lesion).
+A case is three files: ``NAME_image.nii`` (int16 with a scale), ``NAME_brain.nii`` (uint8, 1 = brain) and
+``NAME_fraction.nii`` (uint8, 255 = all lesion).
 """
 
 from collections.abc import Iterator
@@ -17,11 +18,12 @@ _IMAGE_SCALE = 1000.0
 
 @dataclass(frozen=True)
 class Case:
-    """A training volume in memory: float16 image, uint8 lesion fraction (255 = all lesion), same shape."""
+    """A training volume in memory, all of one shape: float16 image, uint8 fraction (255 = all lesion), uint8 brain."""
 
     name: str
     image: np.ndarray
     fraction: np.ndarray
+    brain: np.ndarray
 
 
 def write_case(folder: Path, name: str, volume: SyntheticVolume) -> None:
@@ -29,6 +31,8 @@ def write_case(folder: Path, name: str, volume: SyntheticVolume) -> None:
     image = nib.Nifti1Image(np.round(volume.image.cpu().numpy() * _IMAGE_SCALE).astype(np.int16), volume.affine)
     image.header.set_slope_inter(1 / _IMAGE_SCALE, 0)
     nib.save(image, folder / f"{name}_image.nii")
+    brain = nib.Nifti1Image(volume.brain.cpu().numpy().astype(np.uint8), volume.affine)
+    nib.save(brain, folder / f"{name}_brain.nii")
     fraction = np.round(volume.fraction.cpu().numpy() * 255).astype(np.uint8)
     temporary = folder / f".{name}.nii"
     nib.save(nib.Nifti1Image(fraction, volume.affine), temporary)
@@ -45,6 +49,12 @@ def read_cases(folder: Path) -> Iterator[Case]:
 
 
 def read_case(folder: Path, name: str) -> Case:
-    image = nib.Nifti1Image.from_filename(folder / f"{name}_image.nii").get_fdata(dtype=np.float32)
-    fraction = nib.Nifti1Image.from_filename(folder / f"{name}_fraction.nii")
-    return Case(name, image.astype(np.float16), np.asarray(fraction.dataobj))
+    image, fraction, brain = (
+        nib.Nifti1Image.from_filename(folder / f"{name}_{part}.nii") for part in ("image", "fraction", "brain")
+    )
+    return Case(
+        name,
+        image.get_fdata(dtype=np.float32).astype(np.float16),
+        np.asarray(fraction.dataobj),
+        np.asarray(brain.dataobj),
+    )

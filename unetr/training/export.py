@@ -56,12 +56,13 @@ def write_bundle(
                 "pred": {
                     "type": "image",
                     "format": "segmentation",
-                    "num_channels": 1,
+                    "num_channels": definition["out_channels"],
                     "spatial_shape": definition["img_size"],
                     "dtype": "float32",
                     "value_range": [0, 1],
                     "is_patch_data": True,
-                    "channel_def": {"0": "brain metastasis"},
+                    "activation": "sigmoid",
+                    "channel_def": {"0": "brain metastasis", "1": "brain"},
                 }
             },
         },

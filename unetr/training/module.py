@@ -10,9 +10,10 @@ from unetr.network import FoldedUNETR
 
 
 def build_network(definition: dict[str, Any]) -> FoldedUNETR:
-    """A network from its keyword arguments, with an output that starts out saying "no lesion"."""
+    """A network from its keyword arguments, whose first output starts out saying "no lesion"."""
     network = FoldedUNETR(**definition)
-    torch.nn.init.constant_(network.unetr.out.conv.conv.bias, -4.0)
+    with torch.no_grad():
+        network.unetr.out.conv.conv.bias.zero_()[: network.fold**3] = -4.0
     return network
 
 
@@ -30,7 +31,11 @@ def lesion_loss(logits: torch.Tensor, fraction: torch.Tensor) -> torch.Tensor:
 
 
 class LesionModule(pl.LightningModule):
-    """Trains a UNETR: linear warm-up, constant rate, then a linear decay to zero over the last ``cooldown`` steps."""
+    """Trains a UNETR with two outputs, lesion and brain.
+
+    The rate warms up linearly, stays constant, and decays linearly to zero over the last ``cooldown`` steps. The brain
+    is asked for because it teaches the network early what lies outside of it, where much is bright and nothing counts.
+    """
 
     def __init__(
         self, definition: dict[str, Any], *, rate: float, steps: int, cooldown: int, warmup: int = 200
@@ -45,9 +50,10 @@ class LesionModule(pl.LightningModule):
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:  # noqa: ARG002 - Lightning's signature
         logits = self.network(batch["image"]).float()
-        loss = lesion_loss(logits, batch["fraction"])
+        lesion, brain = logits[:, :1], logits[:, 1:]
+        loss = lesion_loss(lesion, batch["fraction"]) + F.binary_cross_entropy_with_logits(brain, batch["brain"])
         with torch.no_grad():
-            mask, truth = logits > 0, batch["fraction"] >= 0.5
+            mask, truth = lesion > 0, batch["fraction"] >= 0.5
             dice = (2 * (mask & truth).sum() + 1) / (mask.sum() + truth.sum() + 1)
         self.log_dict({"loss": loss, "dice": dice}, prog_bar=True)
         return loss

@@ -12,7 +12,7 @@ from unetr.synthesis.pool import Case
 
 
 class Patches(IterableDataset[dict[str, torch.Tensor]]):
-    """An endless stream of ``{"image": (1, p, p, p), "fraction": (1, p, p, p)}``, both 0-based float32.
+    """An endless stream of ``{"image", "fraction", "brain"}``, each float32 of shape (1, p, p, p).
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Patches(IterableDataset[dict[str, torch.Tensor]]):
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         rng = np.random.default_rng(self._seed)
         while True:
-            image, fraction, lesion_voxels, tissue_voxels = self._volumes[rng.integers(len(self._volumes))]
+            image, fraction, brain, lesion_voxels, tissue_voxels = self._volumes[rng.integers(len(self._volumes))]
             near_lesion = len(lesion_voxels) > 0 and rng.random() < self._lesion_share
             centres = lesion_voxels if near_lesion else tissue_voxels
             jitter = self._size // 3 if near_lesion else self._size // 2
@@ -42,19 +42,21 @@ class Patches(IterableDataset[dict[str, torch.Tensor]]):
             start = np.clip(centre - self._size // 2, 0, np.array(image.shape) - self._size)
             box = tuple(slice(s, s + self._size) for s in start)
             patch = torch.from_numpy(image[box].astype(np.float32))
-            truth = torch.from_numpy(fraction[box].astype(np.float32) / 255)
+            lesion = torch.from_numpy(fraction[box].astype(np.float32) / 255)
+            inside = torch.from_numpy(brain[box].astype(np.float32))
             if rng.random() < 0.5:  # left and right
-                patch, truth = patch.flip(0), truth.flip(0)
-            yield {"image": patch[None] * float(rng.uniform(0.85, 1.18)), "fraction": truth[None]}
+                patch, lesion, inside = patch.flip(0), lesion.flip(0), inside.flip(0)
+            gain = float(rng.uniform(0.85, 1.18))
+            yield {"image": patch[None] * gain, "fraction": lesion[None], "brain": inside[None]}
 
 
-def _prepare(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _prepare(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     image = normalise(torch.from_numpy(case.image.astype(np.float32))).numpy().astype(np.float16)
     lesions = np.argwhere(case.fraction[::2, ::2, ::2] > 127) * 2
     if len(lesions):  # a small lesion as likely as a large one: weigh each voxel by its lesion's size
         lesions = _balanced(case.fraction > 127, lesions)
     tissue = np.argwhere(image[::6, ::6, ::6] > 0.3) * 6
-    return image, case.fraction, lesions, tissue
+    return image, case.fraction, case.brain, lesions, tissue
 
 
 def _balanced(mask: np.ndarray, voxels: np.ndarray) -> np.ndarray:
