@@ -1,0 +1,67 @@
+"""``python -m benchmarks``: every benchmark, or one of them by name."""
+
+import argparse
+import importlib
+import importlib.util
+import sys
+import time
+from collections.abc import Sequence
+
+from benchmarks.report import Skipped, machine
+
+BENCHMARKS = {
+    "pipeline": "time of everything around the network, on a real Orthanc",
+    "memory": "peak memory of a whole job on the CPU",
+    "roundtrip": "masks through SEG and RTSTRUCT and back, voxel by voxel; DICOM conformance",
+    "measuring": "time of label and measure on a large mask; error on shapes of known size",
+    "demo": "error of the demo's lesions with the shipped model",
+    "following": "visits compared with each other",
+}
+EXAMPLES = """examples:
+  python -m benchmarks                       all, one after the other
+  python -m benchmarks pipeline --lesions 30
+  python -m benchmarks memory --help
+  python -m benchmarks > report.txt          progress stays on the terminal
+
+The exit status is 0 when every target is met. What cannot be run here is skipped, and says why.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run benchmarks and return 0 when every target is met."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    available = [name for name in BENCHMARKS if importlib.util.find_spec(f"benchmarks.{name}")]
+    if arguments and arguments[0] in available:
+        if not {"-h", "--help"} & set(arguments):
+            print(machine())
+        return _run(arguments[0], arguments[1:])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure how good and how fast MetIA server is on this machine.",
+        epilog="\n".join([*(f"  {name:<10} {BENCHMARKS[name]}" for name in available), "", EXAMPLES]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", nargs="?", choices=available, help="which one, with its own --help (default: all)")
+    parser.parse_args(arguments)
+    print(machine())
+    return max([_run(name, []) for name in available])
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    """Run one benchmark; each is a module with a ``main``, imported only when wanted."""
+    benchmark = importlib.import_module(f"benchmarks.{name}")
+    if {"-h", "--help"} & set(arguments):
+        return int(benchmark.main(arguments))  # which ends the program, with no heading above it
+    print(f"\n== {name}: {BENCHMARKS[name]} ==\n", flush=True)
+    start = time.perf_counter()
+    try:
+        status = int(benchmark.main(arguments))
+    except Skipped as reason:
+        print(f"skipped: {reason}")
+        return 0
+    print(f"({time.perf_counter() - start:.0f} s)", flush=True)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
