@@ -124,12 +124,12 @@ def test_nothing_to_segment(predictor, value):
 
 
 def test_the_threshold_becomes_one_half(tmp_path, predictor, small):
-    strict = load_predictor(tiny_bundle(tmp_path, threshold=0.9), "cpu").predict(small.array, small.affine)
+    loose = load_predictor(tiny_bundle(tmp_path, threshold=0.1), "cpu").predict(small.array, small.affine)
     plain = predictor.predict(small.array, small.affine)
     p = plain.probability.astype(float)
-    np.testing.assert_array_equal(strict.mask, plain.probability >= 0.9)
-    np.testing.assert_allclose(strict.probability, p / (p + 9 * (1 - p)), atol=1e-6)
-    assert 0 < strict.mask.sum() < plain.mask.sum()
+    np.testing.assert_array_equal(loose.mask, plain.probability >= 0.1)
+    np.testing.assert_allclose(loose.probability, 9 * p / (9 * p + 1 - p), atol=1e-6)
+    assert loose.mask.sum() > plain.mask.sum() > 0
 
 
 def test_a_lesion_reaches_the_peak_or_is_none(tmp_path, predictor):
@@ -137,7 +137,7 @@ def test_a_lesion_reaches_the_peak_or_is_none(tmp_path, predictor):
     array = volume.array.astype(np.float32)
     faint = factory.sphere_mask(volume, factory.LESIONS[1].centre_lps, 6.0)
     tissue = np.median(array[array > 200])
-    array[faint] = 1.65 * tissue
+    array[faint] = 1.8 * tissue
     without = predictor.predict(array, volume.affine)
     assert ndimage.label(without.mask)[1] == 2
     with_peak = load_predictor(tiny_bundle(tmp_path, peak=0.95), "cpu").predict(array, volume.affine)
@@ -153,15 +153,34 @@ def test_the_smallest_lesion_comes_from_the_bundle(tmp_path, small):
     assert prediction.minimum_volume_mm3 == 33.0
 
 
-def test_a_network_with_a_channel_for_the_background(tmp_path, predictor, small):
-    """Two channels are logits of background and lesion: the same answer as one of their difference."""
+def two_outputs(folder: Path, outputs: tuple[str, ...], other_bias: float = 0.0) -> Predictor:
+    """Load the tiny model with a second output that is ``other_bias`` everywhere."""
     weights = tiny_weights()
-    weights["out.conv.conv.weight"] = torch.cat([0 * weights["out.conv.conv.weight"], weights["out.conv.conv.weight"]])
-    weights["out.conv.conv.bias"] = torch.cat([0 * weights["out.conv.conv.bias"], weights["out.conv.conv.bias"]])
+    kernel, bias = (weights[f"out.conv.conv.{part}"] for part in ("weight", "bias"))
+    parts = {"lesion": (kernel, bias), "other": (0 * kernel, torch.full_like(bias, other_bias))}
+    for index, name in enumerate(("weight", "bias")):
+        weights[f"out.conv.conv.{name}"] = torch.cat([parts[output][index] for output in outputs])
     metadata = {"name": "two", "version": "1", "statement": "For tests, not a medical device."}
-    write_bundle(tmp_path, weights, DEFINITION | {"out_channels": 2, "img_size": 64}, metadata)
-    two = load_predictor(tmp_path, "cpu").predict(small.array, small.affine)
-    np.testing.assert_allclose(two.probability, predictor.predict(small.array, small.affine).probability, atol=1e-5)
+    write_bundle(folder, weights, DEFINITION | {"out_channels": 2}, metadata)
+    return load_predictor(folder, "cpu")
+
+
+def test_the_second_output_says_where_the_brain_is(tmp_path, predictor, small):
+    alone = predictor.predict(small.array, small.affine).probability
+    inside = two_outputs(tmp_path / "a", ("lesion", "other"), 3.0).predict(small.array, small.affine)
+    np.testing.assert_allclose(inside.probability, alone, atol=1e-6)
+    outside = two_outputs(tmp_path / "b", ("lesion", "other"), -6.0).predict(small.array, small.affine)
+    np.testing.assert_allclose(outside.probability, alone * 2 / (1 + np.exp(6)), atol=1e-4)
+    assert not outside.mask.any()
+
+
+def test_a_network_with_an_output_for_the_background(tmp_path, predictor, small):
+    """Logits of background and lesion, of which one in all is true: the same answer as the lesion's alone."""
+    two_outputs(tmp_path, ("other", "lesion"))
+    path = tmp_path / "configs" / "metadata.json"
+    path.write_text(path.read_text("utf-8").replace('"activation": "sigmoid"', '"activation": "softmax"'), "utf-8")
+    softmax = load_predictor(tmp_path, "cpu").predict(small.array, small.affine).probability
+    np.testing.assert_allclose(softmax, predictor.predict(small.array, small.affine).probability, atol=1e-5)
 
 
 def refusal(bundle: Path) -> str:

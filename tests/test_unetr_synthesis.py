@@ -83,7 +83,10 @@ def test_the_same_seed_gives_the_same_volume(anatomy, whole):
 
 
 def test_a_volume_is_what_it_says(whole):
-    assert whole.image.shape == whole.fraction.shape == whole.label_map.shape == SLAB
+    assert whole.image.shape == whole.fraction.shape == whole.brain.shape == whole.label_map.shape == SLAB
+    assert whole.brain.dtype == torch.bool
+    assert whole.brain[70:110, 8:28, 8:28].all()
+    assert not whole.brain[:3].any()
     assert torch.isfinite(whole.image).all()
     assert len(whole.lesions) == 8
     assert all(2 <= diameter <= 40 for _, diameter in whole.lesions)
@@ -240,6 +243,7 @@ def test_cases_on_disk(tmp_path, whole):
     case = read_case(tmp_path, "a")
     np.testing.assert_allclose(case.image, whole.image.numpy(), atol=0.003)
     np.testing.assert_allclose(case.fraction / 255, whole.fraction.numpy(), atol=0.002)
-    assert (case.image.dtype, case.fraction.dtype) == (np.float16, np.uint8)
+    np.testing.assert_array_equal(case.brain, whole.brain.numpy())
+    assert (case.image.dtype, case.fraction.dtype, case.brain.dtype) == (np.float16, np.uint8, np.uint8)
     np.testing.assert_allclose(nib.Nifti1Image.from_filename(tmp_path / "a_image.nii").affine, whole.affine)
     assert not list(tmp_path.glob(".*"))

@@ -20,7 +20,7 @@ from unetr.training.patches import Patches
 SHAPE = (48, 52, 44)
 DEFINITION: dict[str, Any] = {
     "in_channels": 1,
-    "out_channels": 1,
+    "out_channels": 2,
     "img_size": [32, 32, 32],
     "feature_size": 2,
     "hidden_size": 16,
@@ -29,16 +29,16 @@ DEFINITION: dict[str, Any] = {
 }
 
 
-def head(lesions=factory.LESIONS, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return image and lesion fraction of a phantom, float32."""
+def head(lesions=factory.LESIONS, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return image (float32), lesion fraction (float32) and brain (bool) of a phantom."""
     volume = factory.volume(shape=SHAPE, spacing=(2.0, 2.0, 2.0), lesions=lesions, seed=seed)
     fraction = (factory.label_map(volume, lesions) > 0).astype(np.float32)
-    return volume.array.astype(np.float32) / 350, fraction
+    return volume.array.astype(np.float32) / 350, fraction, volume.array > 200
 
 
 def case(name: str = "a", **kind: Any) -> Case:
-    image, fraction = head(**kind)
-    return Case(name, image.astype(np.float16), (fraction * 255).astype(np.uint8))
+    image, fraction, brain = head(**kind)
+    return Case(name, image.astype(np.float16), (fraction * 255).astype(np.uint8), brain.astype(np.uint8))
 
 
 def draw(patches: Patches, count: int) -> list[dict[str, torch.Tensor]]:
@@ -57,6 +57,9 @@ def test_patches_have_their_shape_and_scale():
 def test_a_patch_shows_one_place_in_image_and_truth():
     for patch in draw(Patches([case()], 24, lesion_share=1.0), 10):
         lesion = patch["fraction"] > 0.5
+        brain = patch["brain"] > 0.5
+        assert brain[lesion].all()
+        assert patch["image"][brain].min() > 2 * patch["image"][~brain].median() or brain.all()
         tissue = ~lesion & (patch["image"] > 0.5)
         assert patch["image"][lesion].min() > 1.4 * patch["image"][tissue].median()
 
@@ -74,14 +77,12 @@ def test_the_share_of_patches_with_a_lesion():
 
 def test_a_small_lesion_is_seen_as_often_as_a_large_one():
     lesions = [factory.Sphere((20.0, -20.0, 20.0), 11.0), factory.Sphere((-17.0, 12.0, -8.0), 2.5)]
-    image, fraction = head(lesions)
+    image, fraction, brain = head(lesions)
     marked = fraction * 255
     marked[:, :, : SHAPE[2] // 2] *= 0.6  # the small one has its own value: left and right can be told apart
     seen = [
         float(patch["fraction"].max())
-        for patch in draw(
-            Patches([Case("a", image.astype(np.float16), marked.astype(np.uint8))], 16, lesion_share=1.0), 80
-        )
+        for patch in draw(Patches([Case("a", image, marked.astype(np.uint8), brain)], 16, lesion_share=1.0), 80)
     ]
     assert 20 < sum(value < 0.7 for value in seen) < 60
 
@@ -145,11 +146,13 @@ def test_the_loss_stays_finite_however_sure_the_network_is(extreme):
     assert bool(torch.isfinite(logits.grad).all())
 
 
-def test_a_new_network_says_no_lesion():
+def test_a_new_network_says_no_lesion_and_leaves_the_brain_open():
     torch.manual_seed(0)
     with torch.inference_mode():
         probability = torch.sigmoid(build_network(DEFINITION).eval()(torch.rand(1, 1, 32, 32, 32)))
-    assert float(probability.mean()) < 0.2
+    lesion, brain = (float(channel.mean()) for channel in probability[0])
+    assert lesion < 0.2
+    assert 0.3 < brain < 0.7
 
 
 def test_the_rate_warms_up_stays_and_falls_to_zero():
@@ -170,8 +173,8 @@ def test_the_rate_warms_up_stays_and_falls_to_zero():
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pool")
     for name, seed in (("a", 0), ("b", 1)):
-        image, fraction = (torch.from_numpy(array) for array in head(seed=seed))
-        write_case(folder, name, SyntheticVolume(image, fraction, (fraction > 0).int(), []))
+        image, fraction, brain = (torch.from_numpy(array) for array in head(seed=seed))
+        write_case(folder, name, SyntheticVolume(image, fraction, brain, (fraction > 0).int(), []))
     return folder
 
 
@@ -219,22 +222,27 @@ def test_a_training_goes_on_where_it_was_stopped_and_becomes_a_model(pool, tmp_p
     assert np.isfinite(prediction.probability).all()
 
 
-@pytest.mark.usefixtures("quiet_lightning")
-def test_a_network_learns_to_see_the_lesion():
-    """A few steps on one bright sphere lower the loss well below that of saying nothing."""
+def test_a_network_learns_to_see_lesion_and_brain(monkeypatch):
+    """A few steps on two patches bring the loss well below that of saying nothing."""
     torch.manual_seed(0)
     module = LesionModule(DEFINITION, rate=5e-3, steps=30, cooldown=0, warmup=1)
+    logged: list[dict[str, torch.Tensor]] = []
+    monkeypatch.setattr(
+        module, "log_dict", lambda values, **_: logged.append({k: v.detach() for k, v in values.items()})
+    )
     optimizer = module.configure_optimizers()["optimizer"]
-    batch = draw(Patches([case()], 32, lesion_share=1.0), 2)
-    image, fraction = (torch.stack([patch[key] for patch in batch]) for key in ("image", "fraction"))
-    losses = []
-    for _ in range(30):
-        loss = lesion_loss(module(image), fraction)
+    patches = draw(Patches([case()], 32, lesion_share=1.0), 2)
+    batch = {key: torch.stack([patch[key] for patch in patches]) for key in patches[0]}
+    for step in range(30):
         optimizer.zero_grad()
-        loss.backward()
+        module.training_step(batch, step).backward()
         optimizer.step()
-        losses.append(float(loss.detach()))
-    assert losses[-1] < 0.6 * losses[0]
+    assert float(logged[-1]["loss"]) < 0.75 * float(logged[0]["loss"])
+    assert float(logged[-1]["dice"]) > 0.4 > float(logged[0]["dice"])
+    with torch.inference_mode():
+        lesion, brain = module(batch["image"]).split(1, dim=1)
+    assert lesion[batch["fraction"] > 0.5].mean() > lesion[batch["fraction"] == 0].mean() + 1
+    assert brain[batch["brain"] > 0.5].mean() > brain[batch["brain"] == 0].mean() + 0.2
 
 
 def test_an_empty_pool_says_what_to_do(tmp_path):

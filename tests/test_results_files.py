@@ -1,0 +1,149 @@
+"""Results as plain files: the mask where the image is, numbers that a spreadsheet reads, a picture that shows."""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.image
+import nibabel as nib
+import numpy as np
+import pytest
+
+from imaging.volume import Series
+from rano.lesion import Lesion
+from rano.measuring import measure
+from results.files import lesion_row, write_files, write_mask
+from results.palette import rgb
+from tests import factory, results_cases
+
+LESIONS = factory.LESIONS
+
+
+def case(plane: str = "axial"):
+    """Return a series of a phantom, its label map, and its lesions as they are measured."""
+    source = factory.volume(plane)
+    series = factory.series(source)
+    label_map = factory.label_map(series.volume).astype(np.int32)
+    measured = measure(label_map, series.volume.affine)
+    lesions = [Lesion(f"GTV_MetIA_{m.label}", f"2.25.{m.label}", m) for m in measured]
+    return series, label_map, lesions
+
+
+@pytest.fixture(scope="module")
+def axial():
+    return case()
+
+
+@pytest.mark.parametrize("plane", factory.PLANES)
+def test_the_mask_lies_where_the_lesions_are(tmp_path, plane):
+    series, label_map, _ = case(plane)
+    write_mask(tmp_path / "mask.nii.gz", series, label_map)
+    image = nib.Nifti1Image.from_filename(tmp_path / "mask.nii.gz")
+    assert image.shape == label_map.shape[::-1]
+    mask = np.asarray(image.dataobj)
+    for number, lesion in enumerate(LESIONS, start=1):
+        ras = np.array(lesion.centre_lps) * (-1, -1, 1)
+        i, j, k = np.rint(np.linalg.inv(image.affine) @ [*ras, 1])[:3].astype(int)
+        assert mask[i, j, k] == number
+    assert int((mask > 0).sum()) == int((label_map > 0).sum())
+    assert np.linalg.det(image.affine[:3, :3]) != 0
+    assert image.header.get_xyzt_units()[0] in ("mm", "unknown")
+
+
+def test_many_lesions_keep_their_numbers(tmp_path):
+    series = results_cases.series()
+    label_map = np.zeros(series.volume.spatial_shape, np.int32)
+    label_map[3, 4, 5] = 300
+    write_mask(tmp_path / "mask.nii.gz", series, label_map)
+    assert np.asarray(nib.Nifti1Image.from_filename(tmp_path / "mask.nii.gz").dataobj)[5, 4, 3] == 300
+
+
+def test_a_row_is_plain_json_in_millimetres(axial):
+    series, label_map, lesions = axial
+    row = json.loads(json.dumps(lesion_row(lesions[0], series)))
+    m = lesions[0].measurement
+    assert row["name"] == "GTV_MetIA_1"
+    assert row["tracking_uid"] == "2.25.1"
+    assert row["volume_mm3"] == pytest.approx((label_map == 1).sum() * 2.0 * 1.5 * 1.75)
+    assert row["longest_diameter_mm"] == round(m.longest.length_mm, 3)
+    assert row["measured_plane"] == "acquired"
+    assert row["measurable"] is True
+    assert "mm" in row["measurable_reason"]
+    touched = np.flatnonzero((label_map == 1).any((1, 2)))
+    assert row["first_slice_sop_instance_uid"] == series.datasets[touched[0]].SOPInstanceUID
+    assert row["last_slice_sop_instance_uid"] == series.datasets[touched[-1]].SOPInstanceUID
+
+
+def test_the_table_says_what_the_json_says(tmp_path, axial):
+    series, label_map, lesions = axial
+    write_files(tmp_path / "new" / "folder", series, label_map, lesions, results_cases.CONTEXT)
+    folder = tmp_path / "new" / "folder"
+    rows = json.loads((folder / "lesions.json").read_text("utf-8"))
+    with (folder / "lesions.csv").open(newline="", encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+    assert len(table) == len(rows) == 3
+    for line, row in zip(table, rows, strict=True):
+        assert list(line) == list(row)
+        assert float(line["volume_mm3"]) == row["volume_mm3"]
+        assert [float(x) for x in line["centroid_lps_mm"].split()] == row["centroid_lps_mm"]
+        assert line["last_slice_sop_instance_uid"] == row["last_slice_sop_instance_uid"]
+
+
+def picture(folder: Path, series: Series, label_map: np.ndarray, lesions: Sequence[Lesion]) -> np.ndarray:
+    write_files(folder, series, label_map, lesions, results_cases.CONTEXT)
+    return matplotlib.image.imread(folder / "lesions.png")[..., :3]
+
+
+def shows(image: np.ndarray, colour: tuple[int, int, int]) -> int:
+    """Count the pixels of a colour."""
+    return int((np.abs(image - np.array(colour) / 255).max(-1) < 0.15).sum())
+
+
+def test_the_picture_shows_every_lesion_with_its_outline(tmp_path, axial):
+    image = picture(tmp_path, *axial)
+    assert image.shape[0] > 200
+    assert image.shape[1] > 800  # three panels side by side
+    assert image.std() > 0.1
+    for label, panel in enumerate(np.array_split(image, 3, axis=1), start=1):
+        assert shows(panel, rgb(label)) > 40
+        assert all(shows(panel, rgb(other)) == 0 for other in (1, 2, 3) if other != label)
+
+
+def test_the_outline_encloses_the_bright_lesion(tmp_path, axial):
+    """What is inside the red line is brighter than what is outside it."""
+    series, label_map, lesions = axial
+    image = picture(tmp_path, series, label_map, lesions[:1])
+    rows, columns = np.nonzero(np.abs(image - [1, 0, 0]).max(-1) < 0.15)
+    centre = round(rows.mean()), round(columns.mean())
+    radius = (np.ptp(rows) + np.ptp(columns)) / 4
+    grey = image.mean(-1)
+    distance = np.hypot(*(np.indices(grey.shape) - np.reshape(centre, (2, 1, 1))))
+    assert grey[distance < 0.7 * radius].mean() > 0.9
+    assert grey[(distance > 1.3 * radius) & (distance < 2 * radius)].mean() < 0.7
+
+
+def test_a_lesion_at_the_edge_and_an_oblique_series_have_their_picture(tmp_path):
+    series, label_map, _ = case("oblique25")
+    label_map[:] = 0
+    label_map[0:3, 0:4, 0:4] = 1
+    (m,) = measure(label_map, series.volume.affine)
+    image = picture(tmp_path, series, label_map, [Lesion("GTV_MetIA_1", "2.25.1", m)])
+    assert shows(image, rgb(1)) > 10
+
+
+def test_without_lesions_the_files_say_so(tmp_path, axial):
+    series, label_map, _ = axial
+    image = picture(tmp_path, series, np.zeros_like(label_map), [])
+    assert (tmp_path / "lesions.json").read_text("utf-8").strip() == "[]"
+    assert (tmp_path / "lesions.csv").read_text("utf-8").startswith("name,label,tracking_uid,volume_mm3")
+    assert len((tmp_path / "lesions.csv").read_text("utf-8").splitlines()) == 1
+    assert shows(image, (255, 255, 255)) > 50  # "no lesion found"
+
+
+def test_again_replaces_the_files(tmp_path, axial):
+    series, label_map, lesions = axial
+    write_files(tmp_path, series, label_map, lesions, results_cases.CONTEXT)
+    write_files(tmp_path, series, label_map, lesions[:1], results_cases.CONTEXT)
+    assert len(json.loads((tmp_path / "lesions.json").read_text("utf-8"))) == 1
+    assert len(list(tmp_path.iterdir())) == 4
