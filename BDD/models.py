@@ -30,6 +30,8 @@ RUNNING_STATES = (FETCHING, "reading", "segmenting", "measuring", WRITING)
 OPEN_STATES = (QUEUED, *RUNNING_STATES)
 FINAL_STATES = (DONE, FAILED, CANCELLED)
 JOB_STATES = (*OPEN_STATES, *FINAL_STATES)
+SEGMENT, RELABEL = "segment", "relabel"
+"""What a job is for: to find lesions, or to write those found before again under the names they have now."""
 
 Uid = String(64)
 
@@ -161,6 +163,7 @@ class Job(Base):
     selection: Mapped[dict[str, Any]]
     outputs: Mapped[list[str]]
     requested_model: Mapped[str | None] = mapped_column(String(100))
+    purpose: Mapped[str] = mapped_column(String(16), default=SEGMENT, server_default=SEGMENT)
     # How it goes.
     state: Mapped[str] = mapped_column(String(16), index=True)
     stage: Mapped[str] = mapped_column(String(16))  # the last running state reached

@@ -9,11 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, contains_eager
 
 from BDD.database import Database
+from BDD.followup_models import Finding, LabelMapRow, TrackedLesion
+from BDD.followup_store import findings_of, tracked_lesions
+from BDD.identities import identify
 from BDD.job_run_store import own_job
-from BDD.models import DONE, WRITING, Job, LesionRow, Patient, Result, Series, Study
+from BDD.models import DONE, SEGMENT, WRITING, Job, LesionRow, Patient, Result, Series, Study
 from BDD.records import JobLostError, ModelRecord, ResultRecord, SeriesRecord, SliceName
 from BDD.worker_store import model_row
 from rano.lesion import Chord, Lesion, Measurement, Point
@@ -36,6 +39,7 @@ def record_outcome(
     model: ModelRecord,
     written: Sequence[ResultRecord],
     timings: Mapping[str, float],
+    label_map: bytes | None = None,
 ) -> list[str]:
     """Commit all that a job found, in one transaction: it becomes the current version of its series.
 
@@ -47,6 +51,8 @@ def record_outcome(
         The series that are now in the archive.
     timings
         Seconds per stage.
+    label_map
+        What was found, packed (``packing``), so that it can be written again under other names.
 
     Returns
     -------
@@ -68,7 +74,13 @@ def record_outcome(
         session.flush()
         job.version = 1 + (session.scalar(select(func.max(Job.version)).where(Job.series_key == job.series.id)) or 0)
         job.state, job.fraction, job.finished_at, job.timings = DONE, 1.0, now, dict(timings)
-        session.add_all(_lesion_row(job, lesion, slices) for lesion in lesions)
+        rows = [_lesion_row(job, lesion, slices) for lesion in lesions]
+        session.add_all(rows)
+        if job.purpose == SEGMENT:
+            session.flush()
+            track(session, job.series.study.patient.id, rows)
+            if label_map is not None:
+                session.add(LabelMapRow(job_key=job.id, voxels=label_map))
         for result in _results(session, job, written):
             result.written_at = now
         earlier = select(Job.id).where(Job.series_key == job.series.id, Job.id != job.id)
@@ -80,19 +92,41 @@ def record_outcome(
         return [result.series_instance_uid for result in replaced]
 
 
+def track(session: Session, patient_key: int, rows: Sequence[LesionRow]) -> None:
+    """Enter new lesion rows as findings of the patient's tracked lesions, by tracking UID."""
+    known = {
+        lesion.tracking_uid: lesion
+        for lesion in session.scalars(select(TrackedLesion).where(TrackedLesion.patient_key == patient_key))
+    }
+    for row in rows:
+        lesion = known.get(row.tracking_uid)
+        if lesion is None:
+            lesion = TrackedLesion(patient_key=patient_key, tracking_uid=row.tracking_uid, name=row.name)
+        session.add(Finding(lesion_key=row.id, tracked=lesion, merged=[]))
+
+
 def earlier_lesions(database: Database, series_instance_uid: str) -> list[Lesion]:
-    """Give the current lesions of a series, by label; none when it was never segmented."""
+    """Give the lesions that the newest segmentation of a series found, by label; none when it was never segmented.
+
+    They go by the names they have now, and those that people have called no lesion are among them: found again, they
+    are to be known again.
+    """
     current = (
-        select(Job.id)
-        .join(Series, Job.series_key == Series.id)
-        .where(Series.series_instance_uid == series_instance_uid)
+        select(Job)
+        .join(Job.series)
+        .join(Series.study)
+        .where(Series.series_instance_uid == series_instance_uid, Job.purpose == SEGMENT)
+        .options(contains_eager(Job.series).contains_eager(Series.study))
         .order_by(Job.version.desc())
         .limit(1)
-        .scalar_subquery()
     )
     with database.reading() as session:
-        rows = session.scalars(select(LesionRow).where(LesionRow.job_key == current).order_by(LesionRow.label))
-        return [_lesion(row) for row in rows]
+        job = session.scalar(current)
+        if job is None or job.series is None:
+            return []
+        lesions = tracked_lesions(session, job.series.study.patient_key)
+        identities = identify(findings_of(session, [job]).get(job.id, []), lesions)
+        return [lesion_of(one.finding.lesion, one.lesion.name, one.lesion.tracking_uid) for one in identities]
 
 
 def results_to_retire(database: Database) -> list[str]:
@@ -181,10 +215,11 @@ def _lesion_row(job: Job, lesion: Lesion, slices: Sequence[SliceName]) -> Lesion
     )
 
 
-def _lesion(row: LesionRow) -> Lesion:
+def lesion_of(row: LesionRow, name: str, tracking_uid: str) -> Lesion:
+    """Give a lesion row as a lesion of this name and tracking UID."""
     return Lesion(
-        name=row.name,
-        tracking_uid=row.tracking_uid,
+        name=name,
+        tracking_uid=tracking_uid,
         measurement=Measurement(
             label=row.label,
             volume_mm3=row.volume_mm3,

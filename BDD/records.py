@@ -33,6 +33,30 @@ class SeriesBusyError(StoreError):
         self.job_id = job_id
 
 
+class PatientNotFoundError(StoreError):
+    """There is no patient of this key."""
+
+
+class VisitNotFoundError(StoreError):
+    """The study was never segmented."""
+
+
+class LesionNotFoundError(StoreError):
+    """There is no tracked lesion of this key."""
+
+
+class ChangeNotFoundError(StoreError):
+    """There is no change of this key."""
+
+
+class EditConflictError(StoreError):
+    """Somebody else has changed it in between."""
+
+
+class EditRefusedError(StoreError):
+    """The change would contradict what is known."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """What went wrong, as RFC 9457 says it, and what to do; ``extensions`` are further members.

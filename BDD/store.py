@@ -3,21 +3,29 @@
 Each function takes the ``Database`` first and is one transaction of its own.
 """
 
+from BDD.change_store import assess_visit, edit_lesion, list_changes, undo_change
 from BDD.database import Database, open_database
+from BDD.followup_store import PatientSummary, list_patients, load_timeline, study_lesions
 from BDD.job_run_store import advance, claim_job, record_cancelled, record_failure, requeue, requeue_orphans
 from BDD.job_store import create_job, get_job, list_jobs, queue_position, queued_jobs, request_cancel, retry
 from BDD.outcome_store import earlier_lesions, plan_results, record_outcome, record_retired, results_to_retire
 from BDD.records import (
+    ChangeNotFoundError,
+    EditConflictError,
+    EditRefusedError,
     JobLostError,
     JobNotFoundError,
     JobStateError,
+    LesionNotFoundError,
     ModelRecord,
+    PatientNotFoundError,
     Problem,
     ResultRecord,
     SeriesBusyError,
     SeriesRecord,
     StoreError,
     StudyBusyError,
+    VisitNotFoundError,
 )
 from BDD.worker_store import (
     ALIVE_SECONDS,
@@ -32,26 +40,38 @@ from BDD.worker_store import (
 
 __all__ = [
     "ALIVE_SECONDS",
+    "ChangeNotFoundError",
     "Database",
+    "EditConflictError",
+    "EditRefusedError",
     "JobLostError",
     "JobNotFoundError",
     "JobStateError",
+    "LesionNotFoundError",
     "ModelRecord",
+    "PatientNotFoundError",
+    "PatientSummary",
     "Problem",
     "ResultRecord",
     "SeriesBusyError",
     "SeriesRecord",
     "StoreError",
     "StudyBusyError",
+    "VisitNotFoundError",
     "advance",
+    "assess_visit",
     "bury_dead_workers",
     "claim_job",
     "create_job",
     "earlier_lesions",
+    "edit_lesion",
     "get_job",
     "last_worker",
+    "list_changes",
     "list_jobs",
+    "list_patients",
     "live_workers",
+    "load_timeline",
     "open_database",
     "plan_results",
     "queue_position",
@@ -65,6 +85,8 @@ __all__ = [
     "requeue_orphans",
     "results_to_retire",
     "retry",
+    "study_lesions",
+    "undo_change",
     "worker_ready",
     "worker_seen",
     "worker_started",

@@ -1,0 +1,238 @@
+"""People's decisions about lesions and visits: made once, by someone, on the newest version, and taken back if need be.
+
+Each public function that takes a Database is one transaction. A decision names the version it was made on; when
+somebody else has changed the same in between it is refused, and nothing is lost.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from BDD.database import Database
+from BDD.followup_models import Change, TrackedLesion, VisitAssessment
+from BDD.identities import root
+from BDD.models import Patient, Study
+from BDD.records import (
+    ChangeNotFoundError,
+    EditConflictError,
+    EditRefusedError,
+    LesionNotFoundError,
+    PatientNotFoundError,
+    VisitNotFoundError,
+)
+
+LESION, VISIT = "lesion", "visit"
+LESION_FIELDS = ("name", "target", "not_a_lesion", "merged_into")
+VISIT_FIELDS = ("corticosteroid_mg", "clinical_status", "note", "baseline")
+
+
+def edit_lesion(
+    database: Database, key: int, values: Mapping[str, Any], *, version: int, made_by: str
+) -> TrackedLesion:
+    """Change a tracked lesion.
+
+    Parameters
+    ----------
+    values
+        Some of ``LESION_FIELDS``; their types were checked.
+    version
+        The one that the decision was made on.
+
+    Raises
+    ------
+    LesionNotFoundError
+    EditConflictError
+        When it has another version by now.
+    EditRefusedError
+        When the name is another lesion's, or it would be merged with itself or with another patient's.
+    """
+    with database.writing() as session:
+        lesion = _lesion(session, key)
+        _same_version(f"lesion {key}", lesion.version, version)
+        _edit_lesion(session, lesion, values, made_by)
+        return lesion
+
+
+def assess_visit(
+    database: Database, study_instance_uid: str, values: Mapping[str, Any], *, version: int, made_by: str
+) -> VisitAssessment:
+    """Change what is known of a visit; version 0 is that of a visit of which nothing is known yet.
+
+    Raises
+    ------
+    VisitNotFoundError, EditConflictError
+    EditRefusedError
+        When a visit without a date is to be the baseline.
+    """
+    with database.writing() as session:
+        study = session.scalar(select(Study).where(Study.study_instance_uid == study_instance_uid).with_for_update())
+        if study is None:
+            raise VisitNotFoundError(f"no study {study_instance_uid} was segmented yet")
+        known = _visit(session, study.id)
+        _same_version(f"the assessment of visit {study_instance_uid}", known.version, version)
+        _edit_visit(session, study, known, values, made_by)
+        return known
+
+
+def undo_change(database: Database, change_key: int, *, made_by: str) -> Change:
+    """Take a decision back, as a decision of its own.
+
+    Raises
+    ------
+    ChangeNotFoundError
+    EditConflictError
+        When it was taken back already, or what it decided has been decided anew since.
+    EditRefusedError
+        When the values of before are no longer possible, such as a name that another lesion has now.
+    """
+    with database.writing() as session:
+        change = session.get(Change, change_key)
+        if change is None:
+            raise ChangeNotFoundError(f"there is no change {change_key}")
+        if session.scalar(select(Change.id).where(Change.undoes == change_key)) is not None:
+            raise EditConflictError(f"change {change_key} was undone already")
+        if change.subject == LESION:
+            lesion = _lesion(session, change.subject_key)
+            _still(change, lesion)
+            undone = _edit_lesion(session, lesion, change.before, made_by, undoes=change.id)
+        else:
+            study = session.get_one(Study, change.subject_key, with_for_update=True)
+            known = _visit(session, study.id)
+            _still(change, known)
+            undone = _edit_visit(session, study, known, change.before, made_by, undoes=change.id)
+        assert undone is not None, "a change changes something"
+        return undone
+
+
+def list_changes(database: Database, patient_key: int, *, limit: int = 200) -> list[Change]:
+    """Give the decisions about a patient, the newest first.
+
+    Raises
+    ------
+    PatientNotFoundError
+    """
+    with database.reading() as session:
+        if session.get(Patient, patient_key) is None:
+            raise PatientNotFoundError(f"there is no patient {patient_key}")
+        query = select(Change).where(Change.patient_key == patient_key).order_by(Change.id.desc()).limit(limit)
+        return list(session.scalars(query))
+
+
+def _lesion(session: Session, key: int) -> TrackedLesion:
+    lesion = session.get(TrackedLesion, key, with_for_update=True)
+    if lesion is None:
+        raise LesionNotFoundError(f"there is no lesion {key}")
+    return lesion
+
+
+def _visit(session: Session, study_key: int) -> VisitAssessment:
+    known = session.get(VisitAssessment, study_key)
+    if known is None:
+        known = VisitAssessment(study_key=study_key, note="", baseline=False, version=0)
+        session.add(known)
+    return known
+
+
+def _same_version(what: str, current: int, named: int) -> None:
+    if current != named:
+        raise EditConflictError(f"{what} is at version {current} by now; the change was made on version {named}")
+
+
+def _still(change: Change, row: TrackedLesion | VisitAssessment) -> None:
+    for field, value in change.after.items():
+        if getattr(row, field) != value:
+            raise EditConflictError(f"{field} was changed again after change {change.id}; undo that change first")
+
+
+def _edit_lesion(
+    session: Session, lesion: TrackedLesion, values: Mapping[str, Any], made_by: str, undoes: int | None = None
+) -> Change | None:
+    everyone = {
+        one.id: one
+        for one in session.scalars(select(TrackedLesion).where(TrackedLesion.patient_key == lesion.patient_key))
+    }
+    values = dict(values)
+    if values.get("merged_into") is not None:
+        values["merged_into"] = _merge(lesion, values["merged_into"], everyone)
+    if "name" in values:
+        for other in everyone.values():
+            if other is not lesion and other.name == values["name"] and root(other, everyone) is not lesion:
+                raise EditRefusedError(f"lesion {other.id} of this patient has the name {other.name!r} already")
+    change = _change(lesion, LESION, lesion.id, lesion.patient_key, values, made_by, undoes)
+    if change:
+        session.add(change)
+        lesion.version += 1
+        # Whatever is merged into it is written under its name.
+        for one in everyone.values():
+            if one is lesion or root(one, everyone) is root(lesion, everyone):
+                one.changed_at = change.made_at
+        session.flush()
+    return change
+
+
+def _merge(lesion: TrackedLesion, into: int, everyone: Mapping[int, TrackedLesion]) -> int:
+    if into not in everyone:
+        raise EditRefusedError(f"lesion {into} is none of this patient's")
+    kept = root(everyone[into], everyone)
+    if kept is lesion:
+        raise EditRefusedError(f"lesion {lesion.id} cannot be merged into itself")
+    return kept.id
+
+
+def _edit_visit(
+    session: Session,
+    study: Study,
+    known: VisitAssessment,
+    values: Mapping[str, Any],
+    made_by: str,
+    undoes: int | None = None,
+) -> Change | None:
+    if values.get("baseline"):
+        if study.study_date is None:
+            raise EditRefusedError("a visit without a date cannot be the baseline")
+        others = select(VisitAssessment).join(Study, VisitAssessment.study_key == Study.id)
+        others = others.where(
+            Study.patient_key == study.patient_key, Study.id != study.id, VisitAssessment.baseline.is_(True)
+        )
+        for other in session.scalars(others):
+            session.add(_change(other, VISIT, other.study_key, study.patient_key, {"baseline": False}, made_by, None))
+            other.version += 1
+    change = _change(known, VISIT, study.id, study.patient_key, values, made_by, undoes)
+    if change:
+        session.add(change)
+        known.version += 1
+        session.flush()
+    elif known.version == 0:
+        session.expunge(known)
+    return change
+
+
+def _change(
+    row: TrackedLesion | VisitAssessment,
+    subject: str,
+    subject_key: int,
+    patient_key: int,
+    values: Mapping[str, Any],
+    made_by: str,
+    undoes: int | None,
+) -> Change | None:
+    """Set what differs, and give the change; None when nothing does."""
+    after = {field: value for field, value in values.items() if getattr(row, field) != value}
+    if not after:
+        return None
+    before = {field: getattr(row, field) for field in after}
+    for field, value in after.items():
+        setattr(row, field, value)
+    return Change(
+        patient_key=patient_key,
+        subject=subject,
+        subject_key=subject_key,
+        before=before,
+        after=after,
+        made_by=made_by,
+        made_at=datetime.now(UTC),
+        undoes=undoes,
+    )

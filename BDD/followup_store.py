@@ -1,0 +1,251 @@
+"""Reads the follow-up: who the patients are, what each visit's newest segmentation found, and the timeline made of it.
+
+A visit is a study; where several of its series were segmented, the one segmented last speaks for it.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, contains_eager, joinedload
+
+from BDD.database import Database
+from BDD.followup_models import Finding, TrackedLesion, VisitAssessment
+from BDD.identities import Identity, identify, root
+from BDD.models import DONE, SEGMENT, Job, LesionRow, Patient, Series, Study
+from BDD.records import PatientNotFoundError, VisitNotFoundError
+from rano.history import ClinicalStatus, LesionAtVisit, VisitFindings
+from rano.response import Assessment, assess
+from results.timeline import LesionSize, Timeline, TimelineLesion, TimelineVisit
+
+
+@dataclass(frozen=True)
+class PatientSummary:
+    """A patient and how many visits are known of; ``key`` names the patient in addresses."""
+
+    key: int
+    patient_id: str | None
+    patient_name: str
+    visits: int
+    first_visit: date | None
+    last_visit: date | None
+
+
+def list_patients(database: Database, *, limit: int = 1000) -> list[PatientSummary]:
+    """Give the patients with at least one segmented visit, those seen last first."""
+    last = func.max(Study.study_date)
+    query = (
+        select(Patient.id, Patient.patient_id, Patient.patient_name, func.count(), func.min(Study.study_date), last)
+        .join(Study, Study.patient_key == Patient.id)
+        .where(Study.id.in_(select(Series.study_key).join(Job, Job.series_key == Series.id).where(Job.state == DONE)))
+        .group_by(Patient.id)
+        .order_by(last.desc().nulls_last(), Patient.id)
+        .limit(limit)
+    )
+    with database.reading() as session:
+        return [PatientSummary(*row) for row in session.execute(query)]
+
+
+def study_lesions(database: Database, study_instance_uid: str) -> list[Identity]:
+    """Give what the newest segmentation of a study found, by label, with the identities that hold now.
+
+    Raises
+    ------
+    VisitNotFoundError
+        When it was never segmented.
+    """
+    with database.reading() as session:
+        study = session.scalar(select(Study).where(Study.study_instance_uid == study_instance_uid))
+        jobs = current_jobs(session, [study.id]) if study else []
+        if study is None or not jobs:
+            raise VisitNotFoundError(f"no study {study_instance_uid} was segmented yet")
+        lesions = tracked_lesions(session, study.patient_key)
+        return identify(findings_of(session, jobs).get(jobs[0].id, []), lesions)
+
+
+def load_timeline(database: Database, patient_key: int) -> Timeline:
+    """Give the whole course of a patient, judged anew.
+
+    Raises
+    ------
+    PatientNotFoundError
+    """
+    with database.reading() as session:
+        patient = session.get(Patient, patient_key)
+        if patient is None:
+            raise PatientNotFoundError(f"there is no patient {patient_key}")
+        studies = session.scalars(select(Study.id).where(Study.patient_key == patient_key)).all()
+        jobs = current_jobs(session, studies)
+        found = findings_of(session, jobs)
+        lesions = tracked_lesions(session, patient_key)
+        said = {
+            one.study_key: one
+            for one in session.scalars(select(VisitAssessment).where(VisitAssessment.study_key.in_(studies)))
+        }
+    identities = {job.id: identify(found.get(job.id, []), lesions) for job in jobs}
+    return _timeline(patient, jobs, identities, lesions, said)
+
+
+def current_jobs(session: Session, studies: Sequence[int]) -> list[Job]:
+    """Give the segmentation that speaks for each of these studies, by date, with series, study and model."""
+    newest = (
+        select(func.max(Job.id))
+        .join(Series, Job.series_key == Series.id)
+        .where(Series.study_key.in_(studies), Job.state == DONE, Job.purpose == SEGMENT)
+        .group_by(Series.study_key)
+    )
+    query = (
+        select(Job)
+        .where(Job.id.in_(newest))
+        .join(Job.series)
+        .join(Series.study)
+        .options(contains_eager(Job.series).contains_eager(Series.study), joinedload(Job.model))
+        .order_by(Study.study_date.nulls_last(), Study.study_instance_uid)
+    )
+    return list(session.scalars(query))
+
+
+def findings_of(session: Session, jobs: Sequence[Job]) -> dict[int, list[Finding]]:
+    """Give the findings of each of these jobs by its key, by label."""
+    query = (
+        select(Finding)
+        .join(Finding.lesion)
+        .join(Finding.tracked)
+        .where(LesionRow.job_key.in_([job.id for job in jobs]))
+        .options(contains_eager(Finding.lesion), contains_eager(Finding.tracked))
+        .order_by(LesionRow.label)
+    )
+    findings: dict[int, list[Finding]] = defaultdict(list)
+    for finding in session.scalars(query):
+        findings[finding.lesion.job_key].append(finding)
+    return findings
+
+
+def tracked_lesions(session: Session, patient_key: int) -> dict[int, TrackedLesion]:
+    """Give every tracked lesion of a patient by key."""
+    query = select(TrackedLesion).where(TrackedLesion.patient_key == patient_key).order_by(TrackedLesion.id)
+    return {lesion.id: lesion for lesion in session.scalars(query)}
+
+
+def _timeline(
+    patient: Patient,
+    jobs: Sequence[Job],
+    identities: Mapping[int, list[Identity]],
+    lesions: Mapping[int, TrackedLesion],
+    said: Mapping[int, VisitAssessment],
+) -> Timeline:
+    visits = [_findings(job, identities[job.id], said.get(_study(job).id)) for job in jobs]
+    baseline = next(
+        (
+            _study(job).study_instance_uid
+            for job in jobs
+            if _study(job).study_date and (known := said.get(_study(job).id)) and known.baseline
+        ),
+        None,
+    )
+    assessment = assess(visits, baseline=baseline)
+    responses = {response.visit: response for response in assessment.visits}
+    order = {response.visit: place for place, response in enumerate(assessment.visits)}
+    jobs = sorted(jobs, key=lambda job: order[_study(job).study_instance_uid])
+    sizes = [_sizes(identities[job.id], lesions) for job in jobs]
+    return Timeline(
+        patient_key=patient.id,
+        patient_id=patient.patient_id,
+        visits=tuple(
+            TimelineVisit(
+                study_instance_uid=_study(job).study_instance_uid,
+                series_instance_uid=job.series_instance_uid,
+                job_id=job.job_id,
+                date=_study(job).study_date,
+                model=f"{job.model.name} {job.model.version}" if job.model else "",
+                corticosteroid_mg=known.corticosteroid_mg if known else None,
+                clinical_status=known.clinical_status if known else None,
+                note=known.note if known else "",
+                chosen_baseline=bool(known and known.baseline),
+                version=known.version if known else 0,
+                response=responses[_study(job).study_instance_uid],
+            )
+            for job in jobs
+            for known in [said.get(_study(job).id)]
+        ),
+        lesions=tuple(
+            TimelineLesion(
+                key=lesion.id,
+                version=lesion.version,
+                tracking_uid=lesion.tracking_uid,
+                name=lesion.name,
+                role=_role(lesion, assessment),
+                target=lesion.target,
+                not_a_lesion=lesion.not_a_lesion,
+                merged_into=lesion.merged_into,
+                sizes=tuple(visit.get(lesion.id) for visit in sizes),
+            )
+            for lesion in lesions.values()
+            if lesion.merged_into is not None or any(lesion.id in visit for visit in sizes)
+        ),
+        assessment=assessment,
+    )
+
+
+def _study(job: Job) -> Study:
+    assert job.series is not None, "a job that is done has a series"
+    return job.series.study
+
+
+def _findings(job: Job, identities: Sequence[Identity], said: VisitAssessment | None) -> VisitFindings:
+    study = _study(job)
+    return VisitFindings(
+        visit=study.study_instance_uid,
+        date=study.study_date,
+        lesions=tuple(
+            LesionAtVisit(
+                tracking_uid=identity.lesion.tracking_uid,
+                longest_mm=identity.finding.lesion.longest_diameter_mm,
+                volume_mm3=identity.finding.lesion.volume_mm3,
+                measurable=identity.finding.lesion.measurable,
+                name=identity.lesion.name,
+                target=identity.lesion.target,
+                part_of=identity.part_of.tracking_uid if identity.part_of else identity.finding.part_of,
+                merged=tuple(identity.finding.merged),
+            )
+            for identity in identities
+            if identity.is_lesion
+        ),
+        corticosteroid_mg=said.corticosteroid_mg if said else None,
+        clinical_status=ClinicalStatus(said.clinical_status) if said and said.clinical_status else None,
+    )
+
+
+def _sizes(identities: Sequence[Identity], lesions: Mapping[int, TrackedLesion]) -> dict[int, LesionSize]:
+    """Give the size of each lesion at a visit by its key; parts of one lesion together."""
+    parts: dict[int, list[Finding]] = defaultdict(list)
+    for identity in identities:
+        parts[root(identity.finding.tracked, lesions).id].append(identity.finding)
+    sizes = {}
+    for key, findings in parts.items():
+        rows = [finding.lesion for finding in findings]
+        sizes[key] = LesionSize(
+            finding=rows[0].id,
+            longest_mm=sum(row.longest_diameter_mm for row in rows),
+            perpendicular_mm=max(rows, key=lambda row: row.longest_diameter_mm).perpendicular_diameter_mm,
+            volume_mm3=sum(row.volume_mm3 for row in rows),
+            parts=len(rows),
+            measurable=any(row.measurable for row in rows),
+            relation=" ".join(finding.relation for finding in findings if finding.relation),
+            ambiguous=any(finding.ambiguous for finding in findings),
+        )
+    return sizes
+
+
+def _role(lesion: TrackedLesion, assessment: Assessment) -> str:
+    if lesion.merged_into is not None:
+        return "merged"
+    if lesion.not_a_lesion:
+        return "not_a_lesion"
+    if assessment.baseline is None:
+        return "unplaced"
+    if lesion.tracking_uid in assessment.targets:
+        return "target"
+    return "non_target" if lesion.tracking_uid in assessment.non_targets else "new"

@@ -1,0 +1,108 @@
+"""The course of a patient in one table: visits, the size of every lesion at each, and the response with its reasons.
+
+The values that the timeline's page, JSON, CSV and PDF are made from.
+"""
+
+import datetime
+from dataclasses import dataclass
+
+from rano.judging import VisitResponse
+from rano.response import Assessment
+
+
+@dataclass(frozen=True)
+class LesionSize:
+    """A lesion at one visit.
+
+    Attributes
+    ----------
+    finding
+        Key of the row that was measured; of several parts, the first.
+    longest_mm, volume_mm3
+        Of several parts, their sum.
+    perpendicular_mm
+        Of several parts, that of the longest.
+    parts
+        How many components it has at this visit.
+    measurable
+        By RANO-BM.
+    relation
+        How it was followed to this visit; may be empty.
+    ambiguous
+        Whether somebody should look at that.
+    """
+
+    finding: int
+    longest_mm: float
+    perpendicular_mm: float
+    volume_mm3: float
+    parts: int
+    measurable: bool
+    relation: str = ""
+    ambiguous: bool = False
+
+
+@dataclass(frozen=True)
+class TimelineLesion:
+    """A lesion through all visits.
+
+    Attributes
+    ----------
+    key, version
+        Its number, and how often it was changed, plus 1.
+    role
+        ``"target"``, ``"non_target"``, ``"new"``, ``"not_a_lesion"``, ``"merged"``, or ``"unplaced"`` when there is
+        no baseline to say.
+    target, not_a_lesion, merged_into
+        What people have decided.
+    sizes
+        One per visit; None where it is not there.
+    """
+
+    key: int
+    version: int
+    tracking_uid: str
+    name: str
+    role: str
+    target: bool | None
+    not_a_lesion: bool
+    merged_into: int | None
+    sizes: tuple[LesionSize | None, ...]
+
+
+@dataclass(frozen=True)
+class TimelineVisit:
+    """A visit.
+
+    Attributes
+    ----------
+    corticosteroid_mg, clinical_status, note, chosen_baseline
+        What people have said of it.
+    version
+        How often that was changed.
+    response
+        RANO-BM's answer.
+    """
+
+    study_instance_uid: str
+    series_instance_uid: str
+    job_id: str
+    date: datetime.date | None
+    model: str
+    corticosteroid_mg: float | None
+    clinical_status: str | None
+    note: str
+    chosen_baseline: bool
+    version: int
+    response: VisitResponse
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """A patient's course; ``assessment.visits`` are those of ``visits``, in the same order: by date."""
+
+    patient_key: int
+    patient_id: str | None
+    visits: tuple[TimelineVisit, ...]
+    lesions: tuple[TimelineLesion, ...]
+    assessment: Assessment
