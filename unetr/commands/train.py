@@ -6,12 +6,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytorch_lightning as pl
+import safetensors.torch
 import torch
 from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from unetr.bundle import read_bundle
 from unetr.synthesis.pool import case_names, read_cases
 from unetr.training.module import LesionModule
 from unetr.training.patches import Patches
@@ -41,6 +43,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--patch", type=int, default=96, help="edge of a patch in voxels, a multiple of 32")
     parser.add_argument("--feature-size", type=int, default=16)
     parser.add_argument("--hidden-size", type=int, default=160)
+    parser.add_argument(
+        "--start-from", type=Path, metavar="BUNDLE", help="begin with a bundle's weights, not at random"
+    )
     parser.add_argument("--minutes", type=float, help="stop after this long, to be resumed")
     parser.add_argument("--seed", type=int, default=0)
     parser.set_defaults(run=run)
@@ -68,6 +73,9 @@ def run(options: argparse.Namespace) -> int:
         "fold": 2,
     }
     module = LesionModule(definition, rate=options.rate, steps=options.steps, cooldown=options.cooldown)
+    if options.start_from and not last.exists():
+        weights = safetensors.torch.load_file(read_bundle(options.start_from).weights)
+        module.network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     checkpoint = ModelCheckpoint(
         options.folder, "last", train_time_interval=timedelta(minutes=4), enable_version_counter=False
     )
