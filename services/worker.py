@@ -3,6 +3,7 @@
 Started by ``python jobs.py``, one per GPU. Everything that a job does is in ``jobs``.
 """
 
+import gc
 import logging
 import os
 import threading
@@ -75,6 +76,8 @@ def work(settings: Settings) -> int:
         store.bury_dead_workers(database, number, _is_running)
         worker.recover()
         worker.tidy()
+        gc.collect()
+        gc.freeze()  # torch's objects stay: going through them once a job costs up to 0.3 s
         duties.append(worker.recover)
         worker.work()
     except (ModelError, SettingsError) as problem:
