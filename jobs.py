@@ -15,7 +15,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -28,12 +28,13 @@ from huey.serializer import Serializer
 from sqlalchemy.exc import SQLAlchemyError
 
 from BDD import store
-from BDD.models import RUNNING_STATES, WRITING, Job
+from BDD.models import RELABEL, RUNNING_STATES, WRITING, Job
+from BDD.packing import pack_label_map
 from BDD.problems import WORKER_LOST, problem_of
 from Orthanc.archive import Archive, ArchiveError, ArchiveTimeoutError, ArchiveUnavailableError, NotOursError
 from Orthanc.dicomweb import OrthancArchive
-from results.context import derive_uid
-from segmentation import Cancelled, Outcome, segment_study
+from results.context import ResultContext, derive_uid
+from segmentation import WRITTEN, Cancelled, Outcome, segment_study, write_again
 from settings import Settings, SettingsError, sqlite_path
 
 if TYPE_CHECKING:
@@ -116,7 +117,8 @@ class _Reporter:
         self._state = state
         self._note(0.0, state=state)
         if state == WRITING:
-            planned = _results_of(self._job.job_id, self._job.outputs)
+            roles = [role for kind in self._job.outputs for role in WRITTEN[kind]]
+            planned = _results_of(self._job.job_id, roles)
             store.plan_results(self._database, self._job.job_id, self._worker, planned)
         logger.info("job %s: %s", self._job.job_id, state)
 
@@ -133,11 +135,12 @@ class _Reporter:
         self._noted = time.monotonic()
 
 
-def _results_of(job_id: str, kinds: Sequence[str]) -> list[store.ResultRecord]:
-    """Give the series that a job writes, one per kind; their UIDs derive from its id."""
+def _results_of(job_id: str, roles: Iterable[str]) -> list[store.ResultRecord]:
+    """Give the series that a job writes, one per role; their UIDs derive from its id."""
+    kinds = {role: kind for kind, roles in WRITTEN.items() for role in roles}
     return [
-        store.ResultRecord(kind, derive_uid(job_id, f"{kind} series"), derive_uid(job_id, f"{kind} instance"))
-        for kind in kinds
+        store.ResultRecord(kinds[role], derive_uid(job_id, f"{role} series"), derive_uid(job_id, f"{role} instance"))
+        for role in roles
     ]
 
 
@@ -195,17 +198,8 @@ class Worker:
         self.tidy()
 
     def _run(self, job: Job) -> None:
-        outcome = self._segment(
-            self._archive,
-            self._model(job.requested_model),
-            job_id=job.job_id,
-            study_instance_uid=job.study_instance_uid,
-            series_instance_uid=job.series_instance_uid,
-            outputs=tuple(job.outputs),
-            earlier_lesions=partial(store.earlier_lesions, self._database),
-            created=job.created_at,
-            reporter=_Reporter(self._database, job, self._number),
-        )
+        reporter = _Reporter(self._database, job, self._number)
+        outcome = self._relabel(job, reporter) if job.purpose == RELABEL else self._find(job, reporter)
         context = outcome.context
         store.record_outcome(
             self._database,
@@ -217,8 +211,38 @@ class Worker:
             model=store.ModelRecord(
                 context.model_name, context.model_version, context.model_sha256, context.model_statement
             ),
-            written=_results_of(job.job_id, list(outcome.written)),
+            written=_results_of(job.job_id, outcome.written),
             timings=outcome.timings,
+            label_map=pack_label_map(outcome.label_map),
+        )
+
+    def _find(self, job: Job, reporter: _Reporter) -> Outcome:
+        return self._segment(
+            self._archive,
+            self._model(job.requested_model),
+            job_id=job.job_id,
+            study_instance_uid=job.study_instance_uid,
+            series_instance_uid=job.series_instance_uid,
+            outputs=tuple(job.outputs),
+            earlier_lesions=partial(store.earlier_lesions, self._database),
+            created=job.created_at,
+            reporter=reporter,
+        )
+
+    def _relabel(self, job: Job, reporter: _Reporter) -> Outcome:
+        found = store.found_in(self._database, job.series_instance_uid)
+        model = found.model
+        return write_again(
+            self._archive,
+            study_instance_uid=job.study_instance_uid,
+            series_instance_uid=job.series_instance_uid,
+            label_map=found.label_map,
+            lesions=found.lesions,
+            context=ResultContext(
+                job.job_id, model.name, model.version, model.sha256, model.statement, created=job.created_at
+            ),
+            outputs=tuple(job.outputs),
+            reporter=reporter,
         )
 
     def _end(self, job: Job, error: Exception) -> None:
@@ -249,7 +273,7 @@ class Worker:
             logger.warning("replaced results stay in the archive for now: %s", problem_of(error).detail)
 
     def recover(self) -> None:
-        """Queue again what no living worker runs, and what waits in the database but is in no queue."""
+        """Queue again what no living worker runs, what waits in the database but is in no queue, and new names."""
         starts = max(MINIMUM_STARTS, len(self._retry_delays) + 1)
         with self._claiming:
             orphans = store.requeue_orphans(
@@ -257,6 +281,7 @@ class Worker:
             )
         for job_id in orphans:
             logger.warning("job %s: its worker is gone", job_id)
+        store.queue_relabelling(self._database)
         waiting = self.queue.waiting()
         for job in store.queued_jobs(self._database):
             if job.job_id not in waiting:

@@ -30,6 +30,7 @@ from rano.lesion import Lesion
 from rano.matching import inherit_tracking
 from rano.measuring import measure
 from results.context import ResultContext, derive_uid
+from results.report import build_bidirectional_sr, build_volumetric_sr
 from results.rtstruct import build_rtstruct
 from results.seg import build_seg
 from settings import SettingsError, load_settings
@@ -45,7 +46,10 @@ OUTPUTS: dict[str, Callable[[Series, np.ndarray, Sequence[Lesion], ResultContext
     "SEG": build_seg,
     "RTSTRUCT": build_rtstruct,
 }
-"""What can be written back, and who builds it."""
+"""What can be written back as one object, and who builds it."""
+
+WRITTEN = {**{kind: (kind,) for kind in OUTPUTS}, "SR": ("SR_BIDIRECTIONAL", "SR_VOLUMETRIC")}
+"""All that can be asked for, and the roles of the objects it is written as; their UIDs derive from these."""
 
 
 class Cancelled(Exception):  # noqa: N818 - it reports a wish, not a failure
@@ -82,15 +86,17 @@ class Outcome:
         How it was chosen; None when the caller named it.
     label_map
         int32, the shape of ``series.volume.array``; n marks the voxels of ``lesions[n - 1]``.
+    prediction
+        What the network said; None when only names have changed.
     written
-        SeriesInstanceUID of each stored result by its kind; empty when no lesion was found.
+        SeriesInstanceUID of each stored result by its role; empty when no lesion was found.
     timings
         Seconds by stage.
     """
 
     series: Series
     selection: Selection | None
-    prediction: "Prediction"
+    prediction: "Prediction | None"
     label_map: np.ndarray
     lesions: list[Lesion]
     written: dict[str, str]
@@ -120,7 +126,7 @@ def segment_study(
     series_instance_uid
         The series to segment; by default the study's post-contrast T1 volume is chosen.
     outputs
-        Which of :data:`OUTPUTS` to write.
+        Which of :data:`WRITTEN` to write.
     earlier_lesions
         Given a SeriesInstanceUID, the lesions found when it was segmented before: they keep name and tracking UID.
     created
@@ -154,10 +160,7 @@ def segment_study(
         )
     with watch("writing"):
         context = _context(job_id, predictor.info, created or datetime.now(UTC))
-        built = {kind: OUTPUTS[kind](series, label_map, lesions, context) for kind in outputs}
-        objects = {kind: dataset for kind, dataset in built.items() if dataset is not None}
-        if objects:
-            archive.store(list(objects.values()))
+        objects = _write(archive, series, label_map, lesions, context, outputs)
     written = {kind: str(dataset.SeriesInstanceUID) for kind, dataset in objects.items()}
     return Outcome(
         series,
@@ -170,6 +173,56 @@ def segment_study(
         context,
         watch.seconds,
     )
+
+
+def write_again(
+    archive: Archive,
+    *,
+    study_instance_uid: str,
+    series_instance_uid: str,
+    label_map: np.ndarray,
+    lesions: list[Lesion],
+    context: ResultContext,
+    outputs: Sequence[str],
+    reporter: Reporter,
+) -> Outcome:
+    """Write what was found in a series before, under the names and tracking UIDs that its lesions have now.
+
+    Raises
+    ------
+    imaging.errors.ImagingError, Orthanc.archive.ArchiveError, ValueError, Cancelled
+        Nothing is left in the archive then.
+    """
+    watch = _Stages(reporter)
+    with watch("fetching"):
+        datasets = archive.fetch_series(study_instance_uid, series_instance_uid, watch.reporter.progress)
+    with watch("reading"):
+        series = read_series(datasets)
+    with watch("writing"):
+        objects = _write(archive, series, label_map, lesions, context, outputs)
+    written = {role: str(dataset.SeriesInstanceUID) for role, dataset in objects.items()}
+    return Outcome(series, None, None, label_map, lesions, written, tuple(objects.values()), context, watch.seconds)
+
+
+def _write(
+    archive: Archive,
+    series: Series,
+    label_map: np.ndarray,
+    lesions: Sequence[Lesion],
+    context: ResultContext,
+    outputs: Sequence[str],
+) -> dict[str, Dataset]:
+    """Build what was asked for and store it; give the objects by their role."""
+    built = {kind: OUTPUTS[kind](series, label_map, lesions, context) for kind in outputs if kind in OUTPUTS}
+    if "SR" in outputs:
+        built["SR_BIDIRECTIONAL"] = build_bidirectional_sr(series, label_map, lesions, context)
+        seg = built.get("SEG")
+        if seg is not None:  # the volumes are those of its segments
+            built["SR_VOLUMETRIC"] = build_volumetric_sr(series, label_map, lesions, seg, context)
+    objects = {role: dataset for role, dataset in built.items() if dataset is not None}
+    if objects:
+        archive.store(list(objects.values()))
+    return objects
 
 
 class _Stages:

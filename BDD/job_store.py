@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
 from BDD.database import Database
-from BDD.models import CANCELLED, FAILED, OPEN_STATES, QUEUED, RUNNING_STATES, WRITING, Job, Result
+from BDD.models import CANCELLED, FAILED, OPEN_STATES, QUEUED, RUNNING_STATES, SEGMENT, WRITING, Job, Result
 from BDD.records import JobNotFoundError, JobStateError, Problem, SeriesBusyError
 
 
@@ -26,6 +26,7 @@ def create_job(
     selection: dict[str, Any],
     outputs: Sequence[str],
     model: str | None = None,
+    purpose: str = SEGMENT,
 ) -> Job:
     """Queue a new job.
 
@@ -42,6 +43,7 @@ def create_job(
         selection=selection,
         outputs=list(outputs),
         requested_model=model,
+        purpose=purpose,
         state=QUEUED,
         stage=QUEUED,
         fraction=0.0,

@@ -215,13 +215,13 @@ def _lesion_row(job: Job, lesion: Lesion, slices: Sequence[SliceName]) -> Lesion
     )
 
 
-def lesion_of(row: LesionRow, name: str, tracking_uid: str) -> Lesion:
-    """Give a lesion row as a lesion of this name and tracking UID."""
+def lesion_of(row: LesionRow, name: str, tracking_uid: str, label: int | None = None) -> Lesion:
+    """Give a lesion row as a lesion of this name, tracking UID and label; by default its own label."""
     return Lesion(
         name=name,
         tracking_uid=tracking_uid,
         measurement=Measurement(
-            label=row.label,
+            label=label or row.label,
             volume_mm3=row.volume_mm3,
             longest=_chord(row.longest_diameter_mm, row.longest_start_lps_mm, row.longest_end_lps_mm),
             perpendicular=_chord(

@@ -27,6 +27,7 @@ from BDD.records import (
     StudyBusyError,
     VisitNotFoundError,
 )
+from BDD.relabel_store import Found, found_in, queue_relabelling
 from BDD.worker_store import (
     ALIVE_SECONDS,
     bury_dead_workers,
@@ -44,6 +45,7 @@ __all__ = [
     "Database",
     "EditConflictError",
     "EditRefusedError",
+    "Found",
     "JobLostError",
     "JobNotFoundError",
     "JobStateError",
@@ -65,6 +67,7 @@ __all__ = [
     "create_job",
     "earlier_lesions",
     "edit_lesion",
+    "found_in",
     "get_job",
     "last_worker",
     "list_changes",
@@ -75,6 +78,7 @@ __all__ = [
     "open_database",
     "plan_results",
     "queue_position",
+    "queue_relabelling",
     "queued_jobs",
     "record_cancelled",
     "record_failure",

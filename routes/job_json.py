@@ -14,6 +14,7 @@ def job_to_json(database: store.Database, job: Job) -> dict[str, Any]:
     retried = job.state == QUEUED and job.not_before > datetime.now(UTC)
     return {
         "id": job.job_id,
+        "purpose": job.purpose,
         "state": job.state,
         "stage": job.stage,
         "percent": int(100 * job.fraction),
@@ -25,16 +26,16 @@ def job_to_json(database: store.Database, job: Job) -> dict[str, Any]:
         "requested_model": job.requested_model,
         "model": _model(job),
         "attempts": job.attempts,
-        "next_attempt": _time(job.not_before) if retried else None,
+        "next_attempt": iso_time(job.not_before) if retried else None,
         "cancel_requested": job.cancel_requested,
         "version": job.version,
         "results": [_result(result) for result in job.results if result.written_at],
         "lesions": [lesion_to_json(lesion) for lesion in job.lesions],
         "timings": job.timings or {},
         "problem": job.problem if job.state in (FAILED, QUEUED) else None,
-        "created": _time(job.created_at),
-        "started": _time(job.started_at),
-        "finished": _time(job.finished_at),
+        "created": iso_time(job.created_at),
+        "started": iso_time(job.started_at),
+        "finished": iso_time(job.finished_at),
         "notice": NOTICE,
     }
 
@@ -69,8 +70,8 @@ def _result(result: Result) -> dict[str, Any]:
         "kind": result.kind,
         "SeriesInstanceUID": result.series_instance_uid,
         "SOPInstanceUID": result.sop_instance_uid,
-        "superseded": _time(result.superseded_at),
-        "retired": _time(result.retired_at),
+        "superseded": iso_time(result.superseded_at),
+        "retired": iso_time(result.retired_at),
     }
 
 
@@ -80,5 +81,6 @@ def _model(job: Job) -> dict[str, Any] | None:
     return {key: getattr(job.model, key) for key in ("name", "version", "sha256", "statement")}
 
 
-def _time(value: datetime | None) -> str | None:
+def iso_time(value: datetime | None) -> str | None:
+    """Give a time as ISO 8601, to the millisecond."""
     return value.isoformat(timespec="milliseconds") if value else None

@@ -25,6 +25,7 @@ def describe(
     body: str | None = None,
     query: dict[str, tuple[str, str]] | None = None,
     tag: str = "Jobs",
+    media_type: str = "text/html",
 ) -> Callable[[View], View]:
     """Describe a view.
 
@@ -37,10 +38,12 @@ def describe(
         Name of the request body's schema.
     query
         Name -> (JSON type, what it means).
+    media_type
+        Of an answer that is no JSON.
     """
     responses: dict[str, Any] = {}
     for status, (meaning, schema) in answers.items():
-        no_json: dict[str, Any] = _PROBLEM if status >= 400 else {"text/html": {}}
+        no_json: dict[str, Any] = _PROBLEM if status >= 400 else {media_type: {}}
         content = _json(schema) if schema else no_json
         responses[str(status)] = {"description": meaning, "content": content}
     responses["default"] = {"description": "Any other error", "content": _PROBLEM}

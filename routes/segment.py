@@ -15,7 +15,7 @@ from routes.context import Context, context
 from routes.job_json import job_to_json
 from routes.openapi import describe
 from routes.problems import ProblemError, invalid
-from segmentation import OUTPUTS, find_models
+from segmentation import WRITTEN, find_models
 
 blueprint = Blueprint("segment", __name__)
 
@@ -88,10 +88,10 @@ def answer(here: Context, job: Job, wait: float) -> Response:
 
 def _outputs(value: Any) -> list[str]:
     if value is None:
-        return list(OUTPUTS)
-    if not isinstance(value, list) or not value or any(kind not in list(OUTPUTS) for kind in value):
-        raise invalid(f"outputs = {str(value)[:80]} is not usable; expected a list of {', '.join(OUTPUTS)}.")
-    return [kind for kind in OUTPUTS if kind in value]
+        return list(WRITTEN)
+    if not isinstance(value, list) or not value or any(kind not in list(WRITTEN) for kind in value):
+        raise invalid(f"outputs = {str(value)[:80]} is not usable; expected a list of {', '.join(WRITTEN)}.")
+    return [kind for kind in WRITTEN if kind in value]
 
 
 def _model(here: Context, name: Any) -> str | None:

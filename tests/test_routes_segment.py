@@ -35,7 +35,7 @@ def test_a_job_is_queued_and_done(site):
     site.work()
     job = site.client.get(response.headers["Location"]).get_json()
     assert (job["state"], job["percent"], job["queue_position"]) == ("done", 100, None)
-    assert {result["kind"] for result in job["results"]} == {"SEG", "RTSTRUCT"}
+    assert {result["kind"] for result in job["results"]} == {"SEG", "RTSTRUCT", "SR"}
     assert {result["SeriesInstanceUID"] for result in job["results"]} == site.archive.series() - {SERIES}
 
 
@@ -116,7 +116,7 @@ def test_the_longest_uid_is_a_uid(site):
         ({"StudyInstanceUID": None}, "StudyInstanceUID"),
         ({"outputs": []}, "SEG, RTSTRUCT"),
         ({"outputs": "SEG"}, "SEG, RTSTRUCT"),
-        ({"outputs": ["SR"]}, "SEG, RTSTRUCT"),
+        ({"outputs": ["PDF"]}, "SEG, RTSTRUCT, SR"),
         ({"outputs": [{}]}, "SEG, RTSTRUCT"),
         ({"Outputs": ["SEG"]}, "Unknown: Outputs"),
     ],

@@ -14,6 +14,7 @@ from imaging.volume import read_series
 from results.context import derive_uid
 from results.rtstruct import build_rtstruct
 from results.seg import read_seg
+from segmentation import WRITTEN
 from tests import factory, results_cases
 from tests.system.conftest import RunningOrthanc
 from tests.system.processes import ServerSite
@@ -63,7 +64,7 @@ def series_of(orthanc: RunningOrthanc, study: str) -> dict[str, str]:
 
 
 def results_of(job_id: str) -> dict[str, str]:
-    return {derive_uid(job_id, f"{kind} series"): kind for kind in ("SEG", "RTSTRUCT")}
+    return {derive_uid(job_id, f"{role} series"): kind for kind, roles in WRITTEN.items() for role in roles}
 
 
 def test_seg_and_rtstruct_arrive_and_fit(site: ServerSite, orthanc: RunningOrthanc, series: list[Dataset]) -> None:

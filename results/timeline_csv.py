@@ -1,0 +1,80 @@
+"""The timeline as a table: one row per lesion and visit, for spreadsheets and statistics."""
+
+import csv
+import io
+from typing import Any
+
+from results.timeline import LesionSize, Timeline, TimelineLesion, TimelineVisit
+
+COLUMNS = (
+    "visit",
+    "date",
+    "study_instance_uid",
+    "lesion",
+    "tracking_uid",
+    "role",
+    "longest_diameter_mm",
+    "perpendicular_diameter_mm",
+    "volume_mm3",
+    "parts",
+    "measurable",
+    "ambiguous",
+    "sum_of_diameters_mm",
+    "from_baseline_percent",
+    "from_nadir_percent",
+    "radiographic_response",
+    "overall_response",
+)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def timeline_csv(timeline: Timeline) -> str:
+    """Write a timeline as CSV (RFC 4180).
+
+    A lesion that a visit does not show has 0 mm there; a visit without any lesion has one row without a lesion. Names
+    that a spreadsheet would take for a formula get an apostrophe in front.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, restval="")
+    writer.writeheader()
+    lesions = [lesion for lesion in timeline.lesions if lesion.role not in ("merged", "not_a_lesion")]
+    for number, visit in enumerate(timeline.visits):
+        common = _of_visit(number + 1, visit)
+        writer.writerows([{**common, **_of_lesion(lesion, lesion.sizes[number])} for lesion in lesions] or [common])
+    return text.getvalue()
+
+
+def _of_visit(number: int, visit: TimelineVisit) -> dict[str, Any]:
+    response = visit.response
+    row: dict[str, Any] = {
+        "visit": number,
+        "date": visit.date.isoformat() if visit.date else "",
+        "study_instance_uid": visit.study_instance_uid,
+        "radiographic_response": response.radiographic.response if response.radiographic else "",
+        "overall_response": response.overall.response if response.overall else "",
+    }
+    if response.diameters:
+        row["sum_of_diameters_mm"] = _number(response.diameters.total)
+        row["from_baseline_percent"] = _number(response.diameters.from_baseline_percent)
+        row["from_nadir_percent"] = _number(response.diameters.from_nadir_percent)
+    return row
+
+
+def _of_lesion(lesion: TimelineLesion, size: LesionSize | None) -> dict[str, Any]:
+    name = f"'{lesion.name}" if lesion.name.startswith(_FORMULA) else lesion.name
+    row: dict[str, Any] = {"lesion": name, "tracking_uid": lesion.tracking_uid, "role": lesion.role}
+    if size is None:
+        return {**row, "longest_diameter_mm": 0, "volume_mm3": 0, "parts": 0}
+    return {
+        **row,
+        "longest_diameter_mm": _number(size.longest_mm),
+        "perpendicular_diameter_mm": _number(size.perpendicular_mm),
+        "volume_mm3": _number(size.volume_mm3),
+        "parts": size.parts,
+        "measurable": "yes" if size.measurable else "no",
+        "ambiguous": "yes" if size.ambiguous else "no",
+    }
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"

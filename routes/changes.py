@@ -1,0 +1,191 @@
+"""What people decide: PATCH /lesions/{id}, POST /visits/{study}/assessment, and POST /changes/{id}/undo.
+
+Who changes something names the version it was made on, as If-Match or as ``version``: when somebody else was faster
+the answer is 409, and nothing is lost. No DICOM is touched here: SEG and RTSTRUCT follow in a job of the worker.
+"""
+
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request, url_for
+
+from BDD import store
+from BDD.change_store import LESION_FIELDS, VISIT_FIELDS
+from rano.history import ClinicalStatus
+from routes import reading
+from routes.context import Context, context
+from routes.followup_json import assessment_to_json, change_to_json, tracked_to_json
+from routes.openapi import describe
+from routes.problems import ProblemError, invalid
+
+blueprint = Blueprint("changes", __name__)
+
+NAME_LENGTH, NOTE_LENGTH, USER_LENGTH = 64, 4000, 100
+MAXIMUM_MG = 1000.0
+_ERRORS = {
+    400: ("Malformed", None),
+    409: ("Somebody else has changed it in between", None),
+    422: ("The change would contradict what is known", None),
+}
+_TAG = "Follow-up"
+_WHO = "Who changes it: the header X-User, or `user`. On which version: the header If-Match, or `version`."
+
+
+@blueprint.patch("/lesions/<int:lesion>")
+@describe(
+    "Change a lesion",
+    {
+        200: ("The lesion; Jobs that write it again under its new name are named", "ChangedLesion"),
+        404: ("No such lesion", None),
+        428: ("No version was named", None),
+        **_ERRORS,
+    },
+    text=f"merged_into takes it together with another lesion of the patient; null splits it back. {_WHO}",
+    body="LesionChange",
+    tag=_TAG,
+)
+def change_lesion(lesion: int) -> Response:
+    """Change a tracked lesion."""
+    here = context()
+    reading.only_queries(())
+    body = reading.json_object((*LESION_FIELDS, "version", "user"))
+    values = {field: _LESION_CHECKS[field](body[field]) for field in LESION_FIELDS if field in body}
+    changed = store.edit_lesion(here.database, lesion, values, version=_version(body), made_by=_user(body))
+    response = jsonify(lesion=tracked_to_json(changed), jobs=_write_again(here))
+    response.set_etag(str(changed.version))
+    return response
+
+
+@blueprint.post("/visits/<study>/assessment")
+@describe(
+    "Say what no image shows of a visit",
+    {
+        200: ("What is known now", "VisitAssessment"),
+        404: ("The study was never segmented", None),
+        428: ("No version was named", None),
+        **_ERRORS,
+    },
+    text="Version 0 is that of a visit of which nothing was said yet. Fields that are not named stay as they are. "
+    + _WHO,
+    body="AssessmentChange",
+    tag=_TAG,
+)
+def assess(study: str) -> Response:
+    """Change the assessment of a visit."""
+    here = context()
+    reading.only_queries(())
+    reading.uid(study, "StudyInstanceUID")
+    body = reading.json_object((*VISIT_FIELDS, "version", "user"))
+    values = {field: _VISIT_CHECKS[field](body[field]) for field in VISIT_FIELDS if field in body}
+    known = store.assess_visit(here.database, study, values, version=_version(body), made_by=_user(body))
+    response = jsonify(assessment_to_json(study, known))
+    response.set_etag(str(known.version))
+    return response
+
+
+@blueprint.post("/changes/<int:change>/undo")
+@describe(
+    "Take a change back",
+    {
+        200: ("The change that undoes it; it can be undone too", "UndoneChange"),
+        404: ("No such change", None),
+        **_ERRORS,
+    },
+    tag=_TAG,
+)
+def undo(change: int) -> Response:
+    """Undo a change."""
+    here = context()
+    reading.only_queries(())
+    undone = store.undo_change(here.database, change, made_by=_user({}))
+    return jsonify(change=change_to_json(undone), jobs=_write_again(here))
+
+
+def _write_again(here: Context) -> list[str]:
+    """Queue the jobs that bring SEG and RTSTRUCT up to date; give their addresses."""
+    jobs = store.queue_relabelling(here.database)
+    for job_id in jobs:
+        here.queue.enqueue(job_id)
+    return [url_for("jobs.one", job_id=job_id) for job_id in jobs]
+
+
+def _version(body: dict[str, Any]) -> int:
+    tags = list(request.if_match.as_set())
+    value = tags[0] if len(tags) == 1 else body.get("version")
+    if value is None:
+        raise ProblemError(
+            428,
+            "version-needed",
+            "Name the version that you change",
+            "Neither If-Match nor version was sent.",
+            "Send the version that the timeline shows, so that nobody's change is lost.",
+        )
+    if isinstance(value, bool) or not str(value).isdecimal() or int(value) > 2**31:
+        raise invalid(f"version = {str(value)[:80]!r} is no version; expected a whole number.")
+    return int(value)
+
+
+def _user(body: dict[str, Any]) -> str:
+    value = request.headers.get("X-User") or body.get("user") or "anonymous"
+    return _text("user", value, USER_LENGTH)
+
+
+def _text(field: str, value: Any, longest: int, *, empty: bool = False) -> str:
+    text = value.strip() if isinstance(value, str) else ""
+    printable = all(character.isprintable() or (empty and character in "\n\t") for character in text)
+    if not isinstance(value, str) or len(text) > longest or not printable or not (text or empty):
+        raise invalid(f"{field} = {str(value)[:80]!r} is not usable; expected a text of at most {longest} characters.")
+    return text
+
+
+def _name(value: Any) -> str:
+    name = _text("name", value, NAME_LENGTH)
+    if "\\" in name:
+        raise invalid("name holds a backslash, by which DICOM parts values.")
+    return name
+
+
+def _yes_or_no(field: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise invalid(f"{field} = {str(value)[:80]!r} is neither true nor false.")
+    return value
+
+
+def _target(value: Any) -> bool | None:
+    return None if value is None else _yes_or_no("target", value)
+
+
+def _merged_into(value: Any) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise invalid(f"merged_into = {str(value)[:80]!r} is neither a lesion's id nor null.")
+    return value
+
+
+def _dose(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAXIMUM_MG:
+        limit = f"a daily dose from 0 to {MAXIMUM_MG:g} mg"
+        raise invalid(f"corticosteroid_mg = {str(value)[:80]!r} is neither {limit} nor null.")
+    return float(value)
+
+
+def _status(value: Any) -> str | None:
+    if value is not None and value not in list(ClinicalStatus):
+        raise invalid(f"clinical_status = {str(value)[:80]!r} is none of {', '.join(ClinicalStatus)}, nor null.")
+    return value if value is None else str(value)
+
+
+_LESION_CHECKS = {
+    "name": _name,
+    "target": _target,
+    "not_a_lesion": lambda value: _yes_or_no("not_a_lesion", value),
+    "merged_into": _merged_into,
+}
+_VISIT_CHECKS = {
+    "corticosteroid_mg": _dose,
+    "clinical_status": _status,
+    "note": lambda value: _text("note", value, NOTE_LENGTH, empty=True),
+    "baseline": lambda value: _yes_or_no("baseline", value),
+}

@@ -1,0 +1,97 @@
+"""/patients: who there is, and each patient's timeline as JSON, as a table and as a one-page report.
+
+A patient goes by the number that the database gave: a PatientID may hold slashes, and anything else.
+"""
+
+from flask import Blueprint, Response, jsonify
+
+from BDD import store
+from routes import reading
+from routes.context import context
+from routes.followup_json import change_to_json, identity_to_json, patient_to_json, timeline_to_json
+from routes.openapi import describe
+
+blueprint = Blueprint("followup", __name__)
+
+_MISSING = {404: ("No such patient", None)}
+_TAG = "Follow-up"
+
+
+@blueprint.get("/patients")
+@describe("List the patients", {200: ("Those seen last first", "Patients")}, tag=_TAG)
+def patients() -> Response:
+    """List patients."""
+    reading.only_queries(())
+    return jsonify(patients=[patient_to_json(one) for one in store.list_patients(context().database)])
+
+
+@blueprint.get("/patients/<int:patient>/timeline")
+@describe(
+    "See the course of a patient",
+    {200: ("Visits, lesions, sums, responses and their reasons", "Timeline"), **_MISSING},
+    text="Judged anew from everything that is known, by RANO-BM. sizes of a lesion are in the order of the visits.",
+    tag=_TAG,
+)
+def timeline(patient: int) -> Response:
+    """Show a timeline."""
+    reading.only_queries(())
+    return jsonify(timeline_to_json(store.load_timeline(context().database, patient)))
+
+
+@blueprint.get("/patients/<int:patient>/timeline.csv")
+@describe(
+    "The timeline as a table",
+    {200: ("One row per lesion and visit", None), **_MISSING},
+    media_type="text/csv",
+    tag=_TAG,
+)
+def table(patient: int) -> Response:
+    """Give the timeline as CSV."""
+    from results.timeline_csv import timeline_csv
+
+    reading.only_queries(())
+    text = timeline_csv(store.load_timeline(context().database, patient))
+    headers = {"Content-Disposition": f'attachment; filename="patient-{patient}-timeline.csv"'}
+    return Response(text, 200, headers, content_type="text/csv; charset=utf-8")
+
+
+@blueprint.get("/patients/<int:patient>/report.pdf")
+@describe(
+    "The timeline on one page",
+    {200: ("Table, growth curves, and the lesions as they were measured last", None), **_MISSING},
+    media_type="application/pdf",
+    tag=_TAG,
+)
+def report(patient: int) -> Response:
+    """Give the one-page report."""
+    from results.timeline_pdf import timeline_pdf  # drawing is not needed to start
+
+    reading.only_queries(())
+    here = context()
+    course = store.load_timeline(here.database, patient)
+    headers = {"Content-Disposition": f'inline; filename="patient-{patient}-report.pdf"'}
+    return Response(timeline_pdf(course), 200, headers, content_type="application/pdf")
+
+
+@blueprint.get("/patients/<int:patient>/changes")
+@describe("See what people have changed", {200: ("The newest first", "Changes"), **_MISSING}, tag=_TAG)
+def changes(patient: int) -> Response:
+    """List changes."""
+    reading.only_queries(())
+    return jsonify(changes=[change_to_json(one) for one in store.list_changes(context().database, patient)])
+
+
+@blueprint.get("/studies/<study>/lesions")
+@describe(
+    "See the lesions of a study",
+    {
+        200: ("Those of its newest segmentation, by the names they have now", "StudyLesions"),
+        404: ("It was never segmented", None),
+    },
+    tag=_TAG,
+)
+def lesions(study: str) -> Response:
+    """List the lesions of a study."""
+    reading.only_queries(())
+    found = store.study_lesions(context().database, reading.uid(study, "StudyInstanceUID"))
+    return jsonify(lesions=[identity_to_json(one) for one in found])

@@ -1,0 +1,145 @@
+"""The follow-up as JSON."""
+
+from dataclasses import asdict
+from typing import Any
+
+from BDD import store
+from BDD.followup_models import Change, TrackedLesion, VisitAssessment
+from BDD.identities import Identity
+from rano.confirmation import Verdict
+from rano.criteria import Change as Growth
+from results.timeline import LesionSize, Timeline, TimelineVisit
+from routes.job_json import NOTICE, iso_time, lesion_to_json
+
+
+def patient_to_json(patient: store.PatientSummary) -> dict[str, Any]:
+    """Give the members of schema ``Patient``."""
+    return {
+        "id": patient.key,
+        "PatientID": patient.patient_id,
+        "PatientName": patient.patient_name,
+        "visits": patient.visits,
+        "first_visit": patient.first_visit.isoformat() if patient.first_visit else None,
+        "last_visit": patient.last_visit.isoformat() if patient.last_visit else None,
+    }
+
+
+def timeline_to_json(timeline: Timeline) -> dict[str, Any]:
+    """Give the members of schema ``Timeline``."""
+    assessment = timeline.assessment
+    return {
+        "id": timeline.patient_key,
+        "PatientID": timeline.patient_id,
+        "baseline": assessment.baseline,
+        "baseline_reason": assessment.reason,
+        "visits": [_visit(visit) for visit in timeline.visits],
+        "lesions": [
+            {
+                "id": lesion.key,
+                "version": lesion.version,
+                "tracking_uid": lesion.tracking_uid,
+                "name": lesion.name,
+                "role": lesion.role,
+                "target": lesion.target,
+                "not_a_lesion": lesion.not_a_lesion,
+                "merged_into": lesion.merged_into,
+                "sizes": [_size(size) for size in lesion.sizes],
+            }
+            for lesion in timeline.lesions
+        ],
+        "best_radiographic": asdict(assessment.best_radiographic),
+        "best_overall": asdict(assessment.best_overall),
+        "notice": NOTICE,
+    }
+
+
+def _visit(visit: TimelineVisit) -> dict[str, Any]:
+    response = visit.response
+    return {
+        "StudyInstanceUID": visit.study_instance_uid,
+        "SeriesInstanceUID": visit.series_instance_uid,
+        "job": visit.job_id,
+        "date": visit.date.isoformat() if visit.date else None,
+        "model": visit.model,
+        "role": response.role,
+        "assessment": {
+            "corticosteroid_mg": visit.corticosteroid_mg,
+            "clinical_status": visit.clinical_status,
+            "note": visit.note,
+            "baseline": visit.chosen_baseline,
+            "version": visit.version,
+        },
+        "sum_of_diameters": _growth(response.diameters),
+        "sum_of_volumes": _growth(response.volumes),
+        "targets": dict(response.by_target_rule),
+        "non_targets": response.non_targets,
+        "new_lesions": list(response.new_lesions),
+        "equivocal_lesions": list(response.equivocal_lesions),
+        "radiographic": _verdict(response.radiographic),
+        "overall": _verdict(response.overall),
+        "notes": list(response.notes),
+    }
+
+
+def _growth(change: Growth | None) -> dict[str, Any] | None:
+    if change is None:
+        return None
+    return {name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(change).items()}
+
+
+def _verdict(verdict: Verdict | None) -> dict[str, Any] | None:
+    return asdict(verdict) if verdict else None
+
+
+def _size(size: LesionSize | None) -> dict[str, Any] | None:
+    if size is None:
+        return None
+    return {
+        "longest_diameter_mm": round(size.longest_mm, 3),
+        "perpendicular_diameter_mm": round(size.perpendicular_mm, 3),
+        "volume_mm3": round(size.volume_mm3, 3),
+        "parts": size.parts,
+        "measurable": size.measurable,
+        "relation": size.relation,
+        "ambiguous": size.ambiguous,
+    }
+
+
+def identity_to_json(identity: Identity) -> dict[str, Any]:
+    """Give the members of schema ``StudyLesion``: what was measured, under the identity that holds now."""
+    return {
+        **lesion_to_json(identity.finding.lesion),
+        "name": identity.lesion.name,
+        "tracking_uid": identity.lesion.tracking_uid,
+        "id": identity.lesion.id,
+        "version": identity.lesion.version,
+        "target": identity.lesion.target,
+        "not_a_lesion": not identity.is_lesion,
+        "part_of": identity.part_of.id if identity.part_of else None,
+    }
+
+
+def tracked_to_json(lesion: TrackedLesion) -> dict[str, Any]:
+    """Give the members of schema ``TrackedLesion``."""
+    names = ("id", "version", "tracking_uid", "name", "target", "not_a_lesion", "merged_into")
+    return {name: getattr(lesion, name) for name in names}
+
+
+def assessment_to_json(study_instance_uid: str, known: VisitAssessment) -> dict[str, Any]:
+    """Give the members of schema ``VisitAssessment``."""
+    names = ("corticosteroid_mg", "clinical_status", "note", "baseline", "version")
+    return {"StudyInstanceUID": study_instance_uid, **{name: getattr(known, name) for name in names}}
+
+
+def change_to_json(change: Change) -> dict[str, Any]:
+    """Give the members of schema ``Change``."""
+    return {
+        "id": change.id,
+        "subject": change.subject,
+        "subject_id": change.subject_key,
+        "before": change.before,
+        "after": change.after,
+        "by": change.made_by,
+        "at": iso_time(change.made_at),
+        "undoes": change.undoes,
+    }

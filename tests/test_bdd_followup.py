@@ -1,0 +1,311 @@
+"""The follow-up in the database: timelines, decisions and their undoing, two people at one lesion, odd patients."""
+
+import threading
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from BDD import store
+from BDD.packing import pack_label_map, unpack_label_map
+from tests.followup_factory import FIRST_DAY, patient_key, sized, study_of, visit
+from tests.store_factory import new_database, new_worker
+
+
+@pytest.fixture
+def database(tmp_path):
+    database = new_database(tmp_path)
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
+def worker(database):
+    return new_worker(database)
+
+
+def timeline_of(database):
+    return store.load_timeline(database, patient_key(database))
+
+
+def lesion_named(timeline, name):
+    return next(lesion for lesion in timeline.lesions if lesion.name == name)
+
+
+def responses(timeline):
+    return [v.response.radiographic.response if v.response.radiographic else None for v in timeline.visits]
+
+
+# -- The timeline --------------------------------------------------------------------------------------------------
+
+
+def test_sums_percents_and_responses(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0), sized(2, 10.0)])
+    visit(database, worker, 2, [sized(1, 12.0), sized(2, 8.0)])
+    visit(database, worker, 3, [sized(1, 19.0), sized(2, 8.0), sized(3, 6.0)])
+    timeline = timeline_of(database)
+    assert [v.response.diameters.total for v in timeline.visits] == [30.0, 20.0, 27.0]
+    assert timeline.visits[1].response.diameters.from_baseline_percent == pytest.approx(-100 / 3)
+    assert timeline.visits[2].response.diameters.from_nadir_percent == pytest.approx(35.0)
+    assert responses(timeline) == [None, "PR", "PD"]
+    assert "35.00 %" in timeline.visits[2].response.radiographic.reason
+    assert [lesion.role for lesion in timeline.lesions] == ["target", "target", "new"]
+    assert [size and size.longest_mm for size in timeline.lesions[2].sizes] == [None, None, 6.0]
+
+
+def test_a_visit_that_arrives_late_takes_its_place(database, worker):
+    visit(database, worker, 2, [sized(1, 12.0)])
+    visit(database, worker, 1, [sized(1, 20.0)])
+    timeline = timeline_of(database)
+    assert [v.study_instance_uid for v in timeline.visits] == [study_of(1), study_of(2)]
+    assert timeline.assessment.baseline == study_of(1)
+    assert responses(timeline) == [None, "PR"]
+
+
+def test_the_newest_segmentation_speaks_for_the_visit(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0)])
+    visit(database, worker, 1, [sized(1, 14.0)])
+    timeline = timeline_of(database)
+    assert [size.longest_mm for size in timeline.lesions[0].sizes] == [14.0]
+
+
+def test_two_visits_on_one_day(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0)], day=FIRST_DAY)
+    visit(database, worker, 2, [sized(1, 12.0)], day=FIRST_DAY)
+    timeline = timeline_of(database)
+    assert len(timeline.visits) == 2
+    assert any("another visit on this day" in note for v in timeline.visits for note in v.response.notes)
+
+
+def test_visits_without_a_date_have_no_place(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0)], undated=True)
+    timeline = timeline_of(database)
+    assert timeline.assessment.baseline is None
+    assert timeline.visits[0].response.role == "unplaced"
+    assert timeline.visits[0].response.radiographic.response == "NE"
+    assert [lesion.role for lesion in timeline.lesions] == ["unplaced"]
+
+
+def test_no_lesion_at_all(database, worker):
+    visit(database, worker, 1, [])
+    visit(database, worker, 2, [])
+    timeline = timeline_of(database)
+    assert timeline.lesions == ()
+    assert responses(timeline) == [None, "no evidence of disease"]
+
+
+def test_two_hundred_lesions(database, worker):
+    visit(database, worker, 1, [sized(n, 10.0 + n / 10) for n in range(1, 201)])
+    visit(database, worker, 2, [sized(n, 10.0 + n / 10) for n in range(1, 201)])
+    timeline = timeline_of(database)
+    assert len(timeline.lesions) == 200
+    assert sum(lesion.role == "target" for lesion in timeline.lesions) == 5
+    assert responses(timeline) == [None, "SD"]
+
+
+def test_patients_without_an_id_stay_apart(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0)], patient_id=None)
+    visit(database, worker, 2, [sized(1, 20.0)], patient_id=None)
+    assert [patient.visits for patient in store.list_patients(database)] == [1, 1]
+
+
+def test_there_is_no_such_patient(database):
+    with pytest.raises(store.PatientNotFoundError):
+        store.load_timeline(database, 7)
+
+
+# -- Decisions -----------------------------------------------------------------------------------------------------
+
+
+def edit(database, which, version=1, made_by="ana", **values):
+    key = lesion_named(timeline_of(database), which).key
+    return store.edit_lesion(database, key, values, version=version, made_by=made_by)
+
+
+def test_a_lesion_ruled_out_as_target(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0), sized(2, 15.0)])
+    edit(database, "GTV_MetIA_1", target=False)
+    assert [lesion.role for lesion in timeline_of(database).lesions] == ["non_target", "target"]
+
+
+def test_no_lesion_after_all_and_back_again(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0)])
+    visit(database, worker, 2, [sized(1, 20.0), sized(2, 9.0)])
+    assert responses(timeline_of(database)) == [None, "PD"]
+    edit(database, "GTV_MetIA_2", not_a_lesion=True)
+    timeline = timeline_of(database)
+    assert responses(timeline) == [None, "SD"]
+    assert lesion_named(timeline, "GTV_MetIA_2").role == "not_a_lesion"
+    (change,) = store.list_changes(database, timeline.patient_key)
+    assert (change.before, change.after, change.made_by) == ({"not_a_lesion": False}, {"not_a_lesion": True}, "ana")
+    undone = store.undo_change(database, change.id, made_by="ben")
+    assert (undone.undoes, undone.made_by) == (change.id, "ben")
+    assert responses(timeline_of(database)) == [None, "PD"]
+    store.undo_change(database, undone.id, made_by="ana")
+    assert responses(timeline_of(database)) == [None, "SD"]
+
+
+def test_two_findings_become_one_lesion_and_part_again(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0, "2.25.1", "A")])
+    visit(database, worker, 2, [sized(1, 14.0, "2.25.9", "B")])
+    timeline = timeline_of(database)
+    assert lesion_named(timeline, "B").role == "new"
+    edit(database, "B", merged_into=lesion_named(timeline, "A").key)
+    timeline = timeline_of(database)
+    assert [size.longest_mm for size in lesion_named(timeline, "A").sizes] == [20.0, 14.0]
+    assert lesion_named(timeline, "B").role == "merged"
+    assert responses(timeline) == [None, "PR"]
+    assert [one.lesion.name for one in store.study_lesions(database, study_of(2))] == ["A"]
+    edit(database, "B", version=2, merged_into=None)
+    assert responses(timeline_of(database)) == [None, "PD"]
+
+
+def test_parts_of_one_lesion_at_the_same_visit_are_added(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0)])
+    visit(database, worker, 2, [sized(1, 12.0), sized(2, 11.0)])
+    edit(database, "GTV_MetIA_2", merged_into=lesion_named(timeline_of(database), "GTV_MetIA_1").key)
+    timeline = timeline_of(database)
+    size = lesion_named(timeline, "GTV_MetIA_1").sizes[1]
+    assert (size.longest_mm, size.parts) == (23.0, 2)
+    assert timeline.visits[1].response.diameters.total == 23.0
+    assert responses(timeline) == [None, "SD"]
+
+
+@pytest.mark.parametrize("into", ["itself", "a circle", "another patient's", "nobody"])
+def test_merges_that_make_no_sense(database, worker, into):
+    visit(database, worker, 1, [sized(1, 20.0), sized(2, 15.0)])
+    first, second = timeline_of(database).lesions
+    keys = {"itself": first.key, "a circle": second.key, "nobody": 999}
+    if into == "a circle":
+        store.edit_lesion(database, second.key, {"merged_into": first.key}, version=1, made_by="ana")
+    if into == "another patient's":
+        visit(database, worker, 5, [sized(1, 20.0)], patient_id="B-1")
+        keys[into] = timeline_of(database).lesions[0].key
+    with pytest.raises(store.EditRefusedError):
+        store.edit_lesion(database, first.key, {"merged_into": keys[into]}, version=1, made_by="ana")
+
+
+def test_a_name_is_one_lesions_only(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0), sized(2, 15.0)])
+    with pytest.raises(store.EditRefusedError, match="GTV_MetIA_2"):
+        edit(database, "GTV_MetIA_1", name="GTV_MetIA_2")
+
+
+def test_the_second_of_two_editors_is_told(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0)])
+    edit(database, "GTV_MetIA_1", name="left frontal")
+    with pytest.raises(store.EditConflictError, match="version 2"):
+        edit(database, "left frontal", version=1, made_by="ben", name="right frontal")
+    assert timeline_of(database).lesions[0].name == "left frontal"
+    assert len(store.list_changes(database, patient_key(database))) == 1
+
+
+def test_of_many_editors_at_once_one_wins(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0)])
+    key = timeline_of(database).lesions[0].key
+    won, lost = [], []
+
+    def editor(number):
+        try:
+            won.append(store.edit_lesion(database, key, {"name": f"n{number}"}, version=1, made_by=f"{number}").name)
+        except store.EditConflictError as error:
+            lost.append(error)
+
+    threads = [threading.Thread(target=editor, args=(n,)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(won), len(lost)) == (1, 5)
+    assert timeline_of(database).lesions[0].name == won[0]
+
+
+def test_undoing_what_was_decided_anew_is_a_conflict(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0)])
+    edit(database, "GTV_MetIA_1", name="one")
+    edit(database, "one", version=2, name="two")
+    second, first = store.list_changes(database, patient_key(database))
+    with pytest.raises(store.EditConflictError, match="name"):
+        store.undo_change(database, first.id, made_by="ana")
+    store.undo_change(database, second.id, made_by="ana")
+    with pytest.raises(store.EditConflictError, match="already"):
+        store.undo_change(database, second.id, made_by="ana")
+    store.undo_change(database, first.id, made_by="ana")
+    assert timeline_of(database).lesions[0].name == "GTV_MetIA_1"
+
+
+def test_a_change_that_changes_nothing_is_none(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0)])
+    assert edit(database, "GTV_MetIA_1", name="GTV_MetIA_1", target=None).version == 1
+    assert store.list_changes(database, patient_key(database)) == []
+
+
+# -- What people know of a visit -----------------------------------------------------------------------------------
+
+
+def assess(database, number, version=0, **values):
+    return store.assess_visit(database, study_of(number), values, version=version, made_by="ana")
+
+
+def test_dose_and_status_make_the_overall_response(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0)])
+    visit(database, worker, 2, [sized(1, 12.0)])
+    assert timeline_of(database).visits[1].response.overall.response == "NE"
+    assess(database, 1, corticosteroid_mg=4.0, clinical_status="stable")
+    assess(database, 2, corticosteroid_mg=2.0, clinical_status="improved", note="feels better")
+    seen = timeline_of(database).visits[1]
+    assert (seen.response.overall.response, seen.note, seen.version) == ("PR", "feels better", 1)
+    with pytest.raises(store.EditConflictError):
+        assess(database, 2, note="worse")
+    assess(database, 2, version=1, clinical_status="worse")
+    assert timeline_of(database).visits[1].response.overall.response == "PD"
+
+
+def test_another_baseline(database, worker):
+    for number, size in ((1, 20.0), (2, 12.0), (3, 13.0)):
+        visit(database, worker, number, [sized(1, size)])
+    assess(database, 2, baseline=True)
+    timeline = timeline_of(database)
+    assert [v.response.role for v in timeline.visits] == ["before baseline", "baseline", "follow-up"]
+    assess(database, 1, baseline=True)
+    timeline = timeline_of(database)
+    assert [v.chosen_baseline for v in timeline.visits] == [True, False, False]
+
+
+def test_a_visit_without_a_date_is_no_baseline(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0)], undated=True)
+    with pytest.raises(store.EditRefusedError):
+        assess(database, 1, baseline=True)
+
+
+def test_a_study_that_was_never_segmented(database):
+    with pytest.raises(store.VisitNotFoundError):
+        assess(database, 9, note="?")
+    with pytest.raises(store.VisitNotFoundError):
+        store.study_lesions(database, study_of(9))
+
+
+# -- What is kept --------------------------------------------------------------------------------------------------
+
+
+def test_found_again_a_lesion_that_is_none_is_known(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0), sized(2, 9.0)])
+    edit(database, "GTV_MetIA_2", not_a_lesion=True)
+    edit(database, "GTV_MetIA_1", name="left frontal")
+    known = store.earlier_lesions(database, f"{study_of(1)}.1")
+    assert [(one.name, one.tracking_uid) for one in known] == [("left frontal", "2.25.1"), ("GTV_MetIA_2", "2.25.2")]
+
+
+def test_label_maps_come_back():
+    label_map = np.zeros((7, 11, 13), np.int32)
+    label_map[0, 0, 0], label_map[3, 4:6, 2:9], label_map[-1, -1, -1] = 300, 1, 2
+    np.testing.assert_array_equal(unpack_label_map(pack_label_map(label_map)), label_map)
+    np.testing.assert_array_equal(unpack_label_map(pack_label_map(label_map * 0)), label_map * 0)
+
+
+def test_the_first_visits_are_found_by_date(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0)], patient_id="A/1 ü")
+    visit(database, worker, 2, [sized(1, 20.0)], patient_id="A/1 ü")
+    (patient,) = store.list_patients(database)
+    assert (patient.patient_id, patient.visits) == ("A/1 ü", 2)
+    assert patient.last_visit - patient.first_visit == timedelta(weeks=4)

@@ -1,0 +1,255 @@
+"""The follow-up over HTTP: timelines in three forms, decisions that reach SEG and RTSTRUCT, and who was first."""
+
+import csv
+import io
+
+import pytest
+
+from BDD import store
+from imaging.volume import read_series
+from results.seg import read_seg
+from tests.api_factory import MR, SERIES, STUDY, ApiSite
+from tests.followup_factory import patient_key, sized, study_of, visit
+
+
+@pytest.fixture
+def site(tmp_path):
+    site = ApiSite(tmp_path)
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def patient(site):
+    """Two visits of a patient with an odd PatientID; gives the key."""
+    visit(site.database, site.number, 1, [sized(1, 20.0), sized(2, 10.0)], patient_id="A/1 é%")
+    visit(site.database, site.number, 2, [sized(1, 12.0), sized(2, 8.0)], patient_id="A/1 é%")
+    return patient_key(site.database)
+
+
+def problem(answer, status):
+    assert (answer.status_code, answer.content_type) == (status, "application/problem+json"), answer.get_data(True)
+    return answer.get_json()
+
+
+def timeline_of(site, patient):
+    return site.client.get(f"/patients/{patient}/timeline").get_json()
+
+
+def test_patients_and_their_timelines(site, patient):
+    (listed,) = site.client.get("/patients").get_json()["patients"]
+    assert (listed["id"], listed["PatientID"], listed["visits"]) == (patient, "A/1 é%", 2)
+    timeline = timeline_of(site, patient)
+    assert timeline["PatientID"] == "A/1 é%"
+    assert [v["sum_of_diameters"]["total"] for v in timeline["visits"]] == [30.0, 20.0]
+    assert timeline["visits"][1]["sum_of_diameters"]["from_baseline_percent"] == -33.333
+    assert timeline["visits"][1]["radiographic"]["response"] == "PR"
+    assert "33.33 %" in timeline["visits"][1]["radiographic"]["reason"]
+    assert [[size["longest_diameter_mm"] for size in one["sizes"]] for one in timeline["lesions"]] == [
+        [20.0, 12.0],
+        [10.0, 8.0],
+    ]
+
+
+def test_the_table(site, patient):
+    answer = site.client.get(f"/patients/{patient}/timeline.csv")
+    assert answer.content_type == "text/csv; charset=utf-8"
+    rows = list(csv.DictReader(io.StringIO(answer.get_data(as_text=True))))
+    assert len(rows) == 4
+    assert (rows[2]["visit"], rows[2]["lesion"], rows[2]["longest_diameter_mm"]) == ("2", "GTV_MetIA_1", "12.00")
+    assert (rows[2]["sum_of_diameters_mm"], rows[2]["radiographic_response"]) == ("20.00", "PR")
+
+
+def test_the_page(site, patient):
+    answer = site.client.get(f"/patients/{patient}/report.pdf")
+    assert (answer.status_code, answer.content_type) == (200, "application/pdf")
+    assert answer.data.startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("what", ["timeline", "timeline.csv", "report.pdf", "changes"])
+def test_there_is_no_such_patient(site, what):
+    assert problem(site.client.get(f"/patients/77/{what}"), 404)["type"] == "urn:metia:problem:patient-not-found"
+
+
+def test_what_is_not_there(site):
+    problem(site.client.get(f"/studies/{study_of(9)}/lesions"), 404)
+    problem(site.client.get("/studies/x/lesions"), 400)
+    problem(site.client.patch("/lesions/9", json={"version": 1}), 404)
+    problem(site.client.post("/changes/9/undo"), 404)
+    problem(site.client.post(f"/visits/{study_of(9)}/assessment", json={"version": 0}), 404)
+
+
+# -- Decisions -----------------------------------------------------------------------------------------------------
+
+
+def test_who_and_when_and_back_again(site, patient):
+    lesion = timeline_of(site, patient)["lesions"][0]
+    answer = site.client.patch(
+        f"/lesions/{lesion['id']}", json={"name": "left frontal"}, headers={"If-Match": '"1"', "X-User": "ana"}
+    )
+    assert answer.get_json()["lesion"] | {"name": "left frontal", "version": 2} == answer.get_json()["lesion"]
+    assert answer.headers["ETag"] == '"2"'
+    (change,) = site.client.get(f"/patients/{patient}/changes").get_json()["changes"]
+    assert (change["by"], change["before"], change["after"]) == (
+        "ana",
+        {"name": "GTV_MetIA_1"},
+        {"name": "left frontal"},
+    )
+    assert change["at"].endswith("+00:00")
+    undone = site.client.post(f"/changes/{change['id']}/undo").get_json()["change"]
+    assert (undone["undoes"], undone["by"]) == (change["id"], "anonymous")
+    assert timeline_of(site, patient)["lesions"][0]["name"] == "GTV_MetIA_1"
+
+
+def test_the_second_editor_gets_409_and_nothing_is_lost(site, patient):
+    path = f"/lesions/{timeline_of(site, patient)['lesions'][0]['id']}"
+    assert site.client.patch(path, json={"name": "mine", "version": 1, "user": "ana"}).status_code == 200
+    document = problem(site.client.patch(path, json={"name": "yours", "version": 1, "user": "ben"}), 409)
+    assert document["type"] == "urn:metia:problem:edit-conflict"
+    assert timeline_of(site, patient)["lesions"][0]["name"] == "mine"
+
+
+def test_a_change_without_a_version_is_428(site, patient):
+    path = f"/lesions/{timeline_of(site, patient)['lesions'][0]['id']}"
+    problem(site.client.patch(path, json={"name": "mine"}), 428)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"name": ""},
+        {"name": "a" * 65},
+        {"name": "a\\b"},
+        {"name": "a\nb"},
+        {"name": 5},
+        {"target": "yes"},
+        {"not_a_lesion": None},
+        {"merged_into": True},
+        {"merged_into": "2"},
+        {"version": -1},
+        {"version": "x"},
+        {"user": 5},
+        {"colour": "red"},
+    ],
+)
+def test_changes_that_cannot_be_meant(site, patient, body):
+    lesion = timeline_of(site, patient)["lesions"][0]
+    problem(site.client.patch(f"/lesions/{lesion['id']}", json={"version": 1} | body), 400)
+    assert timeline_of(site, patient)["lesions"][0] == lesion
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"corticosteroid_mg": -1},
+        {"corticosteroid_mg": "4"},
+        {"corticosteroid_mg": True},
+        {"corticosteroid_mg": 1e9},
+        {"clinical_status": "fine"},
+        {"note": 5},
+        {"note": "x" * 4001},
+        {"baseline": 1},
+    ],
+)
+def test_assessments_that_cannot_be_meant(site, patient, body):
+    problem(site.client.post(f"/visits/{study_of(1)}/assessment", json={"version": 0} | body), 400)
+
+
+def test_the_assessment_of_a_visit_makes_the_overall_response(site, patient):
+    for number, dose in ((1, 4), (2, 2.5)):
+        body = {"corticosteroid_mg": dose, "clinical_status": "stable", "note": "two\nlines", "version": 0}
+        answer = site.client.post(f"/visits/{study_of(number)}/assessment", json=body)
+        assert answer.get_json()["version"] == 1
+    seen = timeline_of(site, patient)["visits"][1]
+    assert (seen["overall"]["response"], seen["assessment"]["note"]) == ("PR", "two\nlines")
+    problem(site.client.post(f"/visits/{study_of(2)}/assessment", json={"note": "", "version": 0}), 409)
+
+
+# -- Names reach the archive ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def segmented(site):
+    """A study that was segmented by the worker; gives its lesions."""
+    site.post()
+    site.work()
+    return site.client.get(f"/studies/{STUDY}/lesions").get_json()["lesions"]
+
+
+def names_in(site, modality):
+    (written,) = [one for one in site.archive.instances.values() if one.Modality == modality]
+    if modality == "SEG":
+        return [(str(item.SegmentLabel), str(item.TrackingUID)) for item in written.SegmentSequence]
+    return [str(item.ROIName) for item in written.StructureSetROISequence]
+
+
+def test_a_new_name_reaches_seg_and_rtstruct(site, segmented):
+    before = site.archive.series()
+    first = segmented[0]
+    body = {"name": "left frontal", "version": first["version"]}
+    answer = site.client.patch(f"/lesions/{first['id']}", json=body).get_json()
+    assert site.archive.series() == before, "the web process writes nothing"
+    site.work()
+    job = site.client.get(answer["jobs"][0]).get_json()
+    assert (job["state"], job["purpose"], job["version"]) == ("done", "relabel", 2), job["problem"]
+    assert names_in(site, "RTSTRUCT")[0] == "left frontal"
+    assert names_in(site, "SEG")[0] == ("left frontal", first["tracking_uid"])
+    assert not site.archive.series() & (before - {SERIES}), "the old version is taken out"
+    assert store.queue_relabelling(site.database) == []
+
+
+def test_what_is_no_lesion_leaves_the_seg_and_comes_back(site, segmented):
+    source = read_series(MR)
+
+    def voxels():
+        (seg,) = [one for one in site.archive.instances.values() if one.Modality == "SEG"]
+        return (read_seg(seg, source) > 0).sum()
+
+    everything = voxels()
+    second = segmented[1]
+    path = f"/lesions/{second['id']}"
+    assert site.client.patch(path, json={"not_a_lesion": True, "version": 1}).get_json()["jobs"]
+    site.work()
+    assert second["name"] not in names_in(site, "RTSTRUCT")
+    assert len(names_in(site, "SEG")) == len(segmented) - 1
+    assert voxels() < everything
+    assert site.client.patch(path, json={"not_a_lesion": False, "version": 2}).get_json()["jobs"]
+    site.work()
+    assert names_in(site, "RTSTRUCT") == [one["name"] for one in segmented]
+    assert voxels() == everything
+
+
+def test_segmented_again_it_keeps_its_name_and_stays_no_lesion(site, segmented):
+    first, second = segmented[:2]
+    site.client.patch(f"/lesions/{first['id']}", json={"name": "left frontal", "version": 1})
+    site.client.patch(f"/lesions/{second['id']}", json={"not_a_lesion": True, "version": 1})
+    site.work()
+    site.worker.recover()
+    site.work()
+    site.post()
+    site.work()
+    site.worker.recover()  # as the heartbeat does
+    site.work()
+    assert names_in(site, "RTSTRUCT") == ["left frontal", segmented[2]["name"]]
+
+
+def test_a_study_that_the_archive_has_no_more(site, segmented):
+    site.archive.instances.clear()
+    answer = site.client.patch(f"/lesions/{segmented[0]['id']}", json={"name": "left frontal", "version": 1})
+    site.work()
+    job = site.client.get(answer.get_json()["jobs"][0]).get_json()
+    assert (job["state"], job["problem"]["status"]) == ("failed", 404)
+    assert site.client.get(f"/studies/{STUDY}/lesions").get_json()["lesions"][0]["name"] == "left frontal"
+    timeline = timeline_of(site, patient_key(site.database))
+    assert timeline["lesions"][0]["name"] == "left frontal"
+    assert store.queue_relabelling(site.database) == [], "it is not tried for ever"
+
+
+def test_a_change_while_the_series_is_busy_is_written_later(site, segmented):
+    site.post()  # queued, not run
+    changed = site.client.patch(f"/lesions/{segmented[0]['id']}", json={"name": "left frontal", "version": 1})
+    assert changed.get_json()["jobs"] == []
+    site.work()
+    site.worker.recover()
+    site.work()
+    assert names_in(site, "RTSTRUCT")[0] == "left frontal"
