@@ -1,0 +1,120 @@
+"""The words of following: a visit whose lesions are to be followed, and the links that come of it."""
+
+import datetime
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rano.rigid import RigidTransform
+from rano.shape import LesionShape
+
+
+class Status(StrEnum):
+    NEW = "new"
+    PERSISTING = "persisting"
+    SPLIT = "split"
+    MERGED = "merged"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True)
+class FollowedLesion:
+    """A lesion of one visit that is to be followed.
+
+    Attributes
+    ----------
+    shape
+        In the visit's own LPS coordinates.
+    tracking_uid
+        The one it has, if any. The lesions found to be one get the UID that most of them have.
+    fixed
+        Whether a person has said that it is this one: it then keeps its UID, and so do those that match it.
+    """
+
+    shape: LesionShape
+    tracking_uid: str | None = None
+    fixed: bool = False
+
+
+@dataclass(frozen=True)
+class FollowedVisit:
+    """A visit with its lesions.
+
+    Attributes
+    ----------
+    visit
+        Identifies the visit.
+    date
+        Visits without one come last.
+    lesions
+        In the order of their labels.
+    to_common
+        From the visit's LPS coordinates to those common to the patient; None when the visit is not registered.
+    trouble
+        Why it is not registered.
+    """
+
+    visit: str
+    date: datetime.date | None
+    lesions: tuple[FollowedLesion, ...]
+    to_common: RigidTransform | None
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
+class Link:
+    """What a lesion of a visit is to those before.
+
+    Attributes
+    ----------
+    tracking_uid
+        The lesion's, at all visits.
+    status
+        New, persisting, split (this part keeps the UID, or has a new one and ``part_of``), or merged (with others).
+    ambiguous
+        Whether a person should look at it.
+    reason
+        Why, in words.
+    part_of
+        Tracking UID of the lesion that it has split from at this visit.
+    merged
+        Tracking UIDs of lesions that have merged into it at this visit.
+    """
+
+    tracking_uid: str
+    status: Status
+    ambiguous: bool
+    reason: str
+    part_of: str | None = None
+    merged: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Absence:
+    """A lesion that was seen before and is not at this visit, for the first time.
+
+    Attributes
+    ----------
+    tracking_uid
+        The lesion's.
+    status
+        Resolved, or merged (``into``).
+    ambiguous, reason
+        As of ``Link``.
+    into
+        Tracking UID of the lesion that it has merged into.
+    """
+
+    tracking_uid: str
+    status: Status
+    ambiguous: bool
+    reason: str
+    into: str | None = None
+
+
+@dataclass(frozen=True)
+class VisitLinks:
+    """All links of a visit: of its lesions, in the order given, and of those that have gone."""
+
+    visit: str
+    lesions: tuple[Link, ...]
+    absent: tuple[Absence, ...]

@@ -1,0 +1,104 @@
+"""A visit's volume, small enough to keep: all that is needed to register another visit to it."""
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+SPACING_MM = 2.0
+_FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class ReducedVolume:
+    """A coarse copy of a volume.
+
+    Attributes
+    ----------
+    array
+        uint8, shape (slices, rows, columns); 0 is the darkest, 255 the brightest, but for 1 % at either end.
+    affine
+        4x4, index (slice, row, column) to patient LPS in mm.
+    """
+
+    array: npt.NDArray[np.uint8]
+    affine: Floats
+
+    def to_bytes(self) -> bytes:
+        """Return it as bytes, half a megabyte or so for a head."""
+        head = json.dumps({"format": _FORMAT, "shape": self.array.shape, "affine": self.affine.tolist()}).encode()
+        return head + b"\n" + zlib.compress(self.array.tobytes(), 6)
+
+    @classmethod
+    def from_bytes(cls, stored: bytes) -> "ReducedVolume":
+        """Return what ``to_bytes`` stored.
+
+        Raises
+        ------
+        ValueError
+            When the bytes are something else.
+        """
+        head, _, packed = stored.partition(b"\n")
+        try:
+            known = json.loads(head)
+            if known["format"] == _FORMAT:
+                array = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(known["shape"])
+                return cls(array, np.array(known["affine"], np.float64))
+        except (ValueError, KeyError, TypeError, zlib.error) as error:
+            raise ValueError("these bytes are no reduced volume") from error
+        raise ValueError(f"a reduced volume of format {known['format']} can't be read, only {_FORMAT}")
+
+
+def reduce_volume(array: npt.NDArray[Any], affine: npt.NDArray[np.floating]) -> ReducedVolume:
+    """Average blocks of voxels to about 2 mm, and keep 256 grey levels.
+
+    Parameters
+    ----------
+    array
+        Shape (slices, rows, columns), any real values.
+    affine
+        4x4, index (slice, row, column) to patient LPS in mm.
+    """
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    block = np.clip(np.round(SPACING_MM / spacing), 1, array.shape).astype(int).tolist()
+    means, to_lps = average_blocks(array, affine, block)
+    darkest, brightest = np.percentile(means, [1, 99])
+    grey = np.rint((means - darkest) * (255 / max(float(brightest - darkest), 1e-6)))
+    return ReducedVolume(np.clip(grey, 0, 255).astype(np.uint8), to_lps)
+
+
+def average_blocks(
+    array: npt.NDArray[Any], affine: npt.NDArray[np.floating], block: Sequence[int]
+) -> tuple[npt.NDArray[np.float32], Floats]:
+    """Average blocks of voxels; what does not fill a block at the end of an axis is left out.
+
+    Parameters
+    ----------
+    array
+        Shape (slices, rows, columns).
+    affine
+        4x4, index to patient LPS in mm.
+    block
+        Voxels along each axis, no more than there are.
+
+    Returns
+    -------
+    tuple
+        The means, and their affine: a block lies at its centre.
+    """
+    means = array
+    for axis, size in enumerate(block):
+        if size > 1:
+            count = means.shape[axis] // size
+            kept = means[tuple(slice(count * size) if other == axis else slice(None) for other in range(3))]
+            shape = (*kept.shape[:axis], count, size, *kept.shape[axis + 1 :])
+            means = kept.reshape(shape).mean(axis=axis + 1, dtype=np.float32)
+    to_index = np.diag([*block, 1.0])
+    to_index[:3, 3] = (np.array(block) - 1) / 2
+    return means.astype(np.float32, copy=False), np.asarray(affine @ to_index, np.float64)
