@@ -63,7 +63,7 @@ def test_volumes_are_written_once(tmp_path, monkeypatch):
     monkeypatch.setattr(synthesize, "synthesize", functools.partial(synthesize.synthesize, grid=SLAB))
     options = ["--seed", "40", "--lesions", "2", "--stripped", "--device", "cpu"]
     assert main(["synthesize", str(tmp_path / "pool"), "--count", "1", *options]) == 0
-    names = {f"synthetic_000040_{part}.nii" for part in ("image", "fraction")}
+    names = {f"synthetic_000040_{part}.nii" for part in ("image", "brain", "fraction")}
     files = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "pool").iterdir()}
     assert set(files) == names
     assert main(["synthesize", str(tmp_path / "pool"), "--count", "1", *options]) == 0

@@ -188,9 +188,9 @@ def quiet_lightning(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.random.set_rng_state(state)
 
 
-def train(pool: Path, run: Path, steps: int) -> dict[str, Any]:
+def train(pool: Path, run: Path, steps: int, *more: str) -> dict[str, Any]:
     options = ["--batch", "2", "--patch", "32", "--feature-size", "2", "--hidden-size", "16", "--rate", "0.01"]
-    assert main(["train", str(pool), "--run", str(run), "--steps", str(steps), *options]) == 0
+    assert main(["train", str(pool), "--run", str(run), "--steps", str(steps), *options, *more]) == 0
     return torch.load(run / "last.ckpt", map_location="cpu", weights_only=False)
 
 
@@ -220,6 +220,11 @@ def test_a_training_goes_on_where_it_was_stopped_and_becomes_a_model(pool, tmp_p
     torch.testing.assert_close(predictor._network.state_dict()[name], averaged.half().float())
     prediction = predictor.predict(head()[0], np.diag([2.0, 2.0, 2.0, 1.0]))
     assert np.isfinite(prediction.probability).all()
+
+    third = train(pool, tmp_path / "next", 1, "--start-from", str(bundle))
+    assert third["global_step"] == 1
+    begun = third["state_dict"][f"network.{name}"]  # the first step of the warm-up is a tiny one
+    torch.testing.assert_close(begun, averaged.half().float(), atol=1e-3, rtol=0)
 
 
 def test_a_network_learns_to_see_lesion_and_brain(monkeypatch):
