@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from huey import Huey, PostgresHuey, RedisHuey, SqliteHuey, crontab
 from huey.exceptions import ConfigurationError
 from huey.registry import Message
@@ -31,13 +32,18 @@ from BDD import store
 from BDD.models import RELABEL, RUNNING_STATES, WRITING, Job
 from BDD.packing import pack_label_map
 from BDD.problems import WORKER_LOST, problem_of
+from imaging.volume import Series
 from Orthanc.archive import Archive, ArchiveError, ArchiveTimeoutError, ArchiveUnavailableError, NotOursError
 from Orthanc.dicomweb import OrthancArchive
+from rano.lesion import Lesion
+from rano.reduced import reduce_volume
+from rano.shape import lesion_shapes
 from results.context import ResultContext, derive_uid
 from segmentation import WRITTEN, Cancelled, Outcome, segment_study, write_again
 from settings import Settings, SettingsError, sqlite_path
 
 if TYPE_CHECKING:
+    from BDD.following_store import Following
     from unetr.predictor import Predictor
 
 logger = logging.getLogger("jobs")
@@ -189,6 +195,7 @@ class Worker:
         try:
             self._run(job)
             logger.info("job %s: done", job_id)
+            self._rethread(job)
         except store.JobLostError as error:
             logger.warning("%s; its outcome is dropped", error)
         except Exception as error:
@@ -199,7 +206,8 @@ class Worker:
 
     def _run(self, job: Job) -> None:
         reporter = _Reporter(self._database, job, self._number)
-        outcome = self._relabel(job, reporter) if job.purpose == RELABEL else self._find(job, reporter)
+        followed: list[Following] = []
+        outcome = self._relabel(job, reporter) if job.purpose == RELABEL else self._find(job, reporter, followed)
         context = outcome.context
         store.record_outcome(
             self._database,
@@ -214,9 +222,16 @@ class Worker:
             written=_results_of(job.job_id, outcome.written),
             timings=outcome.timings,
             label_map=pack_label_map(outcome.label_map),
+            following=followed[0] if followed else None,
         )
 
-    def _find(self, job: Job, reporter: _Reporter) -> Outcome:
+    def _find(self, job: Job, reporter: _Reporter, followed: list["Following"]) -> Outcome:
+        """Segment; how the lesions were followed to this visit is put into ``followed``."""
+
+        def follow(series: Series, label_map: np.ndarray, lesions: list[Lesion]) -> list[Lesion]:
+            followed.append(self._follow(job, series, label_map, lesions))
+            return followed[0].lesions
+
         return self._segment(
             self._archive,
             self._model(job.requested_model),
@@ -225,8 +240,33 @@ class Worker:
             series_instance_uid=job.series_instance_uid,
             outputs=tuple(job.outputs),
             earlier_lesions=partial(store.earlier_lesions, self._database),
+            follow=follow,
             created=job.created_at,
             reporter=reporter,
+        )
+
+    def _rethread(self, job: Job) -> None:
+        """Set the patient's other visits right; what fails here is done again with the next visit."""
+        from BDD.following_store import rethread
+
+        try:
+            rethread(self._database, job.study_instance_uid)
+            for job_id in store.queue_relabelling(self._database):
+                self.queue.enqueue(job_id)
+        except (SQLAlchemyError, ValueError):
+            logger.exception("job %s: the other visits could not be followed again", job.job_id)
+
+    def _follow(self, job: Job, series: Series, label_map: np.ndarray, lesions: list[Lesion]) -> "Following":
+        from BDD.following_store import follow  # registration is not the web process's business
+
+        return follow(
+            self._database,
+            store.SeriesRecord.from_header(series.header),
+            str(series.header.get("FrameOfReferenceUID") or "") or None,
+            reduce_volume(series.volume.array, series.volume.affine),
+            lesions,
+            lesion_shapes(label_map, series.volume.affine),
+            lambda key: derive_uid(job.job_id, key),
         )
 
     def _relabel(self, job: Job, reporter: _Reporter) -> Outcome:

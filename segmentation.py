@@ -114,6 +114,7 @@ def segment_study(
     series_instance_uid: str | None = None,
     outputs: Sequence[str] = ("SEG", "RTSTRUCT"),
     earlier_lesions: Callable[[str], Sequence[Lesion]] = lambda _: (),
+    follow: Callable[[Series, np.ndarray, list[Lesion]], list[Lesion]] = lambda _series, _label_map, lesions: lesions,
     created: datetime | None = None,
     reporter: Reporter | None = None,
 ) -> Outcome:
@@ -129,6 +130,8 @@ def segment_study(
         Which of :data:`WRITTEN` to write.
     earlier_lesions
         Given a SeriesInstanceUID, the lesions found when it was segmented before: they keep name and tracking UID.
+    follow
+        Given series, label map and lesions, the lesions under the identities that they have at other visits.
     created
         When the job was taken up, with its time zone: every date in the results; by default now.
 
@@ -158,6 +161,7 @@ def segment_study(
         lesions = inherit_tracking(
             measurements, earlier_lesions(series_instance_uid), lambda name: derive_uid(job_id, name)
         )
+        lesions = follow(series, label_map, lesions)
     with watch("writing"):
         context = _context(job_id, predictor.info, created or datetime.now(UTC))
         objects = _write(archive, series, label_map, lesions, context, outputs)

@@ -78,7 +78,10 @@ class VisitImage(Base):
 
 
 class RegistrationRow(Base):
-    """How two series of a patient lie to each other: earlier LPS to later LPS, 4 x 4, row by row."""
+    """How two series of a patient lie to each other: from LPS of the one that became known later to LPS of the other.
+
+    ``matrix`` is 4 x 4, row by row; ``ok`` says whether lesions may be followed by it.
+    """
 
     __tablename__ = "registrations"
     __table_args__ = (UniqueConstraint("earlier_key", "later_key"),)

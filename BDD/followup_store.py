@@ -10,6 +10,7 @@ from datetime import date
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, contains_eager, joinedload
+from sqlalchemy.sql.base import ExecutableOption
 
 from BDD.database import Database
 from BDD.followup_models import Finding, TrackedLesion, VisitAssessment
@@ -107,14 +108,14 @@ def current_jobs(session: Session, studies: Sequence[int]) -> list[Job]:
     return list(session.scalars(query))
 
 
-def findings_of(session: Session, jobs: Sequence[Job]) -> dict[int, list[Finding]]:
-    """Give the findings of each of these jobs by its key, by label."""
+def findings_of(session: Session, jobs: Sequence[Job], *options: ExecutableOption) -> dict[int, list[Finding]]:
+    """Give the findings of each of these jobs by its key, by label; ``options`` say what else to load."""
     query = (
         select(Finding)
         .join(Finding.lesion)
         .join(Finding.tracked)
         .where(LesionRow.job_key.in_([job.id for job in jobs]))
-        .options(contains_eager(Finding.lesion), contains_eager(Finding.tracked))
+        .options(contains_eager(Finding.lesion), contains_eager(Finding.tracked), *options)
         .order_by(LesionRow.label)
     )
     findings: dict[int, list[Finding]] = defaultdict(list)
@@ -136,39 +137,39 @@ def _timeline(
     lesions: Mapping[int, TrackedLesion],
     said: Mapping[int, VisitAssessment],
 ) -> Timeline:
-    visits = [_findings(job, identities[job.id], said.get(_study(job).id)) for job in jobs]
+    visits = [_findings(job, identities[job.id], said.get(study_of(job).id)) for job in jobs]
     baseline = next(
         (
-            _study(job).study_instance_uid
+            study_of(job).study_instance_uid
             for job in jobs
-            if _study(job).study_date and (known := said.get(_study(job).id)) and known.baseline
+            if study_of(job).study_date and (known := said.get(study_of(job).id)) and known.baseline
         ),
         None,
     )
     assessment = assess(visits, baseline=baseline)
     responses = {response.visit: response for response in assessment.visits}
     order = {response.visit: place for place, response in enumerate(assessment.visits)}
-    jobs = sorted(jobs, key=lambda job: order[_study(job).study_instance_uid])
+    jobs = sorted(jobs, key=lambda job: order[study_of(job).study_instance_uid])
     sizes = [_sizes(identities[job.id], lesions) for job in jobs]
     return Timeline(
         patient_key=patient.id,
         patient_id=patient.patient_id,
         visits=tuple(
             TimelineVisit(
-                study_instance_uid=_study(job).study_instance_uid,
+                study_instance_uid=study_of(job).study_instance_uid,
                 series_instance_uid=job.series_instance_uid,
                 job_id=job.job_id,
-                date=_study(job).study_date,
+                date=study_of(job).study_date,
                 model=f"{job.model.name} {job.model.version}" if job.model else "",
                 corticosteroid_mg=known.corticosteroid_mg if known else None,
                 clinical_status=known.clinical_status if known else None,
                 note=known.note if known else "",
                 chosen_baseline=bool(known and known.baseline),
                 version=known.version if known else 0,
-                response=responses[_study(job).study_instance_uid],
+                response=responses[study_of(job).study_instance_uid],
             )
             for job in jobs
-            for known in [said.get(_study(job).id)]
+            for known in [said.get(study_of(job).id)]
         ),
         lesions=tuple(
             TimelineLesion(
@@ -189,13 +190,14 @@ def _timeline(
     )
 
 
-def _study(job: Job) -> Study:
+def study_of(job: Job) -> Study:
+    """Give the study of a job that is done."""
     assert job.series is not None, "a job that is done has a series"
     return job.series.study
 
 
 def _findings(job: Job, identities: Sequence[Identity], said: VisitAssessment | None) -> VisitFindings:
-    study = _study(job)
+    study = study_of(job)
     return VisitFindings(
         visit=study.study_instance_uid,
         date=study.study_date,

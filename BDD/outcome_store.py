@@ -6,7 +6,7 @@ whatever may be in the archive. ``record_outcome`` makes the whole result curren
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, contains_eager
@@ -20,6 +20,9 @@ from BDD.models import DONE, SEGMENT, WRITING, Job, LesionRow, Patient, Result, 
 from BDD.records import JobLostError, ModelRecord, ResultRecord, SeriesRecord, SliceName
 from BDD.worker_store import model_row
 from rano.lesion import Chord, Lesion, Measurement, Point
+
+if TYPE_CHECKING:
+    from BDD.following_store import Following  # registration is the worker's business
 
 
 def plan_results(database: Database, job_id: str, worker: int, planned: Sequence[ResultRecord]) -> None:
@@ -40,6 +43,7 @@ def record_outcome(
     written: Sequence[ResultRecord],
     timings: Mapping[str, float],
     label_map: bytes | None = None,
+    following: "Following | None" = None,
 ) -> list[str]:
     """Commit all that a job found, in one transaction: it becomes the current version of its series.
 
@@ -53,6 +57,8 @@ def record_outcome(
         Seconds per stage.
     label_map
         What was found, packed (``packing``), so that it can be written again under other names.
+    following
+        How the lesions were followed to this visit.
 
     Returns
     -------
@@ -81,6 +87,8 @@ def record_outcome(
             track(session, job.series.study.patient.id, rows)
             if label_map is not None:
                 session.add(LabelMapRow(job_key=job.id, voxels=label_map))
+            if following is not None:
+                following.keep(session, job.series.id, rows)
         for result in _results(session, job, written):
             result.written_at = now
         earlier = select(Job.id).where(Job.series_key == job.series.id, Job.id != job.id)

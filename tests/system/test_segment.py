@@ -84,7 +84,8 @@ def test_seg_and_rtstruct_arrive_and_fit(site: ServerSite, orthanc: RunningOrtha
     source = read_series(series)
     (seg,) = orthanc.archive.fetch_series(study, derive_uid(job["id"], "SEG series"))
     (rtstruct,) = orthanc.archive.fetch_series(study, derive_uid(job["id"], "RTSTRUCT series"))
-    assert {seg.SOPInstanceUID, rtstruct.SOPInstanceUID} == {one["SOPInstanceUID"] for one in job["results"]}
+    written = {one["kind"]: one["SOPInstanceUID"] for one in job["results"]}
+    assert (written["SEG"], written["RTSTRUCT"]) == (seg.SOPInstanceUID, rtstruct.SOPInstanceUID)
     labels = read_seg(seg, source)
     for found in job["lesions"]:
         voxels = (labels == found["label"]).sum()  # the volume is measured finer than in whole voxels

@@ -1,0 +1,294 @@
+"""Follows lesions from visit to visit: registers a new visit to those known, and threads all lesions of the patient.
+
+Before a job writes, ``follow`` gives its lesions the names and tracking UIDs that they have at the other visits. After
+it is committed, ``rethread`` goes through the whole history again: an older study that arrives late may change what is
+one lesion, and the series concerned are then written again (``relabel_store``).
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import count
+
+import numpy as np
+from sqlalchemy import select
+from sqlalchemy.orm import Session, undefer
+
+from BDD.database import Database
+from BDD.followup_models import Finding, RegistrationRow, TrackedLesion, VisitImage
+from BDD.followup_store import current_jobs, findings_of, study_of, tracked_lesions
+from BDD.identities import identify, root
+from BDD.models import Job, LesionRow, Patient, Study
+from BDD.records import SeriesRecord
+from rano.following import thread
+from rano.lesion import Lesion
+from rano.links import FollowedLesion, FollowedVisit, Link
+from rano.matching import NAME
+from rano.reduced import ReducedVolume
+from rano.registration import Registration, register
+from rano.rigid import RigidTransform
+from rano.shape import LesionShape
+
+Places = dict[int, tuple[RigidTransform | None, str]]
+"""By the key of a series: from its coordinates to those common to the patient, or why that is not known."""
+
+_TRIES = 3
+"""A visit is registered to so many others at most, until one registration can be trusted."""
+
+
+@dataclass(frozen=True)
+class Following:
+    """What following a new visit gave, to be kept with its job.
+
+    Attributes
+    ----------
+    lesions
+        Under the identities that they have at the other visits.
+    shapes
+        In the order of ``lesions``.
+    image, frame_of_reference_uid
+        What later visits are registered to.
+    registrations
+        Of this series to others, by their keys.
+    """
+
+    lesions: list[Lesion]
+    shapes: Sequence[LesionShape]
+    image: ReducedVolume
+    frame_of_reference_uid: str | None
+    registrations: Mapping[int, Registration]
+
+    def keep(self, session: Session, series_key: int, rows: Sequence[LesionRow]) -> None:
+        """Keep what later visits need to follow from this one, within the transaction that records the job."""
+        image = session.get(VisitImage, series_key) or VisitImage(series_key=series_key)
+        image.image, image.frame_of_reference_uid = self.image.to_bytes(), self.frame_of_reference_uid
+        session.add(image)
+        for other, registration in self.registrations.items():
+            pair = (RegistrationRow.earlier_key == other, RegistrationRow.later_key == series_key)
+            row = session.scalar(select(RegistrationRow).where(*pair))
+            if row is None:
+                row = RegistrationRow(earlier_key=other, later_key=series_key)
+            row.matrix = registration.transform.matrix.ravel().tolist()
+            row.ok, row.reason = bool(registration.ok), registration.reason
+            names = ("mutual_information", "edge_correlation", "overlap")
+            row.quality = {name: float(getattr(registration, name)) for name in names}
+            session.add(row)
+        shapes = {one.measurement.label: shape for one, shape in zip(self.lesions, self.shapes, strict=True)}
+        for lesion in rows:
+            session.get_one(Finding, lesion.id).shape = shapes[lesion.label].to_bytes()
+
+
+def follow(
+    database: Database,
+    record: SeriesRecord,
+    frame_of_reference_uid: str | None,
+    image: ReducedVolume,
+    lesions: Sequence[Lesion],
+    shapes: Sequence[LesionShape],
+    make_tracking_uid: Callable[[str], str],
+) -> Following:
+    """Find out which lesions of a new visit are known from the patient's other visits.
+
+    Parameters
+    ----------
+    record
+        The series that was segmented.
+    image
+        Its reduced volume.
+    lesions, shapes
+        In the order of the labels.
+    make_tracking_uid
+        Makes a tracking UID from a text that tells a lesion from all others.
+    """
+    with database.reading() as session:
+        patient = session.scalar(select(Patient).where(Patient.patient_id == record.patient_id))
+        if record.patient_id is None or patient is None:
+            return Following(list(lesions), shapes, image, frame_of_reference_uid, {})
+        jobs = _jobs(session, patient.id)
+        others = [job for job in jobs if study_of(job).study_instance_uid != record.study_instance_uid]
+        tracked = tracked_lesions(session, patient.id)
+        found = findings_of(session, jobs, undefer(Finding.shape))
+        places = _places(session, [job.series_key for job in jobs if job.series_key is not None])
+        known = [_followed_visit(job, found.get(job.id, []), tracked, places) for job in others]
+        own = next((job.series_key for job in jobs if job.series_instance_uid == record.series_instance_uid), None)
+        bases = _bases(session, others, record)
+    place, trouble = places.get(own or 0, (None, ""))
+    registrations: dict[int, Registration] = {}
+    if not others:
+        place = RigidTransform.identity()
+    elif place is None:
+        place, registrations, trouble = _place(frame_of_reference_uid, image, bases, places)
+    now = FollowedVisit(
+        record.study_instance_uid,
+        record.study_date,
+        tuple(FollowedLesion(shape, one.tracking_uid) for one, shape in zip(lesions, shapes, strict=True)),
+        place,
+        trouble,
+    )
+    links = {visit.visit: visit.lesions for visit in thread([*known, now], make_tracking_uid)}[now.visit]
+    named = _named(lesions, links, tracked)
+    return Following(named, shapes, image, frame_of_reference_uid, registrations)
+
+
+def rethread(database: Database, study_instance_uid: str) -> None:
+    """Go through all visits of this study's patient again and set right which findings are one lesion."""
+    now = datetime.now(UTC)
+    with database.writing() as session:
+        study = session.scalar(select(Study).where(Study.study_instance_uid == study_instance_uid))
+        if study is None:
+            return
+        jobs = _jobs(session, study.patient_key)
+        if len(jobs) < 2:
+            return
+        tracked = tracked_lesions(session, study.patient_key)
+        by_uid = {one.tracking_uid: one for one in tracked.values()}
+        names = _unused_names({one.name for one in tracked.values()})
+        found = findings_of(session, jobs, undefer(Finding.shape))
+        places = _places(session, [job.series_key for job in jobs if job.series_key is not None])
+        known = [_followed_visit(job, found.get(job.id, []), tracked, places) for job in jobs]
+        visits = {visit.visit: visit for visit in thread(known)}
+        for job in jobs:
+            followed = [one for one in found.get(job.id, []) if one.shape is not None]
+            for finding, link in zip(followed, visits[study_of(job).study_instance_uid].lesions, strict=True):
+                finding.relation, finding.ambiguous = f"{link.status}: {link.reason}", link.ambiguous
+                finding.part_of, finding.merged = link.part_of, list(link.merged)
+                if finding.tracked.merged_into is not None or finding.tracked.tracking_uid == link.tracking_uid:
+                    continue
+                lesion = by_uid.get(link.tracking_uid)
+                if lesion is None:
+                    lesion = TrackedLesion(
+                        patient_key=study.patient_key, tracking_uid=link.tracking_uid, name=next(names)
+                    )
+                    by_uid[link.tracking_uid] = lesion
+                finding.tracked, lesion.changed_at = lesion, now
+
+
+def _jobs(session: Session, patient_key: int) -> list[Job]:
+    return current_jobs(session, session.scalars(select(Study.id).where(Study.patient_key == patient_key)).all())
+
+
+def _followed_visit(
+    job: Job, findings: Sequence[Finding], tracked: Mapping[int, TrackedLesion], places: Places
+) -> FollowedVisit:
+    """Give a visit as it is followed; findings without a kept shape are left out."""
+    assert job.series_key is not None, "a job that is done has a series"
+    place, trouble = places[job.series_key]
+    return FollowedVisit(
+        study_of(job).study_instance_uid,
+        study_of(job).study_date,
+        tuple(
+            FollowedLesion(
+                LesionShape.from_bytes(one.finding.shape),
+                one.lesion.tracking_uid,
+                fixed=one.finding.tracked.merged_into is not None,
+            )
+            for one in identify(findings, tracked)
+            if one.finding.shape is not None
+        ),
+        place,
+        trouble,
+    )
+
+
+def _places(session: Session, series: Sequence[int]) -> Places:
+    """Give how each series lies in the coordinates of the one that became known first, or why that is not known."""
+    images = {
+        image.series_key: image
+        for image in session.scalars(select(VisitImage).where(VisitImage.series_key.in_(series)))
+    }
+    rows = session.scalars(
+        select(RegistrationRow).where(RegistrationRow.earlier_key.in_(series), RegistrationRow.later_key.in_(series))
+    ).all()
+    steps: dict[int, list[tuple[int, RigidTransform]]] = {key: [] for key in series}
+    for row in rows:
+        if row.ok:
+            step = RigidTransform(np.reshape(row.matrix, (4, 4)))
+            steps[row.later_key].append((row.earlier_key, step))
+            steps[row.earlier_key].append((row.later_key, step.inverse()))
+    for key, image in images.items():
+        for other, same in images.items():
+            if (
+                key != other
+                and image.frame_of_reference_uid
+                and image.frame_of_reference_uid == same.frame_of_reference_uid
+            ):
+                steps[key].append((other, RigidTransform.identity()))
+    places: Places = {
+        key: (None, next((row.reason for row in rows if row.later_key == key), "it was not registered"))
+        for key in series
+    }
+    if not images:
+        return places
+    # Outwards from the first; a step leads from a series to one whose place is known.
+    anchor = min(images)
+    places[anchor] = (RigidTransform.identity(), "")
+    reached = [anchor]
+    for known in reached:  # grows as it goes
+        base = places[known][0]
+        assert base is not None, "only what has a place is reached"
+        for key in series:
+            leads = next((step for other, step in steps[key] if other == known), None)
+            if places[key][0] is None and leads is not None:
+                places[key] = (leads.then(base), "")
+                reached.append(key)
+    return places
+
+
+@dataclass(frozen=True)
+class _Base:
+    series_key: int
+    frame_of_reference_uid: str | None
+    image: ReducedVolume
+
+
+def _bases(session: Session, jobs: Sequence[Job], record: SeriesRecord) -> list[_Base]:
+    """Give the images that a new visit may be registered to, those nearest in time first."""
+
+    def distance(job: Job) -> float:
+        date = study_of(job).study_date
+        return abs((date - record.study_date).days) if date and record.study_date else float("inf")
+
+    order = [job.series_key for job in sorted(jobs, key=distance)]
+    query = select(VisitImage).where(VisitImage.series_key.in_(order)).options(undefer(VisitImage.image))
+    images = {image.series_key: image for image in session.scalars(query)}
+    return [
+        _Base(image.series_key, image.frame_of_reference_uid, ReducedVolume.from_bytes(image.image))
+        for image in (images[key] for key in order if key in images)
+    ]
+
+
+def _place(
+    frame_of_reference_uid: str | None,
+    image: ReducedVolume,
+    bases: Sequence[_Base],
+    places: Places,
+) -> tuple[RigidTransform | None, dict[int, Registration], str]:
+    """Find the new visit's place: as one in the same frame of reference, or registered to one whose place is known."""
+    placed = [(base, place) for base in bases if (place := places[base.series_key][0]) is not None]
+    for base, place in placed:
+        if frame_of_reference_uid and base.frame_of_reference_uid == frame_of_reference_uid:
+            return place, {}, ""
+    registrations: dict[int, Registration] = {}
+    trouble = "no other visit can be registered to"
+    for base, place in placed[:_TRIES]:
+        registration = registrations[base.series_key] = register(image, base.image)
+        if registration.ok:
+            return registration.transform.then(place), registrations, ""
+        trouble = registration.reason
+    return None, registrations, trouble
+
+
+def _named(lesions: Sequence[Lesion], links: Sequence[Link], tracked: Mapping[int, TrackedLesion]) -> list[Lesion]:
+    """Give the lesions the names of those that they are, and new ones names that no lesion of the patient has."""
+    by_uid = {one.tracking_uid: root(one, tracked) for one in tracked.values()}
+    names = _unused_names({one.name for one in tracked.values()})
+    return [
+        replace(lesion, tracking_uid=by_uid[link.tracking_uid].tracking_uid, name=by_uid[link.tracking_uid].name)
+        if link.tracking_uid in by_uid
+        else replace(lesion, tracking_uid=link.tracking_uid, name=next(names))
+        for lesion, link in zip(lesions, links, strict=True)
+    ]
+
+
+def _unused_names(used: set[str]) -> Iterator[str]:
+    return (name for name in map(NAME.format, count(1)) if name not in used)

@@ -1,0 +1,95 @@
+"""The follow-up on the real parts: two visits, a lesion that grows and one that is renamed, in Orthanc and in REST."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+from pydicom.uid import generate_uid
+
+from results.report import read_sr
+from tests import factory
+from tests.factory import Sphere
+from tests.system.conftest import RunningOrthanc
+from tests.system.processes import ServerSite
+from tests.tiny_model import tiny_bundle
+
+pytestmark = pytest.mark.system
+
+A, B, C = factory.LESIONS
+
+
+@pytest.fixture
+def site(tmp_path: Path, orthanc: RunningOrthanc) -> Iterator[ServerSite]:
+    site = ServerSite(tmp_path, orthanc, tiny_bundle(tmp_path / "model"))
+    site.start_api()
+    site.start_worker()
+    yield site
+    site.close()
+
+
+def instances(orthanc: RunningOrthanc, study: str, modality: str) -> list:
+    """Give the instances of a modality in a study."""
+    archive = orthanc.archive
+    series = [one.series_instance_uid for one in archive.list_series(study) if one.header.Modality == modality]
+    return [dataset for uid in series for dataset in archive.fetch_series(study, uid)]
+
+
+def names(orthanc: RunningOrthanc, study: str) -> dict[str, str]:
+    (seg,) = instances(orthanc, study, "SEG")
+    return {str(item.SegmentLabel): str(item.TrackingUID) for item in seg.SegmentSequence}
+
+
+def test_two_visits_and_a_new_name(site: ServerSite, orthanc: RunningOrthanc) -> None:
+    frame, patient_id = generate_uid(), "SYS/FOLLOW é"
+    visits = {"20240108": (A, B), "20240304": (Sphere(A.centre_lps, A.radius_mm + 3), B, C)}
+    studies = []
+    for seed, (date, lesions) in enumerate(visits.items()):
+        datasets = factory.series_datasets(
+            factory.volume(lesions=lesions, seed=seed),
+            patient_id=patient_id,
+            study_date=date,
+            study_instance_uid=generate_uid(),
+            series_instance_uid=generate_uid(),
+            frame_of_reference_uid=frame,
+        )
+        orthanc.archive.store(datasets)
+        studies.append(str(datasets[0].StudyInstanceUID))
+        job = site.post(studies[-1]).json()
+        assert job["state"] == "done", job
+    first, second = (names(orthanc, study) for study in studies)
+    assert first.items() < second.items()
+
+    (patient,) = [
+        one
+        for one in requests.get(f"{site.url}/patients", timeout=10).json()["patients"]
+        if one["PatientID"] == patient_id
+    ]
+    address = f"{site.url}/patients/{patient['id']}"
+    timeline = requests.get(f"{address}/timeline", timeout=10).json()
+    response = timeline["visits"][1]["radiographic"]
+    assert response["response"] == "PD"
+    assert "new lesion" in response["reason"]
+    assert requests.get(f"{address}/report.pdf", timeout=60).content.startswith(b"%PDF")
+    assert requests.get(f"{address}/timeline.csv", timeout=10).text.count("\n") == 1 + 2 * 3
+
+    reports = [read_sr(sr) for sr in instances(orthanc, studies[1], "SR")]
+    assert len(reports) == 2
+    for size, uid in [(one["sizes"][1], one["tracking_uid"]) for one in timeline["lesions"]]:
+        for report in reports:
+            measured = [value for name, value in report[uid].items() if name.lower() == "long axis"]
+            np.testing.assert_allclose(measured, [size["longest_diameter_mm"]], atol=1e-3)
+
+    lesion = timeline["lesions"][0]
+    changed = requests.patch(
+        f"{site.url}/lesions/{lesion['id']}", json={"name": "left frontal", "version": lesion["version"]}, timeout=10
+    ).json()
+    assert len(changed["jobs"]) == 2, "one for each visit"
+    for job in changed["jobs"]:
+        assert requests.get(f"{site.url}{job}?wait=100", timeout=120).json()["state"] == "done"
+    for study in studies:
+        site.until(lambda study=study: len(instances(orthanc, study, "SEG")) == 1, "the old version is taken out")
+        assert names(orthanc, study)["left frontal"] == lesion["tracking_uid"]
+        (rtstruct,) = instances(orthanc, study, "RTSTRUCT")
+        assert "left frontal" in [item.ROIName for item in rtstruct.StructureSetROISequence]

@@ -1,0 +1,164 @@
+"""Lesions followed from visit to visit by the worker: one name and tracking UID in the database, SEG and RTSTRUCT."""
+
+import numpy as np
+import pytest
+
+import BDD.following_store
+from BDD import store
+from imaging.mr_writer import derive_uid
+from rano.registration import Registration
+from rano.rigid import RigidTransform
+from tests import factory
+from tests.api_factory import ApiSite
+from tests.factory import Sphere
+from tests.followup_factory import patient_key
+from tests.jobs_factory import MemoryArchive
+
+A, B, C = factory.LESIONS
+GROWN = Sphere(A.centre_lps, A.radius_mm + 2)
+SHIFT = np.array([4.0, -3.0, 5.0])
+
+
+def study_of(number):
+    return derive_uid("tests", "visit", number)
+
+
+def visit_datasets(number, lesions, *, shift=(0, 0, 0), frame="one", patient_id="TEST-001", date=None):
+    """Make visit ``number``: the lesions where the head of visit 1 has them, the head moved by ``shift``."""
+    moved = [Sphere(tuple(np.add(one.centre_lps, shift)), one.radius_mm) for one in lesions]
+    return factory.series_datasets(
+        factory.volume(lesions=moved, seed=number),
+        study_instance_uid=study_of(number),
+        series_instance_uid=derive_uid("tests", "visit series", number),
+        frame_of_reference_uid=derive_uid("tests", "frame", frame),
+        study_date=date or f"2024{number:02}08",
+        patient_id=patient_id,
+    )
+
+
+@pytest.fixture
+def site(tmp_path):
+    site = ApiSite(tmp_path, MemoryArchive())
+    yield site
+    site.close()
+
+
+def see(site, number, lesions, **changes):
+    """Let a visit arrive and be segmented, and whatever follows from it be written."""
+    for dataset in visit_datasets(number, lesions, **changes):
+        site.archive.instances[str(dataset.SOPInstanceUID)] = dataset
+    answer = site.client.post("/segment", json={"StudyInstanceUID": study_of(number)})
+    site.work()
+    job = site.client.get(answer.headers["Location"]).get_json()
+    assert job["state"] == "done", job["problem"]
+    return job
+
+
+def segments(site, number):
+    """Give name and tracking UID of each segment of the visit's one SEG."""
+    (seg,) = [
+        one
+        for one in site.archive.instances.values()
+        if one.Modality == "SEG" and str(one.StudyInstanceUID) == study_of(number)
+    ]
+    return {str(item.SegmentLabel): str(item.TrackingUID) for item in seg.SegmentSequence}
+
+
+def timeline_of(site):
+    return site.client.get(f"/patients/{patient_key(site.database)}/timeline").get_json()
+
+
+def test_a_lesion_has_one_name_and_uid_at_all_visits(site):
+    see(site, 1, [A, B])
+    job = see(site, 2, [GROWN, B, C])
+    first, second = segments(site, 1), segments(site, 2)
+    assert set(first) < set(second)
+    assert all(second[name] == uid for name, uid in first.items())
+    assert job["version"] == 1, "the SEG was right from the start"
+    timeline = timeline_of(site)
+    rows = [[bool(size) for size in lesion["sizes"]] for lesion in timeline["lesions"]]
+    assert rows == [[True, True], [True, True], [False, True]]
+    grown = timeline["lesions"][0]["sizes"]
+    assert grown[1]["longest_diameter_mm"] - grown[0]["longest_diameter_mm"] == pytest.approx(4, abs=1.5)
+    assert "persisting" in grown[1]["relation"]
+    assert timeline["visits"][1]["radiographic"]["response"] == "PD"
+
+
+def test_a_lesion_that_went_and_came_back_is_the_same(site):
+    see(site, 1, [A, B])
+    see(site, 2, [B])
+    see(site, 3, [A, B])
+    assert segments(site, 1) == segments(site, 3)
+    assert set(segments(site, 2)) < set(segments(site, 1))
+
+
+def test_an_older_study_that_arrives_late_is_threaded_in(site):
+    see(site, 2, [A, B])
+    see(site, 1, [B])
+    see(site, 3, [A, B, C])
+    timeline = timeline_of(site)
+    assert [visit["StudyInstanceUID"] for visit in timeline["visits"]] == [study_of(n) for n in (1, 2, 3)]
+    rows = sorted([bool(size) for size in lesion["sizes"]] for lesion in timeline["lesions"])
+    assert rows == [[False, False, True], [False, True, True], [True, True, True]]
+    assert segments(site, 1).items() < segments(site, 2).items() < segments(site, 3).items()
+
+
+def test_another_frame_of_reference_is_registered(site, monkeypatch):
+    calls = []
+
+    def register(first, second):
+        calls.append((first, second))
+        matrix = np.eye(4)
+        matrix[:3, 3] = -SHIFT
+        return Registration(RigidTransform(matrix), 1.0, 0.9, 0.95, True, "as good as it gets")
+
+    monkeypatch.setattr(BDD.following_store, "register", register)
+    see(site, 1, [A, B])
+    see(site, 2, [A, B], shift=SHIFT, frame="another")
+    assert segments(site, 1) == segments(site, 2)
+    assert len(calls) == 1
+    see(site, 2, [A, B], shift=SHIFT, frame="another")
+    assert len(calls) == 1, "a pair of visits is registered once"
+    assert segments(site, 1) == segments(site, 2)
+
+
+def test_a_visit_that_cannot_be_registered_says_so(site, monkeypatch):
+    failed = Registration(RigidTransform.identity(), 0.0, 0.0, 0.0, False, "the heads do not overlap")
+    monkeypatch.setattr(BDD.following_store, "register", lambda *_: failed)
+    see(site, 1, [A, B])
+    see(site, 2, [A, B], frame="another")
+    late = [size for lesion in timeline_of(site)["lesions"] for size in lesion["sizes"][1:] if size]
+    assert late
+    assert all(size["ambiguous"] and "the heads do not overlap" in size["relation"] for size in late)
+
+
+def test_what_a_person_has_merged_stays_merged_at_the_next_visit(site):
+    see(site, 1, [A])
+    see(site, 2, [C])
+    kept, other = timeline_of(site)["lesions"]
+    site.client.patch(f"/lesions/{other['id']}", json={"merged_into": kept["id"], "version": other["version"]})
+    site.work()
+    assert segments(site, 1) == segments(site, 2) == {kept["name"]: kept["tracking_uid"]}
+    see(site, 3, [C])
+    assert segments(site, 3) == {kept["name"]: kept["tracking_uid"]}
+    assert segments(site, 2) == segments(site, 1)
+
+
+def test_what_is_no_lesion_is_none_at_the_next_visit(site):
+    see(site, 1, [A, B])
+    second = timeline_of(site)["lesions"][1]
+    site.client.patch(f"/lesions/{second['id']}", json={"not_a_lesion": True, "version": second["version"]})
+    site.work()
+    see(site, 2, [A, B])
+    site.worker.recover()
+    site.work()
+    assert segments(site, 1) == segments(site, 2)
+    assert second["name"] not in segments(site, 2)
+    assert timeline_of(site)["visits"][1]["new_lesions"] == []
+
+
+def test_patients_without_an_id_are_not_followed(site):
+    see(site, 1, [A], patient_id="")
+    see(site, 2, [A], patient_id="")
+    assert segments(site, 1) != segments(site, 2)
+    assert [patient.visits for patient in store.list_patients(site.database)] == [1, 1]
