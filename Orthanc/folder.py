@@ -7,7 +7,7 @@ has a space in it.
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from pydicom import Dataset, dcmread, dcmwrite
@@ -90,9 +90,9 @@ class FolderArchive:
 
         A file of that name is replaced where it is ours, else the instance becomes MODALITY-2.dcm and so on.
         """
-        self.output.mkdir(parents=True, exist_ok=True)
         written: dict[Path, Path] = {}
         try:
+            self.output.mkdir(parents=True, exist_ok=True)
             for dataset in datasets:
                 path = self._free_path(str(dataset.Modality), taken=written)
                 written[path] = path.with_suffix(".part")
@@ -111,6 +111,13 @@ class FolderArchive:
             if path not in taken and (not path.exists() or is_ours(_read(path, pixels=False))):
                 return path
             number += 1
+
+    def retire_others(self, keep: Collection[str]) -> None:
+        """Remove our own results of earlier runs from the output folder: those of none of the series to ``keep``."""
+        for path in sorted(self.output.glob("*.dcm")):
+            header = _read(path, pixels=False)
+            if is_ours(header) and header.SeriesInstanceUID not in keep:
+                path.unlink()
 
     def retire_series(self, series_instance_uid: str) -> None:
         """Remove a superseded result of ours from the output folder."""

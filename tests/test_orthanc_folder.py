@@ -177,3 +177,19 @@ def test_retires_only_its_own(tmp_path: Path) -> None:
     with pytest.raises(NotOursError, match=r"MR\.dcm"):
         archive.retire_series(theirs.SeriesInstanceUID)
     assert (out / "MR.dcm").exists()
+
+
+def test_results_of_an_earlier_run_go_when_this_one_has_others(tmp_path: Path) -> None:
+    archive = FolderArchive(tmp_path, tmp_path / "out")
+    foreign = head()[0]
+    dcmwrite_to = tmp_path / "out" / "theirs.dcm"
+    archive.store([result("SEG", "j1"), result("RTSTRUCT", "j1")])
+    dcmwrite(dcmwrite_to, foreign, enforce_file_format=True)
+    archive.retire_others([result("SEG", "j1").SeriesInstanceUID])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["SEG.dcm", "theirs.dcm"]
+
+
+def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(StoreRejectedError):
+        FolderArchive(tmp_path, tmp_path / "out").store([result()])

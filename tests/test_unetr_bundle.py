@@ -110,3 +110,10 @@ def test_is_read_without_torch():
     code = "import sys, unetr.bundle; sys.exit('torch' in sys.modules or 'monai' in sys.modules)"
     root = Path(__file__).resolve().parents[1]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["", "n" * 65])
+def test_a_name_that_dicom_cannot_hold_is_refused(tmp_path, name):
+    bundle = tiny_bundle(tmp_path)
+    change(bundle, METADATA, name=name)
+    assert "1 to 64 characters" in refusal(bundle)

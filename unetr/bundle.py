@@ -122,6 +122,9 @@ def read_bundle(path: Path) -> BundleInfo:
     missing = [key for key in ("name", "version", "statement") if not isinstance(metadata.get(key), str)]
     if missing:
         raise ModelError(f"{path / 'configs' / 'metadata.json'} lacks {', '.join(missing)}.")
+    long = [key for key in ("name", "version") if not 1 <= len(metadata[key]) <= 64]
+    if long:  # DICOM writes them as LO
+        raise ModelError(f"{path / 'configs' / 'metadata.json'}: {', '.join(long)} must have 1 to 64 characters.")
     try:
         postprocessing = Postprocessing(**metadata.get("postprocessing", {}))
     except (TypeError, ValueError) as error:
