@@ -1,6 +1,7 @@
 """The demo: stores a synthetic patient's two visits, has them segmented over HTTP, and compares with the truth.
 
-It goes through the front door (STOW-RS, ``POST /segment``, ``GET /jobs/{id}``) as any client would.
+It goes through the front door (STOW-RS, ``POST /segment``, ``GET /jobs/{id}``) as any client would, and ends with the
+patient's timeline.
 """
 
 import time
@@ -12,7 +13,8 @@ import requests
 from tqdm import tqdm
 
 from Orthanc.dicomweb import OrthancArchive
-from services.demo_patient import Truth, Visit, make_visits
+from services import demo_timeline
+from services.demo_patient import PATIENT_ID, Truth, Visit, make_visits
 from settings import Settings
 
 _POLL_SECONDS = 0.3
@@ -40,6 +42,7 @@ def run(settings: Settings, stop: bool) -> int:  # noqa: ARG001 - the launcher's
             print(f"visit {number}: {job['state']}: {(job.get('problem') or {}).get('detail', '')}")
             return 1
         perfect &= _compare(number, visit, job)
+    demo_timeline.show(api, PATIENT_ID)
     print("every lesion of 5 mm or more found, nothing else" if perfect else "the demo did not find what it should")
     return 0 if perfect else 1
 

@@ -120,6 +120,36 @@ LARGE = found("GTV_MetIA_1", (11.0, 19.0, 30.0))
 SMALL = found("GTV_MetIA_2", (-10.0, 1.0, 0.0), 4.1)
 
 
+TIMELINE = {
+    "visits": [
+        {"date": "2026-01-12", "role": "baseline", "radiographic": None, "sum_of_diameters": {"total": 20.0}},
+        {
+            "date": "2026-03-09",
+            "role": "follow-up",
+            "radiographic": {"response": "PD", "reason": "new lesion GTV_MetIA_3"},
+            "sum_of_diameters": {"total": 26.5},
+        },
+    ],
+    "lesions": [
+        {
+            "name": "GTV_MetIA_1",
+            "role": "target",
+            "sizes": [
+                {"longest_diameter_mm": 20.0, "volume_mm3": 4000.0},
+                {"longest_diameter_mm": 26.5, "volume_mm3": 9000.0},
+            ],
+        },
+        {
+            "name": "GTV_MetIA_2",
+            "role": "non_target",
+            "sizes": [{"longest_diameter_mm": 5.0, "volume_mm3": 60.0}, None],
+        },
+        {"name": "GTV_MetIA_3", "role": "new", "sizes": [None, {"longest_diameter_mm": 8.0, "volume_mm3": 260.0}]},
+        {"name": "an artefact", "role": "not_a_lesion", "sizes": [None, None]},
+    ],
+}
+
+
 class FakeServer:
     """Orthanc and the API, as far as the demo sees them."""
 
@@ -152,6 +182,11 @@ class FakeServer:
         return self.answer(202, {}, Location="/jobs/7")
 
     def get(self, url: str, timeout: float) -> requests.Response:
+        if url.endswith("/patients"):
+            patients = [{"id": 8, "PatientID": "OTHER"}, {"id": 3, "PatientID": demo_patient.PATIENT_ID}]
+            return self.answer(200, {"patients": patients})
+        if url.endswith("/patients/3/timeline"):
+            return self.answer(200, TIMELINE)
         assert url.endswith("/jobs/7")
         state = self.waiting.pop(0)
         job = {
@@ -187,6 +222,18 @@ def test_everything_found_and_nothing_else(server, capsys):
     assert "found as GTV_MetIA_1" in shown
     assert "missed" not in shown
     assert "false positive" not in shown
+
+
+def test_it_ends_with_the_timeline(server, capsys):
+    run_demo()
+    shown = capsys.readouterr().out
+    timeline = shown[shown.index("Timeline") :]
+    rows = {line.split()[0]: line for line in timeline.splitlines() if line.startswith("  GTV")}
+    assert rows["GTV_MetIA_1"].endswith("+6.5 mm")
+    assert rows["GTV_MetIA_2"].endswith("gone")
+    assert rows["GTV_MetIA_3"].endswith("new")
+    assert "artefact" not in timeline
+    assert "Visit 2: PD on the images (RANO-BM): new lesion GTV_MetIA_3." in timeline
 
 
 def test_a_lesion_below_five_millimetres_may_be_missed(server, capsys):

@@ -1,0 +1,49 @@
+"""The demo's end: the timeline of its patient as the API gives it, in a table for the terminal."""
+
+import textwrap
+from typing import Any
+
+import requests
+
+_DASH = "-"
+
+
+def show(api: str, patient_id: str) -> None:
+    """Print the growth of each lesion over the visits, and the response of each visit with its reason."""
+    patients = requests.get(f"{api}/patients", timeout=60).json()["patients"]
+    key = next(patient["id"] for patient in patients if patient["PatientID"] == patient_id)
+    timeline = requests.get(f"{api}/patients/{key}/timeline", timeout=60).json()
+    visits = timeline["visits"]
+    print(f"\nTimeline: longest diameter in mm, and volume in mm3; {api}/patients/{key}/report.pdf has it on a page")
+    print(f"  {'lesion':<18} {'role':<10}" + "".join(f" {visit['date'] or 'no date':>19}" for visit in visits))
+    for lesion in timeline["lesions"]:
+        if lesion["role"] not in ("merged", "not_a_lesion"):
+            sizes = "".join(f" {_size(size):>19}" for size in lesion["sizes"])
+            print(f"  {lesion['name']:<18} {lesion['role'].replace('_', '-'):<10}{sizes}  {_growth(lesion['sizes'])}")
+    print(f"  {'sum of targets':<29}" + "".join(f" {_sum(visit):>19}" for visit in visits))
+    for number, visit in enumerate(visits, start=1):
+        verdict = visit["radiographic"]
+        if verdict is None:
+            print(
+                f"Visit {number} is the baseline." if visit["role"] == "baseline" else f"Visit {number} is before it."
+            )
+        else:
+            answer = f"Visit {number}: {verdict['response']} on the images (RANO-BM): {verdict['reason']}."
+            print(textwrap.fill(answer, 110, subsequent_indent="  "))
+
+
+def _size(size: dict[str, Any] | None) -> str:
+    return f"{size['longest_diameter_mm']:.1f} mm {size['volume_mm3']:7.0f}" if size else _DASH
+
+
+def _growth(sizes: list[dict[str, Any] | None]) -> str:
+    """Say what became of a lesion from the first visit to the last."""
+    first, last = sizes[0], sizes[-1]
+    if first and last:
+        return f"{last['longest_diameter_mm'] - first['longest_diameter_mm']:+.1f} mm"
+    return "new" if last else "gone" if first else ""
+
+
+def _sum(visit: dict[str, Any]) -> str:
+    total = (visit["sum_of_diameters"] or {}).get("total")
+    return _DASH if total is None else f"{total:.1f} mm"
