@@ -19,15 +19,21 @@ import numpy as np
 
 from rano.links import Absence, FollowedVisit, Link, Status, VisitLinks
 from rano.matching import fresh_tracking_uid
-from rano.pairing import Placed, assign, compare
+from rano.pairing import LEAST_OVERLAP, Placed, assign, compare
 from rano.rigid import RigidTransform
 
+UNLIKE = 0.15
+"""A link is ambiguous when the two lesions are less alike than this."""
 MARGIN = 0.15
 """A link is ambiguous when another way to pair is less likely only by this much."""
 IN_PLACE = 0.5
 """Share of a part that must lie where the whole was (of what merged, where the merged lesion is)."""
-CLEARLY_IN_PLACE = 0.75
+CLEARLY_IN_PLACE = 0.9
 CLEARLY_APART = 0.2
+TINY_MM3 = 35.0
+"""A lesion smaller than this (4 mm across) may have gone just as well as been grown over."""
+MOVED_MM = 4.0
+"""A lesion next to others whose centroid moved by more than this may have taken in a part of one of them."""
 NEIGHBOUR_MM = 8.0
 """A new lesion this near to one that has just gone may be the same one."""
 
@@ -41,9 +47,11 @@ class _Thread:
     """A lesion over time; while it is followed it goes by a key of its own."""
 
     place: Placed | None = None  # when it was last seen; None if only ever at visits that are not registered
+    former: list[Placed] = field(default_factory=list)  # all before that
     claims: Counter[str] = field(default_factory=Counter)  # the UIDs it has at its visits
     fixed: str | None = None  # the one a person gave it
     gone: bool = False
+    doubted: bool = False  # whether it was not sure that it had gone
     into: str | None = None  # the one it has merged into
 
 
@@ -129,6 +137,8 @@ class _VisitMatching:
         }
         self.weights = np.zeros((len(self.now), len(before)))
         for (i, k), pair in self.pairs.items():
+            if pair.overlap < LEAST_OVERLAP:
+                continue
             gone = _WAS_GONE if threads[self.keys[k]].gone else 0
             self.weights[i, k] = max(_PAIRED + pair.likeness + gone, _LEAST)
         self.partner = assign(self.weights)
@@ -192,12 +202,31 @@ class _VisitMatching:
         elif thread.gone:
             reason = f"seen again after it had gone: {reason}"
         doubts = []
-        in_place = max(pair.now_within, pair.before_within)
-        if in_place < IN_PLACE:
-            doubts.append(f"only {in_place:.0%} of either lies where the other is")
+        if pair.in_place < IN_PLACE:
+            doubts.append(f"only {pair.in_place:.0%} of either lies where the other is")
+        if pair.likeness < UNLIKE:
+            doubts.append("they differ much in size and position")
         if self._could_be_otherwise(i, k):
             doubts.append("another way to pair the lesions around it is almost as likely")
+        if thread.gone and thread.doubted:
+            doubts.append("it was not sure that it had gone")
+        doubts += self._neighbours(i, k)
         return Link(self.key[i], status, bool(doubts), "; ".join([reason, *doubts]))
+
+    def _neighbours(self, i: int, k: int) -> list[str]:
+        """Return the doubts about a paired lesion that come from others nearby."""
+        doubts = []
+        for other, pair in ((other, pair) for (j, other), pair in self.pairs.items() if j == i and other != k):
+            thread, rival = self.threads[self.keys[other]], self.taken.get(other)
+            if other in self.left and pair.before_within < IN_PLACE:
+                doubts.append("it may have merged with another one next to it, which is not seen any more")
+            elif thread.gone and thread.into is None and rival is None and pair.before_within > CLEARLY_APART:
+                doubts.append("it covers the place of another one that had gone")
+            elif rival is not None and pair.before_within > CLEARLY_APART:
+                doubts.append("it covers part of the place of another one that is still there")
+            elif rival is not None and self.pairs[i, k].distance_mm > MOVED_MM:
+                doubts.append(f"it has moved by {self.pairs[i, k].distance_mm:.1f} mm, next to another one")
+        return doubts
 
     def _could_be_otherwise(self, i: int, k: int) -> bool:
         """Say whether another pairing of either lesion is nearly as likely; parts and what has merged are none."""
@@ -224,6 +253,10 @@ class _VisitMatching:
             share = self.pairs[i, whole].now_within
             words = f"{share:.0%} of it lies where an earlier lesion was that is still there"
             return Link(self.key[i], Status.SPLIT, share < CLEARLY_IN_PLACE, words, part_of=self.keys[whole])
+        former = self._former_whole(i)
+        if former is not None:
+            words = "it lies where a lesion was, not when that was last seen but earlier"
+            return Link(self.key[i], Status.SPLIT, True, words, part_of=former)
         doubts = []
         share = max((pair.now_within for (j, _), pair in self.pairs.items() if j == i), default=0)
         if share > CLEARLY_APART:
@@ -238,11 +271,14 @@ class _VisitMatching:
         if by is not None:
             share = self.pairs[by, k].before_within
             words = f"{share:.0%} of where it was belongs to another lesion now"
-            return Absence(self.keys[k], Status.MERGED, share < CLEARLY_IN_PLACE, words, into=self.key[by])
+            place = self.threads[self.keys[k]].place
+            tiny = place is not None and place.volume_mm3 < TINY_MM3
+            if tiny:
+                words += "; it was too small to tell whether it went before"
+            return Absence(self.keys[k], Status.MERGED, tiny or share < CLEARLY_IN_PLACE, words, into=self.key[by])
         doubts = []
-        share = max((pair.before_within for (_, other), pair in self.pairs.items() if other == k), default=0)
-        if share > CLEARLY_APART:
-            doubts.append(f"{share:.0%} of where it was belongs to another lesion now")
+        if any(other == k for _, other in self.pairs):
+            doubts.append("there is another lesion next to where it was")
         begun = set(range(len(self.now))) - self.partner.keys() - self.said.keys()
         if any(self._distance(i, k) < NEIGHBOUR_MM for i in begun):
             doubts.append("there is a new lesion close to it")
@@ -253,6 +289,14 @@ class _VisitMatching:
         shares = {k: pair.now_within for (j, k), pair in self.pairs.items() if j == i and k in self.taken}
         whole = max(shares, key=lambda k: shares[k], default=None)
         return whole if whole is not None and shares[whole] >= IN_PLACE else None
+
+    def _former_whole(self, i: int) -> str | None:
+        """Return the key of the thread in whose place at any earlier visit a lesion lies that is paired with none."""
+        for key, one in self.threads.items():
+            pairs = (compare(self.now[i], place) for place in reversed(one.former))
+            if any(pair and pair.now_within >= IN_PLACE for pair in pairs):
+                return key
+        return None
 
     def _swallower(self, k: int) -> int | None:
         """Return the lesion now that an unpaired one of before has merged into."""
@@ -286,7 +330,14 @@ class _VisitMatching:
                 if lesion.fixed:
                     one.fixed = lesion.tracking_uid
             if registered:
+                one.former += [one.place] if one.place else []
                 one.place, one.gone, one.into = place, False, None
-        for absence in links.absent if registered else ():
-            self.threads[absence.tracking_uid].gone = True
-            self.threads[absence.tracking_uid].into = absence.into
+        if not registered:
+            return
+        for absence in links.absent:
+            one = self.threads[absence.tracking_uid]
+            one.gone, one.doubted, one.into = True, absence.ambiguous, absence.into
+        for (i, k), pair in self.pairs.items():
+            one = self.threads[self.keys[k]]
+            if one.gone and one.into is None and i in self.partner and pair.before_within > CLEARLY_APART:
+                one.doubted = True

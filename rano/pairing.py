@@ -17,6 +17,8 @@ NEAR_MM = 2.5
 """Masks are dilated by this much before they are asked whether they overlap."""
 SAME_PLACE_MM = 1.0
 """What lies no further than this from a lesion lies in it, give or take the registration's error."""
+LEAST_CONTACT = 0.1
+"""Lesions have to do with each other when at least this share of one of them lies near the other."""
 LEAST_OVERLAP = 0.25
 """Lesions may be the same when at least this share of one of them lies near the other."""
 
@@ -37,7 +39,7 @@ class Placed:
     def distances_to(self, other: "Placed") -> Floats:
         """Return how far each of its points lies from the other lesion's surface or inside (0), mm."""
         distances, _ = other.tree.query(self.points, distance_upper_bound=NEAR_MM + other.slack + 1e-6)
-        return np.maximum(distances - other.slack, 0)
+        return np.asarray(np.maximum(distances - other.slack, 0))
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,10 @@ class Pair:
     distance_mm: float
     likeness: float
 
+    @property
+    def in_place(self) -> float:
+        return max(self.now_within, self.before_within)
+
 
 def compare(now: Placed, before: Placed) -> Pair | None:
     """Return what speaks for two lesions being the same; None when nothing does."""
@@ -71,7 +77,7 @@ def compare(now: Placed, before: Placed) -> Pair | None:
         return None
     forth, back = now.distances_to(before), before.distances_to(now)
     near = [float((distances <= NEAR_MM).mean()) for distances in (forth, back)]
-    if max(near) < LEAST_OVERLAP:
+    if max(near) < LEAST_CONTACT:
         return None
     common = near[0] * now.volume_mm3 + near[1] * before.volume_mm3
     likeness = common / (now.volume_mm3 + before.volume_mm3)
