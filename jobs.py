@@ -29,6 +29,7 @@ from huey.serializer import Serializer
 from sqlalchemy.exc import SQLAlchemyError
 
 from BDD import store
+from BDD.course_store import course
 from BDD.models import RELABEL, RUNNING_STATES, WRITING, Job
 from BDD.packing import pack_label_map
 from BDD.problems import WORKER_LOST, problem_of
@@ -36,9 +37,11 @@ from imaging.volume import Series
 from Orthanc.archive import Archive, ArchiveError, ArchiveTimeoutError, ArchiveUnavailableError, NotOursError
 from Orthanc.dicomweb import OrthancArchive
 from rano.lesion import Lesion
+from rano.links import Link
 from rano.reduced import reduce_volume
 from rano.shape import lesion_shapes
 from results.context import ResultContext, derive_uid
+from results.report import Assessment, TimePoint
 from segmentation import WRITTEN, Cancelled, Outcome, segment_study, write_again
 from settings import Settings, SettingsError, sqlite_path
 
@@ -241,6 +244,7 @@ class Worker:
             outputs=tuple(job.outputs),
             earlier_lesions=partial(store.earlier_lesions, self._database),
             follow=follow,
+            course=lambda series, lesions: self._course(series, lesions, followed[0].links),
             created=job.created_at,
             reporter=reporter,
         )
@@ -269,6 +273,11 @@ class Worker:
             lambda key: derive_uid(job.job_id, key),
         )
 
+    def _course(
+        self, series: Series, lesions: Sequence[Lesion], links: Sequence[Link]
+    ) -> tuple[TimePoint, Assessment] | None:
+        return course(self._database, store.SeriesRecord.from_header(series.header), lesions, links)
+
     def _relabel(self, job: Job, reporter: _Reporter) -> Outcome:
         found = store.found_in(self._database, job.series_instance_uid)
         model = found.model
@@ -282,6 +291,7 @@ class Worker:
                 job.job_id, model.name, model.version, model.sha256, model.statement, created=job.created_at
             ),
             outputs=tuple(job.outputs),
+            course=lambda series, lesions: self._course(series, lesions, found.links),
             reporter=reporter,
         )
 

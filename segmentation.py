@@ -30,7 +30,7 @@ from rano.lesion import Lesion
 from rano.matching import inherit_tracking
 from rano.measuring import measure
 from results.context import ResultContext, derive_uid
-from results.report import build_bidirectional_sr, build_volumetric_sr
+from results.report import Assessment, TimePoint, build_bidirectional_sr, build_volumetric_sr
 from results.rtstruct import build_rtstruct
 from results.seg import build_seg
 from settings import SettingsError, load_settings
@@ -50,6 +50,10 @@ OUTPUTS: dict[str, Callable[[Series, np.ndarray, Sequence[Lesion], ResultContext
 
 WRITTEN = {**{kind: (kind,) for kind in OUTPUTS}, "SR": ("SR_BIDIRECTIONAL", "SR_VOLUMETRIC")}
 """All that can be asked for, and the roles of the objects it is written as; their UIDs derive from these."""
+
+
+Course = Callable[[Series, Sequence[Lesion]], tuple[TimePoint, Assessment] | None]
+"""Given a series and its lesions, where the visit stands among the patient's others; None where that is not known."""
 
 
 class Cancelled(Exception):  # noqa: N818 - it reports a wish, not a failure
@@ -115,6 +119,7 @@ def segment_study(
     outputs: Sequence[str] = ("SEG", "RTSTRUCT"),
     earlier_lesions: Callable[[str], Sequence[Lesion]] = lambda _: (),
     follow: Callable[[Series, np.ndarray, list[Lesion]], list[Lesion]] = lambda _series, _label_map, lesions: lesions,
+    course: Course = lambda _series, _lesions: None,
     created: datetime | None = None,
     reporter: Reporter | None = None,
 ) -> Outcome:
@@ -132,6 +137,8 @@ def segment_study(
         Given a SeriesInstanceUID, the lesions found when it was segmented before: they keep name and tracking UID.
     follow
         Given series, label map and lesions, the lesions under the identities that they have at other visits.
+    course
+        Given series and lesions, where the visit stands among the patient's others, for the report.
     created
         When the job was taken up, with its time zone: every date in the results; by default now.
 
@@ -164,7 +171,7 @@ def segment_study(
         lesions = follow(series, label_map, lesions)
     with watch("writing"):
         context = _context(job_id, predictor.info, created or datetime.now(UTC))
-        objects = _write(archive, series, label_map, lesions, context, outputs)
+        objects = _write(archive, series, label_map, lesions, context, outputs, course)
     written = {kind: str(dataset.SeriesInstanceUID) for kind, dataset in objects.items()}
     return Outcome(
         series,
@@ -188,6 +195,7 @@ def write_again(
     lesions: list[Lesion],
     context: ResultContext,
     outputs: Sequence[str],
+    course: Course,
     reporter: Reporter,
 ) -> Outcome:
     """Write what was found in a series before, under the names and tracking UIDs that its lesions have now.
@@ -203,7 +211,7 @@ def write_again(
     with watch("reading"):
         series = read_series(datasets)
     with watch("writing"):
-        objects = _write(archive, series, label_map, lesions, context, outputs)
+        objects = _write(archive, series, label_map, lesions, context, outputs, course)
     written = {role: str(dataset.SeriesInstanceUID) for role, dataset in objects.items()}
     return Outcome(series, None, None, label_map, lesions, written, tuple(objects.values()), context, watch.seconds)
 
@@ -215,6 +223,7 @@ def _write(
     lesions: Sequence[Lesion],
     context: ResultContext,
     outputs: Sequence[str],
+    course: Course,
 ) -> dict[str, Dataset]:
     """Build what was asked for and store it; give the objects by their role."""
     built = {kind: OUTPUTS[kind](series, label_map, lesions, context) for kind in outputs if kind in OUTPUTS}
@@ -222,7 +231,10 @@ def _write(
         built["SR_BIDIRECTIONAL"] = build_bidirectional_sr(series, label_map, lesions, context)
         seg = built.get("SEG")
         if seg is not None:  # the volumes are those of its segments
-            built["SR_VOLUMETRIC"] = build_volumetric_sr(series, label_map, lesions, seg, context)
+            point, assessment = course(series, lesions) or (None, None)
+            built["SR_VOLUMETRIC"] = build_volumetric_sr(
+                series, label_map, lesions, seg, context, time_point=point, assessment=assessment
+            )
     objects = {role: dataset for role, dataset in built.items() if dataset is not None}
     if objects:
         archive.store(list(objects.values()))
@@ -292,7 +304,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return _segment_folder(options)
-    except (ImagingError, ArchiveError, ModelError, SettingsError, ValueError) as error:
+    except (ImagingError, ArchiveError, ModelError, SettingsError, ValueError, OSError) as error:
         print(f"segmentation.py: {error}", file=sys.stderr)  # noqa: T201 - the command's own answer
         return 1
 
@@ -316,6 +328,7 @@ def _segment_folder(options: argparse.Namespace) -> int:
             series_instance_uid=options.series,
             reporter=bar,
         )
+    archive.retire_others(outcome.written.values())
     write_files(options.output, outcome.series, outcome.label_map, outcome.lesions, outcome.context)
     sys.stdout.write(_summary(outcome, options.output))
     return 0

@@ -50,6 +50,8 @@ class Following:
         What later visits are registered to.
     registrations
         Of this series to others, by their keys.
+    links
+        How each lesion was followed to this visit; empty when the patient has no others.
     """
 
     lesions: list[Lesion]
@@ -57,6 +59,7 @@ class Following:
     image: ReducedVolume
     frame_of_reference_uid: str | None
     registrations: Mapping[int, Registration]
+    links: Sequence[Link] = ()
 
     def keep(self, session: Session, series_key: int, rows: Sequence[LesionRow]) -> None:
         """Keep what later visits need to follow from this one, within the transaction that records the job."""
@@ -127,7 +130,7 @@ def follow(
     )
     links = {visit.visit: visit.lesions for visit in thread([*known, now], make_tracking_uid)}[now.visit]
     named = _named(lesions, links, tracked)
-    return Following(named, shapes, image, frame_of_reference_uid, registrations)
+    return Following(named, shapes, image, frame_of_reference_uid, registrations, links)
 
 
 def rethread(database: Database, study_instance_uid: str) -> None:

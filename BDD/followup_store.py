@@ -137,7 +137,7 @@ def _timeline(
     lesions: Mapping[int, TrackedLesion],
     said: Mapping[int, VisitAssessment],
 ) -> Timeline:
-    visits = [_findings(job, identities[job.id], said.get(study_of(job).id)) for job in jobs]
+    visits = [visit_findings(job, identities[job.id], said.get(study_of(job).id)) for job in jobs]
     baseline = next(
         (
             study_of(job).study_instance_uid
@@ -196,7 +196,8 @@ def study_of(job: Job) -> Study:
     return job.series.study
 
 
-def _findings(job: Job, identities: Sequence[Identity], said: VisitAssessment | None) -> VisitFindings:
+def visit_findings(job: Job, identities: Sequence[Identity], said: VisitAssessment | None) -> VisitFindings:
+    """Give a visit as ``rano.response`` judges it."""
     study = study_of(job)
     return VisitFindings(
         visit=study.study_instance_uid,

@@ -22,6 +22,7 @@ from BDD.outcome_store import lesion_of
 from BDD.packing import unpack_label_map
 from BDD.records import JobStateError, ModelRecord, SeriesBusyError
 from rano.lesion import Lesion
+from rano.links import Link, Status
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,15 @@ class Found:
         int32, shape (slice, row, column) of the series; n = ``lesions[n - 1]``.
     lesions
         Under the names that hold now; those that people have called no lesion are left out.
+    links
+        How each was followed to this visit, or what people have said of that.
     model
         That found them.
     """
 
     label_map: npt.NDArray[np.int32]
     lesions: list[Lesion]
+    links: list[Link]
     model: ModelRecord
 
 
@@ -98,7 +102,20 @@ def found_in(database: Database, series_instance_uid: str) -> Found:
         lesion = identity.lesion
         lesions.append(lesion_of(identity.finding.lesion, lesion.name, lesion.tracking_uid, label=label))
     record = ModelRecord(model.name, model.version, model.sha256, model.statement)
-    return Found(renumber[old], lesions, record)
+    return Found(renumber[old], lesions, [_link(identity) for identity in kept], record)
+
+
+def _link(identity: Identity) -> Link:
+    finding, whole = identity.finding, identity.part_of
+    part_of = whole.tracking_uid if whole else finding.part_of
+    return Link(
+        identity.lesion.tracking_uid,
+        Status.NEW if whole is None and part_of is None else Status.SPLIT,
+        finding.ambiguous,
+        finding.relation,
+        part_of,
+        tuple(finding.merged),
+    )
 
 
 def _changed(session: Session) -> list[Job]:

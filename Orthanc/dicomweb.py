@@ -92,15 +92,24 @@ class OrthancArchive:
             series = self._dicomweb.search_for_series(study_instance_uid)
         if not series:
             raise StudyNotFoundError(f"{self.url} holds no study {study_instance_uid}")
-        return [self._summarise(study_instance_uid, Dataset.from_json(one)) for one in series]
+        summaries = [self._summarise(study_instance_uid, Dataset.from_json(one)) for one in series]
+        return [summary for summary in summaries if summary is not None]
 
-    def _summarise(self, study_instance_uid: str, series: Dataset) -> SeriesSummary:
+    def _summarise(self, study_instance_uid: str, series: Dataset) -> SeriesSummary | None:
+        """Describe a series; None when it has gone since it was listed, as a superseded result of ours may."""
         path = f"/dicom-web/studies/{study_instance_uid}/series/{series.SeriesInstanceUID}/instances"
         with self._call(f"GET {path}"):
-            instance = self._dicomweb.search_for_instances(study_instance_uid, series.SeriesInstanceUID, limit=1)[0]
-            header = self._dicomweb.retrieve_instance_metadata(
-                study_instance_uid, series.SeriesInstanceUID, Dataset.from_json(instance).SOPInstanceUID
-            )
+            found = self._dicomweb.search_for_instances(study_instance_uid, series.SeriesInstanceUID, limit=1)
+            if not found:
+                return None
+            try:
+                header = self._dicomweb.retrieve_instance_metadata(
+                    study_instance_uid, series.SeriesInstanceUID, Dataset.from_json(found[0]).SOPInstanceUID
+                )
+            except requests.HTTPError as error:
+                if error.response is not None and error.response.status_code == 404:
+                    return None
+                raise
             return SeriesSummary(
                 header=Dataset.from_json(header, bulk_data_uri_handler=lambda *_: None),
                 number_of_instances=int(series.NumberOfSeriesRelatedInstances),

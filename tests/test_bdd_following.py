@@ -162,3 +162,33 @@ def test_patients_without_an_id_are_not_followed(site):
     see(site, 2, [A], patient_id="")
     assert segments(site, 1) != segments(site, 2)
     assert [patient.visits for patient in store.list_patients(site.database)] == [1, 1]
+
+
+def volumetric_report(site, number):
+    (sr,) = [
+        one
+        for one in site.archive.instances.values()
+        if one.Modality == "SR" and str(one.StudyInstanceUID) == study_of(number) and "volumes" in one.SeriesDescription
+    ]
+    return "\n".join(str(element.value) for element in sr.iterall() if element.VR != "SQ")
+
+
+def test_the_report_tells_where_the_visit_stands(site):
+    see(site, 1, [A, B])
+    see(site, 2, [A, B, C])
+    first, second = volumetric_report(site, 1), volumetric_report(site, 2)
+    assert "Visit 1" in first
+    assert "Baseline" in first
+    assert "Visit 2" in second
+    assert "On the images: PD, new lesion" in second
+    assert "\nTarget Lesion at Baseline" in second
+    assert "PD" in timeline_of(site)["visits"][1]["radiographic"]["response"]
+
+
+def test_what_people_say_is_in_the_report_that_is_written_again(site):
+    see(site, 1, [A])
+    see(site, 2, [A, C])
+    new = timeline_of(site)["lesions"][1]
+    site.client.patch(f"/lesions/{new['id']}", json={"not_a_lesion": True, "version": new["version"]})
+    site.work()
+    assert "On the images: SD" in volumetric_report(site, 2)

@@ -1,0 +1,123 @@
+"""The timeline as CSV and as one page of PDF: the numbers of the timeline, whatever the names and however many."""
+
+import csv
+import datetime
+import io
+import re
+import zlib
+
+import pytest
+
+from rano.history import LesionAtVisit, VisitFindings
+from rano.response import assess
+from results.timeline import LesionSize, Timeline, TimelineLesion, TimelineVisit
+from results.timeline_csv import COLUMNS, timeline_csv
+from results.timeline_pdf import timeline_pdf
+
+DAY = datetime.date(2024, 1, 8)
+
+
+def timeline(sizes: dict[str, list[float | None]], *, visits: int, patient_id: str | None = "A-1") -> Timeline:
+    """Make a timeline of lesions by name: their longest diameter at each visit, four weeks apart."""
+    findings = [
+        VisitFindings(
+            f"1.2.{k}",
+            DAY + datetime.timedelta(weeks=4 * k),
+            tuple(
+                LesionAtVisit(name, mm[k], mm[k] ** 3, measurable=mm[k] >= 10, name=name)
+                for name, mm in sizes.items()
+                if mm[k] is not None
+            ),
+        )
+        for k in range(visits)
+    ]
+    assessment = assess(findings)
+    return Timeline(
+        patient_key=1,
+        patient_id=patient_id,
+        visits=tuple(
+            TimelineVisit(one.visit, f"{one.visit}.1", "job", one.date, "unetr 1", None, None, "", False, 0, response)
+            for one, response in zip(findings, assessment.visits, strict=True)
+        ),
+        lesions=tuple(
+            TimelineLesion(
+                key=key,
+                version=1,
+                tracking_uid=name,
+                name=name,
+                role="target" if name in assessment.targets else "new",
+                target=None,
+                not_a_lesion=False,
+                merged_into=None,
+                sizes=tuple(None if one is None else LesionSize(key, one, one / 2, one**3, 1, one >= 10) for one in mm),
+            )
+            for key, (name, mm) in enumerate(sizes.items())
+        ),
+        assessment=assessment,
+    )
+
+
+def rows_of(made: Timeline) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(timeline_csv(made))))
+
+
+def test_one_row_per_lesion_and_visit():
+    rows = rows_of(timeline({"a": [20.0, 12.0], "b": [None, 6.5]}, visits=2))
+    assert [(row["visit"], row["lesion"], row["longest_diameter_mm"]) for row in rows] == [
+        ("1", "a", "20.00"),
+        ("1", "b", "0"),
+        ("2", "a", "12.00"),
+        ("2", "b", "6.50"),
+    ]
+    assert rows[2]["from_baseline_percent"] == "-40.00"
+    assert rows[2]["radiographic_response"] == "PD"
+    assert set(rows[0]) == set(COLUMNS)
+
+
+def test_a_visit_without_lesions_has_a_row():
+    rows = rows_of(timeline({}, visits=2))
+    assert [(row["visit"], row["lesion"], row["date"]) for row in rows] == [
+        ("1", "", "2024-01-08"),
+        ("2", "", "2024-02-05"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+x", "-x", "@x"])
+def test_a_name_is_never_a_formula(name):
+    assert rows_of(timeline({name: [20.0]}, visits=1))[0]["lesion"] == f"'{name}"
+
+
+def test_names_with_commas_and_quotes_stay_whole():
+    assert rows_of(timeline({'left, "upper"': [20.0]}, visits=1))[0]["lesion"] == 'left, "upper"'
+
+
+def pages(pdf: bytes) -> int:
+    return len(re.findall(rb"/Type /Page\b", pdf))
+
+
+def drawn(pdf: bytes) -> int:
+    """Give the number of bytes of drawing in a PDF."""
+    streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL)
+    return sum(len(zlib.decompress(one)) for one in streams if one[:1] == b"x")
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        timeline({}, visits=0),
+        timeline({}, visits=3, patient_id=None),
+        timeline({"a": [20.0]}, visits=1),
+        timeline({"$x^{": [20.0, None, 14.0], "é": [None, 11.0, 3.0]}, visits=3, patient_id="A/1 $\\frac{"),
+        timeline({f"lesion {n}": [10.0 + n] * 20 for n in range(40)}, visits=20),
+    ],
+    ids=["nothing", "no lesion", "one visit", "odd names", "many"],
+)
+def test_it_is_always_one_page(made):
+    pdf = timeline_pdf(made)
+    assert pdf.startswith(b"%PDF")
+    assert pages(pdf) == 1
+
+
+def test_more_lesions_draw_more():
+    few, many = (timeline({f"lesion {n}": [12.0, 14.0] for n in range(count)}, visits=2) for count in (1, 6))
+    assert drawn(timeline_pdf(many)) > drawn(timeline_pdf(few))
