@@ -38,7 +38,12 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--run", dest="folder", type=Path, required=True, help="checkpoints and curves go here")
     parser.add_argument("--steps", type=int, default=20_000, help="steps in all (default: %(default)s)")
     parser.add_argument("--cooldown", type=int, default=0, help="last steps, over which the rate falls to zero")
-    parser.add_argument("--rate", type=float, default=8e-4, help="learning rate (default: %(default)s)")
+    parser.add_argument(
+        "--rate",
+        type=float,
+        default=1e-3,
+        help="learning rate; the transformer's is a tenth of it (default: %(default)s)",
+    )
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--patch", type=int, default=96, help="edge of a patch in voxels, a multiple of 32")
     parser.add_argument("--feature-size", type=int, default=16)
@@ -90,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
         devices=1,
         logger=TensorBoardLogger(options.folder, name="", version=""),
         log_every_n_steps=20,
-        callbacks=[checkpoint, final, EMAWeightAveraging(decay=0.998), TQDMProgressBar(refresh_rate=10)],
+        callbacks=[checkpoint, final, EMAWeightAveraging(decay=0.995), TQDMProgressBar(refresh_rate=10)],
     )
     trainer.fit(module, DataLoader(patches, batch_size=options.batch), ckpt_path=last if last.exists() else None)
     return 0

@@ -67,6 +67,12 @@ class LesionModule(pl.LightningModule):
         return max(0.0, min(1.0, up, down))
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.AdamW(self.parameters(), lr=self._rate, weight_decay=0.01)
+        transformer = {id(parameter) for parameter in self.network.unetr.vit.parameters()}
+        slow = [p for p in self.parameters() if id(p) in transformer]
+        fast = [p for p in self.parameters() if id(p) not in transformer]
+        # A patch embedding sums tens of thousands of inputs: at the convolutions' rate its output runs away within a
+        # few steps, the residual stream with it, and the decoder learns nothing more.
+        groups = [{"params": fast, "lr": self._rate}, {"params": slow, "lr": self._rate / 10}]
+        optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
