@@ -36,7 +36,7 @@ class TrackedLesion(Base):
 
 
 class Finding(Base):
-    """What is known of a lesion row besides its measurement: whose finding it is, and its shape and picture.
+    """What is known of a lesion row besides its measurement: whose finding it is, and its shape.
 
     ``relation`` is how the following came to this, in words, and ``ambiguous`` whether somebody should look at it.
     """
@@ -50,7 +50,6 @@ class Finding(Base):
     part_of: Mapped[str | None] = mapped_column(Uid)
     merged: Mapped[list[str]] = mapped_column(JSON, default=list)
     shape: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
-    picture: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
 
     lesion: Mapped[LesionRow] = relationship()
     tracked: Mapped[TrackedLesion] = relationship()

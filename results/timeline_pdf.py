@@ -29,7 +29,7 @@ def timeline_pdf(timeline: Timeline) -> bytes:
     figure.suptitle("Brain metastases over time (RANO-BM)", fontsize=15, x=0.06, y=0.975, ha="left")
     figure.text(0.06, 0.945, f"Patient {_plain(timeline.patient_id or '(without PatientID)')}", fontsize=10)
     figure.text(0.94, 0.945, f"{DISCLAIMER}. For research only.", fontsize=8, ha="right", color="0.4")
-    grid = figure.add_gridspec(3, 1, height_ratios=(3.4, 2.4, 2.0), left=0.06, right=0.94, top=0.92, bottom=0.05)
+    grid = figure.add_gridspec(3, 1, height_ratios=(3.4, 2.4, 2.0), left=0.09, right=0.94, top=0.92, bottom=0.05)
     lesions = sorted(
         (lesion for lesion in timeline.lesions if lesion.role not in ("merged", "not_a_lesion")),
         key=lambda lesion: (lesion.role != "target", -max((s.longest_mm for s in lesion.sizes if s), default=0)),
@@ -76,11 +76,10 @@ def _table(axes: Axes, timeline: Timeline, lesions: list[TimelineLesion]) -> Non
     table.set_fontsize(7)
     for cell in table.get_celld().values():
         cell.set_linewidth(0.3)
-    left_out = [f"{count} earlier visits" * bool(count) for count in [first]] + [
-        f"{len(lesions) - _LESIONS} more lesions" * (len(lesions) > _LESIONS)
-    ]
-    if any(left_out):
-        axes.text(0, 0, f"Not shown: {', '.join(filter(None, left_out))}; see the CSV.", fontsize=7, color="0.4")
+    left_out = [f"{first} earlier visits"] if first else []
+    left_out += [f"{len(lesions) - _LESIONS} more lesions"] if len(lesions) > _LESIONS else []
+    if left_out:
+        axes.text(0, 0, f"Not shown: {', '.join(left_out)}; see the CSV.", fontsize=7, color="0.4")
 
 
 def _row(lesion: TimelineLesion, first: int) -> list[str]:
@@ -108,7 +107,7 @@ def _curves(axes: Axes, timeline: Timeline, lesions: list[TimelineLesion], what:
     axes.tick_params(axis="x", rotation=30)
     axes.grid(linewidth=0.3)
     if lesions and what == "longest_mm":
-        axes.legend(fontsize=5, ncols=2, loc="upper left")
+        axes.legend(fontsize=5, ncols=2, loc="best")
 
 
 def _reasons(axes: Axes, timeline: Timeline) -> None:

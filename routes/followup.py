@@ -58,7 +58,7 @@ def table(patient: int) -> Response:
 @blueprint.get("/patients/<int:patient>/report.pdf")
 @describe(
     "The timeline on one page",
-    {200: ("Table, growth curves, and the lesions as they were measured last", None), **_MISSING},
+    {200: ("Table, growth curves, and the responses with their reasons", None), **_MISSING},
     media_type="application/pdf",
     tag=_TAG,
 )

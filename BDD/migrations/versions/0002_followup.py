@@ -40,7 +40,6 @@ def upgrade() -> None:
         sa.Column("part_of", sa.String(length=64), nullable=True),
         sa.Column("merged", sa.JSON(), nullable=False),
         sa.Column("shape", sa.LargeBinary(), nullable=True),
-        sa.Column("picture", sa.LargeBinary(), nullable=True),
         sa.ForeignKeyConstraint(["lesion_key"], ["lesions.id"], name=op.f("fk_findings_lesion_key_lesions")),
         sa.ForeignKeyConstraint(["tracked_key"], ["tracked_lesions.id"], name=op.f("fk_findings_tracked_key_tracked_lesions")),
         sa.PrimaryKeyConstraint("lesion_key", name=op.f("pk_findings")),
