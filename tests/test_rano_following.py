@@ -1,0 +1,329 @@
+"""Lesions followed from visit to visit: every kind of link, whatever order the visits arrive in."""
+
+import datetime
+import itertools
+import re
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from benchmarks.following import simulate
+from rano.following import thread
+from rano.links import FollowedLesion, FollowedVisit, Status
+from rano.pairing import Placed, assign, compare
+from rano.rigid import RigidTransform
+from rano.shape import LesionShape, lesion_shapes
+from tests.reference_objects import sphere
+
+STAYS = RigidTransform.identity()
+START = datetime.date(2024, 1, 1)
+SPACING = np.array([1.5, 0.9, 0.9])
+AFFINE = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]]) @ np.diag([*SPACING, 1])
+
+
+def shape(*balls):
+    """One lesion made of balls, given as (x, y, z, diameter), on a grid of 1.5 x 0.9 x 0.9 mm."""
+    balls = np.array(balls, float)
+    first = np.floor((balls[:, 2::-1] - balls[:, 3:]).min(axis=0) / SPACING).astype(int)
+    size = np.ceil((balls[:, 2::-1] + balls[:, 3:]).max(axis=0) / SPACING).astype(int) - first
+    affine = AFFINE.copy()
+    affine[:3, 3] = affine[:3, :3] @ first
+    points = np.moveaxis(np.indices(size), 0, -1) @ affine[:3, :3].T + affine[:3, 3]
+    mask = np.any([np.linalg.norm(points - ball[:3], axis=-1) <= ball[3] / 2 for ball in balls], axis=0)
+    (found,) = lesion_shapes(mask.astype(np.int32), affine)
+    return found
+
+
+def lesion(*balls, uid=None, fixed=False):
+    return FollowedLesion(shape(*balls), uid, fixed)
+
+
+def visit(day, *lesions, to_common=STAYS, trouble="", name=None):
+    date = START + datetime.timedelta(days=day)
+    found = tuple(one if isinstance(one, FollowedLesion) else lesion(one) for one in lesions)
+    return FollowedVisit(name or f"day {day}", date, found, to_common, trouble)
+
+
+def follow(*visits):
+    return thread(visits, make_tracking_uid=lambda key: key)
+
+
+def uids(links):
+    return [link.tracking_uid for link in links.lesions]
+
+
+def test_lesions_that_stay_grow_and_shrink_keep_their_uid():
+    first = visit(0, (0, 0, 0, 10), (30, 0, 0, 6), (0, 40, 0, 20))
+    second = visit(60, (0, 40, 1, 12), (0, 1, 0, 18), (31, 0, 0, 6))
+    links = follow(first, second)
+    assert [link.status for link in links[0].lesions] == [Status.NEW] * 3
+    assert uids(links[0]) == ["day 0/1", "day 0/2", "day 0/3"]
+    assert uids(links[1]) == ["day 0/3", "day 0/1", "day 0/2"]
+    assert {link.status for link in links[1].lesions} == {Status.PERSISTING}
+    assert not any(link.ambiguous for one in links for link in one.lesions)
+    assert re.fullmatch(r"100% of the one near the other, centroids 1\.\d mm apart", links[1].lesions[0].reason)
+
+
+def test_new_and_resolved_and_seen_again():
+    links = follow(
+        visit(0, (0, 0, 0, 10), (40, 0, 0, 8)),
+        visit(30, (0, 0, 0, 10), (0, 40, 0, 5)),
+        visit(60, (0, 0, 0, 10)),
+        visit(90, (40, 0, 0, 8), (0, 0, 0, 10)),
+    )
+    assert uids(links[1]) == ["day 0/1", "day 30/2"]
+    assert links[1].lesions[1].status is Status.NEW
+    assert [(gone.tracking_uid, gone.status, gone.ambiguous) for gone in links[1].absent] == [
+        ("day 0/2", Status.RESOLVED, False)
+    ]
+    assert [gone.tracking_uid for gone in links[2].absent] == ["day 30/2"]  # said once
+    assert uids(links[3]) == ["day 0/2", "day 0/1"]
+    assert links[3].lesions[0].reason.startswith("seen again after it had gone")
+
+
+def test_split_and_merged():
+    whole = lesion((0, 0, 0, 12), (10, 0, 0, 10))
+    parts = visit(60, (0, 0, 0, 9), (10, 0, 0, 6))
+    links = follow(visit(0, whole), parts, visit(120, whole), visit(180, (10, 0, 0, 8), (0, 0, 0, 9)))
+    assert uids(links[1]) == ["day 0/1", "day 60/2"]
+    assert (links[1].lesions[1].status, links[1].lesions[1].part_of) == (Status.SPLIT, "day 0/1")
+    merged = links[2].lesions[0]
+    assert (merged.tracking_uid, merged.status, merged.merged) == ("day 0/1", Status.MERGED, ("day 60/2",))
+    assert [(gone.tracking_uid, gone.status, gone.into) for gone in links[2].absent] == [
+        ("day 60/2", Status.MERGED, "day 0/1")
+    ]
+    # Apart again, both are who they were.
+    assert uids(links[3]) == ["day 60/2", "day 0/1"]
+    assert links[3].lesions[0].status is Status.SPLIT
+    doubted = [link.reason for one in links for link in [*one.lesions, *one.absent] if link.ambiguous]
+    assert not doubted
+
+
+def test_the_larger_of_two_that_merge_lives_on():
+    links = follow(visit(0, (0, 0, 0, 6), (8, 0, 0, 12)), visit(60, lesion((0, 0, 0, 8), (8, 0, 0, 13))))
+    assert uids(links[1]) == ["day 0/2"]
+    assert links[1].lesions[0].merged == ("day 0/1",)
+
+
+def test_a_remnant_far_out_in_a_lesion_of_long_ago_is_a_part_of_it_for_a_person_to_judge():
+    big = lesion((0, 0, 0, 12), (12, 0, 0, 12))
+    links = follow(visit(0, big), visit(60, (0, 0, 0, 8)), visit(120, (0, 0, 0, 8), (14, 0, 0, 5)))
+    part = links[2].lesions[1]
+    assert (part.status, part.part_of, part.ambiguous) == (Status.SPLIT, "day 0/1", True)
+
+
+def test_neighbours_are_not_swapped():
+    links = follow(visit(0, (0, 0, 0, 4), (7, 0, 0, 4)), visit(60, (8.2, 0, 0, 4), (1.2, 0, 0, 4)))
+    assert uids(links[1]) == ["day 0/2", "day 0/1"]
+
+
+@pytest.mark.parametrize(
+    ("second", "why"),
+    [
+        ([(3.6, 0, 0, 4)], "only .*% of either lies where the other is"),
+        ([(2, 0, 0, 4), (-2.4, 0, 0, 4)], "another way to pair"),
+        ([(5, 0, 0, 12)], "differ much|only"),
+    ],
+)
+def test_what_is_not_sure_is_for_a_person_to_judge(second, why):
+    links = follow(visit(0, (0, 0, 0, 4)), visit(60, *second))
+    doubted = [link.reason for link in links[1].lesions if link.ambiguous]
+    assert any(re.search(why, reason) for reason in doubted), links[1]
+
+
+def test_a_lesion_that_went_next_to_one_that_came():
+    links = follow(visit(0, (0, 0, 0, 4)), visit(60, (7.5, 0, 0, 4)))
+    assert (links[1].lesions[0].status, links[1].lesions[0].ambiguous) == (Status.NEW, True)
+    assert (links[1].absent[0].status, links[1].absent[0].ambiguous) == (Status.RESOLVED, True)
+    assert "has just gone" in links[1].lesions[0].reason
+    assert "a new lesion close to it" in links[1].absent[0].reason
+
+
+def test_visits_lie_differently_and_are_matched_in_common_coordinates():
+    turn = np.eye(4)
+    turn[:3, :3] = Rotation.from_euler("xyz", [15, -10, 12], degrees=True).as_matrix()
+    turn[:3, 3] = [20, -15, 8]
+    pose = RigidTransform(turn)
+    centres = np.array([[0, 0, 0.0], [30, 10, 0], [-20, 40, 30], [10, -50, 20]])
+    moved = [(*point, 7) for point in pose.apply(centres)]
+    first = visit(0, *[(*point, 7) for point in centres])
+    links = follow(first, visit(60, *reversed(moved), to_common=pose.inverse()))
+    assert uids(links[1]) == ["day 0/4", "day 0/3", "day 0/2", "day 0/1"]
+    assert {link.status for link in links[1].lesions} == {Status.PERSISTING}
+
+
+def test_a_visit_that_is_not_registered_is_matched_as_it_lies_and_all_of_it_doubted():
+    lost = visit(30, (0, 0, 0, 10), (60, 0, 0, 8), to_common=None, trouble="registration failed: no head is seen")
+    links = follow(
+        visit(0, (0, 0, 0, 10), (30, 0, 0, 10)), lost, visit(60, (0, 0, 0, 10), (30, 0, 0, 10), (60, 0, 0, 8))
+    )
+    assert uids(links[1]) == ["day 0/1", "day 30/2"]
+    everything = [*links[1].lesions, *links[1].absent]
+    assert len(everything) == 3
+    assert all(one.ambiguous and "registration failed: no head is seen" in one.reason for one in everything)
+    # Later visits go by the registered ones.
+    assert uids(links[2]) == ["day 0/1", "day 0/2", "day 60/3"]
+    assert not any(link.ambiguous for link in links[2].lesions)
+    assert [link.status for link in links[2].lesions] == [Status.PERSISTING, Status.PERSISTING, Status.NEW]
+
+
+def test_an_older_visit_that_arrives_late_joins_the_lesions_that_are_known():
+    second = visit(60, lesion((0, 0, 0, 10), uid="A"), lesion((30, 0, 0, 10), uid="B"))
+    third = visit(120, lesion((0, 0, 0, 12), uid="A"), lesion((0, 30, 0, 6), uid="C"))
+    late = visit(0, (30, 0, 0, 9), (0, 30, 0, 7), (-30, 0, 0, 5))
+    links = follow(third, late, second)
+    assert [one.visit for one in links] == ["day 0", "day 60", "day 120"]
+    assert uids(links[0]) == ["B", "C", "day 0/3"]
+    assert uids(links[1]) == ["A", "B"]
+    assert uids(links[2]) == ["A", "C"]
+    assert links[1].lesions[0].status is Status.NEW
+    assert "seen again" in links[2].lesions[1].reason
+
+
+def test_one_lesion_that_went_by_two_uids_gets_the_one_most_of_its_visits_have():
+    visits = [visit(30 * n, lesion((0, 0, 0, 10), uid=uid)) for n, uid in enumerate(["old", "one", "one"])]
+    assert {uid for one in follow(*visits) for uid in uids(one)} == {"one"}
+    tied = [visit(30 * n, lesion((0, 0, 0, 10), uid=uid)) for n, uid in enumerate(["old", "one"])]
+    assert {uid for one in follow(*tied) for uid in uids(one)} == {"old"}
+
+
+def test_two_lesions_never_share_a_uid():
+    mistaken = visit(0, lesion((0, 0, 0, 10), uid="A"), lesion((40, 0, 0, 10), uid="A"))
+    assert uids(follow(mistaken)[0]) == ["A", "day 0/2"]
+
+
+def test_the_same_answer_in_every_order_of_arrival():
+    visits = [
+        visit(0, (0, 0, 0, 10), (30, 0, 0, 8)),
+        visit(60, lesion((0, 0, 0, 12), (9, 0, 0, 8)), (30, 0, 0, 8)),
+        visit(120, (0, 0, 0, 8), (9, 0, 0, 6), (0, 50, 0, 5)),
+        visit(120, (30, 0, 0, 8), name="the same day"),
+    ]
+    expected = follow(*visits)
+    assert all(follow(*order) == expected for order in itertools.permutations(visits))
+
+
+def test_what_a_person_said_goes_before_what_was_found():
+    def course(*said):
+        return [visit(0, lesion((0, 0, 0, 10), uid="A"), lesion((40, 0, 0, 10), uid="B")), *said]
+
+    # It is the other one, wherever it lies.
+    links = follow(*course(visit(60, lesion((0, 0, 0, 10), uid="B", fixed=True)), visit(120, (0, 0, 0, 10))))
+    assert (uids(links[1]), uids(links[2])) == (["B"], ["B"])
+    assert (links[1].lesions[0].reason, links[1].lesions[0].ambiguous) == ("a person said so", False)
+    assert [gone.tracking_uid for gone in links[1].absent] == ["A"]
+    # It is neither.
+    links = follow(*course(visit(60, lesion((0, 0, 0, 10), uid="X", fixed=True))))
+    assert (uids(links[1]), links[1].lesions[0].status) == (["X"], Status.NEW)
+    # Its name holds against any number of others.
+    visits = [visit(30 * n, lesion((0, 0, 0, 10), uid="A")) for n in range(4)]
+    links = follow(*visits, visit(150, lesion((0, 0, 0, 10), uid="A", fixed=True)))
+    assert {uid for one in links for uid in uids(one)} == {"A"}
+    with pytest.raises(ValueError, match="both said to be A"):
+        follow(visit(0, lesion((0, 0, 0, 9), uid="A", fixed=True), lesion((40, 0, 0, 9), uid="A", fixed=True)))
+
+
+def test_nothing_to_follow():
+    assert follow() == ()
+    links = follow(visit(0), visit(30, (0, 0, 0, 10)), visit(60))
+    assert [len(one.lesions) for one in links] == [0, 1, 0]
+    assert links[1].lesions[0].status is Status.NEW
+    assert [gone.tracking_uid for gone in links[2].absent] == ["day 30/1"]
+
+
+def test_a_visit_without_a_date_comes_last():
+    undated = FollowedVisit("undated", None, (lesion((0, 0, 0, 10)),), STAYS)
+    links = follow(undated, visit(30, (0, 0, 0, 10)))
+    assert [one.visit for one in links] == ["day 30", "undated"]
+    assert uids(links[1]) == ["day 30/1"]
+
+
+def test_fresh_uids_are_dicom_uids():
+    (links,) = thread([visit(0, (0, 0, 0, 10), (40, 0, 0, 10))])
+    assert all(re.fullmatch(r"2\.25\.[1-9]\d{0,38}", uid) for uid in uids(links))
+    assert len(set(uids(links))) == 2
+
+
+def test_two_hundred_lesions():
+    spots = [(x, y, z, 4) for x in range(0, 100, 12) for y in range(0, 60, 12) for z in range(0, 60, 12)][:200]
+    links = follow(visit(0, *spots), visit(60, *reversed(spots)))
+    assert uids(links[1]) == list(reversed(uids(links[0])))
+
+
+def test_simulated_patients():
+    figures = simulate(40, seed=20)
+    assert figures.links > 1000
+    assert all(figures.kinds[kind] > 5 for kind in ("new", "persisting", "resolved", "merged", "split")), figures
+    assert figures.right >= 0.99, figures
+    assert figures.wrong_unflagged == 0, figures
+    assert figures.flagged < 0.06 * figures.links, figures
+
+
+def test_links_broken_on_purpose_are_counted_as_wrong(monkeypatch):
+    """The measure can fail: without knowing how the heads lie, lesions are lost."""
+    from rano import visit_matching
+
+    monkeypatch.setattr(visit_matching, "Placed", lambda shape, to_common: Placed(shape, RigidTransform.identity()))
+    assert simulate(3, seed=20).right < 0.6
+
+
+# --- shapes
+
+
+@pytest.mark.parametrize("diameter", [1.5, 4.0, 12.0, 40.0])
+def test_a_shape_is_the_lesion(diameter):
+    ball = sphere(diameter)
+    found = shape((3.3, -7.2, 11.1, diameter))
+    if diameter > 3:
+        assert found.cells.sum() * found.cell_mm**3 == pytest.approx(found.volume_mm3, rel=0.2)
+    if diameter > 10:
+        assert found.volume_mm3 == pytest.approx(ball.volume_mm3, rel=0.03)
+        assert found.points.mean(axis=0) == pytest.approx([3.3, -7.2, 11.1], abs=0.3)
+        assert np.linalg.norm(found.points - [3.3, -7.2, 11.1], axis=1).max() < diameter / 2 + found.cell_mm + 0.8
+    assert len(found.to_bytes()) < 2000
+
+
+def test_a_shape_follows_an_oblique_grid():
+    turned = np.eye(4)
+    turned[:3, :3] = Rotation.from_euler("xyz", [40, 30, 20], degrees=True).as_matrix()
+    affine = turned @ AFFINE
+    label_map = np.zeros((9, 20, 30), np.uint16)
+    label_map[2:5, 4:12, 6:26] = 2
+    label_map[8, 0, 0] = 1
+    voxel, block = lesion_shapes(label_map, affine)
+    assert voxel.volume_mm3 == pytest.approx(SPACING.prod())
+    assert voxel.centroid_lps_mm == pytest.approx(affine[:3, :3] @ [8, 0, 0])
+    back = block.points @ np.linalg.inv(affine)[:3, :3].T
+    assert (np.rint(back).astype(int).min(axis=0), np.rint(back).astype(int).max(axis=0)) == (
+        pytest.approx([2, 4, 6]),
+        pytest.approx([4, 11, 25]),
+    )
+
+
+def test_a_shape_survives_being_stored():
+    found = shape((0, 0, 0, 12), (9, 3, 0, 8))
+    again = LesionShape.from_bytes(found.to_bytes())
+    assert np.array_equal(again.points, found.points)
+    assert np.array_equal(again.centroid_lps_mm, found.centroid_lps_mm)
+    assert (again.volume_mm3, again.cell_mm) == (found.volume_mm3, found.cell_mm)
+    stored = found.to_bytes()
+    for wrong in (b"", b"\x01", stored[:-4], b"\x07" + stored[1:], b"\x89PNG" * 40):
+        with pytest.raises(ValueError, match="lesion's shape"):
+            LesionShape.from_bytes(wrong)
+
+
+def test_pairs():
+    here = Placed(shape((0, 0, 0, 10)), STAYS)
+    assert compare(Placed(shape((40, 0, 0, 10)), STAYS), here) is None
+    same = compare(here, here)
+    assert (same.overlap, same.now_within, same.distance_mm, same.likeness) == (1, 1, 0, 1)
+    small = compare(Placed(shape((0, 0, 0, 4)), STAYS), Placed(shape((0, 0, 0, 20)), STAYS))
+    assert small.now_within == 1
+    assert small.before_within < 0.1
+
+
+def test_pairs_are_chosen_all_at_once():
+    assert assign(np.array([[0.9, 0.8], [0.85, 0]])) == {0: 1, 1: 0}
+    assert assign(np.array([[0.9, 0], [0, 0]])) == {0: 0}
+    assert assign(np.zeros((0, 3))) == {}
