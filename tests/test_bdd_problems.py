@@ -10,7 +10,14 @@ from BDD.problems import problem_of
 
 
 def every_exception() -> dict[str, type[BaseException]]:
-    for module in ("BDD.store", "imaging.errors", "imaging.selection", "Orthanc.archive", "unetr.bundle", "unetr.preprocessing"):
+    for module in (
+        "BDD.store",
+        "imaging.errors",
+        "imaging.selection",
+        "Orthanc.archive",
+        "unetr.bundle",
+        "unetr.preprocessing",
+    ):
         importlib.import_module(module)
     found: dict[str, type[BaseException]] = {}
 

@@ -53,7 +53,7 @@ class Patches(IterableDataset[dict[str, torch.Tensor]]):
 def _prepare(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     image = normalise(torch.from_numpy(case.image.astype(np.float32))).numpy().astype(np.float16)
     lesions = np.argwhere(case.fraction[::2, ::2, ::2] > 127) * 2
-    if len(lesions):  # a small lesion as likely as a large one: weigh each voxel by its lesion's size
+    if len(lesions):  # by diameter, not volume: else the largest lesion would be all that is seen
         lesions = _balanced(case.fraction > 127, lesions)
     tissue = np.argwhere(image[::6, ::6, ::6] > 0.3) * 6
     return image, case.fraction, case.brain, lesions, tissue
@@ -61,6 +61,7 @@ def _prepare(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray
 
 def _balanced(mask: np.ndarray, voxels: np.ndarray) -> np.ndarray:
     labels, count = ndimage.label(mask, np.ones((3, 3, 3)))
+    sizes = np.bincount(labels.ravel())
     picked = []
     rng = np.random.default_rng(0)
     flat = labels[tuple(voxels.T)]
@@ -68,5 +69,6 @@ def _balanced(mask: np.ndarray, voxels: np.ndarray) -> np.ndarray:
         members = voxels[flat == label]
         if len(members) == 0:  # smaller than the coarse grid: look at it in full
             members = np.argwhere(labels == label)
-        picked.append(members[rng.integers(len(members), size=32)])
+        diameter = (6 / np.pi * sizes[label]) ** (1 / 3)
+        picked.append(members[rng.integers(len(members), size=max(8, round(4 * diameter)))])
     return np.concatenate(picked)
