@@ -344,7 +344,7 @@ def test_a_reversed_or_left_handed_grid_gives_the_same_lesion():
     (other,) = measure((filled[::-1] >= 0.5).astype(int), flipped, filled[::-1])
     assert other.longest.length_mm == pytest.approx(one.longest.length_mm)
     ends = [sorted([m.longest.start_lps_mm, m.longest.end_lps_mm]) for m in (one, other)]
-    assert np.allclose(*ends)
+    assert np.allclose(ends[0], ends[1])
     assert other.volume_mm3 == pytest.approx(one.volume_mm3)
     assert other.measured_slice == shape[0] - 1 - one.measured_slice
 
