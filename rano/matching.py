@@ -1,6 +1,6 @@
-"""Which lesion is which: identities are handed on from lesions already known to lesions just measured.
+"""Which lesion is which when the same series is segmented again, where nothing has moved.
 
-So far for one case only, the same series segmented again, where nothing has moved.
+Identities are handed on from the lesions already known to those just measured. Between visits ``following`` does it.
 """
 
 import uuid

@@ -23,8 +23,11 @@ CLEARLY_IN_PLACE = 0.9
 CLEARLY_APART = 0.2
 TINY_MM3 = 35.0
 """A lesion smaller than this (4 mm across) may have gone just as well as been grown over."""
-SHRUNK = 0.7
+SHRUNK = 0.85
 """A lesion that has shrunk to less than this may have lost a part to the one next to it."""
+SEEN_AGAIN_MM = 2.0
+"""Lesions whose centroids lie further apart than this may be two, if one had gone before; else if they also lie further
+apart than the larger one's radius."""
 MOVED_MM = 4.0
 """A lesion next to others whose centroid moved by more than this may have taken in a part of one of them."""
 NEIGHBOUR_MM = 8.0
@@ -137,6 +140,8 @@ class VisitMatching:
             doubts.append("they differ much in size and position")
         if self._could_be_otherwise(i, k):
             doubts.append("another way to pair the lesions around it is almost as likely")
+        if pair.distance_mm > (SEEN_AGAIN_MM if thread.gone else max(SEEN_AGAIN_MM, self._radius(i, k))):
+            doubts.append("they may be two lesions close to each other")
         if thread.gone and thread.doubted:
             doubts.append("it was not sure that it had gone")
         doubts += self._neighbours(i, k)
@@ -152,8 +157,8 @@ class VisitMatching:
                 continue
             if other in self.left and pair.before_within < IN_PLACE:
                 doubts.append("it may have merged with another one next to it, which is not seen any more")
-            elif thread.gone and thread.into is None and rival is None and pair.before_within > CLEARLY_APART:
-                doubts.append("it covers the place of another one that had gone")
+            elif thread.gone and thread.into is None and rival is None:
+                doubts.append("it may cover another one next to it that had gone")
             elif rival is not None and pair.before_within > CLEARLY_APART:
                 doubts.append("it covers part of the place of another one that is still there")
             elif rival is not None and self.now[rival].volume_mm3 < SHRUNK * thread.place.volume_mm3:
@@ -192,9 +197,8 @@ class VisitMatching:
             words = "it lies where a lesion was, not when that was last seen but earlier"
             return Link(self.key[i], Status.SPLIT, True, words, part_of=former)
         doubts = []
-        share = max((pair.now_within for (j, _), pair in self.pairs.items() if j == i), default=0)
-        if share > CLEARLY_APART:
-            doubts.append(f"{share:.0%} of it lies where an earlier lesion was")
+        if any(j == i for j, _ in self.pairs):
+            doubts.append("there was another lesion next to where it is")
         if any(self._distance(i, k) < NEIGHBOUR_MM for k in self.left):
             doubts.append("a lesion close to it has just gone")
         return Link(self.key[i], Status.NEW, bool(doubts), "; ".join(["no earlier lesion here", *doubts]))
@@ -242,6 +246,10 @@ class VisitMatching:
         place = self.threads[self.keys[k]].place
         return np.inf if place is None else float(np.linalg.norm(self.now[i].centroid - place.centroid))
 
+    def _radius(self, i: int, k: int) -> float:
+        place = self.threads[self.keys[k]].place
+        return max(self.now[i].radius, place.radius if place else 0)
+
     def _merge(self, link: Link, absent: Sequence[Absence]) -> Link:
         """Add to a link what has merged into the lesion."""
         swallowed = [absence for absence in absent if absence.into == link.tracking_uid]
@@ -271,7 +279,7 @@ class VisitMatching:
         for absence in links.absent:
             one = self.threads[absence.tracking_uid]
             one.gone, one.doubted, one.into = True, absence.ambiguous, absence.into
-        for (i, k), pair in self.pairs.items():
+        for i, k in self.pairs:
             one = self.threads[self.keys[k]]
-            if one.gone and one.into is None and i in self.partner and pair.before_within > CLEARLY_APART:
+            if one.gone and one.into is None and i in self.partner:
                 one.doubted = True
