@@ -75,7 +75,7 @@ def test_the_share_of_patches_with_a_lesion():
     assert with_lesion[0] + 8 < with_lesion[1] < 56
 
 
-def test_a_small_lesion_is_seen_as_often_as_a_large_one():
+def test_lesions_are_seen_by_their_diameter():
     lesions = [factory.Sphere((20.0, -20.0, 20.0), 11.0), factory.Sphere((-17.0, 12.0, -8.0), 2.5)]
     image, fraction, brain = head(lesions)
     marked = fraction * 255
@@ -84,7 +84,8 @@ def test_a_small_lesion_is_seen_as_often_as_a_large_one():
         float(patch["fraction"].max())
         for patch in draw(Patches([Case("a", image, marked.astype(np.uint8), brain)], 16, lesion_share=1.0), 80)
     ]
-    assert 20 < sum(value < 0.7 for value in seen) < 60
+    # 22 mm beside 5 mm: by diameter the small one is in 15 of 80 patches, by volume in 1, each alike in 40.
+    assert 6 < sum(value < 0.7 for value in seen) < 28
 
 
 def test_patches_follow_from_their_seed():
