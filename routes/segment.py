@@ -6,7 +6,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, url_for
 
 from BDD import store
-from BDD.models import FINAL_STATES, Job
+from BDD.models import FINAL_STATES, SEGMENT, Job
 from imaging.errors import NotMRError
 from imaging.selection import Selection, choose, rank
 from Orthanc.archive import SeriesNotFoundError
@@ -20,6 +20,7 @@ from segmentation import WRITTEN, find_models
 blueprint = Blueprint("segment", __name__)
 
 POLL_SECONDS = 0.1
+RELABEL_SECONDS = 30.0
 WAIT = {"wait": ("number", "Hold the answer until the job ends, for so many seconds at most")}
 
 
@@ -55,18 +56,25 @@ def segment() -> Response:
 
     selection = _select(here, study, series)
     chosen = selection["chosen"]["SeriesInstanceUID"]
-    try:
-        job = store.create_job(
-            here.database,
-            study_instance_uid=study,
-            series_instance_uid=chosen,
-            selection=selection,
-            outputs=outputs,
-            model=model,
-        )
-        here.queue.enqueue(job.job_id)
-    except store.SeriesBusyError as busy:
-        job = _same(store.get_job(here.database, busy.job_id), outputs, model)
+    give_up = time.monotonic() + RELABEL_SECONDS
+    while True:
+        try:
+            job = store.create_job(
+                here.database,
+                study_instance_uid=study,
+                series_instance_uid=chosen,
+                selection=selection,
+                outputs=outputs,
+                model=model,
+            )
+            here.queue.enqueue(job.job_id)
+            break
+        except store.SeriesBusyError as busy:
+            open_job = store.get_job(here.database, busy.job_id)
+            if open_job.purpose == SEGMENT or time.monotonic() > give_up:
+                job = _same(open_job, outputs, model)
+                break
+            time.sleep(POLL_SECONDS)  # names are being written into an earlier version: that takes seconds
     return answer(here, job, wait)
 
 
@@ -119,7 +127,7 @@ def _select(here: Context, study: str, series: str | None) -> dict[str, Any]:
 
 def _same(job: Job, outputs: list[str], model: str | None) -> Job:
     """Give the open job of the series, if it does what is asked for."""
-    if (job.outputs, job.requested_model) == (outputs, model):
+    if job.purpose == SEGMENT and (job.outputs, job.requested_model) == (outputs, model):
         return job
     raise ProblemError(
         409,
