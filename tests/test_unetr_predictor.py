@@ -202,7 +202,10 @@ def define(bundle: Path, **entries: object) -> Path:
 
 def test_refuses_a_network_it_does_not_know(tmp_path):
     message = refusal(define(tiny_bundle(tmp_path), _target_="os.system"))
-    assert "os.system is not one of unetr.network.FoldedUNETR, monai.networks.nets.UNETR" in message
+    assert (
+        "os.system is not one of unetr.network.FoldedUNETR, unetr.network.FoldedSegResNet, monai.networks.nets.UNETR"
+        in message
+    )
 
 
 @pytest.mark.parametrize("entries", [{"img_size": None}, {"patch": 16}, {"num_heads": 5}, {"img_size": [64, 64]}])

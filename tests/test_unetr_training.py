@@ -19,6 +19,7 @@ from unetr.training.patches import Patches
 
 SHAPE = (48, 52, 44)
 DEFINITION: dict[str, Any] = {
+    "_target_": "unetr.network.FoldedUNETR",
     "in_channels": 1,
     "out_channels": 2,
     "img_size": [32, 32, 32],
@@ -190,7 +191,7 @@ def quiet_lightning(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def train(pool: Path, run: Path, steps: int, *more: str) -> dict[str, Any]:
-    options = ["--batch", "2", "--patch", "32", "--feature-size", "2", "--hidden-size", "16", "--rate", "0.01"]
+    options = ["--batch", "2", "--patch", "32", "--width", "2", "--hidden-size", "16", "--rate", "0.01"]
     assert main(["train", str(pool), "--run", str(run), "--steps", str(steps), *options, *more]) == 0
     return torch.load(run / "last.ckpt", map_location="cpu", weights_only=False)
 
@@ -226,6 +227,17 @@ def test_a_training_goes_on_where_it_was_stopped_and_becomes_a_model(pool, tmp_p
     assert third["global_step"] == 1
     begun = third["state_dict"][f"network.{name}"]  # the first step of the warm-up is a tiny one
     torch.testing.assert_close(begun, averaged.half().float(), atol=1e-3, rtol=0)
+
+
+@pytest.mark.usefixtures("quiet_lightning")
+def test_a_gradient_that_is_no_number_ends_the_training_before_it_spoils_the_weights(pool, tmp_path, monkeypatch):
+    train(pool, tmp_path / "run", 2)
+    monkeypatch.setattr("unetr.training.module.lesion_loss", lambda logits, _: (logits * float("nan")).sum())
+    with pytest.raises(FloatingPointError, match=r"step 2: the gradient of \d+ parameters \(network\..* not finite"):
+        train(pool, tmp_path / "run", 4)
+    kept = torch.load(tmp_path / "run" / "last.ckpt", map_location="cpu", weights_only=False)
+    assert kept["global_step"] == 2
+    assert all(tensor.isfinite().all() for tensor in kept["state_dict"].values())
 
 
 def test_a_network_learns_to_see_lesion_and_brain(monkeypatch):

@@ -1,18 +1,19 @@
-"""A UNETR that sees a window at half resolution with eight times the channels, and answers at full resolution."""
+"""MONAI networks that see a window at half resolution with eight times the channels, and answer at full resolution.
+
+Each block of ``fold`` x ``fold`` x ``fold`` voxels becomes one voxel with ``fold ** 3`` channels (space to depth), and
+back on the way out: nothing is lost. A convolution then reaches ``fold`` times as far and costs ``fold ** 3`` times
+less, which is what makes networks of this size trainable and quick without a GPU.
+"""
 
 from collections.abc import Sequence
 
 import torch
-from monai.networks.nets import UNETR
+from monai.networks.nets import UNETR, SegResNet
 from torch import nn
 
 
 class FoldedUNETR(nn.Module):
-    """MONAI's UNETR between a lossless fold of the input and its inverse on the output.
-
-    Each block of ``fold`` x ``fold`` x ``fold`` voxels becomes one voxel with ``fold ** 3`` channels (space to
-    depth). A convolution then reaches ``fold`` times as far and costs ``fold ** 3`` times less, which is what makes
-    a UNETR of this size trainable and quick without a GPU; the logits keep the full resolution.
+    """MONAI's UNETR behind a fold.
 
     Parameters
     ----------
@@ -35,8 +36,7 @@ class FoldedUNETR(nn.Module):
         fold: int = 2,
     ) -> None:
         super().__init__()
-        if any(edge % (16 * fold) for edge in img_size):
-            raise ValueError(f"window of {list(img_size)} voxels: each edge must be a multiple of {16 * fold}")
+        _check_window(img_size, 16 * fold)
         self.fold = fold
         self.unetr = UNETR(
             in_channels * fold**3,
@@ -53,6 +53,75 @@ class FoldedUNETR(nn.Module):
     def forward(self, window: torch.Tensor) -> torch.Tensor:
         """``(batch, in_channels, a, b, c)`` -> logits ``(batch, out_channels, a, b, c)``."""
         return _unfold(self.unetr(_fold(window, self.fold)), self.fold)
+
+    @property
+    def output_bias(self) -> torch.Tensor:
+        """Bias of the last layer, shape ``(out_channels * fold ** 3,)``, those of one output side by side."""
+        return self.unetr.out.conv.conv.bias
+
+    @property
+    def transformer(self) -> nn.Module:
+        return self.unetr.vit
+
+
+class FoldedSegResNet(nn.Module):
+    """MONAI's SegResNet, a residual convolutional U-Net, behind a fold.
+
+    Parameters
+    ----------
+    in_channels, out_channels, blocks_down, blocks_up
+        As MONAI's SegResNet.
+    init_filters
+        Channels at the finest (folded) level; each level below has twice as many.
+    img_size
+        The window it is trained on and run with; any multiple of ``fold * 2 ** levels below the first`` works.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        img_size: Sequence[int],
+        *,
+        init_filters: int = 24,
+        blocks_down: Sequence[int] = (1, 2, 2, 1),
+        blocks_up: Sequence[int] = (1, 1, 1),
+        fold: int = 2,
+    ) -> None:
+        super().__init__()
+        _check_window(img_size, fold * 2 ** len(blocks_up))
+        self.fold = fold
+        self.segresnet = SegResNet(
+            init_filters=init_filters,
+            in_channels=in_channels * fold**3,
+            out_channels=out_channels * fold**3,
+            blocks_down=tuple(blocks_down),
+            blocks_up=tuple(blocks_up),
+        )
+
+    def forward(self, window: torch.Tensor) -> torch.Tensor:
+        """``(batch, in_channels, a, b, c)`` -> logits ``(batch, out_channels, a, b, c)``."""
+        # Channels last: a fifth faster on a CPU with bfloat16.
+        folded = _fold(window, self.fold).contiguous(memory_format=torch.channels_last_3d)
+        return _unfold(self.segresnet(folded), self.fold)
+
+    @property
+    def output_bias(self) -> torch.Tensor:
+        """Bias of the last layer, shape ``(out_channels * fold ** 3,)``, those of one output side by side."""
+        return self.segresnet.conv_final[-1].conv.bias
+
+
+NETWORKS: dict[str, type[nn.Module]] = {
+    "unetr.network.FoldedUNETR": FoldedUNETR,
+    "unetr.network.FoldedSegResNet": FoldedSegResNet,
+    "monai.networks.nets.UNETR": UNETR,
+}
+"""What a bundle's ``_target_`` may name."""
+
+
+def _check_window(img_size: Sequence[int], step: int) -> None:
+    if any(edge % step for edge in img_size):
+        raise ValueError(f"window of {list(img_size)} voxels: each edge must be a multiple of {step}")
 
 
 def _fold(x: torch.Tensor, f: int) -> torch.Tensor:

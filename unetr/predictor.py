@@ -9,19 +9,14 @@ import numpy as np
 import safetensors.torch
 import torch
 from monai.inferers import sliding_window_inference
-from monai.networks.nets import UNETR
 from monai.utils.misc import ensure_tuple_rep
 from scipy import ndimage
 from torch import nn
 
 from unetr.bundle import BundleInfo, ModelError, read_bundle
-from unetr.network import FoldedUNETR
+from unetr.network import NETWORKS
 from unetr.preprocessing import Grid, normalise
 
-_NETWORKS: dict[str, type[nn.Module]] = {
-    "unetr.network.FoldedUNETR": FoldedUNETR,
-    "monai.networks.nets.UNETR": UNETR,
-}
 _MARGIN = 4
 """Voxels kept around the head when the empty air is cut away."""
 
@@ -144,11 +139,11 @@ def load_predictor(path: Path, device: str | None = None) -> Predictor:
     """
     info = read_bundle(path)
     target = info.network["_target_"]
-    if target not in _NETWORKS:
-        raise ModelError(f"{info.path}: network {target} is not one of {', '.join(_NETWORKS)}.")
+    if target not in NETWORKS:
+        raise ModelError(f"{info.path}: network {target} is not one of {', '.join(NETWORKS)}.")
     arguments = {key: value for key, value in info.network.items() if key != "_target_"}
     try:
-        network = _NETWORKS[target](**arguments)
+        network = NETWORKS[target](**arguments)
     except (TypeError, ValueError) as error:
         raise ModelError(f"{info.path}: {target} cannot be built from its network_def: {error}.") from error
     try:

@@ -4,6 +4,7 @@ import argparse
 import warnings
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import safetensors.torch
@@ -26,6 +27,30 @@ _EXAMPLES = """examples:
 """
 
 
+def _unetr(options: argparse.Namespace) -> dict[str, Any]:
+    size = options.hidden_size
+    transformer = {"hidden_size": size, "mlp_dim": 4 * size, "num_heads": size // 16}
+    return {"_target_": "unetr.network.FoldedUNETR", "feature_size": options.width or 16, **transformer}
+
+
+def _segresnet(options: argparse.Namespace) -> dict[str, Any]:
+    blocks = {"blocks_down": [1, 2, 2, 1], "blocks_up": [1, 1, 1]}
+    return {"_target_": "unetr.network.FoldedSegResNet", "init_filters": options.width or 24, **blocks}
+
+
+def _precision(definition: dict[str, Any]) -> Literal["bf16-mixed", "32-true"]:
+    """Mixed precision, unless the network is so narrow that a CPU's bfloat16 convolutions are wrong for it.
+
+    Seen with torch 2.13 (oneDNN): below 16 channels the gradients hold whatever lay in memory, often infinities;
+    at 16 and above they are the same to the last bit each time.
+    """
+    narrow = min(definition.get("feature_size", 16), definition.get("init_filters", 16)) < 16
+    return "32-true" if narrow and not torch.cuda.is_available() else "bf16-mixed"
+
+
+_NETWORKS = {"unetr": _unetr, "segresnet": _segresnet}
+
+
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = commands.add_parser(
         "train",
@@ -46,8 +71,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--patch", type=int, default=96, help="edge of a patch in voxels, a multiple of 32")
-    parser.add_argument("--feature-size", type=int, default=16)
-    parser.add_argument("--hidden-size", type=int, default=160)
+    parser.add_argument("--window", type=int, help="edge of the window the model runs with (default: the patch's)")
+    parser.add_argument("--network", choices=sorted(_NETWORKS), default="unetr", help="(default: %(default)s)")
+    parser.add_argument("--width", type=int, help="channels of the finest level (default: the network's own)")
+    parser.add_argument("--hidden-size", type=int, default=160, help="of the transformer (default: %(default)s)")
     parser.add_argument(
         "--start-from", type=Path, metavar="BUNDLE", help="begin with a bundle's weights, not at random"
     )
@@ -67,14 +94,11 @@ def run(options: argparse.Namespace) -> int:
     cases = list(tqdm(read_cases(options.pool), total=len(names), desc="reading", unit="volume"))
     # A resumed run draws other patches than those it has seen.
     patches = Patches(cases, options.patch, seed=options.seed + done)
-    definition = {
+    window = [options.window or options.patch] * 3
+    definition = _NETWORKS[options.network](options) | {
         "in_channels": 1,
         "out_channels": 2,
-        "img_size": [options.patch] * 3,
-        "feature_size": options.feature_size,
-        "hidden_size": options.hidden_size,
-        "mlp_dim": 4 * options.hidden_size,
-        "num_heads": options.hidden_size // 16,
+        "img_size": window,
         "fold": 2,
     }
     module = LesionModule(definition, rate=options.rate, steps=options.steps, cooldown=options.cooldown)
@@ -89,7 +113,7 @@ def run(options: argparse.Namespace) -> int:
     trainer = pl.Trainer(
         max_steps=options.steps,
         max_time=timedelta(minutes=options.minutes) if options.minutes else None,
-        precision="bf16-mixed",
+        precision=_precision(definition),
         gradient_clip_val=1.0,
         accelerator="auto",
         devices=1,

@@ -8,8 +8,6 @@ import monai
 import safetensors.torch
 import torch
 
-NETWORK = "unetr.network.FoldedUNETR"
-
 
 def export_bundle(checkpoint: Path, bundle: Path, metadata: dict[str, Any]) -> None:
     """Write the averaged weights of a training checkpoint into a bundle folder.
@@ -24,8 +22,7 @@ def export_bundle(checkpoint: Path, bundle: Path, metadata: dict[str, Any]) -> N
         for name, tensor in state["state_dict"].items()
         if name.startswith(prefix)
     }
-    definition = {"_target_": NETWORK, **state["hyper_parameters"]["definition"]}
-    write_bundle(bundle, weights, definition, metadata)
+    write_bundle(bundle, weights, state["hyper_parameters"]["definition"], metadata)
 
 
 def write_bundle(

@@ -5,15 +5,17 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F  # noqa: N812
+from torch import nn
 
-from unetr.network import FoldedUNETR
+from unetr.network import NETWORKS
 
 
-def build_network(definition: dict[str, Any]) -> FoldedUNETR:
-    """A network from its keyword arguments, whose first output starts out saying "no lesion"."""
-    network = FoldedUNETR(**definition)
+def build_network(definition: dict[str, Any]) -> nn.Module:
+    """A folded network from its ``_target_`` and keyword arguments; its first output starts out saying "no lesion"."""
+    arguments = {key: value for key, value in definition.items() if key != "_target_"}
+    network: Any = NETWORKS[definition["_target_"]](**arguments)
     with torch.no_grad():
-        network.unetr.out.conv.conv.bias.zero_()[: network.fold**3] = -4.0
+        network.output_bias.zero_()[: network.fold**3] = -4.0
     return network
 
 
@@ -31,7 +33,7 @@ def lesion_loss(logits: torch.Tensor, fraction: torch.Tensor) -> torch.Tensor:
 
 
 class LesionModule(pl.LightningModule):
-    """Trains a UNETR with two outputs, lesion and brain.
+    """Trains a network with two outputs, lesion and brain.
 
     The rate warms up linearly, stays constant, and decays linearly to zero over the last ``cooldown`` steps. The brain
     is asked for because it teaches the network early what lies outside of it, where much is bright and nothing counts.
@@ -58,18 +60,28 @@ class LesionModule(pl.LightningModule):
         self.log_dict({"loss": loss, "dice": dice}, prog_bar=True)
         return loss
 
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: ARG002 - Lightning's signature
+        """End the training, with its last checkpoint whole, before a gradient that is no number spoils the weights."""
+        broken = [name for name, p in self.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
+        if broken:
+            raise FloatingPointError(
+                f"step {self.global_step}: the gradient of {len(broken)} parameters ({broken[0]} ...) is not finite. "
+                "Go on from the last checkpoint by giving the command again; should it recur, lower --rate."
+            )
+
     def _factor(self, step: int) -> float:
         up = (step + 1) / self._warmup
         down = (self._steps - step) / max(1, self._cooldown)
         return max(0.0, min(1.0, up, down))
 
     def configure_optimizers(self) -> Any:
-        transformer = {id(parameter) for parameter in self.network.unetr.vit.parameters()}
+        inside = getattr(self.network, "transformer", None)
+        transformer = {id(parameter) for parameter in inside.parameters()} if inside else set()
         slow = [p for p in self.parameters() if id(p) in transformer]
         fast = [p for p in self.parameters() if id(p) not in transformer]
         # A patch embedding sums tens of thousands of inputs: at the convolutions' rate its output runs away within a
         # few steps, the residual stream with it, and the decoder learns nothing more.
         groups = [{"params": fast, "lr": self._rate}, {"params": slow, "lr": self._rate / 10}]
-        optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
+        optimizer = torch.optim.AdamW([group for group in groups if group["params"]], weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
