@@ -1,17 +1,14 @@
 """Orthanc over DICOMweb: QIDO-RS to list, WADO-RS to fetch, STOW-RS to store and a query to confirm.
 
-Only the removal of our own superseded results needs Orthanc's REST API: its DICOMweb plugin has no DELETE. Nothing is
+What needs Orthanc's own REST API (its DICOMweb plugin has no DELETE, and no log of changes) is in ``rest``. Nothing is
 tried twice here; whether and when to try again is the job's concern.
 """
 
 import io
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 import requests
-import urllib3
 from dicomweb_client import DICOMwebClient
 from pydicom import Dataset, dcmread
 
@@ -29,6 +26,7 @@ from Orthanc.archive import (
     StudyNotFoundError,
 )
 from Orthanc.folder import FolderArchive
+from Orthanc.rest import NotThereError, OrthancRest
 from results.context import is_ours
 
 __all__ = [
@@ -49,7 +47,7 @@ logger = logging.getLogger(__name__)
 CHUNK_BYTES = 1 << 20
 
 
-class OrthancArchive:
+class OrthancArchive(OrthancRest):
     """An Orthanc server with its DICOMweb plugin; for use by one thread at a time.
 
     Parameters
@@ -65,11 +63,7 @@ class OrthancArchive:
     def __init__(
         self, url: str, username: str = "", password: str = "", *, connect_timeout: float = 5, read_timeout: float = 60
     ) -> None:
-        self.url = url.rstrip("/")
-        self._timeout = (connect_timeout, read_timeout)
-        self._session = requests.Session()
-        if username:
-            self._session.auth = (username, password)
+        super().__init__(url, username, password, connect_timeout=connect_timeout, read_timeout=read_timeout)
         self._dicomweb = DICOMwebClient(f"{self.url}/dicom-web", session=self._session, timeout=self._timeout)
         self._dicomweb.set_http_retry_params(retry=False)
 
@@ -78,7 +72,7 @@ class OrthancArchive:
         version = self._json("GET", "/system")["Version"]
         try:
             plugin = self._json("GET", "/plugins/dicom-web")["Version"]
-        except _NotFoundError as error:
+        except NotThereError as error:
             raise ArchiveUnavailableError(
                 f"Orthanc {version} at {self.url} has no DICOMweb plugin (GET /plugins/dicom-web: 404): "
                 "install orthanc-dicomweb and name it under Plugins in Orthanc's configuration"
@@ -207,56 +201,6 @@ class OrthancArchive:
                     raise NotOursError(f"series {series_instance_uid} was not written by this server and is left alone")
             for path in paths:
                 self._delete(path)
-
-    def _lookup(self, uid: str, level: str) -> list[str]:
-        """REST paths of the resources of a level ("Series", "Instance") that carry a UID."""
-        return [one["Path"] for one in self._json("POST", "/tools/lookup", data=uid) if one["Type"] == level]
-
-    def _delete(self, path: str) -> None:
-        try:
-            self._rest("DELETE", path)
-        except _NotFoundError:
-            logger.info("%s was already gone", path)
-
-    def _rest(self, method: str, path: str, **arguments: Any) -> requests.Response:
-        with self._call(f"{method} {path}"):
-            answer = self._session.request(method, self.url + path, timeout=self._timeout, **arguments)
-            answer.raise_for_status()
-            return answer
-
-    def _json(self, method: str, path: str, **arguments: Any) -> Any:
-        with self._call(f"{method} {path}"):
-            return self._rest(method, path, **arguments).json()
-
-    @contextmanager
-    def _call(self, call: str) -> Iterator[None]:
-        """Turn what goes wrong on the wire into our errors, each naming the call."""
-        try:
-            yield
-        except requests.HTTPError as error:
-            status = error.response.status_code if error.response is not None else 0
-            if status == 404:
-                raise _NotFoundError(f"{self.url} answered {call} with 404") from error
-            advice = ": check ORTHANC_USERNAME and ORTHANC_PASSWORD" if status in (401, 403) else ""
-            raise ArchiveUnavailableError(f"{self.url} answered {call} with {status}{advice}") from error
-        except requests.ConnectTimeout as error:
-            raise ArchiveTimeoutError(
-                f"no connection to {self.url} for {call} within {self._timeout[0]:g} s"
-            ) from error
-        except (requests.ConnectionError, requests.Timeout) as error:
-            # While a body is streamed, requests reports a read timeout as a ConnectionError around urllib3's own.
-            causes = (error, *error.args)
-            if any(isinstance(cause, requests.Timeout | urllib3.exceptions.ReadTimeoutError) for cause in causes):
-                raise ArchiveTimeoutError(f"{self.url} did not answer {call} in {self._timeout[1]:g} s") from error
-            raise ArchiveUnavailableError(f"no connection to {self.url} for {call}: is Orthanc running?") from error
-        except multipart.TruncatedError as error:
-            raise ArchiveUnavailableError(f"the answer of {self.url} to {call} ended early") from error
-        except (requests.RequestException, ValueError, LookupError) as error:
-            raise ArchiveUnavailableError(f"{self.url} answered {call} with something unexpected: {error!r}") from error
-
-
-class _NotFoundError(ArchiveUnavailableError):
-    """404 to a call that had every reason to succeed."""
 
 
 def _refused(answer: requests.Response) -> list[str]:

@@ -1,0 +1,142 @@
+"""Orthanc's own REST API: what DICOMweb has no words for, and how each call's failure becomes one of our errors."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+import urllib3
+
+from Orthanc import multipart
+from Orthanc.archive import ArchiveTimeoutError, ArchiveUnavailableError, StudyNotFoundError
+
+logger = logging.getLogger(__name__)
+
+
+class NotThereError(ArchiveUnavailableError):
+    """404 to a call that had every reason to succeed."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """An entry of Orthanc's change log; ``identifier`` is Orthanc's own name of the resource."""
+
+    sequence: int
+    kind: str
+    identifier: str
+
+
+class OrthancRest:
+    """A connection to Orthanc; for use by one thread at a time.
+
+    Parameters
+    ----------
+    url
+        Of Orthanc itself, such as ``http://127.0.0.1:8042``.
+    username, password
+        For HTTP basic authentication; an empty name sends none.
+    connect_timeout, read_timeout
+        Seconds until a connection, and until the next bytes of an answer.
+    """
+
+    def __init__(
+        self, url: str, username: str = "", password: str = "", *, connect_timeout: float = 5, read_timeout: float = 60
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._timeout = (connect_timeout, read_timeout)
+        self._session = requests.Session()
+        if username:
+            self._session.auth = (username, password)
+
+    def study_identifiers(self) -> list[str]:
+        """Give Orthanc's own names of all studies."""
+        return [str(one) for one in self._json("GET", "/studies")]
+
+    def study(self, identifier: str) -> dict[str, Any]:
+        """Give Orthanc's description of a study; raises StudyNotFoundError."""
+        try:
+            described: dict[str, Any] = self._json("GET", f"/studies/{identifier}")
+        except NotThereError as error:
+            raise StudyNotFoundError(f"{self.url} holds no study {identifier}") from error
+        return described
+
+    def delete_study(self, study_instance_uid: str) -> None:
+        """Remove a study with all its series, whoever wrote them.
+
+        Raises
+        ------
+        StudyNotFoundError
+            When there is no such study.
+        """
+        paths = self._lookup(study_instance_uid, "Study")
+        if not paths:
+            raise StudyNotFoundError(f"{self.url} holds no study {study_instance_uid}")
+        for path in paths:
+            self._delete(path)
+
+    def last_change(self) -> int:
+        """Give the number of the newest entry of the change log; 0 when there is none."""
+        return int(self._json("GET", "/changes?last")["Last"])
+
+    def changes(self, since: int, limit: int = 100) -> list[Change]:
+        """Give the entries of the change log after number ``since``, the oldest first, so many at most."""
+        answer = self._json("GET", f"/changes?since={since}&limit={limit}")
+        return [Change(int(one["Seq"]), str(one["ChangeType"]), str(one["ID"])) for one in answer["Changes"]]
+
+    def series_tags(self, identifier: str) -> dict[str, str] | None:
+        """Give the UIDs and the modality of a series by Orthanc's own name; None when it has gone."""
+        try:
+            series = self._json("GET", f"/series/{identifier}")
+            study = self._json("GET", f"/studies/{series['ParentStudy']}")
+        except NotThereError:
+            return None
+        tags = {**study["MainDicomTags"], **series["MainDicomTags"]}
+        return {key: str(tags.get(key, "")) for key in ("StudyInstanceUID", "SeriesInstanceUID", "Modality")}
+
+    def _lookup(self, uid: str, level: str) -> list[str]:
+        """REST paths of the resources of a level ("Series", "Instance") that carry a UID."""
+        return [one["Path"] for one in self._json("POST", "/tools/lookup", data=uid) if one["Type"] == level]
+
+    def _delete(self, path: str) -> None:
+        try:
+            self._rest("DELETE", path)
+        except NotThereError:
+            logger.info("%s was already gone", path)
+
+    def _rest(self, method: str, path: str, **arguments: Any) -> requests.Response:
+        with self._call(f"{method} {path}"):
+            answer = self._session.request(method, self.url + path, timeout=self._timeout, **arguments)
+            answer.raise_for_status()
+            return answer
+
+    def _json(self, method: str, path: str, **arguments: Any) -> Any:
+        with self._call(f"{method} {path}"):
+            return self._rest(method, path, **arguments).json()
+
+    @contextmanager
+    def _call(self, call: str) -> Iterator[None]:
+        """Turn what goes wrong on the wire into our errors, each naming the call."""
+        try:
+            yield
+        except requests.HTTPError as error:
+            status = error.response.status_code if error.response is not None else 0
+            if status == 404:
+                raise NotThereError(f"{self.url} answered {call} with 404") from error
+            advice = ": check ORTHANC_USERNAME and ORTHANC_PASSWORD" if status in (401, 403) else ""
+            raise ArchiveUnavailableError(f"{self.url} answered {call} with {status}{advice}") from error
+        except requests.ConnectTimeout as error:
+            raise ArchiveTimeoutError(
+                f"no connection to {self.url} for {call} within {self._timeout[0]:g} s"
+            ) from error
+        except (requests.ConnectionError, requests.Timeout) as error:
+            # While a body is streamed, requests reports a read timeout as a ConnectionError around urllib3's own.
+            causes = (error, *error.args)
+            if any(isinstance(cause, requests.Timeout | urllib3.exceptions.ReadTimeoutError) for cause in causes):
+                raise ArchiveTimeoutError(f"{self.url} did not answer {call} in {self._timeout[1]:g} s") from error
+            raise ArchiveUnavailableError(f"no connection to {self.url} for {call}: is Orthanc running?") from error
+        except multipart.TruncatedError as error:
+            raise ArchiveUnavailableError(f"the answer of {self.url} to {call} ended early") from error
+        except (requests.RequestException, ValueError, LookupError) as error:
+            raise ArchiveUnavailableError(f"{self.url} answered {call} with something unexpected: {error!r}") from error
