@@ -9,6 +9,7 @@ import pytest
 from BDD import store
 from BDD.packing import pack_label_map, unpack_label_map
 from tests.followup_factory import FIRST_DAY, patient_key, sized, study_of, visit
+from tests.present import present
 from tests.store_factory import new_database, new_worker
 
 
@@ -308,4 +309,4 @@ def test_the_first_visits_are_found_by_date(database, worker):
     visit(database, worker, 2, [sized(1, 20.0)], patient_id="A/1 ü")
     (patient,) = store.list_patients(database)
     assert (patient.patient_id, patient.visits) == ("A/1 ü", 2)
-    assert patient.last_visit - patient.first_visit == timedelta(weeks=4)
+    assert present(patient.last_visit) - present(patient.first_visit) == timedelta(weeks=4)

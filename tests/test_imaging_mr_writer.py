@@ -11,7 +11,10 @@ from pydicom import dcmread
 from imaging.mr_writer import derive_uid, write_mr_series
 from tests import factory
 
-SMALL = {"shape": (5, 20, 30), "spacing": (2.0, 1.5, 0.75)}
+
+def small(plane: str = "axial") -> hd.Volume:
+    """A head of few voxels."""
+    return factory.volume(plane, shape=(5, 20, 30), spacing=(2.0, 1.5, 0.75))
 
 
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (Debian package dicom3tools) is not installed")
@@ -25,7 +28,7 @@ SMALL = {"shape": (5, 20, 30), "spacing": (2.0, 1.5, 0.75)}
     ],
 )
 def test_dciodvfy_finds_no_error(tmp_path, plane, attributes):
-    dataset = factory.series_datasets(factory.volume(plane, **SMALL), **attributes)[0]
+    dataset = factory.series_datasets(small(plane), **attributes)[0]
     dataset.save_as(tmp_path / "slice.dcm", enforce_file_format=True)
     verdict = subprocess.run(["dciodvfy", tmp_path / "slice.dcm"], capture_output=True, text=True, check=False)
     assert "MRImage" in verdict.stderr
@@ -33,7 +36,7 @@ def test_dciodvfy_finds_no_error(tmp_path, plane, attributes):
 
 
 def test_the_position_and_spacing_of_each_slice_come_from_the_affine():
-    volume = factory.volume("oblique25", **SMALL)
+    volume = small("oblique25")
     for k, ds in enumerate(factory.series_datasets(volume, shuffle=False)):
         assert ds.InstanceNumber == k + 1
         np.testing.assert_allclose(ds.ImagePositionPatient, (volume.affine @ [k, 0, 0, 1])[:3], atol=1e-9)
@@ -46,21 +49,21 @@ def test_the_position_and_spacing_of_each_slice_come_from_the_affine():
 
 
 def test_writing_twice_gives_the_same_bytes(tmp_path):
-    volume = factory.volume(**SMALL)
+    volume = small()
     for name in ("one", "two"):
         factory.series_datasets(volume)[0].save_as(tmp_path / name, enforce_file_format=True)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
 def test_every_instance_has_its_own_uid_and_shares_the_series():
-    datasets = factory.series_datasets(factory.volume(**SMALL))
+    datasets = factory.series_datasets(small())
     assert len({ds.SOPInstanceUID for ds in datasets}) == len(datasets)
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
         assert len({ds[keyword].value for ds in datasets}) == 1
 
 
 def test_two_series_of_a_patients_study_are_told_apart_and_share_its_study():
-    one, two = (write_mr_series(factory.volume(**SMALL), patient_id="A", series_number=number)[0] for number in (1, 2))
+    one, two = (write_mr_series(small(), patient_id="A", series_number=number)[0] for number in (1, 2))
     assert one.StudyInstanceUID == two.StudyInstanceUID
     assert one.FrameOfReferenceUID == two.FrameOfReferenceUID
     assert one.SeriesInstanceUID != two.SeriesInstanceUID
@@ -98,7 +101,7 @@ def test_a_wrong_date_is_refused():
 
 
 def test_the_contrast_agent_is_absent_unless_named():
-    volume = factory.volume(**SMALL)
+    volume = small()
     assert "ContrastBolusAgent" not in write_mr_series(volume, patient_id="A")[0]
     assert write_mr_series(volume, patient_id="A", contrast_agent="Gadoterate")[0].ContrastBolusAgent == "Gadoterate"
 

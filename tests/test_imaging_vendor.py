@@ -77,7 +77,7 @@ def instances(folder):
 @pytest.mark.parametrize("name", READABLE)
 def test_voxels_and_affine_are_those_of_the_conversion(converted, name):
     volume = read_series(instances(converted / name)).volume
-    truth = nibabel.load(converted / f"{name}_ground_truth.nii.gz")
+    truth = nibabel.Nifti1Image.from_filename(converted / f"{name}_ground_truth.nii.gz")
     values = np.asanyarray(truth.dataobj).reshape(truth.shape[:3])
     indices = np.moveaxis(np.indices(volume.spatial_shape), 0, -1).reshape(-1, 3)
     lps = volume.map_indices_to_reference(indices)

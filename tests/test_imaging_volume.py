@@ -18,8 +18,12 @@ from imaging import volume as reading
 from imaging.mr_writer import write_mr_series
 from imaging.volume import read_series
 from tests import factory
+from tests.present import present
 
-SMALL = {"shape": (24, 40, 36), "spacing": (4.0, 2.4, 2.75)}
+
+def small(plane: str = "axial", *, reverse: bool = False) -> hd.Volume:
+    """A head of few voxels."""
+    return factory.volume(plane, reverse=reverse, shape=(24, 40, 36), spacing=(4.0, 2.4, 2.75))
 
 
 def through_a_file(dataset: Dataset) -> Dataset:
@@ -32,7 +36,7 @@ def through_a_file(dataset: Dataset) -> Dataset:
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("plane", factory.PLANES)
 def test_lesions_lie_where_they_are_in_every_plane_and_slice_direction(plane, reverse):
-    source = factory.volume(plane, reverse=reverse, **SMALL)
+    source = small(plane, reverse=reverse)
     series = factory.series(source)
     expected = source.flip_spatial(0) if reverse else source
     np.testing.assert_array_equal(series.volume.array, expected.array)
@@ -47,7 +51,7 @@ def test_lesions_lie_where_they_are_in_every_plane_and_slice_direction(plane, re
 
 @pytest.mark.parametrize("plane", factory.PLANES)
 def test_the_geometry_is_that_of_highdicom(plane):
-    datasets = factory.series_datasets(factory.volume(plane, reverse=True, **SMALL))
+    datasets = factory.series_datasets(small(plane, reverse=True))
     expected = hd.get_volume_from_series(datasets)
     series = read_series(datasets)
     np.testing.assert_allclose(series.volume.affine, expected.affine, atol=1e-6)
@@ -56,7 +60,7 @@ def test_the_geometry_is_that_of_highdicom(plane):
 
 
 def test_datasets_and_slices_follow_the_volume_whatever_the_instance_numbers():
-    datasets = factory.series_datasets(factory.volume(reverse=True, **SMALL))
+    datasets = factory.series_datasets(small(reverse=True))
     for number, ds in enumerate(datasets):
         ds.InstanceNumber = number
     series = read_series(datasets)
@@ -74,7 +78,7 @@ def test_datasets_and_slices_follow_the_volume_whatever_the_instance_numbers():
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("plane", ["axial", "oblique25"])
 def test_a_multi_frame_instance_gives_the_same_volume_as_its_slices(plane, reverse):
-    source = factory.volume(plane, reverse=reverse, **SMALL)
+    source = small(plane, reverse=reverse)
     single, instance = factory.series(source), factory.multi_frame(source)
     multi = read_series([through_a_file(instance)])
     np.testing.assert_array_equal(multi.volume.array, single.volume.array)
@@ -83,11 +87,11 @@ def test_a_multi_frame_instance_gives_the_same_volume_as_its_slices(plane, rever
     assert {where.sop_instance_uid for where in multi.slices} == {instance.SOPInstanceUID}
     stored = instance.pixel_array
     for k, where in enumerate(multi.slices):
-        np.testing.assert_array_equal(stored[where.frame_number - 1], multi.volume.array[k])
+        np.testing.assert_array_equal(stored[present(where.frame_number) - 1], multi.volume.array[k])
 
 
 def test_the_rescale_of_each_slice_is_applied():
-    source = factory.volume(**SMALL)
+    source = small()
     datasets = factory.series_datasets(source, shuffle=False)
     for k, ds in enumerate(datasets):
         ds.RescaleSlope, ds.RescaleIntercept = 0.5 + k, -10 * k
@@ -98,7 +102,7 @@ def test_the_rescale_of_each_slice_is_applied():
 
 
 def test_the_rescale_of_each_frame_is_applied():
-    source = factory.volume(**SMALL)
+    source = small()
     instance = factory.multi_frame(source)
     for k, frame in enumerate(instance.PerFrameFunctionalGroupsSequence):
         item = Dataset()
@@ -140,19 +144,19 @@ def test_jpeg_lossless_series_are_read(tmp_path):
 
 
 def test_an_instance_given_twice_counts_once():
-    datasets = factory.series_datasets(factory.volume(**SMALL))
+    datasets = factory.series_datasets(small())
     assert len(read_series([*datasets, copy.deepcopy(datasets[3])]).slices) == 24
 
 
 def test_two_slices_that_share_a_uid_are_refused():
-    datasets = factory.series_datasets(factory.volume(**SMALL))
+    datasets = factory.series_datasets(small())
     datasets[3].SOPInstanceUID = datasets[4].SOPInstanceUID
     with pytest.raises(reading.DuplicateSliceError, match="share one SOPInstanceUID"):
         read_series(datasets)
 
 
 def test_a_frame_of_reference_that_an_anonymiser_dropped_is_derived():
-    datasets = factory.series_datasets(factory.volume(**SMALL))
+    datasets = factory.series_datasets(small())
     for ds in datasets:
         del ds.FrameOfReferenceUID
     again = copy.deepcopy(datasets)
@@ -204,7 +208,7 @@ def _empty(datasets):
     ],
 )
 def test_what_is_no_mr_volume_is_refused(spoil, error, words):
-    datasets = factory.series_datasets(factory.volume(**SMALL))
+    datasets = factory.series_datasets(small())
     spoil(datasets)
     with pytest.raises(error, match=words) as caught:
         read_series(datasets)
@@ -212,7 +216,7 @@ def test_what_is_no_mr_volume_is_refused(spoil, error, words):
 
 
 def test_several_multi_frame_instances_are_refused():
-    one = factory.multi_frame(factory.volume(**SMALL))
+    one = factory.multi_frame(small())
     two = copy.deepcopy(one)
     two.SOPInstanceUID = "1.2.3"
     with pytest.raises(reading.MixedSeriesError, match="2 instances"):
@@ -220,7 +224,7 @@ def test_several_multi_frame_instances_are_refused():
 
 
 def test_broken_compressed_pixels_are_refused_with_the_name_of_their_syntax():
-    datasets = factory.series_datasets(factory.volume(**SMALL))
+    datasets = factory.series_datasets(small())
     for ds in datasets:
         ds.compress(JPEG2000Lossless)
         ds.PixelData = ds.PixelData[:40]

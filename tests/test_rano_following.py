@@ -14,6 +14,7 @@ from rano.links import FollowedLesion, FollowedVisit, Status
 from rano.pairing import Placed, assign, compare
 from rano.rigid import RigidTransform
 from rano.shape import LesionShape, lesion_shapes
+from tests.present import present
 from tests.reference_objects import sphere
 
 STAYS = RigidTransform.identity()
@@ -22,9 +23,9 @@ SPACING = np.array([1.5, 0.9, 0.9])
 AFFINE = np.array([[0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]]) @ np.diag([*SPACING, 1])
 
 
-def shape(*balls):
+def shape(*given: tuple[float, float, float, float]) -> LesionShape:
     """One lesion made of balls, given as (x, y, z, diameter), on a grid of 1.5 x 0.9 x 0.9 mm."""
-    balls = np.array(balls, float)
+    balls = np.array(given, float)
     first = np.floor((balls[:, 2::-1] - balls[:, 3:]).min(axis=0) / SPACING).astype(int)
     size = np.ceil((balls[:, 2::-1] + balls[:, 3:]).max(axis=0) / SPACING).astype(int) - first
     affine = AFFINE.copy()
@@ -316,9 +317,9 @@ def test_a_shape_survives_being_stored():
 def test_pairs():
     here = Placed(shape((0, 0, 0, 10)), STAYS)
     assert compare(Placed(shape((40, 0, 0, 10)), STAYS), here) is None
-    same = compare(here, here)
+    same = present(compare(here, here))
     assert (same.overlap, same.now_within, same.distance_mm, same.likeness) == (1, 1, 0, 1)
-    small = compare(Placed(shape((0, 0, 0, 4)), STAYS), Placed(shape((0, 0, 0, 20)), STAYS))
+    small = present(compare(Placed(shape((0, 0, 0, 4)), STAYS), Placed(shape((0, 0, 0, 20)), STAYS)))
     assert small.now_within == 1
     assert small.before_within < 0.1
 

@@ -13,6 +13,7 @@ from rano.confirmation import Verdict
 from rano.criteria import Response
 from rano.history import ClinicalStatus, HistoryError, LesionAtVisit, Rules, VisitFindings
 from rano.response import assess
+from tests.present import present
 
 CR, PR, SD, PD = Response.CR, Response.PR, Response.SD, Response.PD
 NE, NED, NEITHER = Response.NE, Response.NED, Response.NON_CR_NON_PD
@@ -144,8 +145,8 @@ def test_without_targets_a_complete_response_on_steroids_is_neither():
 
 
 def test_what_is_missing_is_named():
-    def reason(*given):
-        return table.overall(Verdict(PR, ""), *given, has_targets=True).reason
+    def reason(dose: float | None, before: float | None, status: ClinicalStatus | None) -> str:
+        return table.overall(Verdict(PR, ""), dose, before, status, has_targets=True).reason
 
     assert reason(None, 0, None) == (
         "the images say PR, but the clinical status and the corticosteroid dose is not known"
@@ -266,7 +267,7 @@ def test_the_five_largest_measurable_lesions_are_targets():
     got = assess([visit(0, *sizes.items(), big)])
     assert got.targets == ("A", "F", "E", "D", "C")
     assert set(got.non_targets) == {"B", "G", "H"}
-    assert got.visits[0].diameters.total == 84.0
+    assert present(got.visits[0].diameters).total == 84.0
     assert assess([visit(0, *sizes.items())], Rules(maximum_targets=2)).targets == ("A", "F")
 
 
@@ -411,8 +412,8 @@ def test_an_equivocal_lesion_that_is_confirmed_dates_progression_back():
     visits = visit(0, ("T", 20.0)), visit(30, ("T", 20.0), ("X", 2.0)), visit(60, ("T", 20.0), ("X", 2.5))
     assert radiographic(*visits) == [None, SD, SD]
     grown = assess([*visits, visit(90, ("T", 20.0), ("X", 6.0))])
-    assert [a.radiographic.response for a in grown.visits[1:]] == [PD, PD, PD]
-    assert "in doubt at first and confirmed on 2024-03-31" in grown.visits[1].radiographic.reason
+    assert [present(a.radiographic).response for a in grown.visits[1:]] == [PD, PD, PD]
+    assert "in doubt at first and confirmed on 2024-03-31" in present(grown.visits[1].radiographic).reason
     assert grown.best_radiographic.visit == "day 30"
 
 
@@ -432,7 +433,7 @@ def test_immunotherapy():
     assert radiographic(*visits, rules=Rules(immunotherapy=True)) == [None, SD, PD]  # growth still is
     got = assess(visits, Rules(immunotherapy=True)).visits[1]
     assert got.new_lesions == ("X",)
-    assert "new under immunotherapy, and no progression on that ground alone: X" in got.radiographic.reason
+    assert "new under immunotherapy, and no progression on that ground alone: X" in present(got.radiographic).reason
 
 
 # --- baselines
@@ -442,7 +443,7 @@ def test_a_baseline_without_a_measurable_lesion():
     baseline = visit(0, ("N", 6.0), ("M", 4.0))
     got = assess([baseline, visit(60, ("N", 6.0), ("M", 4.0)), visit(120, ("N", 3.0)), visit(150)])
     assert got.targets == ()
-    assert [a.radiographic.response for a in got.visits[1:]] == [NEITHER, NEITHER, CR]
+    assert [present(a.radiographic).response for a in got.visits[1:]] == [NEITHER, NEITHER, CR]
     assert got.visits[1].diameters is None
     assert got.visits[1].by_target_rule == {}
     assert radiographic(baseline, visit(60, ("N", None), ("M", 4.0)))[1] is NE
@@ -461,7 +462,7 @@ def test_no_visit_and_one_visit():
     assert (nothing.visits, nothing.baseline, nothing.best_overall.response) == ((), None, NE)
     one = assess([visit(0, ("A", 12.0))])
     assert (one.baseline, one.visits[0].role, one.visits[0].radiographic) == ("day 0", "baseline", None)
-    assert one.visits[0].diameters.baseline == 12.0
+    assert present(one.visits[0].diameters).baseline == 12.0
     assert one.best_overall.response is NE
 
 
@@ -470,7 +471,7 @@ def test_the_baseline_is_the_last_visit_up_to_treatment():
     got = assess(visits, treatment_start=START + datetime.timedelta(days=40))
     assert [a.role for a in got.visits] == ["before baseline", "baseline", "follow-up"]
     assert got.visits[0].radiographic is None
-    assert got.visits[2].radiographic.response is SD  # not against the first visit
+    assert present(got.visits[2].radiographic).response is SD  # not against the first visit
     assert got.reason == "2024-01-31 is the last visit up to the start of treatment on 2024-02-10."
     late = assess(visits, treatment_start=START + datetime.timedelta(days=59))
     assert late.reason.endswith("It lies 29 days before it, more than 28.")
@@ -480,13 +481,17 @@ def test_without_a_baseline_nothing_is_claimed():
     got = assess([visit(30, ("A", 30.0)), visit(90)], treatment_start=START)
     assert got.baseline is None
     assert {a.role for a in got.visits} == {"unplaced"}
-    assert {a.radiographic.response for a in got.visits} == {a.overall.response for a in got.visits} == {NE}
-    assert "up to the start of treatment on 2024-01-01" in got.visits[0].radiographic.reason
+    assert (
+        {present(a.radiographic).response for a in got.visits}
+        == {present(a.overall).response for a in got.visits}
+        == {NE}
+    )
+    assert "up to the start of treatment on 2024-01-01" in present(got.visits[0].radiographic).reason
 
 
 def test_a_baseline_by_hand():
     visits = [visit(0, ("A", 20.0)), visit(30, ("A", 30.0)), visit(90, ("A", 30.0))]
-    assert assess(visits, baseline="day 30").visits[2].radiographic.response is SD
+    assert present(assess(visits, baseline="day 30").visits[2].radiographic).response is SD
     with pytest.raises(HistoryError, match="day 31"):
         assess(visits, baseline="day 31")
 
@@ -507,7 +512,7 @@ def test_visits_of_one_day_are_neither_nadir_nor_confirmation_nor_new_lesions_to
     assert radiographic(start, one, other) == [None, PR, SD]  # y is not 50 % above x
     got = assess([start, one, other, visit(90, ("A", 31.0))])
     # A day's nadir is its larger sum: what one visit does not show may still be there.
-    assert [a.radiographic.response for a in got.visits[1:]] == [PR, SD, SD]
+    assert [present(a.radiographic).response for a in got.visits[1:]] == [PR, SD, SD]
     missed = visit(60, name="x"), visit(60, ("A", 30.0), name="y")
     assert radiographic(start, *missed, visit(90, ("A", 30.0)))[3] is SD
 
@@ -516,7 +521,7 @@ def test_a_lesion_that_only_the_other_baseline_shows_has_not_grown_from_nothing(
     day = visit(0, ("A", 20.0), ("B", 5.0), name="a"), visit(0, ("C", 12.0), name="b")
     got = assess([*day, visit(60, ("A", 20.0), ("B", 5.0), ("C", 12.0))])
     assert (got.baseline, got.non_targets) == ("a", ("B", "C"))
-    assert got.visits[2].radiographic.response is SD
+    assert present(got.visits[2].radiographic).response is SD
 
 
 def test_a_visit_without_a_date_and_one_not_assessed():
@@ -526,10 +531,10 @@ def test_a_visit_without_a_date_and_one_not_assessed():
     assert [a.visit for a in got.visits] == ["day 0", "failed", "day 60", "undated"]
     assert [a.radiographic and a.radiographic.response for a in got.visits] == [None, NE, PR, NE]
     assert got.visits[1].diameters is None
-    assert got.visits[3].radiographic.reason == "the visit has no date"
+    assert present(got.visits[3].radiographic).reason == "the visit has no date"
     # A patient who is worse has progressed, seen or not.
     worse = VisitFindings("failed", START + datetime.timedelta(days=30), None, None, WORSE)
-    assert assess([visit(0, ("A", 20.0)), worse]).visits[1].overall.response is PD
+    assert present(assess([visit(0, ("A", 20.0)), worse]).visits[1].overall).response is PD
 
 
 def course(*sizes_by_day, steroids=0.0):
@@ -574,14 +579,14 @@ def test_confirmation_in_words():
 
 def test_a_visit_that_cannot_be_judged_does_not_break_a_response():
     visits = visit(0, ("A", 40.0)), visit(60, ("A", 20.0)), visit(75, ("A", None)), visit(90, ("A", 20.0))
-    assert assess(visits).visits[1].radiographic.confirmed is True
+    assert present(assess(visits).visits[1].radiographic).confirmed is True
 
 
 def test_a_complete_response_that_went_on_as_a_partial_one():
     """All lesions stay away, but corticosteroids come back: CR did not last, PR did."""
     visits = visit(0, ("A", 40.0), steroids=4.0), visit(60), visit(90, steroids=2.0)
     got = assess(visits)
-    assert [a.overall.response for a in got.visits[1:]] == [CR, PR]
+    assert [present(a.overall).response for a in got.visits[1:]] == [CR, PR]
     assert got.best_overall.response is PR
     assert got.best_radiographic.response is CR
 
@@ -595,7 +600,7 @@ def test_images_alone_never_make_an_overall_response():
     visits += [visit(day, steroids=None, status=None) for day in (60, 120)]
     got = assess(visits)
     assert got.best_radiographic.response is CR
-    assert [a.overall.response for a in got.visits[1:]] == [NE, NE]
+    assert [present(a.overall).response for a in got.visits[1:]] == [NE, NE]
     assert got.best_overall.response is NE
     assert got.visits[0].overall is None
 
@@ -625,7 +630,7 @@ def test_the_order_of_arrival_does_not_matter():
         lambda: visit(0, ("A", 5.0), ("A", 6.0)),
         lambda: visit(0, steroids=-1.0),
         lambda: assess([visit(0), visit(0)]),
-        lambda: Rules(target_rule="largest"),
+        lambda: Rules(target_rule="largest"),  # type: ignore[arg-type]
         lambda: Rules(partial_percent=0),
         lambda: Rules(progressive_percent=float("nan")),
         lambda: Rules(maximum_targets=0),

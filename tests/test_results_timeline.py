@@ -24,9 +24,9 @@ def timeline(sizes: dict[str, list[float | None]], *, visits: int, patient_id: s
             f"1.2.{k}",
             DAY + datetime.timedelta(weeks=4 * k),
             tuple(
-                LesionAtVisit(name, mm[k], mm[k] ** 3, measurable=mm[k] >= 10, name=name)
-                for name, mm in sizes.items()
-                if mm[k] is not None
+                LesionAtVisit(name, mm, mm**3, measurable=mm >= 10, name=name)
+                for name, course in sizes.items()
+                if (mm := course[k]) is not None
             ),
         )
         for k in range(visits)

@@ -1,6 +1,7 @@
 """The follow-up on the real parts: two visits, a lesion that grows and one that is renamed, in Orthanc and in REST."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,10 @@ def instances(orthanc: RunningOrthanc, study: str, modality: str) -> list:
     archive = orthanc.archive
     series = [one.series_instance_uid for one in archive.list_series(study) if one.header.Modality == modality]
     return [dataset for uid in series for dataset in archive.fetch_series(study, uid)]
+
+
+def has_one_seg(orthanc: RunningOrthanc, study: str) -> bool:
+    return len(instances(orthanc, study, "SEG")) == 1
 
 
 def names(orthanc: RunningOrthanc, study: str) -> dict[str, str]:
@@ -89,7 +94,7 @@ def test_two_visits_and_a_new_name(site: ServerSite, orthanc: RunningOrthanc) ->
     for job in changed["jobs"]:
         assert requests.get(f"{site.url}{job}?wait=100", timeout=120).json()["state"] == "done"
     for study in studies:
-        site.until(lambda study=study: len(instances(orthanc, study, "SEG")) == 1, "the old version is taken out")
+        site.until(partial(has_one_seg, orthanc, study), "the old version is taken out")
         assert names(orthanc, study)["left frontal"] == lesion["tracking_uid"]
         (rtstruct,) = instances(orthanc, study, "RTSTRUCT")
         assert "left frontal" in [item.ROIName for item in rtstruct.StructureSetROISequence]
