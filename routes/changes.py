@@ -137,7 +137,8 @@ def _text(field: str, value: Any, longest: int, *, empty: bool = False) -> str:
     return text
 
 
-def _name(value: Any) -> str:
+def lesion_name(value: Any) -> str:
+    """Check a lesion's name."""
     name = _text("name", value, NAME_LENGTH)
     if "\\" in name:
         raise invalid("name holds a backslash, by which DICOM parts values.")
@@ -178,7 +179,7 @@ def _status(value: Any) -> str | None:
 
 
 _LESION_CHECKS = {
-    "name": _name,
+    "name": lesion_name,
     "target": _target,
     "not_a_lesion": lambda value: _yes_or_no("not_a_lesion", value),
     "merged_into": _merged_into,
