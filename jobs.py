@@ -225,8 +225,17 @@ class Worker:
             written=_results_of(job.job_id, outcome.written),
             timings=outcome.timings,
             label_map=pack_label_map(outcome.label_map),
+            pictures=self._pictures(job, outcome),
             following=followed[0] if followed else None,
         )
+
+    def _pictures(self, job: Job, outcome: Outcome) -> dict[int, bytes]:
+        """Draw what was found; that it has other names now changes no picture."""
+        if job.purpose == RELABEL:
+            return {}
+        from results.key_images import key_images  # drawing is not the web process's business
+
+        return key_images(outcome.series, outcome.label_map, outcome.lesions)
 
     def _find(self, job: Job, reporter: _Reporter, followed: list["Following"]) -> Outcome:
         """Segment; how the lesions were followed to this visit is put into ``followed``."""

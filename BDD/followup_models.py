@@ -66,6 +66,15 @@ class LabelMapRow(Base):
     job: Mapped[Job] = relationship()
 
 
+class KeyImage(Base):
+    """A picture (PNG) of a lesion row, for as long as its job is the newest segmentation of the series."""
+
+    __tablename__ = "key_images"
+
+    lesion_key: Mapped[int] = mapped_column(ForeignKey("lesions.id"), primary_key=True, autoincrement=False)
+    png: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 class VisitImage(Base):
     """A small copy of a segmented series, which later visits are registered to."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, contains_eager
 
+from BDD import key_image_store
 from BDD.database import Database
 from BDD.followup_models import Finding, LabelMapRow, TrackedLesion
 from BDD.followup_store import findings_of, tracked_lesions
@@ -43,6 +44,7 @@ def record_outcome(
     written: Sequence[ResultRecord],
     timings: Mapping[str, float],
     label_map: bytes | None = None,
+    pictures: Mapping[int, bytes] | None = None,
     following: "Following | None" = None,
 ) -> list[str]:
     """Commit all that a job found, in one transaction: it becomes the current version of its series.
@@ -57,6 +59,8 @@ def record_outcome(
         Seconds per stage.
     label_map
         What was found, packed (``packing``), so that it can be written again under other names.
+    pictures
+        Of the lesions (PNG), by label.
     following
         How the lesions were followed to this visit.
 
@@ -87,6 +91,7 @@ def record_outcome(
             track(session, job.series.study.patient.id, rows)
             if label_map is not None:
                 session.add(LabelMapRow(job_key=job.id, voxels=label_map))
+            key_image_store.keep(session, job, rows, pictures or {})
             if following is not None:
                 following.keep(session, job.series.id, rows)
         for result in _results(session, job, written):

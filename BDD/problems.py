@@ -15,6 +15,7 @@ _PROBLEMS = {
     "JobNotFoundError": (404, "job-not-found", "Job not found", "GET /jobs lists the jobs."),
     "PatientNotFoundError": (404, "patient-not-found", "Patient not found", "GET /patients lists the patients."),
     "VisitNotFoundError": (404, "visit-not-found", "Visit not found", "Segment the study first: POST /segment."),
+    "KeyImageNotFoundError": (404, "key-image-not-found", "Picture not found", "Segment the study again to draw it."),
     "LesionNotFoundError": (404, "lesion-not-found", "Lesion not found", "GET /patients/{id}/timeline lists them."),
     "ChangeNotFoundError": (404, "change-not-found", "Change not found", "GET /patients/{id}/changes lists them."),
     "EditConflictError": (409, "edit-conflict", "Somebody else has changed this", "Load it again, then decide anew."),

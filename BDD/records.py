@@ -45,6 +45,10 @@ class LesionNotFoundError(StoreError):
     """There is no tracked lesion of this key."""
 
 
+class KeyImageNotFoundError(StoreError):
+    """The lesion is not in the study, or was segmented before pictures were kept."""
+
+
 class ChangeNotFoundError(StoreError):
     """There is no change of this key."""
 

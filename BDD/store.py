@@ -8,6 +8,7 @@ from BDD.database import Database, open_database
 from BDD.followup_store import PatientSummary, list_patients, load_timeline, study_lesions
 from BDD.job_run_store import advance, claim_job, record_cancelled, record_failure, requeue, requeue_orphans
 from BDD.job_store import create_job, get_job, list_jobs, queue_position, queued_jobs, request_cancel, retry
+from BDD.key_image_store import key_image, key_images
 from BDD.outcome_store import earlier_lesions, plan_results, record_outcome, record_retired, results_to_retire
 from BDD.records import (
     ChangeNotFoundError,
@@ -16,6 +17,7 @@ from BDD.records import (
     JobLostError,
     JobNotFoundError,
     JobStateError,
+    KeyImageNotFoundError,
     LesionNotFoundError,
     ModelRecord,
     PatientNotFoundError,
@@ -49,6 +51,7 @@ __all__ = [
     "JobLostError",
     "JobNotFoundError",
     "JobStateError",
+    "KeyImageNotFoundError",
     "LesionNotFoundError",
     "ModelRecord",
     "PatientNotFoundError",
@@ -69,6 +72,8 @@ __all__ = [
     "edit_lesion",
     "found_in",
     "get_job",
+    "key_image",
+    "key_images",
     "last_worker",
     "list_changes",
     "list_jobs",

@@ -9,17 +9,14 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from imaging.volume import Series
 from rano.lesion import Lesion
 from results.context import DISCLAIMER, ResultContext
-from results.palette import rgb
+from results.key_images import pictures
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_HALF_WIDTH_MM = 30.0
-"""A lesion's picture shows at least this far to each side of it."""
 
 
 def write_files(
@@ -96,7 +93,7 @@ def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 def _montage(
     series: Series, label_map: npt.NDArray[np.integer], lesions: Sequence[Lesion], context: ResultContext
 ) -> Figure:
-    """Every lesion in the slice where it was measured, with its outline, as it lies in the acquired image."""
+    """Every lesion in the plane where it was measured, with its outline and diameters."""
     columns = min(4, max(1, len(lesions)))
     rows = max(1, -(-len(lesions) // columns))
     figure = Figure(figsize=(3.2 * columns, 3.4 * rows + 0.5))
@@ -104,31 +101,13 @@ def _montage(
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel in panels:
         panel.set_axis_off()
+    shown = pictures(series, label_map, lesions)
     for panel, lesion in zip(panels, lesions, strict=False):
-        _show(panel, series, label_map, lesion)
+        m = lesion.measurement
+        size = f"{m.longest.length_mm:.1f} x {m.perpendicular.length_mm:.1f} mm, {m.volume_mm3 / 1000:.2f} cm³"
+        panel.imshow(shown[m.label])
+        panel.set_title(f"{lesion.name}\n{size}", color="white", fontsize=9)
     if not lesions:
         panels[0].text(0.5, 0.5, "no lesion found", color="white", ha="center")
     figure.tight_layout()
     return figure
-
-
-def _show(panel: Axes, series: Series, label_map: npt.NDArray[np.integer], lesion: Lesion) -> None:
-    m = lesion.measurement
-    image = series.volume.array[m.measured_slice]
-    outline = label_map[m.measured_slice] == m.label
-    row_mm, column_mm = series.volume.spacing[1:]
-    to_index = np.linalg.inv(series.volume.affine)
-    centre = (to_index @ np.r_[m.centroid_lps_mm, 1.0])[1:3]
-    half = max(_HALF_WIDTH_MM, 0.8 * m.diameter_3d_mm)
-    low, high = np.percentile(image, [1, 99.7])
-    colour = [value / 255 for value in rgb(m.label)]
-    panel.imshow(image, cmap="gray", vmin=low, vmax=max(high, low + 1), aspect=row_mm / column_mm)
-    if outline.any():
-        panel.contour(outline, [0.5], colors=[colour], linewidths=1.2)
-    panel.set_xlim(centre[1] - half / column_mm, centre[1] + half / column_mm)
-    panel.set_ylim(centre[0] + half / row_mm, centre[0] - half / row_mm)
-    panel.set_title(
-        f"{lesion.name}\n{m.longest.length_mm:.1f} x {m.perpendicular.length_mm:.1f} mm, {m.volume_mm3 / 1000:.2f} cm³",
-        color="white",
-        fontsize=9,
-    )

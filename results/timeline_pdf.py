@@ -1,88 +1,147 @@
-"""The timeline on one page: responses with their reasons, the lesions' sizes, and their growth as curves."""
+"""The timeline on one page: the lesions' sizes as table and curves, their pictures, and the responses with reasons.
 
-import datetime
+Bands from top to bottom, each as high as what it holds; the pictures get what is left. What does not fit is named in
+the last line.
+"""
+
 import io
 import textwrap
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 
 from results.context import DISCLAIMER
-from results.palette import rgb
-from results.timeline import Timeline, TimelineLesion, TimelineVisit
+from results.timeline import Timeline, TimelineLesion
+from results.timeline_drawing import draw_curves, draw_pictures, line_colour, milestones, plain, visit_day
 
-_A4_INCHES = (8.27, 11.69)
-_VISITS, _LESIONS = 8, 16
-"""So many columns and rows of the table fit; the CSV has the others."""
-_REASONS = 4
+_WIDTH, _HEIGHT = 8.27, 11.69  # A4; all lengths are inches
+_LEFT, _RIGHT, _TOP, _BOTTOM = 0.55, 0.55, 0.95, 0.45
+_GAP = 0.2
+_VISITS, _LESIONS, _PICTURES = 8, 12, 5
+"""So many visits and lesions the table has, and so many lesions are pictured."""
+_REASONS = 3
+"""The responses of so many visits are given with their reasons."""
+_ROW, _LINE, _CURVES = 0.165, 0.135, 1.75
+_EDGE = 1.3  # of a picture, at most
+_CAPTION = 0.17
+_LINE_LENGTH = 130
 _EMPTY = "–"
 
 
-def timeline_pdf(timeline: Timeline) -> bytes:
+def timeline_pdf(timeline: Timeline, pictures: Mapping[int, bytes] | None = None) -> bytes:
     """Draw a timeline on one A4 page.
 
-    The table shows the newest visits and the target lesions first; what does not fit is counted in a line below it.
+    The newest visits come first, and of the lesions the targets, then the largest.
+
+    Parameters
+    ----------
+    pictures
+        What ``key_images`` has drawn, by ``LesionSize.finding``.
     """
-    figure = Figure(figsize=_A4_INCHES)
-    FigureCanvasPdf(figure)
-    figure.suptitle("Brain metastases over time (RANO-BM)", fontsize=15, x=0.06, y=0.975, ha="left")
-    figure.text(0.06, 0.945, f"Patient {_plain(timeline.patient_id or '(without PatientID)')}", fontsize=10)
-    figure.text(0.94, 0.945, f"{DISCLAIMER}. For research only.", fontsize=8, ha="right", color="0.4")
-    grid = figure.add_gridspec(3, 1, height_ratios=(3.4, 2.4, 2.0), left=0.09, right=0.94, top=0.92, bottom=0.05)
-    lesions = sorted(
-        (lesion for lesion in timeline.lesions if lesion.role not in ("merged", "not_a_lesion")),
-        key=lambda lesion: (lesion.role != "target", -max((s.longest_mm for s in lesion.sizes if s), default=0)),
-    )
-    _table(figure.add_subplot(grid[0]), timeline, lesions)
-    curves = grid[1].subgridspec(1, 2, wspace=0.3)
-    _curves(figure.add_subplot(curves[0]), timeline, lesions, "longest_mm", "longest diameter, mm")
-    _curves(figure.add_subplot(curves[1]), timeline, lesions, "volume_mm3", "volume, mm³")
-    _reasons(figure.add_subplot(grid[2]), timeline)
+    figure = timeline_figure(timeline, pictures or {})
     page = io.BytesIO()
     figure.savefig(page, format="pdf", metadata={"Title": "Brain metastases over time", "CreationDate": None})
     return page.getvalue()
 
 
-def _plain(text: str) -> str:
-    """Give a text that matplotlib takes for no formula."""
-    return text.replace("$", r"\$")
+def timeline_figure(timeline: Timeline, pictures: Mapping[int, bytes]) -> Figure:
+    """Draw the page as a figure."""
+    figure = Figure(figsize=(_WIDTH, _HEIGHT))
+    FigureCanvasPdf(figure)
+    lesions = sorted(
+        (lesion for lesion in timeline.lesions if lesion.role not in ("merged", "not_a_lesion")),
+        key=lambda lesion: (lesion.role != "target", -max((s.longest_mm for s in lesion.sizes if s), default=0)),
+    )
+    page = _Page(figure)
+    page.write(0.3, "Brain metastases over time (RANO-BM)", fontsize=15)
+    page.write(0.6, f"Patient {plain(timeline.patient_id or '(without PatientID)')}", fontsize=10)
+    page.write(0.6, f"{DISCLAIMER}. For research only.", fontsize=8, color="0.4", right=True)
+    rows = _table(timeline, lesions[:_LESIONS])
+    if rows:
+        _draw_table(page.band(_ROW * len(rows)), rows, len(lesions[:_LESIONS]))
+    reasons = _reasons(timeline)
+    pictured = lesions[:_PICTURES]
+    if lesions:
+        shown = milestones(timeline)
+        left = page.left - _CURVES - _LINE * len(reasons) - 3 * _GAP
+        edge = min(_EDGE, (left - _CAPTION) / len(shown) - _CAPTION)
+        draw_curves(page.band(_CURVES), timeline, lesions[:_LESIONS])
+        band = page.band(_CAPTION + len(shown) * (edge + _CAPTION))
+        draw_pictures(band, timeline, pictured, shown, pictures, edge=edge, caption=_CAPTION)
+    axes = page.band(_LINE * len(reasons))
+    axes.text(0, 1, plain("\n".join(reasons)), fontsize=7, va="top", linespacing=1.3, transform=axes.transAxes)
+    left_out = _left_out(timeline, lesions)
+    if left_out:
+        page.write(_HEIGHT - 0.3, f"Not shown: {', '.join(left_out)}; see the timeline.", fontsize=7, color="0.4")
+    return figure
 
 
-def _day(visit: TimelineVisit) -> str:
-    return visit.date.isoformat() if visit.date else "no date"
+class _Page:
+    """Gives the page away in bands, from the top."""
+
+    def __init__(self, figure: Figure) -> None:
+        self._figure = figure
+        self._used = _TOP
+
+    @property
+    def left(self) -> float:
+        """What is left of the page's height."""
+        return _HEIGHT - _BOTTOM - self._used
+
+    def band(self, height: float) -> Axes:
+        """Give the next band, without a frame."""
+        bottom = _HEIGHT - self._used - height
+        width = _WIDTH - _LEFT - _RIGHT
+        self._used += height + _GAP
+        axes = self._figure.add_axes((_LEFT / _WIDTH, bottom / _HEIGHT, width / _WIDTH, height / _HEIGHT))
+        axes.set_axis_off()
+        return axes
+
+    def write(self, below: float, text: str, *, fontsize: float, color: str = "black", right: bool = False) -> None:
+        """Write a line, its top so far below the page's."""
+        x, side = (1 - _RIGHT / _WIDTH, "right") if right else (_LEFT / _WIDTH, "left")
+        self._figure.text(x, 1 - below / _HEIGHT, text, fontsize=fontsize, color=color, ha=side, va="top")
 
 
-def _table(axes: Axes, timeline: Timeline, lesions: list[TimelineLesion]) -> None:
-    axes.set_axis_off()
-    if not timeline.visits:
-        axes.text(0.5, 0.5, "no visit was segmented yet", ha="center")
-        return
+def _table(timeline: Timeline, lesions: Sequence[TimelineLesion]) -> list[list[str]]:
+    """Give the rows of the table, the first with the columns' titles; none without visits."""
     first = max(0, len(timeline.visits) - _VISITS)
     visits = timeline.visits[first:]
-    rows = [[_plain(lesion.name), lesion.role.replace("_", "-"), *_row(lesion, first)] for lesion in lesions[:_LESIONS]]
+    if not visits:
+        return []
+    rows = [["longest diameter, mm", "role", *map(visit_day, visits)]]
+    rows += [[plain(lesion.name), lesion.role.replace("_", "-"), *_sizes(lesion, first)] for lesion in lesions]
     changes = [visit.response.diameters for visit in visits]
     sums = [_EMPTY if c is None or c.total is None else f"{c.total:.1f}" for c in changes]
     baseline = [_percent(c.from_baseline_percent if c else None) for c in changes]
     nadir = [_percent(c.from_nadir_percent if c else None) for c in changes]
     answers = [str(v.response.radiographic.response) if v.response.radiographic else v.response.role for v in visits]
     rows += [["sum of targets", "mm", *sums], ["from baseline", "", *baseline], ["from nadir", "", *nadir]]
-    rows += [["response", "images", *(answer.replace("no evidence of disease", "NED") for answer in answers)]]
-    widths = [0.22, 0.12, *[0.66 / len(visits)] * len(visits)]
-    table = axes.table(
-        rows, colLabels=["longest diameter, mm", "role", *map(_day, visits)], colWidths=widths, loc="upper center"
-    )
+    return [*rows, ["response", "images", *(answer.replace("no evidence of disease", "NED") for answer in answers)]]
+
+
+def _draw_table(axes: Axes, rows: Sequence[Sequence[str]], lesions: int) -> None:
+    visits = len(rows[0]) - 2
+    widths = [0.22, 0.12, *[0.66 / visits] * visits]
+    table = axes.table([list(row) for row in rows], colWidths=widths, bbox=[0, 0, 1, 1], cellLoc="center")
     table.auto_set_font_size(False)
     table.set_fontsize(7)
-    for cell in table.get_celld().values():
+    for (row, column), cell in table.get_celld().items():
         cell.set_linewidth(0.3)
-    left_out = [f"{first} earlier visits"] if first else []
-    left_out += [f"{len(lesions) - _LESIONS} more lesions"] if len(lesions) > _LESIONS else []
-    if left_out:
-        axes.text(0, 0, f"Not shown: {', '.join(left_out)}; see the CSV.", fontsize=7, color="0.4")
+        cell.set_edgecolor("0.6")
+        if row == 0 or row > lesions:
+            cell.set_facecolor("0.94")
+        if row in (0, len(rows) - 1):
+            cell.get_text().set_weight("bold")
+        if column == 0:
+            cell.set_text_props(ha="left")
+            if 0 < row <= lesions:
+                cell.get_text().set_color(line_colour(row))
 
 
-def _row(lesion: TimelineLesion, first: int) -> list[str]:
+def _sizes(lesion: TimelineLesion, first: int) -> list[str]:
     return [
         _EMPTY if size is None else f"{size.longest_mm:.1f}{' ?' if size.ambiguous else ''}"
         for size in lesion.sizes[first:]
@@ -93,31 +152,24 @@ def _percent(value: float | None) -> str:
     return _EMPTY if value is None else f"{value:+.1f} %"
 
 
-def _curves(axes: Axes, timeline: Timeline, lesions: list[TimelineLesion], what: str, label: str) -> None:
-    placed = [(k, visit.date) for k, visit in enumerate(timeline.visits) if visit.date is not None]
-    for number, lesion in enumerate(lesions[:_LESIONS], start=1):
-        values = [getattr(size, what) if size else 0.0 for k, _ in placed for size in [lesion.sizes[k]]]
-        colour = [value / 255 for value in rgb(number)]
-        style = "-" if lesion.role == "target" else "--"
-        days: list[datetime.date] = [day for _, day in placed]
-        axes.plot(days, values, style, color=colour, marker="o", markersize=3, linewidth=1, label=_plain(lesion.name))  # type: ignore[arg-type]
-    axes.set_ylabel(label, fontsize=8)
-    axes.set_ylim(bottom=0)
-    axes.tick_params(labelsize=6)
-    axes.tick_params(axis="x", rotation=30)
-    axes.grid(linewidth=0.3)
-    if lesions and what == "longest_mm":
-        axes.legend(fontsize=5, ncols=2, loc="best")
-
-
-def _reasons(axes: Axes, timeline: Timeline) -> None:
-    axes.set_axis_off()
+def _reasons(timeline: Timeline) -> list[str]:
+    """Give the responses of the last visits and why, wrapped."""
+    if not timeline.visits:
+        return ["No visit was segmented yet."]
     lines = [f"Baseline: {timeline.assessment.reason}"]
     for visit in timeline.visits[-_REASONS:]:
         for kind, verdict in (("images", visit.response.radiographic), ("overall", visit.response.overall)):
             if verdict is not None:
-                lines.append(f"{_day(visit)}, {kind}: {verdict.response}, {verdict.reason}.")
+                lines.append(f"{visit_day(visit)}, {kind}: {verdict.response}, {verdict.reason}.")
     best = timeline.assessment.best_overall
     lines.append(f"Best overall response: {best.response}. {best.reason}")
-    text = "\n".join(part for line in lines for part in textwrap.wrap(line, 125, subsequent_indent="    "))
-    axes.text(0, 1, _plain(text), fontsize=7, va="top", linespacing=1.4)
+    return [part for line in lines for part in textwrap.wrap(line, _LINE_LENGTH, subsequent_indent="    ")]
+
+
+def _left_out(timeline: Timeline, lesions: Sequence[TimelineLesion]) -> list[str]:
+    counts = [
+        (len(timeline.visits) - _VISITS, "earlier visits in the table"),
+        (len(lesions) - _LESIONS, "more lesions"),
+        (len(lesions[:_LESIONS]) - _PICTURES, "more lesions' pictures"),
+    ]
+    return [f"{count} {what}" for count, what in counts if count > 0]

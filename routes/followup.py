@@ -3,7 +3,7 @@
 A patient goes by the number that the database gave: a PatientID may hold slashes, and anything else.
 """
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 
 from BDD import store
 from routes import reading
@@ -58,7 +58,7 @@ def table(patient: int) -> Response:
 @blueprint.get("/patients/<int:patient>/report.pdf")
 @describe(
     "The timeline on one page",
-    {200: ("Table, growth curves, and the responses with their reasons", None), **_MISSING},
+    {200: ("Table, growth curves, pictures of the lesions, and the responses with their reasons", None), **_MISSING},
     media_type="application/pdf",
     tag=_TAG,
 )
@@ -69,8 +69,10 @@ def report(patient: int) -> Response:
     reading.only_queries(())
     here = context()
     course = store.load_timeline(here.database, patient)
+    findings = [size.finding for lesion in course.lesions for size in lesion.sizes if size]
+    page = timeline_pdf(course, store.key_images(here.database, findings))
     headers = {"Content-Disposition": f'inline; filename="patient-{patient}-report.pdf"'}
-    return Response(timeline_pdf(course), 200, headers, content_type="application/pdf")
+    return Response(page, 200, headers, content_type="application/pdf")
 
 
 @blueprint.get("/patients/<int:patient>/changes")
@@ -95,3 +97,26 @@ def lesions(study: str) -> Response:
     reading.only_queries(())
     found = store.study_lesions(context().database, reading.uid(study, "StudyInstanceUID"))
     return jsonify(lesions=[identity_to_json(one) for one in found])
+
+
+@blueprint.get("/studies/<study>/lesions/<lesion>/image.png")
+@describe(
+    "See a lesion",
+    {
+        200: ("The plane of its longest diameter, with outline and diameters", None),
+        304: ("It is still the one that If-None-Match names", None),
+        404: ("The study was never segmented, or shows no such lesion", None),
+    },
+    text="lesion is the tracking UID that the lesion has in this study.",
+    media_type="image/png",
+    tag=_TAG,
+)
+def picture(study: str, lesion: str) -> Response:
+    """Show the picture of a lesion."""
+    reading.only_queries(())
+    uids = reading.uid(study, "StudyInstanceUID"), reading.uid(lesion, "TrackingUID")
+    response = Response(store.key_image(context().database, *uids), content_type="image/png")
+    response.headers["Cache-Control"] = "private, no-cache"  # kept, but asked for again: it may have been replaced
+    response.add_etag()
+    response.make_conditional(request)
+    return response

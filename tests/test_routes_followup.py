@@ -4,8 +4,11 @@ import csv
 import io
 
 import pytest
+from scipy import ndimage
+from sqlalchemy import func, select
 
 from BDD import store
+from BDD.followup_models import KeyImage
 from imaging.volume import read_series
 from results.seg import read_seg
 from tests.api_factory import MR, SERIES, STUDY, ApiSite
@@ -163,6 +166,69 @@ def test_the_assessment_of_a_visit_makes_the_overall_response(site, patient):
     seen = timeline_of(site, patient)["visits"][1]
     assert (seen["overall"]["response"], seen["assessment"]["note"]) == ("PR", "two\nlines")
     problem(site.client.post(f"/visits/{study_of(2)}/assessment", json={"note": "", "version": 0}), 409)
+
+
+# -- Pictures ------------------------------------------------------------------------------------------------------
+
+
+def picture(site, lesion, **headers):
+    return site.client.get(f"/studies/{STUDY}/lesions/{lesion['tracking_uid']}/image.png", headers=headers)
+
+
+def test_every_lesion_has_its_picture(site, segmented):
+    shown = [picture(site, lesion) for lesion in segmented]
+    assert all(one.status_code == 200 and one.content_type == "image/png" for one in shown)
+    assert all(one.data.startswith(b"\x89PNG") for one in shown)
+    assert len({one.data for one in shown}) == len(segmented) == 3
+
+
+def test_a_picture_is_sent_again_only_when_it_is_another(site, segmented):
+    first = picture(site, segmented[0])
+    again = picture(site, segmented[0], **{"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
+    assert "no-store" not in first.headers["Cache-Control"]
+    assert picture(site, segmented[1], **{"If-None-Match": first.headers["ETag"]}).status_code == 200
+
+
+def test_there_is_no_such_picture(site, segmented):
+    gone = problem(site.client.get(f"/studies/{STUDY}/lesions/2.25.9/image.png"), 404)
+    assert gone["type"] == "urn:metia:problem:key-image-not-found"
+    uid = segmented[0]["tracking_uid"]
+    assert problem(site.client.get(f"/studies/1.2.3/lesions/{uid}/image.png"), 404)["type"].endswith("visit-not-found")
+    problem(site.client.get(f"/studies/{STUDY}/lesions/x/image.png"), 400)
+
+
+def test_a_picture_survives_what_people_say(site, segmented):
+    before = [picture(site, lesion).data for lesion in segmented]
+    first, second, third = segmented
+    site.client.patch(f"/lesions/{first['id']}", json={"name": "left frontal", "version": 1})
+    site.client.patch(f"/lesions/{second['id']}", json={"not_a_lesion": True, "version": 1})
+    site.client.patch(f"/lesions/{third['id']}", json={"merged_into": first["id"], "version": 1})
+    site.work()
+    site.worker.recover()
+    site.work()
+    assert [picture(site, lesion).data for lesion in segmented] == before
+
+
+def test_a_new_segmentation_has_new_pictures_and_the_old_ones_go(site, segmented):
+    before = picture(site, segmented[0]).data
+    for dataset in MR:
+        assert str(dataset.SOPInstanceUID) in site.archive.instances
+    predict = site.predictor.predict
+
+    def smaller(image, affine, on_progress):
+        found = predict(image, affine, on_progress)
+        found.mask[:] = ndimage.binary_erosion(found.mask)
+        found.probability[:] = found.mask
+        return found
+
+    site.predictor.predict = smaller
+    site.post()
+    site.work()
+    assert picture(site, segmented[0]).data != before
+    with site.database.reading() as session:
+        kept = session.scalar(select(func.count()).select_from(KeyImage))
+    assert kept == len(site.client.get(f"/studies/{STUDY}/lesions").get_json()["lesions"])
 
 
 # -- Names reach the archive ---------------------------------------------------------------------------------------

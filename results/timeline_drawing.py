@@ -1,0 +1,126 @@
+"""What the timeline's page draws: the lesions' growth as curves, and their pictures at the visits that decide."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+
+from results.key_images import recoloured
+from results.palette import rgb
+from results.timeline import Timeline, TimelineLesion, TimelineVisit
+
+_TICKS = 6
+_DARKER = 0.72  # the palette is made for dark images: on paper its yellow and its cyan could not be seen
+_NAME_LENGTH = 20
+
+
+def line_colour(number: int) -> tuple[float, float, float]:
+    """Give the colour of lesion ``number`` of the page, from 1, on paper."""
+    red, green, blue = (_DARKER * value / 255 for value in rgb(number))
+    return red, green, blue
+
+
+def plain(text: str) -> str:
+    """Give a text that matplotlib takes for no formula."""
+    return text.replace("$", r"\$")
+
+
+def visit_day(visit: TimelineVisit) -> str:
+    """Give the date of a visit, as people read it."""
+    return visit.date.isoformat() if visit.date else "no date"
+
+
+def milestones(timeline: Timeline) -> dict[int, str]:
+    """Give the visits that decide, 0-based, and what each is: the baseline, the nadir and the latest, by date."""
+    place = {visit.study_instance_uid: number for number, visit in enumerate(timeline.visits)}
+    last = len(timeline.visits) - 1
+    first = place.get(timeline.assessment.baseline or "", 0)
+    diameters = timeline.visits[last].response.diameters
+    nadir = place.get(diameters.nadir_visit) if diameters else None
+    roles = [(first, "baseline" if timeline.assessment.baseline else "first"), (nadir, "nadir"), (last, "latest")]
+    shown: dict[int, str] = {}
+    for number, role in roles:
+        if number is not None:
+            shown[number] = f"{shown[number]}, {role}" if number in shown else role
+    return dict(sorted(shown.items()))
+
+
+def draw_curves(band: Axes, timeline: Timeline, lesions: Sequence[TimelineLesion]) -> None:
+    """Draw diameters and volumes over time; targets in full lines."""
+    _curves(band.inset_axes((0.06, 0, 0.34, 1)), timeline, lesions, "longest_mm", "longest diameter, mm")
+    axes = band.inset_axes((0.48, 0, 0.34, 1))
+    _curves(axes, timeline, lesions, "volume_mm3", "volume, mm³")
+    columns = 1
+    axes.legend(fontsize=6, ncols=columns, loc="upper left", bbox_to_anchor=(1.02, 1.03), frameon=False)
+
+
+def _curves(axes: Axes, timeline: Timeline, lesions: Sequence[TimelineLesion], what: str, label: str) -> None:
+    placed = [(number, visit.date) for number, visit in enumerate(timeline.visits) if visit.date is not None]
+    days = [day.toordinal() for _, day in placed]
+    for number, lesion in enumerate(lesions, start=1):
+        values = [getattr(size, what) if size else 0.0 for k, _ in placed for size in [lesion.sizes[k]]]
+        style = "-" if lesion.role == "target" else "--"
+        name = _short(lesion)
+        axes.plot(days, values, style, color=line_colour(number), marker="o", markersize=3, linewidth=1, label=name)
+    every = -(-len(placed) // _TICKS) or 1
+    axes.set_xticks(days[::every], [day.isoformat() for _, day in placed[::every]], rotation=25, ha="right")
+    axes.set_ylabel(label, fontsize=7)
+    axes.set_ylim(bottom=0)
+    axes.margins(x=0.08)
+    axes.tick_params(labelsize=6)
+    axes.grid(linewidth=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def draw_pictures(
+    band: Axes,
+    timeline: Timeline,
+    lesions: Sequence[TimelineLesion],
+    shown: Mapping[int, str],
+    pictures: Mapping[int, bytes],
+    *,
+    edge: float,
+    caption: float,
+) -> None:
+    """Draw lesions side by side, one visit below the other.
+
+    Parameters
+    ----------
+    shown
+        Of ``milestones``.
+    pictures
+        PNG by ``LesionSize.finding``.
+    edge, caption
+        Height of a picture and of the line below it, inches; one more such line is above all.
+    """
+    whole = band.get_window_extent()
+    inches = band.get_figure(root=True).dpi  # type: ignore[union-attr]
+    width, height = whole.width / inches, whole.height / inches
+    step, label = edge + 0.08, 0.62
+    for column, lesion in enumerate(lesions):
+        left = label + column * step
+        title = {"fontsize": 7, "weight": "bold", "color": line_colour(column + 1), "transform": band.transAxes}
+        band.text((left + edge / 2) / width, 1, _short(lesion), ha="center", va="top", **title)
+        for row, number in enumerate(shown):
+            bottom = height - caption - row * (edge + caption) - edge
+            size = lesion.sizes[number]
+            axes = band.inset_axes((left / width, bottom / height, edge / width, edge / height))
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.spines[:].set_color("0.8")
+            words = "not there"
+            if size is not None:
+                words = f"{size.longest_mm:.1f} x {size.perpendicular_mm:.1f} mm{' ?' if size.ambiguous else ''}"
+            if size is not None and size.finding in pictures:
+                axes.imshow(recoloured(pictures[size.finding], rgb(column + 1)))
+            else:
+                axes.set_facecolor("0.95")
+            axes.set_xlabel(words, fontsize=6, labelpad=1.5)
+    for row, (number, role) in enumerate(shown.items()):
+        middle = height - caption - row * (edge + caption) - edge / 2
+        words = f"{visit_day(timeline.visits[number])}\n" + role.replace(", ", ",\n")
+        band.text(0, middle / height, words, fontsize=7, va="center", transform=band.transAxes)
+
+
+def _short(lesion: TimelineLesion) -> str:
+    name = lesion.name if len(lesion.name) <= _NAME_LENGTH else f"{lesion.name[: _NAME_LENGTH - 1]}…"
+    return plain(name)

@@ -1,0 +1,102 @@
+"""Pictures of lesions: where the lesion is, how large it is, on which side of the patient, in which colour."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rano.lesion import Lesion
+from rano.measuring import measure
+from results.key_images import FIELD_MM, SIZE, key_images, pictures, recoloured
+from results.palette import rgb
+from tests import factory
+from tests.factory import HEAD_CENTRE_LPS, Sphere
+
+
+def case(plane="axial", lesions=factory.LESIONS, **changes):
+    """Return a series of a phantom, its label map, and its lesions as they are measured."""
+    series = factory.series(factory.volume(plane, lesions=lesions, **changes))
+    label_map = factory.label_map(series.volume, lesions).astype(np.int32)
+    measured = measure(label_map, series.volume.affine)
+    return series, label_map, [Lesion(f"GTV_MetIA_{m.label}", f"2.25.{m.label}", m) for m in measured]
+
+
+def pixels(png):
+    with Image.open(io.BytesIO(png)) as image:
+        assert image.format == "PNG"
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+def inked(picture, label):
+    """Return where a picture has the lesion's colour, undiluted."""
+    return np.abs(picture - np.array(rgb(label))).max(-1) < 8
+
+
+@pytest.mark.parametrize("plane", factory.PLANES)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_outline_and_diameters_are_where_and_as_large_as_the_lesion(plane, reverse):
+    series, label_map, lesions = case(plane, reverse=reverse)
+    pngs = key_images(series, label_map, lesions)
+    assert list(pngs) == [1, 2, 3]
+    for lesion in lesions:
+        picture = pixels(pngs[lesion.measurement.label])
+        assert picture.shape == (SIZE, SIZE, 3)
+        rows, columns = np.nonzero(inked(picture, lesion.measurement.label))
+        pixel_mm = FIELD_MM / SIZE
+        widest = max(np.hypot(rows - r, columns - c).max() for r, c in zip(rows, columns, strict=True)) * pixel_mm
+        assert widest == pytest.approx(lesion.measurement.longest.length_mm, abs=1.2)
+        assert rows.mean() == pytest.approx((SIZE - 1) / 2, abs=4)
+        assert columns.mean() == pytest.approx((SIZE - 1) / 2, abs=4)
+        centre = picture[SIZE // 2 - 4 : SIZE // 2 + 4, SIZE // 2 - 4 : SIZE // 2 + 4]
+        assert centre[~inked(centre, lesion.measurement.label)].mean() > 1.5 * picture[picture > 20].mean()
+
+
+@pytest.mark.parametrize("plane", factory.PLANES)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_patients_left_is_on_the_right_and_the_front_is_up(plane, reverse):
+    x, y, z = HEAD_CENTRE_LPS
+    left_and_behind = Sphere((x + 22, y + 22, z), 6)
+    series, label_map, lesions = case(plane, [left_and_behind], reverse=reverse)
+    picture = pixels(key_images(series, label_map, lesions)[1])
+    head = picture.min(-1) > 40
+    halves = [head[:, : SIZE // 2], head[:, SIZE // 2 :], head[: SIZE // 2], head[SIZE // 2 :]]
+    left, right, up, down = (int(half.sum()) for half in halves)
+    assert left > 1.3 * right, "the rest of the head lies towards the patient's right, the picture's left"
+    assert up > 1.3 * down
+
+
+def test_a_large_lesion_is_seen_whole():
+    series, label_map, lesions = case(lesions=[Sphere(HEAD_CENTRE_LPS, 26)])
+    rows, columns = np.nonzero(inked(pixels(key_images(series, label_map, lesions)[1]), 1))
+    assert np.ptp(rows) < 0.6 * SIZE
+    assert np.ptp(columns) == pytest.approx(SIZE / 2, abs=6)
+
+
+def test_a_lesion_of_one_voxel_at_the_edge():
+    series, label_map, _ = case()
+    label_map[:] = 0
+    label_map[0, 0, 0] = 1
+    (m,) = measure(label_map, series.volume.affine)
+    assert inked(pixels(key_images(series, label_map, [Lesion("one", "2.25.1", m)])[1]), 1).any()
+
+
+def test_without_lesions_there_are_no_pictures():
+    series, label_map, _ = case()
+    assert key_images(series, np.zeros_like(label_map), []) == {}
+
+
+def test_some_kilobytes_and_the_same_every_time():
+    series, label_map, lesions = case()
+    first = key_images(series, label_map, lesions)
+    assert all(500 < len(png) < 20_000 for png in first.values())
+    assert key_images(series, label_map, lesions) == first
+
+
+def test_another_colour_is_as_if_drawn_in_it():
+    series, label_map, lesions = case()
+    png = key_images(series, label_map, lesions)[2]
+    assert np.array_equal(recoloured(png, rgb(2)), pixels(png))
+    assert np.array_equal(recoloured(png, rgb(2)), pictures(series, label_map, lesions)[2])
+    other = recoloured(png, rgb(4)).astype(int)
+    assert np.array_equal(inked(other, 4), inked(pixels(png), 2))
