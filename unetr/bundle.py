@@ -14,7 +14,7 @@ Nothing here needs torch: the API process reads it too.
 import hashlib
 import json
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -85,8 +85,8 @@ class BundleInfo:
     @cached_property
     def sha256(self) -> str:
         """Hash of the weights' file, hexadecimal."""
-        with self.weights.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        state = self.weights.stat()
+        return _sha256(self.weights, state.st_mtime_ns, state.st_size)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -135,6 +135,13 @@ def read_bundle(path: Path) -> BundleInfo:
     if not info.weights.is_file():
         raise ModelError(f"The weights {info.weights} are missing.")
     return info
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: Path, modified_ns: int, size: int) -> str:  # noqa: ARG001 - a file that changes is another key
+    """Hash a file that may be hundreds of megabytes, once for each state of it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_json(path: Path) -> dict[str, Any]:

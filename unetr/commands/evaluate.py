@@ -12,6 +12,7 @@ import numpy as np
 from scipy import ndimage
 from tqdm import tqdm
 
+from unetr.commands.nifti import RAS_TO_LPS, find_images
 from unetr.metrics import Score, score, summarise
 from unetr.predictor import Predictor, load_predictor
 from unetr.synthesis.anatomy import mni152
@@ -22,7 +23,6 @@ _EXAMPLES = """examples:
   python -m unetr evaluate --synthetic 5 --lesions 0               # healthy heads: what is found is false
   python -m unetr evaluate --images 'cases/*/t1ce.nii.gz' --mask seg.nii.gz --labels 1 4
 """
-_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -47,8 +47,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def run(options: argparse.Namespace) -> int:
     predictor = load_predictor(options.model)
     if options.images:
-        root, pattern = _split(options.images)
-        paths = sorted(root.glob(pattern))
+        paths = find_images(options.images)
         cases = _nifti(paths, options.mask, options.labels)
         count = len(paths)
     else:
@@ -84,7 +83,7 @@ def _synthetic(seeds: range, lesions: int | None) -> Iterator[tuple[str, np.ndar
     for seed in seeds:
         volume = synthesize(anatomy, seed, lesions=lesions)
         reference = volume.fraction.numpy() >= 0.5
-        yield f"synthetic {seed}", volume.image.numpy(), _RAS_TO_LPS @ volume.affine, reference
+        yield f"synthetic {seed}", volume.image.numpy(), RAS_TO_LPS @ volume.affine, reference
 
 
 def _nifti(
@@ -96,11 +95,4 @@ def _nifti(
             reference = np.zeros(image.shape, bool)
         else:
             reference = np.isin(np.asarray(nib.Nifti1Image.from_filename(path.parent / mask).dataobj), labels)
-        yield path.parent.name, image.get_fdata(dtype=np.float32), _RAS_TO_LPS @ image.affine, reference
-
-
-def _split(pattern: str) -> tuple[Path, str]:
-    """A pattern's fixed folder, and the rest."""
-    parts = Path(pattern).parts
-    first = next((i for i, part in enumerate(parts) if "*" in part or "?" in part), len(parts) - 1)
-    return Path(*parts[:first]), str(Path(*parts[first:]))
+        yield path.parent.name, image.get_fdata(dtype=np.float32), RAS_TO_LPS @ image.affine, reference

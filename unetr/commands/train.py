@@ -3,6 +3,7 @@
 import argparse
 import warnings
 from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,7 +60,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("pool", type=Path, help="folder made by 'synthesize'")
+    parser.add_argument("pools", type=Path, nargs="+", metavar="pool", help="folders made by 'synthesize' and 'adopt'")
     parser.add_argument("--run", dest="folder", type=Path, required=True, help="checkpoints and curves go here")
     parser.add_argument("--steps", type=int, default=20_000, help="steps in all (default: %(default)s)")
     parser.add_argument("--cooldown", type=int, default=0, help="last steps, over which the rate falls to zero")
@@ -84,14 +85,18 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def run(options: argparse.Namespace) -> int:
-    names = case_names(options.pool)
-    if not names:
-        raise SystemExit(f"{options.pool} holds no volumes: make some with 'python -m unetr synthesize {options.pool}'")
+    count = 0
+    for pool in options.pools:
+        names = case_names(pool)
+        if not names:
+            raise SystemExit(f"{pool} holds no volumes: make some with 'python -m unetr synthesize {pool}'")
+        count += len(names)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     pl.seed_everything(options.seed)
     last = options.folder / "last.ckpt"
     done = torch.load(last, map_location="cpu", weights_only=False)["global_step"] if last.exists() else 0
-    cases = list(tqdm(read_cases(options.pool), total=len(names), desc="reading", unit="volume"))
+    every = chain.from_iterable(read_cases(pool) for pool in options.pools)
+    cases = list(tqdm(every, total=count, desc="reading", unit="volume"))
     # A resumed run draws other patches than those it has seen.
     patches = Patches(cases, options.patch, seed=options.seed + done)
     window = [options.window or options.patch] * 3

@@ -55,6 +55,19 @@ class Rng:
         return field / (field.std() + 1e-6)
 
 
+def euler(angles: list[float]) -> torch.Tensor:
+    """Rotation matrix of three angles in radians, about the first, second and third axis, shape (3, 3)."""
+    matrix = torch.eye(3)
+    for axis, angle in enumerate(angles):
+        c, s = torch.cos(torch.tensor(angle)), torch.sin(torch.tensor(angle))
+        i, j = [k for k in range(3) if k != axis]
+        turn = torch.eye(3)
+        turn[i, i] = turn[j, j] = c
+        turn[i, j], turn[j, i] = -s, s
+        matrix = matrix @ turn
+    return matrix
+
+
 def blur(image: torch.Tensor, sigmas: Sequence[float]) -> torch.Tensor:
     """Separable Gaussian blur of a 3-D tensor; ``sigmas`` in voxels, one per axis, below 0.2 is skipped."""
     for axis, sigma in enumerate(sigmas):

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from unetr.synthesis.anatomy import CHANNELS, ORIGIN, SHAPE, Anatomy
-from unetr.synthesis.fields import Rng, towards
+from unetr.synthesis.fields import Rng, euler, towards
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def _warped(anatomy: Anatomy, rng: Rng, grid: tuple[int, int, int], variety: flo
     points = torch.stack(torch.meshgrid(*axes, indexing="ij"))
     angles = [rng.uniform(-0.25, 0.25) * variety for _ in range(3)]
     scales = [1 + rng.uniform(-0.12, 0.13) * variety for _ in range(3)]
-    matrix = _euler(angles) @ torch.diag(torch.tensor(scales))
+    matrix = euler(angles) @ torch.diag(torch.tensor(scales))
     if rng.chance(0.5):
         matrix = matrix @ torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
     points = torch.einsum("ij,jxyz->ixyz", matrix.to(device), points)
@@ -79,18 +79,6 @@ def _warped(anatomy: Anatomy, rng: Rng, grid: tuple[int, int, int], variety: flo
     maps["height"] = points[2]
     maps["front"] = points[1]
     return maps
-
-
-def _euler(angles: list[float]) -> torch.Tensor:
-    matrix = torch.eye(3)
-    for axis, angle in enumerate(angles):
-        c, s = torch.cos(torch.tensor(angle)), torch.sin(torch.tensor(angle))
-        i, j = [k for k in range(3) if k != axis]
-        turn = torch.eye(3)
-        turn[i, i] = turn[j, j] = c
-        turn[i, j], turn[j, i] = -s, s
-        matrix = matrix @ turn
-    return matrix
 
 
 def _brain(maps: dict[str, torch.Tensor], rng: Rng) -> tuple[torch.Tensor, float]:

@@ -1,0 +1,95 @@
+"""Real volumes as training cases: what is lesion stays where the image shows it, and lesions are added beside it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from unetr.__main__ import main
+from unetr.commands.nifti import RAS_TO_LPS
+from unetr.synthesis.pool import case_names, read_case
+from unetr.synthesis.real import adopt
+
+SHAPE = (90, 100, 70)
+CENTRE = np.array([30.0, 50.0, 40.0])
+"""Of the one real lesion, in voxels."""
+AFFINE = RAS_TO_LPS @ np.diag([1.2, 1.2, 1.5, 1.0])
+
+
+def brain() -> tuple[np.ndarray, np.ndarray]:
+    """A skull-stripped ellipsoid of even tissue with a bright sphere in it: image and reference."""
+    index = np.indices(SHAPE) - np.array(SHAPE)[:, None, None, None] / 2
+    inside = (index / np.array([36, 42, 30])[:, None, None, None]).__pow__(2).sum(0) < 1
+    away = np.linalg.norm(
+        (np.indices(SHAPE) - CENTRE[:, None, None, None]) * np.array([1.2, 1.2, 1.5])[:, None, None, None], axis=0
+    )
+    reference = away < 9
+    image = 300.0 * inside + 300.0 * reference
+    return image.astype(np.float32), reference
+
+
+@pytest.mark.parametrize("seed", [0, 2, 4, 6])
+def test_the_lesion_moves_with_the_image(seed):
+    volume = adopt(brain()[0], AFFINE, brain()[1], seed)
+    lesion, tissue = volume.fraction > 0.9, (volume.fraction == 0) & volume.brain
+    assert volume.image.shape == volume.fraction.shape == volume.brain.shape
+    assert min(volume.image.shape) >= 112
+    away = torch.from_numpy(ndimage.distance_transform_edt(~lesion.numpy()))
+    ring = tissue & (away > 3) & (away < 6)  # just outside: a lesion that did not move along would lie in it
+    assert float(volume.image[lesion].quantile(0.2)) > 1.2 * float(volume.image[ring].quantile(0.8))
+    assert (volume.brain | (volume.fraction < 0.5)).all()
+    assert (volume.image[~volume.brain] == 0).all()
+
+
+def test_every_other_copy_gets_lesions_and_they_keep_away_from_the_real_ones():
+    image, reference = brain()
+    plain, painted = adopt(image, AFFINE, reference, 4), adopt(image, AFFINE, reference, 5)
+    assert plain.lesions == []
+    assert not plain.label_map.any()
+    assert painted.lesions
+    added = painted.label_map > 0
+    real = (painted.fraction > 0.5) & ~added
+    assert added.any()
+    assert real.any()
+    assert ndimage.distance_transform_edt(~real.numpy())[added.numpy()].min() > 4
+    assert (painted.brain | ~added).all()
+
+
+def test_a_seed_makes_one_volume():
+    image, reference = brain()
+    first, again, other = (adopt(image, AFFINE, reference, seed) for seed in (7, 7, 9))
+    assert torch.equal(first.image, again.image)
+    assert not torch.equal(first.image, other.image)
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> Callable[..., None]:
+    def write(*names: str) -> None:
+        image, reference = brain()
+        for name in names:
+            (tmp_path / "cases" / name).mkdir(parents=True)
+            nib.save(nib.Nifti1Image(image, RAS_TO_LPS @ AFFINE), tmp_path / "cases" / name / "t1ce.nii.gz")
+            marked = nib.Nifti1Image((4 * reference).astype(np.uint8), RAS_TO_LPS @ AFFINE)
+            nib.save(marked, tmp_path / "cases" / name / "seg.nii.gz")
+
+    return write
+
+
+def command(folder: Path, *more: str) -> list[str]:
+    images = ["--images", str(folder / "cases" / "*" / "t1ce.nii.gz")]
+    return ["adopt", str(folder / "pool"), *images, "--mask", "seg.nii.gz", "--labels", "1", "4", *more]
+
+
+def test_a_pool_of_real_cases_leaves_out_those_kept_for_validation(tmp_path, cases):
+    cases("a", "b")
+    assert main(command(tmp_path, "--copies", "2", "--leave-out", "a")) == 0
+    assert case_names(tmp_path / "pool") == ["real_b_00", "real_b_01"]
+    read = read_case(tmp_path / "pool", "real_b_00")
+    assert read.fraction.max() == 255
+    assert read.brain.any()
+    with pytest.raises(SystemExit, match="matches no image that is not left out"):
+        main(command(tmp_path, "--leave-out", "a", "b"))

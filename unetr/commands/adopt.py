@@ -1,0 +1,55 @@
+"""``python -m unetr adopt``: make training volumes of labelled real ones."""
+
+import argparse
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from tqdm import tqdm
+
+from unetr.commands.nifti import RAS_TO_LPS, find_images
+from unetr.synthesis.pool import case_names, write_case
+from unetr.synthesis.real import adopt
+
+_EXAMPLES = """examples:
+  python -m unetr adopt runs/real --images 'cases/*/t1ce.nii.gz' --mask seg.nii.gz --labels 1 4 --copies 4
+  python -m unetr train runs/pool runs/real --run runs/both
+"""
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "adopt",
+        help="make training volumes of labelled real ones",
+        description="Deform skull-stripped, labelled post-contrast T1 (NIfTI), and paint synthetic lesions into every "
+        "other copy. Runs again where it stopped.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", type=Path, help="where the volumes go (NIfTI)")
+    parser.add_argument("--images", metavar="PATTERN", required=True, help="NIfTI images, a pattern with *")
+    parser.add_argument("--mask", required=True, help="name of the mask beside each image")
+    parser.add_argument("--labels", type=int, nargs="+", default=[1], help="values of the mask that are lesion")
+    parser.add_argument("--leave-out", nargs="*", default=[], metavar="CASE", help="folders' names kept for validation")
+    parser.add_argument("--copies", type=int, default=4, help="volumes made of each (default: %(default)s)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    options.folder.mkdir(parents=True, exist_ok=True)
+    there = set(case_names(options.folder))
+    paths = [path for path in find_images(options.images) if path.parent.name not in options.leave_out]
+    if not paths:
+        raise SystemExit(f"{options.images} matches no image that is not left out")
+    for number, path in enumerate(tqdm(paths, unit="case")):
+        source = nib.Nifti1Image.from_filename(path)
+        reference = np.isin(
+            np.asarray(nib.Nifti1Image.from_filename(path.parent / options.mask).dataobj), options.labels
+        )
+        for copy in range(options.copies):
+            name = f"real_{path.parent.name}_{copy:02d}"
+            if name not in there:
+                seed = 1000 * number + copy
+                image = source.get_fdata(dtype=np.float32)
+                write_case(options.folder, name, adopt(image, RAS_TO_LPS @ source.affine, reference, seed))
+    return 0
