@@ -1,6 +1,7 @@
 """POST /segment: what is asked, what is refused, and that a series is never segmented twice at a time."""
 
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -155,6 +156,48 @@ def test_while_a_series_is_open_its_job_is_the_answer(site):
     assert len(site.worker.queue.huey.pending()) == 1
     site.work()
     assert site.post().headers["Location"] != first.headers["Location"]
+
+
+@pytest.fixture
+def renaming(site):
+    """A job that is to write the segmented series again, under a new name; gives its address."""
+    site.post()
+    site.work()
+    lesion = site.client.get(f"/studies/{STUDY}/lesions").get_json()["lesions"][0]
+    body = {"name": "left frontal", "version": lesion["version"]}
+    (job,) = site.client.patch(f"/lesions/{lesion['id']}", json=body).get_json()["jobs"]
+    return job
+
+
+def while_waiting(monkeypatch, happens):
+    """Let something happen, and a minute pass, each time that the answer is held back."""
+    now = [0.0]
+
+    def sleep(_):
+        happens()
+        now[0] += 60.0
+
+    monkeypatch.setattr("routes.segment.time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+
+
+def test_a_renaming_is_no_segmentation(site, renaming, monkeypatch):
+    """While new names are written into a series, a segmentation of it waits, and is a job of its own."""
+    while_waiting(monkeypatch, site.work)
+    response = site.post()
+    assert site.client.get(renaming).get_json()["state"] == "done"
+    assert response.status_code == 202
+    assert response.headers["Location"] != renaming
+    job = response.get_json()
+    assert (job["purpose"], job["state"], job["queue_position"]) == ("segment", "queued", 1)
+    site.work()
+    assert site.client.get(response.headers["Location"]).get_json()["state"] == "done"
+
+
+def test_a_renaming_that_does_not_end_is_a_409(site, renaming, monkeypatch):
+    while_waiting(monkeypatch, lambda: None)
+    document = problem(site.post())
+    assert (document["status"], document["job"]) == (409, renaming)
+    assert len(site.worker.queue.huey.pending()) == 1
 
 
 def test_two_at_the_same_moment(site):
