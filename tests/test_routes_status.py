@@ -1,7 +1,10 @@
 """/health, /ready, /models: each part that is amiss says why, and only then is the answer 503."""
 
+import hashlib
 import json
+import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -84,20 +87,52 @@ def test_without_tables(site):
     assert amiss(site).keys() == {"database"}
 
 
+def write_bundle(folder: Path) -> Path:
+    """Write a model's folder, named as it is; give its weights."""
+    (folder / "configs").mkdir(parents=True)
+    (folder / "models").mkdir()
+    weights = folder / "models" / "model.safetensors"
+    weights.write_bytes(folder.name.encode())
+    metadata = {"name": folder.name, "version": "1", "statement": "Dice 0.8 on synthetic heads."}
+    (folder / "configs" / "metadata.json").write_text(json.dumps(metadata))
+    (folder / "configs" / "inference.json").write_text('{"network_def": {"_target_": "x"}}')
+    return weights
+
+
 def test_models_of_a_folder(tmp_path):
     for name in ("default", "other"):
-        folder = tmp_path / name
-        (folder / "configs").mkdir(parents=True)
-        (folder / "models").mkdir()
-        (folder / "models" / "model.safetensors").write_bytes(name.encode())
-        metadata = {"name": name, "version": "1", "statement": "Dice 0.8 on synthetic heads."}
-        (folder / "configs" / "metadata.json").write_text(json.dumps(metadata))
-        (folder / "configs" / "inference.json").write_text('{"network_def": {"_target_": "x"}}')
+        write_bundle(tmp_path / name)
     site = ApiSite(tmp_path / "var", MODEL_PATH=str(tmp_path / "default"))
     answer = site.client.get("/models").get_json()
     assert answer["default"] == "default"
     assert [model["name"] for model in answer["models"]] == ["default", "other"]
     assert len({model["sha256"] for model in answer["models"]}) == 2
+    site.close()
+
+
+def test_weights_are_hashed_once_for_each_state_of_their_file(tmp_path, monkeypatch):
+    weights, hashed, real = write_bundle(tmp_path / "model"), [], hashlib.file_digest
+
+    def file_digest(file, kind):
+        hashed.append(Path(file.name))
+        return real(file, kind)
+
+    monkeypatch.setattr(hashlib, "file_digest", file_digest)
+    site = ApiSite(tmp_path / "var", MODEL_PATH=str(tmp_path / "model"))
+
+    def told():
+        (model,) = site.client.get("/models").get_json()["models"]
+        return model["sha256"]
+
+    assert told() == told() == hashlib.sha256(b"model").hexdigest()
+    assert hashed == [weights]
+    weights.write_bytes(b"other")  # of the same size
+    os.utime(weights, (1, 1))
+    assert told() == hashlib.sha256(b"other").hexdigest()
+    weights.write_bytes(b"larger")
+    os.utime(weights, (1, 1))
+    assert told() == told() == hashlib.sha256(b"larger").hexdigest()
+    assert len(hashed) == 3
     site.close()
 
 
