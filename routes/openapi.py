@@ -26,6 +26,7 @@ def describe(
     query: dict[str, tuple[str, str]] | None = None,
     tag: str = "Jobs",
     media_type: str = "text/html",
+    error: str | None = None,
 ) -> Callable[[View], View]:
     """Describe a view.
 
@@ -40,13 +41,16 @@ def describe(
         Name -> (JSON type, what it means).
     media_type
         Of an answer that is no JSON.
+    error
+        Name of the schema of errors, where they are no problems.
     """
+    wrong = _json(error) if error else _PROBLEM
     responses: dict[str, Any] = {}
     for status, (meaning, schema) in answers.items():
-        no_json: dict[str, Any] = _PROBLEM if status >= 400 else {media_type: {}}
+        no_json: dict[str, Any] = wrong if status >= 400 else {media_type: {}}
         content = _json(schema) if schema else no_json
         responses[str(status)] = {"description": meaning, "content": content}
-    responses["default"] = {"description": "Any other error", "content": _PROBLEM}
+    responses["default"] = {"description": "Any other error", "content": wrong}
     operation: dict[str, Any] = {"summary": summary, "description": text, "tags": [tag], "responses": responses}
     if body:
         operation["requestBody"] = {"required": True, "content": _json(body)}

@@ -54,6 +54,11 @@ def segment() -> Response:
         reading.uid(series, "SeriesInstanceUID")
     outputs, model = _outputs(body.get("outputs")), _model(here, body.get("model"))
 
+    return answer(here, queue(here, study, series, outputs, model), wait)
+
+
+def queue(here: Context, study: str, series: str | None, outputs: list[str], model: str | None) -> Job:
+    """Choose the series, or take the named one, and queue a job for it; give the open one that does just that."""
     selection = _select(here, study, series)
     chosen = selection["chosen"]["SeriesInstanceUID"]
     give_up = time.monotonic() + RELABEL_SECONDS
@@ -67,31 +72,36 @@ def segment() -> Response:
                 outputs=outputs,
                 model=model,
             )
-            here.queue.enqueue(job.job_id)
-            break
         except store.SeriesBusyError as busy:
             open_job = store.get_job(here.database, busy.job_id)
             if open_job.purpose == SEGMENT or time.monotonic() > give_up:
-                job = _same(open_job, outputs, model)
-                break
+                return _same(open_job, outputs, model)
             time.sleep(POLL_SECONDS)  # names are being written into an earlier version: that takes seconds
-    return answer(here, job, wait)
+        else:
+            here.queue.enqueue(job.job_id)
+            return job
 
 
 def answer(here: Context, job: Job, wait: float) -> Response:
     """Answer with the job: 202 while it is open, 200 once it has ended, waited for as long as may be."""
-    if wait > 0 and here.waiting.acquire(blocking=False):
+    job = wait_for(here, job, wait)
+    response = jsonify(job_to_json(here.database, job))
+    response.status_code = 200 if job.state in FINAL_STATES else 202
+    response.headers["Location"] = url_for("jobs.one", job_id=job.job_id)
+    return response
+
+
+def wait_for(here: Context, job: Job, seconds: float) -> Job:
+    """Give the job once it has ended, or as it is after so many seconds, or now if too many requests wait already."""
+    if seconds > 0 and here.waiting.acquire(blocking=False):
         try:
-            give_up = time.monotonic() + wait
+            give_up = time.monotonic() + seconds
             while job.state not in FINAL_STATES and time.monotonic() < give_up:
                 time.sleep(POLL_SECONDS)
                 job = store.get_job(here.database, job.job_id)
         finally:
             here.waiting.release()
-    response = jsonify(job_to_json(here.database, job))
-    response.status_code = 200 if job.state in FINAL_STATES else 202
-    response.headers["Location"] = url_for("jobs.one", job_id=job.job_id)
-    return response
+    return job
 
 
 def _outputs(value: Any) -> list[str]:

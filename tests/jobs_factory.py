@@ -1,5 +1,6 @@
 """An archive in memory, a network that needs no torch, and pipelines that fail where they are told to."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +16,14 @@ from unetr.bundle import BundleInfo
 MODEL_SHA256 = "cd" * 32
 
 
+def orthanc_name(uid: str) -> str:
+    """Make up Orthanc's own name of a resource."""
+    digits = hashlib.sha1(uid.encode(), usedforsecurity=False).hexdigest()
+    return "-".join(digits[start : start + 8] for start in range(0, 40, 8))
+
+
 class MemoryArchive:
-    """An ``Orthanc.archive.Archive`` in memory; ``fail`` is called with each method's name and may raise."""
+    """An ``Orthanc.dicomweb.OrthancArchive`` in memory; ``fail`` is called with each method's name and may raise."""
 
     def __init__(self, *datasets: Dataset) -> None:
         self.instances: dict[str, Dataset] = {str(dataset.SOPInstanceUID): dataset for dataset in datasets}
@@ -63,6 +70,22 @@ class MemoryArchive:
     def store(self, datasets: Sequence[Dataset]) -> None:
         self._called("store")
         self.instances |= {str(dataset.SOPInstanceUID): dataset for dataset in datasets}
+
+    def study_identifiers(self) -> list[str]:
+        return sorted({orthanc_name(str(one.StudyInstanceUID)) for one in self.instances.values()})
+
+    def study(self, identifier: str) -> dict[str, object]:
+        for one in self.instances.values():
+            if orthanc_name(str(one.StudyInstanceUID)) == identifier:
+                return {"ID": identifier, "MainDicomTags": {"StudyInstanceUID": str(one.StudyInstanceUID)}}
+        raise StudyNotFoundError(f"there is no study {identifier}")
+
+    def delete_study(self, study_instance_uid: str) -> None:
+        self._called("delete_study")
+        kept = {uid: one for uid, one in self.instances.items() if one.StudyInstanceUID != study_instance_uid}
+        if len(kept) == len(self.instances):
+            raise StudyNotFoundError(f"there is no study {study_instance_uid}")
+        self.instances = kept
 
     def retire_series(self, series_instance_uid: str) -> None:
         self._called("retire_series")

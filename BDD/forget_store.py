@@ -1,0 +1,67 @@
+"""Forgets a study that has gone from the archive: whatever hangs on its rows goes with them; nothing is orphaned."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Table, delete, select
+from sqlalchemy.orm import Session
+
+from BDD.database import Database
+from BDD.followup_models import Change, Finding, TrackedLesion
+from BDD.models import OPEN_STATES, Base, Job, Patient, Study
+
+
+def forget_study(database: Database, study_instance_uid: str) -> bool:
+    """Take a study out, with its lesions, and with its patient when it was the last one; say whether it was known.
+
+    A job that is still open ends by itself: the archive has nothing for it any more.
+    """
+    with database.writing() as session:
+        ended = Job.study_instance_uid == study_instance_uid, Job.state.not_in(OPEN_STATES), Job.series_key.is_(None)
+        without_outcome = session.scalars(select(Job.id).where(*ended)).all()
+        _forget(session, _table(Job), _table(Job).c.id, without_outcome)
+        study = session.scalar(select(Study).where(Study.study_instance_uid == study_instance_uid))
+        if study is None:
+            return bool(without_outcome)
+        key, patient_key = study.id, study.patient_key
+        _forget_changes(session, "visit", [key])
+        _forget(session, _table(Study), _table(Study).c.id, [key])
+        while unseen := _unseen_lesions(session, patient_key):
+            _forget_changes(session, "lesion", unseen)
+            _forget(session, _table(TrackedLesion), _table(TrackedLesion).c.id, unseen)
+        if session.scalar(select(Study.id).where(Study.patient_key == patient_key).limit(1)) is None:
+            _forget(session, _table(Patient), _table(Patient).c.id, [patient_key])
+        return True
+
+
+def _unseen_lesions(session: Session, patient_key: int) -> Sequence[int]:
+    """Give the tracked lesions that no visit shows any more, and that no other was merged into."""
+    shown = select(Finding.tracked_key)
+    kept = select(TrackedLesion.merged_into).where(TrackedLesion.merged_into.is_not(None))
+    of_patient = TrackedLesion.patient_key == patient_key
+    query = select(TrackedLesion.id).where(of_patient, TrackedLesion.id.not_in(shown), TrackedLesion.id.not_in(kept))
+    return session.scalars(query).all()
+
+
+def _forget_changes(session: Session, subject: str, keys: Sequence[int]) -> None:
+    decided = select(Change.id).where(Change.subject == subject, Change.subject_key.in_(keys))
+    _forget(session, _table(Change), _table(Change).c.id, session.scalars(decided.order_by(Change.id.desc())).all())
+
+
+def _forget(session: Session, table: Table, column: ColumnElement[Any], values: Sequence[Any]) -> None:
+    """Delete the rows with these values, and before them, table by table, every row that points to one of them."""
+    (own, *_) = table.primary_key.columns
+    keys = session.scalars(select(own).where(column.in_(values))).all()
+    if not keys:
+        return
+    for other in Base.metadata.sorted_tables:
+        for pointer in other.foreign_keys:
+            if pointer.column is own and other is not table:
+                _forget(session, other, pointer.parent, keys)
+    session.execute(delete(table).where(column.in_(values)))
+
+
+def _table(model: type[Base]) -> Table:
+    table = model.__table__
+    assert isinstance(table, Table)
+    return table

@@ -1,0 +1,236 @@
+"""What the published MetIA front-end sends: segment, upload, rename, delete. Same addresses, keys and statuses as ever.
+
+Errors are ``{"error": "..."}``, and the whole of it is answered at the end only: an answer of success means that the
+archive holds what was asked for. Everything is done by the same parts that serve the rest of the API.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, jsonify, request
+from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
+from werkzeug.exceptions import HTTPException
+
+from BDD import forget_store, metia_store, store
+from BDD.models import DONE, FAILED, FINAL_STATES, OPEN_STATES, RELABEL, Job
+from BDD.problems import problem_of
+from Orthanc.archive import StudyNotFoundError
+from Orthanc.dicomweb import OrthancArchive
+from routes import changes, reading, schemas_metia, segment
+from routes.context import Context, context
+from routes.openapi import describe
+from routes.problems import ProblemError
+from segmentation import WRITTEN
+
+blueprint = Blueprint("metia", __name__)
+logger = logging.getLogger(__name__)
+
+TAG = "Published MetIA front-end"
+ERROR = schemas_metia.ERROR
+UPLOAD_BYTES, UPLOAD_FILES = 2 << 30, 100_000
+WRITE_SECONDS, SETTLE_SECONDS = 60.0, 5.0
+_USER = "MetIA front-end"
+_MISSING = "Missing required parameters"
+
+
+def error_response(error: Exception) -> Response:
+    """Say what went wrong as the published front-end reads it."""
+    if isinstance(error, ProblemError):
+        problem = error.problem
+    elif isinstance(error, HTTPException):
+        return _answer(error.code or 500, error=error.description or error.name)
+    else:
+        problem = problem_of(error)
+        if problem.status >= 500:
+            logger.error("%s %s: %s", request.method, request.url_rule, problem.title, exc_info=error)
+    return _answer(problem.status, error=problem.detail)
+
+
+blueprint.register_error_handler(Exception, error_response)
+
+
+@blueprint.before_request
+def only_known_pages() -> Response | None:
+    """Refuse pages of other origins: a browser sends some of these requests for any page that asks, without a question.
+
+    CORS alone keeps such a page from reading the answer, not from having a study deleted.
+    """
+    origin = request.headers.get("Origin")
+    own = urlsplit(origin or "").netloc == request.host
+    if origin is None or own or origin in context().settings.cors_origins or request.method in ("GET", "OPTIONS"):
+        return None
+    return _answer(403, error=f"Pages of {origin[:80]} may not do this: name it in CORS_ORIGINS.")
+
+
+@blueprint.post("/segmentation/<study>")
+@describe(
+    "Segment a study, and answer at the end",
+    {200: ("Its results are in the archive", "Success"), 404: ("No such study", None)},
+    tag=TAG,
+    error=ERROR,
+)
+def segmentation(study: str) -> Response:
+    """Segment a study."""
+    here = context()
+    try:
+        job = segment.queue(here, reading.uid(study, "StudyInstanceUID"), None, list(WRITTEN), None)
+    except (StudyNotFoundError, ProblemError) as error:
+        if isinstance(error, ProblemError) and error.problem.status != 400:
+            raise
+        return _answer(404, error="StudyInstanceUID not found")
+    job = segment.wait_for(here, job, here.settings.api_wait_max)
+    if job.state == DONE:
+        _settle(here)
+        return _answer(200, success="DICOM files retrieved and processed successfully.")
+    if job.state in FINAL_STATES:
+        return _ended_badly(job)
+    return _answer(504, error=f"Not ready yet: job {job.job_id} goes on, see /jobs/{job.job_id}.")
+
+
+@blueprint.post("/uploadDicom")
+@describe(
+    "Send DICOM files to the archive",
+    {200: ("The archive has them all", "Success"), 400: ("No file, or one that is no DICOM", None)},
+    text="multipart/form-data, field files[], as often as there are files. One file amiss, and none is stored.",
+    tag=TAG,
+    error=ERROR,
+)
+def upload() -> Response:
+    """Store DICOM files."""
+    request.max_content_length, request.max_form_parts = UPLOAD_BYTES, UPLOAD_FILES
+    files = request.files.getlist("files[]")
+    if not files:
+        return _answer(400, error="No file: expected the field files[].")
+    studies: dict[str, list[Dataset]] = {}
+    for number, file in enumerate(files, start=1):
+        try:
+            dataset = dcmread(file.stream)
+            names = [dataset[keyword].value for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
+        except (InvalidDicomError, KeyError, ValueError, EOFError) as error:
+            return _answer(400, error=f"File {number} of {len(files)} is no DICOM instance ({error}); none was stored.")
+        studies.setdefault(names[0], []).append(dataset)
+    archive = here_archive(context())
+    for datasets in studies.values():
+        archive.store(datasets)
+    return _answer(200, success="DICOM files uploaded and processed successfully")
+
+
+@blueprint.post("/rename-roi")
+@describe(
+    "Rename the lesion that an RTSTRUCT shows as this ROI",
+    {
+        200: ("RTSTRUCT and SEG carry the new name", "Success"),
+        400: ("Something is missing", None),
+        404: ("There is no such ROI", None),
+    },
+    body="RenameRoi",
+    tag=TAG,
+    error=ERROR,
+)
+def rename_roi() -> Response:
+    """Rename a lesion."""
+    return _edit_roi("new_name", lambda name: {"name": changes.lesion_name(name)}, "ROI renamed successfully")
+
+
+@blueprint.post("/delete-roi")
+@describe(
+    "Take the lesion that an RTSTRUCT shows as this ROI for none",
+    {
+        200: ("RTSTRUCT and SEG show it no more", "Success"),
+        400: ("Something is missing", None),
+        404: ("There is no such ROI", None),
+    },
+    text="As PATCH /lesions/{id} with not_a_lesion; it can be taken back.",
+    body="DeleteRoi",
+    tag=TAG,
+    error=ERROR,
+)
+def delete_roi() -> Response:
+    """Take a lesion for none."""
+    return _edit_roi(None, lambda _: {"not_a_lesion": True}, "ROI deleted successfully")
+
+
+@blueprint.delete("/delete-study/<study>")
+@describe(
+    "Delete a study from the archive, with all that is known of it",
+    {
+        200: ("It is gone", "Success"),
+        404: ("No such study", None),
+        409: ("A job of the study is open", None),
+    },
+    tag=TAG,
+    error=ERROR,
+)
+def delete_study(study: str) -> Response:
+    """Delete a study."""
+    here = context()
+    reading.only_queries(())
+    reading.uid(study, "StudyInstanceUID")
+    for job in store.list_jobs(here.database, states=OPEN_STATES, study_instance_uid=study, limit=1):
+        return _answer(409, error=f"The study is in use: wait for job {job.job_id}, or cancel it.")
+    in_archive = True
+    try:
+        here_archive(here).delete_study(study)
+    except StudyNotFoundError:
+        in_archive = False  # a second try after half of the work, or deleted in Orthanc itself
+    if not forget_store.forget_study(here.database, study) and not in_archive:
+        return _answer(404, error=f"There is no study {study}.")
+    return _answer(200, success="Instance DICOM supprimée avec succès")
+
+
+def here_archive(here: Context) -> OrthancArchive:
+    """Give the archive for this request: the API serves Orthanc, whatever the pipeline can work on."""
+    return cast(OrthancArchive, here.open_archive(here.settings))
+
+
+def _edit_roi(more: str | None, values: Callable[[Any], dict[str, Any]], success: str) -> Response:
+    here = context()
+    body = request.get_json(silent=True)
+    body = body if isinstance(body, dict) else {}
+    study, series = (str(body.get(key) or "") for key in ("study_instance_uid", "serie_instance_uid"))
+    number, given = body.get("roi_number"), body.get(more) if more else "nothing more"
+    if not (study and series and given) or isinstance(number, bool) or not str(number).isdecimal():
+        return _answer(400, error=_MISSING)
+    lesion = metia_store.find_roi(here.database, study, series, int(str(number)[:9]))
+    if lesion is None:
+        return _answer(404, error=f"ROI number {number} not found in RTStruct")
+    store.edit_lesion(here.database, lesion.id, values(given), version=lesion.version, made_by=_USER)
+    return _written(here, study) or _answer(200, success=success)
+
+
+def _written(here: Context, study: str) -> Response | None:
+    """Wait until the archive has what was decided; give the error when it has not."""
+    give_up = time.monotonic() + WRITE_SECONDS
+    while time.monotonic() < give_up:
+        for job_id in store.queue_relabelling(here.database):
+            here.queue.enqueue(job_id)
+        if not store.list_jobs(here.database, states=OPEN_STATES, study_instance_uid=study, limit=1):
+            newest = store.list_jobs(here.database, study_instance_uid=study, limit=1)[0]
+            if newest.purpose == RELABEL and newest.state == FAILED:
+                return _ended_badly(newest)
+            _settle(here)
+            return None
+        time.sleep(segment.POLL_SECONDS)
+    return _answer(504, error="Noted, and written into the archive as soon as a worker gets to it.")
+
+
+def _settle(here: Context) -> None:
+    """Wait a moment until what was replaced is out of the archive, so that a viewer that looks now sees one version."""
+    give_up = time.monotonic() + SETTLE_SECONDS
+    while store.results_to_retire(here.database) and time.monotonic() < give_up:
+        time.sleep(segment.POLL_SECONDS)
+
+
+def _ended_badly(job: Job) -> Response:
+    problem = job.problem or {"status": 409, "detail": f"Job {job.job_id} was cancelled."}
+    return _answer(int(problem["status"]), error=str(problem["detail"]))
+
+
+def _answer(status: int, **body: Any) -> Response:
+    response = jsonify(body)
+    response.status_code = status
+    return response

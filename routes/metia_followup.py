@@ -1,0 +1,106 @@
+"""What the published MetIA front-end reads: the archive's studies, and the follow-up in flat lists."""
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import Blueprint, Response, jsonify, request
+
+from BDD import metia_store
+from results.palette import rgb
+from routes import schemas_metia  # noqa: F401 - the names of the answers
+from routes.context import context
+from routes.metia import ERROR, TAG, error_response, here_archive
+from routes.openapi import describe
+from routes.problems import ProblemError
+
+blueprint = Blueprint("metia_followup", __name__)
+blueprint.register_error_handler(Exception, error_response)
+
+View = TypeVar("View", bound=Callable[..., Any])
+_ORTHANC_NAME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
+
+
+def _list_of(summary: str, schema: str, query: dict[str, tuple[str, str]] | None = None) -> Callable[[View], View]:
+    return describe(summary, {200: ("All of them", schema)}, tag=TAG, error=ERROR, query=query)
+
+
+@blueprint.get("/getAllStudies")
+@_list_of("List Orthanc's names of its studies", "OrthancStudies")
+def all_studies() -> Response:
+    """List studies."""
+    return jsonify(here_archive(context()).study_identifiers())
+
+
+@blueprint.get("/getStudy/<identifier>")
+@describe("See a study by Orthanc's name", {200: ("As Orthanc has it", "OrthancStudy")}, tag=TAG, error=ERROR)
+def study(identifier: str) -> Response:
+    """Show a study."""
+    if not _ORTHANC_NAME.fullmatch(identifier):
+        raise ProblemError(404, "study-not-found", "Study not found", "This is no name that Orthanc gives a study.")
+    return jsonify(here_archive(context()).study(identifier))
+
+
+@blueprint.get("/followup-patients")
+@_list_of("List the patients that were segmented", "MetiaPatients")
+def patients() -> Response:
+    """List patients."""
+    return jsonify(
+        [
+            {
+                "id": name,
+                "name": patient.patient_name,
+                "date": patient.patient_birth_date.isoformat() if patient.patient_birth_date else "",
+                "sexe": patient.patient_sex or "",
+            }
+            for name, patient in metia_store.patients_of(context().database)
+        ]
+    )
+
+
+@blueprint.get("/followup-etudes")
+@_list_of("List their studies", "MetiaStudies", {"idPatient": ("string", "Only those of this patient")})
+def studies() -> Response:
+    """List studies."""
+    patient = request.args.get("idPatient")
+    return jsonify(
+        [
+            {
+                **({} if patient is not None else {"id": name}),
+                "id_study": study.study_instance_uid,
+                "date": study.study_date.isoformat() if study.study_date else "",
+            }
+            for name, study in metia_store.studies_of(context().database, patient)
+        ]
+    )
+
+
+@blueprint.get("/followup-series")
+@_list_of("List the series of lesions", "MetiaSeriesList", {"idEtude": ("string", "Only those of this study")})
+def series() -> Response:
+    """List series."""
+    found = metia_store.series_of(context().database, request.args.get("idEtude"))
+    return jsonify([{"series_instance_uid": name, "study_instance_uid": study} for name, study in found])
+
+
+@blueprint.get("/followup-metastases")
+@_list_of("List the lesions", "MetiaMetastases", {"idSeries": ("string", "Only those of this series")})
+def metastases() -> Response:
+    """List lesions."""
+    named = request.args.get("idSeries")
+    return jsonify(
+        [
+            {
+                "id": roi.lesion.id,
+                "roiNumber": roi.lesion.label,
+                "nom_metastase": roi.name,
+                "volume": roi.lesion.volume_mm3 / 1000,
+                "diametre": roi.lesion.longest_diameter_mm,
+                "slice_debut": roi.lesion.first_slice + 1,
+                "slice_fin": roi.lesion.last_slice + 1,
+                "color": "[{} {} {}]".format(*rgb(roi.lesion.label)),
+                **({} if named is not None else {"series_instance_uid": roi.series_instance_uid}),
+            }
+            for roi in metia_store.rois_of(context().database, named)
+        ]
+    )
