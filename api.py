@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from BDD import migrate, store
 from jobs import JobQueue, open_archive
 from Orthanc.archive import Archive
-from routes import changes, followup, models, pages, problems, segment, status
+from routes import changes, followup, metia, metia_followup, models, pages, problems, segment, status
 from routes import jobs as job_routes
 from routes.context import Context
 from routes.openapi import build
@@ -47,7 +47,7 @@ def create_app(settings: Settings, archive: Callable[[Settings], Archive] = open
         waiting=BoundedSemaphore(max(1, settings.api_threads // 2)),
     ).install(app)
     problems.register(app)
-    for room in (segment, job_routes, followup, changes, models, status, pages):
+    for room in (segment, job_routes, followup, changes, metia, metia_followup, models, status, pages):
         app.register_blueprint(room.blueprint)
     app.after_request(_harden)
     if settings.cors_origins:
