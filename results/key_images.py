@@ -33,7 +33,7 @@ Picture = npt.NDArray[np.uint8]
 _GREYS, _STEPS = 64, 4
 _FINER = 4  # lines are drawn so much finer, and then reduced
 _OUTLINE, _DIAMETER = 6, 4  # widths of the lines, in these finer pixels
-_WINDOW = (1.0, 99.8)  # percentiles of the series that are black and white
+_WINDOW = (1.0, 99.8)  # percentiles of the series that are black and, at least, white
 
 
 def key_images(series: Series, label_map: LabelMap, lesions: Sequence[Lesion]) -> dict[int, bytes]:
@@ -88,7 +88,10 @@ def _draw(
     volume: Volume, label_map: LabelMap, lesions: Sequence[Lesion]
 ) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
     """Give each lesion's label and its picture as indices of the palette."""
+    if not lesions:
+        return
     black, white = np.percentile(volume.array[::3, ::3, ::3], _WINDOW)
+    white = max(white, float(np.median(volume.array[label_map > 0])))  # where nothing else is as bright as lesions
     boxes = ndimage.find_objects(label_map)
     for lesion in lesions:
         label = lesion.measurement.label

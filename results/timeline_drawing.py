@@ -6,9 +6,10 @@ from matplotlib.axes import Axes
 
 from results.key_images import recoloured
 from results.palette import rgb
-from results.timeline import Timeline, TimelineLesion, TimelineVisit
+from results.timeline import LesionSize, Timeline, TimelineLesion, TimelineVisit
 
-_TICKS = 6
+_TICKS = 4
+_CAPTION, _GAP, _DATES = 0.17, 0.07, 0.62  # inches: lines above and below pictures, between them, to their left
 _DARKER = 0.72  # the palette is made for dark images: on paper its yellow and its cyan could not be seen
 _NAME_LENGTH = 20
 
@@ -33,6 +34,8 @@ def milestones(timeline: Timeline) -> dict[int, str]:
     """Give the visits that decide, 0-based, and what each is: the baseline, the nadir and the latest, by date."""
     place = {visit.study_instance_uid: number for number, visit in enumerate(timeline.visits)}
     last = len(timeline.visits) - 1
+    if last == 0:
+        return {0: "baseline" if timeline.assessment.baseline else ""}
     first = place.get(timeline.assessment.baseline or "", 0)
     diameters = timeline.visits[last].response.diameters
     nadir = place.get(diameters.nadir_visit) if diameters else None
@@ -46,11 +49,10 @@ def milestones(timeline: Timeline) -> dict[int, str]:
 
 def draw_curves(band: Axes, timeline: Timeline, lesions: Sequence[TimelineLesion]) -> None:
     """Draw diameters and volumes over time; targets in full lines."""
-    _curves(band.inset_axes((0.06, 0, 0.34, 1)), timeline, lesions, "longest_mm", "longest diameter, mm")
-    axes = band.inset_axes((0.48, 0, 0.34, 1))
+    _curves(band.inset_axes((0.06, 0.14, 0.34, 0.86)), timeline, lesions, "longest_mm", "longest diameter, mm")
+    axes = band.inset_axes((0.48, 0.14, 0.34, 0.86))
     _curves(axes, timeline, lesions, "volume_mm3", "volume, mm³")
-    columns = 1
-    axes.legend(fontsize=6, ncols=columns, loc="upper left", bbox_to_anchor=(1.02, 1.03), frameon=False)
+    axes.legend(fontsize=6, loc="upper left", bbox_to_anchor=(1.02, 1.03), frameon=False)
 
 
 def _curves(axes: Axes, timeline: Timeline, lesions: Sequence[TimelineLesion], what: str, label: str) -> None:
@@ -62,13 +64,23 @@ def _curves(axes: Axes, timeline: Timeline, lesions: Sequence[TimelineLesion], w
         name = _short(lesion)
         axes.plot(days, values, style, color=line_colour(number), marker="o", markersize=3, linewidth=1, label=name)
     every = -(-len(placed) // _TICKS) or 1
-    axes.set_xticks(days[::every], [day.isoformat() for _, day in placed[::every]], rotation=25, ha="right")
+    axes.set_xticks(days[::every], [day.isoformat() for _, day in placed[::every]])
     axes.set_ylabel(label, fontsize=7)
     axes.set_ylim(bottom=0)
     axes.margins(x=0.08)
     axes.tick_params(labelsize=6)
     axes.grid(linewidth=0.3)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def pictures_height(rows: int, edge: float) -> float:
+    """Give the height in inches of so many rows of pictures with their captions."""
+    return _CAPTION + rows * (edge + _CAPTION)
+
+
+def picture_edge(rows: int, height: float) -> float:
+    """Give the edge of the pictures when so many rows of them are this high."""
+    return (height - _CAPTION) / rows - _CAPTION
 
 
 def draw_pictures(
@@ -79,9 +91,8 @@ def draw_pictures(
     pictures: Mapping[int, bytes],
     *,
     edge: float,
-    caption: float,
-) -> None:
-    """Draw lesions side by side, one visit below the other.
+) -> int:
+    """Draw lesions side by side, as many as fit, one visit below the other; give how many.
 
     Parameters
     ----------
@@ -89,36 +100,37 @@ def draw_pictures(
         Of ``milestones``.
     pictures
         PNG by ``LesionSize.finding``.
-    edge, caption
-        Height of a picture and of the line below it, inches; one more such line is above all.
+    edge
+        Of a picture, inches.
     """
-    whole = band.get_window_extent()
-    inches = band.get_figure(root=True).dpi  # type: ignore[union-attr]
-    width, height = whole.width / inches, whole.height / inches
-    step, label = edge + 0.08, 0.62
-    for column, lesion in enumerate(lesions):
-        left = label + column * step
-        title = {"fontsize": 7, "weight": "bold", "color": line_colour(column + 1), "transform": band.transAxes}
-        band.text((left + edge / 2) / width, 1, _short(lesion), ha="center", va="top", **title)
-        for row, number in enumerate(shown):
-            bottom = height - caption - row * (edge + caption) - edge
-            size = lesion.sizes[number]
-            axes = band.inset_axes((left / width, bottom / height, edge / width, edge / height))
-            axes.set_xticks([])
-            axes.set_yticks([])
-            axes.spines[:].set_color("0.8")
-            words = "not there"
-            if size is not None:
-                words = f"{size.longest_mm:.1f} x {size.perpendicular_mm:.1f} mm{' ?' if size.ambiguous else ''}"
-            if size is not None and size.finding in pictures:
-                axes.imshow(recoloured(pictures[size.finding], rgb(column + 1)))
-            else:
-                axes.set_facecolor("0.95")
-            axes.set_xlabel(words, fontsize=6, labelpad=1.5)
+    whole, inch = band.get_window_extent(), band.get_figure(root=True).dpi  # type: ignore[union-attr]
+    width, height = whole.width / inch, whole.height / inch
+    columns = min(len(lesions), int((width - _DATES + _GAP) // (edge + _GAP)))
     for row, (number, role) in enumerate(shown.items()):
-        middle = height - caption - row * (edge + caption) - edge / 2
+        bottom = height - (row + 1) * (edge + _CAPTION)
         words = f"{visit_day(timeline.visits[number])}\n" + role.replace(", ", ",\n")
-        band.text(0, middle / height, words, fontsize=7, va="center", transform=band.transAxes)
+        band.text(0, (bottom + edge / 2) / height, words, fontsize=7, va="center", transform=band.transAxes)
+        for column, lesion in enumerate(lesions[:columns]):
+            left = _DATES + column * (edge + _GAP)
+            axes = band.inset_axes((left / width, bottom / height, edge / width, edge / height))
+            _picture(axes, lesion.sizes[number], pictures, column + 1)
+            if row == 0:
+                axes.set_title(_short(lesion), fontsize=7, weight="bold", color=line_colour(column + 1), pad=3)
+    return columns
+
+
+def _picture(axes: Axes, size: LesionSize | None, pictures: Mapping[int, bytes], number: int) -> None:
+    """Draw a lesion at one visit, and below how large it is; grey where there is nothing to see."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_facecolor("0.95")
+    axes.spines[:].set_color("0.8")
+    words = "not there"
+    if size is not None:
+        words = f"{size.longest_mm:.1f} x {size.perpendicular_mm:.1f} mm{' ?' if size.ambiguous else ''}"
+        if size.finding in pictures:
+            axes.imshow(recoloured(pictures[size.finding], rgb(number)))
+    axes.set_xlabel(words, fontsize=6, labelpad=1.5)
 
 
 def _short(lesion: TimelineLesion) -> str:

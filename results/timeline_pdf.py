@@ -11,21 +11,32 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from results.context import DISCLAIMER
 from results.timeline import Timeline, TimelineLesion
-from results.timeline_drawing import draw_curves, draw_pictures, line_colour, milestones, plain, visit_day
+from results.timeline_drawing import (
+    draw_curves,
+    draw_pictures,
+    line_colour,
+    milestones,
+    picture_edge,
+    pictures_height,
+    plain,
+    visit_day,
+)
 
 _WIDTH, _HEIGHT = 8.27, 11.69  # A4; all lengths are inches
 _LEFT, _RIGHT, _TOP, _BOTTOM = 0.55, 0.55, 0.95, 0.45
 _GAP = 0.2
-_VISITS, _LESIONS, _PICTURES = 8, 12, 5
-"""So many visits and lesions the table has, and so many lesions are pictured."""
-_REASONS = 3
-"""The responses of so many visits are given with their reasons."""
-_ROW, _LINE, _CURVES = 0.165, 0.135, 1.75
-_EDGE = 1.3  # of a picture, at most
-_CAPTION = 0.17
+_VISITS, _LESIONS = 8, 12
+"""So many visits and lesions the table and the curves have."""
+_ORDER = ("target", "new")
+_REASONS, _REASON_LINES = 3, 16
+"""The responses of so many visits are given with their reasons, in so many lines."""
+_ROW, _LINE = 0.165, 0.135
+_CURVES = (1.8, 2.6)
+_EDGE = 1.22  # of a picture, at most
 _LINE_LENGTH = 130
 _EMPTY = "–"
 
@@ -33,7 +44,7 @@ _EMPTY = "–"
 def timeline_pdf(timeline: Timeline, pictures: Mapping[int, bytes] | None = None) -> bytes:
     """Draw a timeline on one A4 page.
 
-    The newest visits come first, and of the lesions the targets, then the largest.
+    Of the visits the newest are shown, of the lesions the targets, then new ones, then the others, the largest first.
 
     Parameters
     ----------
@@ -52,7 +63,7 @@ def timeline_figure(timeline: Timeline, pictures: Mapping[int, bytes]) -> Figure
     FigureCanvasPdf(figure)
     lesions = sorted(
         (lesion for lesion in timeline.lesions if lesion.role not in ("merged", "not_a_lesion")),
-        key=lambda lesion: (lesion.role != "target", -max((s.longest_mm for s in lesion.sizes if s), default=0)),
+        key=_rank,
     )
     page = _Page(figure)
     page.write(0.3, "Brain metastases over time (RANO-BM)", fontsize=15)
@@ -61,21 +72,27 @@ def timeline_figure(timeline: Timeline, pictures: Mapping[int, bytes]) -> Figure
     rows = _table(timeline, lesions[:_LESIONS])
     if rows:
         _draw_table(page.band(_ROW * len(rows)), rows, len(lesions[:_LESIONS]))
-    reasons = _reasons(timeline)
-    pictured = lesions[:_PICTURES]
+    reasons = _reasons(timeline, lesions)
+    pictured = 0
     if lesions:
         shown = milestones(timeline)
-        left = page.left - _CURVES - _LINE * len(reasons) - 3 * _GAP
-        edge = min(_EDGE, (left - _CAPTION) / len(shown) - _CAPTION)
-        draw_curves(page.band(_CURVES), timeline, lesions[:_LESIONS])
-        band = page.band(_CAPTION + len(shown) * (edge + _CAPTION))
-        draw_pictures(band, timeline, pictured, shown, pictures, edge=edge, caption=_CAPTION)
+        space = page.left - _LINE * len(reasons) - 3 * _GAP
+        curves = min(max(_CURVES[0], space - pictures_height(len(shown), _EDGE)), _CURVES[1])
+        draw_curves(page.band(curves), timeline, lesions[:_LESIONS])
+        edge = min(_EDGE, picture_edge(len(shown), space - curves))
+        band = page.band(pictures_height(len(shown), edge))
+        pictured = draw_pictures(band, timeline, lesions[:_LESIONS], shown, pictures, edge=edge)
     axes = page.band(_LINE * len(reasons))
     axes.text(0, 1, plain("\n".join(reasons)), fontsize=7, va="top", linespacing=1.3, transform=axes.transAxes)
-    left_out = _left_out(timeline, lesions)
+    left_out = _left_out(timeline, len(lesions), pictured)
     if left_out:
         page.write(_HEIGHT - 0.3, f"Not shown: {', '.join(left_out)}; see the timeline.", fontsize=7, color="0.4")
     return figure
+
+
+def _rank(lesion: TimelineLesion) -> tuple[int, float]:
+    place = _ORDER.index(lesion.role) if lesion.role in _ORDER else len(_ORDER)
+    return place, -max((size.longest_mm for size in lesion.sizes if size), default=0)
 
 
 class _Page:
@@ -125,7 +142,9 @@ def _table(timeline: Timeline, lesions: Sequence[TimelineLesion]) -> list[list[s
 def _draw_table(axes: Axes, rows: Sequence[Sequence[str]], lesions: int) -> None:
     visits = len(rows[0]) - 2
     widths = [0.22, 0.12, *[0.66 / visits] * visits]
-    table = axes.table([list(row) for row in rows], colWidths=widths, bbox=[0, 0, 1, 1], cellLoc="center")
+    table = axes.table(
+        [list(row) for row in rows], colWidths=widths, bbox=Bbox.from_bounds(0, 0, 1, 1), cellLoc="center"
+    )
     table.auto_set_font_size(False)
     table.set_fontsize(7)
     for (row, column), cell in table.get_celld().items():
@@ -134,7 +153,7 @@ def _draw_table(axes: Axes, rows: Sequence[Sequence[str]], lesions: int) -> None
         if row == 0 or row > lesions:
             cell.set_facecolor("0.94")
         if row in (0, len(rows) - 1):
-            cell.get_text().set_weight("bold")
+            cell.set_text_props(weight="bold")
         if column == 0:
             cell.set_text_props(ha="left")
             if 0 < row <= lesions:
@@ -152,24 +171,26 @@ def _percent(value: float | None) -> str:
     return _EMPTY if value is None else f"{value:+.1f} %"
 
 
-def _reasons(timeline: Timeline) -> list[str]:
+def _reasons(timeline: Timeline, lesions: Sequence[TimelineLesion]) -> list[str]:
     """Give the responses of the last visits and why, wrapped."""
     if not timeline.visits:
         return ["No visit was segmented yet."]
-    lines = [f"Baseline: {timeline.assessment.reason}"]
+    lines = [] if lesions else ["No lesion was found at any visit."]
+    lines.append(f"Baseline: {timeline.assessment.reason}")
     for visit in timeline.visits[-_REASONS:]:
         for kind, verdict in (("images", visit.response.radiographic), ("overall", visit.response.overall)):
             if verdict is not None:
                 lines.append(f"{visit_day(visit)}, {kind}: {verdict.response}, {verdict.reason}.")
     best = timeline.assessment.best_overall
     lines.append(f"Best overall response: {best.response}. {best.reason}")
-    return [part for line in lines for part in textwrap.wrap(line, _LINE_LENGTH, subsequent_indent="    ")]
+    wrapped = [part for line in lines for part in textwrap.wrap(line, _LINE_LENGTH, subsequent_indent="    ")]
+    return wrapped if len(wrapped) <= _REASON_LINES else [*wrapped[: _REASON_LINES - 1], "…"]
 
 
-def _left_out(timeline: Timeline, lesions: Sequence[TimelineLesion]) -> list[str]:
+def _left_out(timeline: Timeline, lesions: int, pictured: int) -> list[str]:
     counts = [
-        (len(timeline.visits) - _VISITS, "earlier visits in the table"),
-        (len(lesions) - _LESIONS, "more lesions"),
-        (len(lesions[:_LESIONS]) - _PICTURES, "more lesions' pictures"),
+        (len(timeline.visits) - _VISITS, "earlier visits"),
+        (lesions - _LESIONS, "more lesions"),
+        (lesions - pictured, "more lesions' pictures"),
     ]
     return [f"{count} {what}" for count, what in counts if count > 0]

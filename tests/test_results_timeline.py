@@ -6,13 +6,19 @@ import io
 import re
 import zlib
 
+import numpy as np
 import pytest
 
 from rano.history import LesionAtVisit, VisitFindings
+from rano.lesion import Lesion
+from rano.measuring import measure
 from rano.response import assess
+from results.key_images import key_images
 from results.timeline import LesionSize, Timeline, TimelineLesion, TimelineVisit
 from results.timeline_csv import COLUMNS, timeline_csv
-from results.timeline_pdf import timeline_pdf
+from results.timeline_drawing import milestones
+from results.timeline_pdf import timeline_figure, timeline_pdf
+from tests import results_cases
 
 DAY = datetime.date(2024, 1, 8)
 
@@ -116,6 +122,33 @@ def test_it_is_always_one_page(made):
     pdf = timeline_pdf(made)
     assert pdf.startswith(b"%PDF")
     assert pages(pdf) == 1
+
+
+def test_pictures_are_on_the_page_and_what_is_left_out_is_said():
+    made = timeline({f"lesion {n}": [10.0 + n, 8.0 + n, 9.0 + n] for n in range(9)}, visits=3)
+    series = results_cases.series()
+    label_map = np.zeros(series.volume.spatial_shape, np.int32)
+    label_map[3, 4:7, 5:9] = 1
+    lesions = [Lesion("one", "2.25.1", one) for one in measure(label_map, series.volume.affine)]
+    png = key_images(series, label_map, lesions)[1]
+    with_pictures = timeline_figure(made, dict.fromkeys(range(9), png))
+    without = timeline_figure(made, {})
+    shown = [sum(len(axes.images) for band in one.axes for axes in band.child_axes) for one in (with_pictures, without)]
+    assert shown == [15, 0], "five target lesions at the baseline, the nadir and the latest visit"
+    assert any("Not shown: 4 more lesions' pictures" in text.get_text() for text in with_pictures.texts)
+
+
+@pytest.mark.parametrize(
+    ("sums", "expected"),
+    [
+        ([20.0], {0: "baseline"}),
+        ([20.0, 10.0], {0: "baseline, nadir", 1: "latest"}),
+        ([20.0, 10.0, 15.0], {0: "baseline", 1: "nadir", 2: "latest"}),
+        ([20.0, 25.0, 30.0], {0: "baseline, nadir", 2: "latest"}),
+    ],
+)
+def test_the_visits_that_decide(sums, expected):
+    assert milestones(timeline({"a": sums}, visits=len(sums))) == expected
 
 
 def test_more_lesions_draw_more():
