@@ -18,8 +18,6 @@ from rano.lesion import Lesion
 LabelMap = NDArray[np.integer]
 """Integers, shape (slice, row, column); 0 background, n = lesion n."""
 
-CHARACTER_SET = "ISO_IR 192"  # UTF-8: whatever the source was written in, its names can be written in this
-
 _TYPE_2 = (
     "PatientName",
     "PatientID",

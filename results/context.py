@@ -3,14 +3,17 @@
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from highdicom import ContributingEquipment
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
+from pydicom.valuerep import DA, DT, TM
 
 MANUFACTURER = "MetIA server"
 DISCLAIMER = "Not a medical device"
 
+_CHARACTER_SET = "ISO_IR 192"  # UTF-8: whatever the source was written in, its names can be written in this
 _LONG_STRING = 64  # characters in a value of representation LO
 _SHORT_TEXT = 1024  # of ST
 _OF_JOB = " of job "
@@ -92,6 +95,32 @@ def instance_uid(context: ResultContext, role: str) -> str:
 def series_uid(context: ResultContext, role: str) -> str:
     """Return the SeriesInstanceUID of the job's result in this role."""
     return derive_uid(context.job_id, f"{role} series")
+
+
+def identification(context: ResultContext, role: str, series_number: int) -> dict[str, Any]:
+    """Return by what the job's result in this role is told from others, and who made it, as highdicom's arguments."""
+    return {
+        "series_instance_uid": series_uid(context, role),
+        "series_number": series_number,
+        "sop_instance_uid": instance_uid(context, role),
+        "instance_number": 1,
+        "manufacturer": MANUFACTURER,
+        "manufacturer_model_name": context.model_name,
+        "software_versions": context.model_version,
+        "device_serial_number": context.model_sha256,
+        "series_date": context.local_time.date(),
+        "series_time": context.local_time.time(),
+        "specific_character_set": _CHARACTER_SET,
+    }
+
+
+def make_repeatable(result: Dataset, context: ResultContext) -> None:
+    """Put the job's time where highdicom takes the clock's, so that a retry writes the same bytes."""
+    time = context.local_time
+    result.InstanceCreationDate, result.InstanceCreationTime = DA(time.date()), TM(time.time())
+    for item in result.ContributingEquipmentSequence:
+        if "ContributionDateTime" in item:
+            item.ContributionDateTime = DT(context.created)
 
 
 def mark(context: ResultContext, role: str) -> ContributingEquipment:

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,31 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from imaging.planes import Slice
 from imaging.volume import Series
-from rano.lesion import Lesion
+from rano.lesion import Lesion, Measurement
 from results.context import DISCLAIMER, ResultContext
 from results.key_images import pictures
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+_COLUMNS: dict[str, Callable[[Lesion, Measurement, Sequence[Slice]], Any]] = {
+    "name": lambda lesion, _m, _slices: lesion.name,
+    "label": lambda _lesion, m, _slices: m.label,
+    "tracking_uid": lambda lesion, _m, _slices: lesion.tracking_uid,
+    "volume_mm3": lambda _lesion, m, _slices: round(m.volume_mm3, 3),
+    "longest_diameter_mm": lambda _lesion, m, _slices: round(m.longest.length_mm, 3),
+    "perpendicular_diameter_mm": lambda _lesion, m, _slices: round(m.perpendicular.length_mm, 3),
+    "diameter_3d_mm": lambda _lesion, m, _slices: round(m.diameter_3d_mm, 3),
+    "centroid_lps_mm": lambda _lesion, m, _slices: [round(x, 3) for x in m.centroid_lps_mm],
+    "first_slice_sop_instance_uid": lambda _lesion, m, slices: slices[m.first_slice].sop_instance_uid,
+    "last_slice_sop_instance_uid": lambda _lesion, m, slices: slices[m.last_slice].sop_instance_uid,
+    "measured_slice_sop_instance_uid": lambda _lesion, m, slices: slices[m.measured_slice].sop_instance_uid,
+    "measured_plane": lambda _lesion, m, _slices: m.plane,
+    "measurable": lambda _lesion, m, _slices: m.measurable,
+    "measurable_reason": lambda _lesion, m, _slices: m.reason,
+}
+"""What is said of a lesion, in the files' order."""
 
 
 def write_files(
@@ -43,48 +62,12 @@ def write_mask(path: Path, series: Series, label_map: npt.NDArray[np.integer]) -
 
 def lesion_row(lesion: Lesion, series: Series) -> dict[str, Any]:
     """One lesion as JSON: mm and mm3, positions in patient LPS, slices by SOPInstanceUID."""
-    m = lesion.measurement
-
-    def instance(index: int) -> str:
-        return series.slices[index].sop_instance_uid
-
-    return {
-        "name": lesion.name,
-        "label": m.label,
-        "tracking_uid": lesion.tracking_uid,
-        "volume_mm3": round(m.volume_mm3, 3),
-        "longest_diameter_mm": round(m.longest.length_mm, 3),
-        "perpendicular_diameter_mm": round(m.perpendicular.length_mm, 3),
-        "diameter_3d_mm": round(m.diameter_3d_mm, 3),
-        "centroid_lps_mm": [round(x, 3) for x in m.centroid_lps_mm],
-        "first_slice_sop_instance_uid": instance(m.first_slice),
-        "last_slice_sop_instance_uid": instance(m.last_slice),
-        "measured_slice_sop_instance_uid": instance(m.measured_slice),
-        "measured_plane": m.plane,
-        "measurable": m.measurable,
-        "measurable_reason": m.reason,
-    }
+    return {name: value(lesion, lesion.measurement, series.slices) for name, value in _COLUMNS.items()}
 
 
 def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    columns = [
-        "name",
-        "label",
-        "tracking_uid",
-        "volume_mm3",
-        "longest_diameter_mm",
-        "perpendicular_diameter_mm",
-        "diameter_3d_mm",
-        "centroid_lps_mm",
-        "first_slice_sop_instance_uid",
-        "last_slice_sop_instance_uid",
-        "measured_slice_sop_instance_uid",
-        "measured_plane",
-        "measurable",
-        "measurable_reason",
-    ]
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
+        writer = csv.DictWriter(file, _COLUMNS)
         writer.writeheader()
         for row in rows:
             writer.writerow({**row, "centroid_lps_mm": " ".join(str(x) for x in row["centroid_lps_mm"])})

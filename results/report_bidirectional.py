@@ -46,14 +46,8 @@ def build_bidirectional_sr(
 
     Parameters
     ----------
-    series
-        The source, as read.
-    label_map
-        Shape (slice, row, column) of the series' volume; 0 background, n = lesion n.
-    lesions
-        One for each label, in any order.
-    context
-        The job and the model.
+    series, label_map, lesions, context
+        As for ``results.seg.build_seg``.
 
     Returns
     -------

@@ -6,13 +6,12 @@ import highdicom as hd
 from highdicom.sr import CodedConcept, RelationshipTypeValues
 from pydicom.dataset import Dataset
 from pydicom.uid import Comprehensive3DSRStorage
-from pydicom.valuerep import DT
 
 from imaging.volume import Series
 from rano.lesion import Lesion
 from results import codes
-from results.common import CHARACTER_SET, ResultError, inherit, source_images
-from results.context import MANUFACTURER, ResultContext, derive_uid, instance_uid, mark, series_uid
+from results.common import ResultError, inherit, source_images
+from results.context import MANUFACTURER, ResultContext, derive_uid, identification, make_repeatable, mark
 
 Group = hd.sr.MeasurementsAndQualitativeEvaluations | hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations
 Report = hd.sr.ComprehensiveSR | hd.sr.Comprehensive3DSR
@@ -75,29 +74,15 @@ def build_report(
     report = document(
         evidence=[*sources, *other_evidence],
         content=content,
-        series_instance_uid=series_uid(context, role),
-        series_number=series_number,
-        sop_instance_uid=instance_uid(context, role),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=context.model_name,
-        software_versions=context.model_version,
-        device_serial_number=context.model_sha256,
         series_description=f"{subject}, {context.model}"[:64].strip(),
         is_complete=True,
         contributing_equipment=[mark(context, role)],
         content_date=time.date(),
         content_time=time.time(),
-        series_date=time.date(),
-        series_time=time.time(),
-        specific_character_set=CHARACTER_SET,
+        **identification(context, role, series_number),
     )
     inherit(report, series)
-    # The job's time where highdicom takes the clock's, so that a retry writes the same bytes.
-    report.InstanceCreationDate, report.InstanceCreationTime = report.ContentDate, report.ContentTime
-    for item in report.ContributingEquipmentSequence:
-        if "ContributionDateTime" in item:
-            item.ContributionDateTime = DT(context.created)
+    make_repeatable(report, context)
     return report
 
 

@@ -103,16 +103,10 @@ def build_volumetric_sr(
 
     Parameters
     ----------
-    series
-        The source, as read.
-    label_map
-        Shape (slice, row, column) of the series' volume; 0 background, n = lesion n.
-    lesions
-        One for each label, in any order.
+    series, label_map, lesions, context
+        As for ``results.seg.build_seg``.
     seg
         What ``build_seg`` has made of the same; segment number = label.
-    context
-        The job and the model.
     time_point, assessment
         Where the visit stands and what it says, where that is known.
 

@@ -8,21 +8,13 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage
-from pydicom.valuerep import DA, TM
 
 from imaging.planes import Plane
 from imaging.volume import Series
 from rano.lesion import Lesion
 from results import codes
-from results.common import (
-    CHARACTER_SET,
-    LabelMap,
-    ResultError,
-    inherit,
-    lesion_boxes,
-    planes_of_volume,
-)
-from results.context import MANUFACTURER, ResultContext, instance_uid, mark, series_uid
+from results.common import LabelMap, ResultError, inherit, lesion_boxes, planes_of_volume
+from results.context import ResultContext, identification, make_repeatable, mark
 from results.contours import Polygon, edge_polygons, fill
 from results.palette import rgb
 
@@ -43,14 +35,8 @@ def build_rtstruct(
 
     Parameters
     ----------
-    series
-        The source, as read.
-    label_map
-        Shape (slice, row, column) of the series' volume; 0 background, n = lesion n.
-    lesions
-        One for each label, in any order; ROI number = label.
-    context
-        The job and the model.
+    series, label_map, lesions, context
+        As for ``results.seg.build_seg``; ROI number = label.
 
     Returns
     -------
@@ -128,30 +114,19 @@ def rasterise_rtstruct(rtstruct: Dataset, series: Series) -> LabelMap:
 
 def _header(series: Series, context: ResultContext) -> hd.SOPClass:
     """Return the structure set's patient, study, series, equipment and description."""
-    time = context.local_time
     rtstruct = hd.SOPClass(
         study_instance_uid=series.study_instance_uid,
-        series_instance_uid=series_uid(context, ROLE),
-        series_number=SERIES_NUMBER,
-        sop_instance_uid=instance_uid(context, ROLE),
         sop_class_uid=RTStructureSetStorage,
-        instance_number=1,
         modality="RTSTRUCT",
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=context.model_name,
-        software_versions=context.model_version,
-        device_serial_number=context.model_sha256,
         series_description=context.series_description,
-        series_date=time.date(),
-        series_time=time.time(),
-        specific_character_set=CHARACTER_SET,
         # With explicit VR a contour of more than 64 KiB could not be written as what it is.
         transfer_syntax_uid=ImplicitVRLittleEndian,
+        **identification(context, ROLE, SERIES_NUMBER),
     )
     inherit(rtstruct, series)
-    rtstruct.InstanceCreationDate, rtstruct.InstanceCreationTime = DA(time.date()), TM(time.time())
     rtstruct.OperatorsName = ""
     rtstruct.ContributingEquipmentSequence = [mark(context, ROLE)]
+    make_repeatable(rtstruct, context)
     rtstruct.FrameOfReferenceUID = series.header.FrameOfReferenceUID
     rtstruct.PositionReferenceIndicator = series.header.get("PositionReferenceIndicator", "")
     rtstruct.StructureSetLabel = "METASTASES"

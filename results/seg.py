@@ -6,20 +6,12 @@ import highdicom as hd
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.valuerep import DT
 
 from imaging.volume import Series
 from rano.lesion import Lesion
 from results import codes
-from results.common import (
-    CHARACTER_SET,
-    LabelMap,
-    ResultError,
-    inherit,
-    lesion_boxes,
-    source_images,
-)
-from results.context import MANUFACTURER, ResultContext, derive_uid, instance_uid, mark, series_uid
+from results.common import LabelMap, ResultError, inherit, lesion_boxes, source_images
+from results.context import ResultContext, derive_uid, identification, make_repeatable, mark
 from results.palette import cielab
 
 ROLE = "SEG"
@@ -63,14 +55,6 @@ def build_seg(
         pixel_array=label_map.astype(np.uint8 if count < 256 else np.uint16),
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=_segments(lesions, context),
-        series_instance_uid=series_uid(context, ROLE),
-        series_number=SERIES_NUMBER,
-        sop_instance_uid=instance_uid(context, ROLE),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=context.model_name,
-        software_versions=context.model_version,
-        device_serial_number=context.model_sha256,
         content_label="METASTASES",
         content_description=context.content_description,
         content_creator_name=None,
@@ -79,12 +63,11 @@ def build_seg(
         series_description=context.series_description,
         content_date=time.date(),
         content_time=time.time(),
-        series_date=time.date(),
-        series_time=time.time(),
-        specific_character_set=CHARACTER_SET,
+        **identification(context, ROLE, SERIES_NUMBER),
     )
     inherit(seg, series)
-    _make_repeatable(seg, context)
+    make_repeatable(seg, context)
+    _derive_dimensions(seg, context)
     _restore_frame_numbers(seg, series)
     return seg
 
@@ -153,15 +136,11 @@ def _segments(lesions: Sequence[Lesion], context: ResultContext) -> list[hd.seg.
     return segments
 
 
-def _make_repeatable(seg: hd.seg.Segmentation, context: ResultContext) -> None:
-    """Put the job's time and UIDs where highdicom takes the clock's and random ones."""
-    seg.InstanceCreationDate, seg.InstanceCreationTime = seg.ContentDate, seg.ContentTime
+def _derive_dimensions(seg: hd.seg.Segmentation, context: ResultContext) -> None:
+    """Put a UID derived from the job where highdicom takes a random one."""
     uid = derive_uid(context.job_id, f"{ROLE} dimension organization")
     for item in [*seg.DimensionOrganizationSequence, *seg.DimensionIndexSequence]:
         item.DimensionOrganizationUID = uid
-    for item in seg.ContributingEquipmentSequence:
-        if "ContributionDateTime" in item:
-            item.ContributionDateTime = DT(context.created)
 
 
 def _restore_frame_numbers(seg: hd.seg.Segmentation, series: Series) -> None:
