@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from BDD import migrate, store
 from jobs import JobQueue, open_archive
 from Orthanc.archive import Archive
-from routes import changes, followup, metia, metia_followup, models, pages, problems, segment, status
+from routes import changes, dicomweb_proxy, followup, metia, metia_followup, models, pages, problems, segment, status, viewer
 from routes import jobs as job_routes
 from routes.context import Context
 from routes.openapi import build
@@ -47,7 +47,7 @@ def create_app(settings: Settings, archive: Callable[[Settings], Archive] = open
         waiting=BoundedSemaphore(max(1, settings.api_threads // 2)),
     ).install(app)
     problems.register(app)
-    for room in (segment, job_routes, followup, changes, metia, metia_followup, models, status, pages):
+    for room in (segment, job_routes, followup, changes, metia, metia_followup, models, status, pages, viewer, dicomweb_proxy):
         app.register_blueprint(room.blueprint)
     app.after_request(_harden)
     if settings.cors_origins:
@@ -59,8 +59,8 @@ def create_app(settings: Settings, archive: Callable[[Settings], Archive] = open
 def _harden(response: Response) -> Response:
     """Keep browsers from guessing types, and pages from loading anything from elsewhere."""
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
-    response.headers["Cache-Control"] = "no-store"
+    response.headers.setdefault("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+    response.headers.setdefault("Cache-Control", "no-store")
     return response
 
 
@@ -78,7 +78,14 @@ def main() -> int:
         return 2
     logger.info("listening on http://%s:%d", settings.api_host, settings.api_port)
     try:
-        waitress.serve(app, host=settings.api_host, port=settings.api_port, threads=settings.api_threads, ident=None)
+        waitress.serve(
+            app,
+            host=settings.api_host,
+            port=settings.api_port,
+            threads=settings.api_threads,
+            max_request_body_size=dicomweb_proxy.UPLOAD_BYTES,
+            ident=None,
+        )
     except OSError as error:
         logger.critical("API_HOST=%s, API_PORT=%d: %s", settings.api_host, settings.api_port, error)
         return 2

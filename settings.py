@@ -43,6 +43,7 @@ class Settings:
     queue_url: str = field(repr=False)
     job_retry_delays: tuple[float, ...]
     model_path: Path
+    ohif_dir: Path
     var_dir: Path
     log_level: str
 
@@ -80,6 +81,7 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
         queue_url=read.store_url("QUEUE_URL", f"sqlite:///{(var_dir / 'queue.db').as_posix()}", QUEUE_SCHEMES),
         job_retry_delays=read.delays("JOB_RETRY_DELAYS", "5,15,45"),
         model_path=read.path("MODEL_PATH", "models/unetr"),
+        ohif_dir=read.path("OHIF_DIR", str(var_dir / "ohif")),
         var_dir=var_dir,
         log_level=read.choice("LOG_LEVEL", "INFO", LOG_LEVELS),
     )

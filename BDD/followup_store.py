@@ -34,8 +34,8 @@ class PatientSummary:
     last_visit: date | None
 
 
-def list_patients(database: Database, *, limit: int = 1000) -> list[PatientSummary]:
-    """Give the patients with at least one segmented visit, those seen last first."""
+def list_patients(database: Database, *, key: int | None = None, limit: int = 1000) -> list[PatientSummary]:
+    """Give the patients with at least one segmented visit, those seen last first; only the one of a key when named."""
     last = func.max(Study.study_date)
     query = (
         select(Patient.id, Patient.patient_id, Patient.patient_name, func.count(), func.min(Study.study_date), last)
@@ -45,8 +45,19 @@ def list_patients(database: Database, *, limit: int = 1000) -> list[PatientSumma
         .order_by(last.desc().nulls_last(), Patient.id)
         .limit(limit)
     )
+    if key is not None:
+        query = query.where(Patient.id == key)
     with database.reading() as session:
         return [PatientSummary(*row) for row in session.execute(query)]
+
+
+def patient_of_study(database: Database, study_instance_uid: str) -> int:
+    """Give the key of a study's patient; raises VisitNotFoundError when the study was never segmented."""
+    with database.reading() as session:
+        key = session.scalar(select(Study.patient_key).where(Study.study_instance_uid == study_instance_uid))
+    if key is None:
+        raise VisitNotFoundError(f"no study {study_instance_uid} was segmented yet")
+    return key
 
 
 def study_lesions(database: Database, study_instance_uid: str) -> list[Identity]:
@@ -64,6 +75,21 @@ def study_lesions(database: Database, study_instance_uid: str) -> list[Identity]
             raise VisitNotFoundError(f"no study {study_instance_uid} was segmented yet")
         lesions = tracked_lesions(session, study.patient_key)
         return identify(findings_of(session, jobs).get(jobs[0].id, []), lesions)
+
+
+def patient_of(database: Database, study_instance_uid: str) -> int:
+    """Give the key of the patient of a study.
+
+    Raises
+    ------
+    VisitNotFoundError
+        When the study is not known.
+    """
+    with database.reading() as session:
+        patient = session.scalar(select(Study.patient_key).where(Study.study_instance_uid == study_instance_uid))
+    if patient is None:
+        raise VisitNotFoundError(f"no study {study_instance_uid} was segmented yet")
+    return patient
 
 
 def load_timeline(database: Database, patient_key: int) -> Timeline:

@@ -5,7 +5,7 @@ Each function takes the ``Database`` first and is one transaction of its own.
 
 from BDD.change_store import assess_visit, edit_lesion, list_changes, undo_change
 from BDD.database import Database, open_database
-from BDD.followup_store import PatientSummary, list_patients, load_timeline, study_lesions
+from BDD.followup_store import PatientSummary, list_patients, load_timeline, patient_of, study_lesions
 from BDD.job_run_store import advance, claim_job, record_cancelled, record_failure, requeue, requeue_orphans
 from BDD.job_store import create_job, get_job, list_jobs, queue_position, queued_jobs, request_cancel, retry
 from BDD.key_image_store import key_image, key_images
@@ -81,6 +81,7 @@ __all__ = [
     "live_workers",
     "load_timeline",
     "open_database",
+    "patient_of",
     "plan_results",
     "queue_position",
     "queue_relabelling",

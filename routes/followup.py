@@ -95,8 +95,9 @@ def changes(patient: int) -> Response:
 def lesions(study: str) -> Response:
     """List the lesions of a study."""
     reading.only_queries(())
-    found = store.study_lesions(context().database, reading.uid(study, "StudyInstanceUID"))
-    return jsonify(lesions=[identity_to_json(one) for one in found])
+    database, uid = context().database, reading.uid(study, "StudyInstanceUID")
+    found = store.study_lesions(database, uid)
+    return jsonify(patient=store.patient_of(database, uid), lesions=[identity_to_json(one) for one in found])
 
 
 @blueprint.get("/studies/<study>/lesions/<lesion>/image.png")

@@ -240,7 +240,7 @@ SCHEMAS: dict[str, Any] = {
             "ambiguous": {"type": "boolean", "description": "Somebody should look at that"},
         }
     ),
-    "StudyLesions": _object({"lesions": _list("StudyLesion")}),
+    "StudyLesions": _object({"patient": _ID, "lesions": _list("StudyLesion")}),
     "TrackedLesion": _object(_TRACKED),
     "LesionChange": _object(
         {

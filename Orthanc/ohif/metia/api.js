@@ -1,0 +1,40 @@
+// MetIA's REST interface. Whatever goes wrong is a Problem that a person can read.
+export class Problem extends Error {
+  constructor({ status = 0, title, detail, what_to_do: advice = '', ...more }) {
+    super(detail || title);
+    Object.assign(this, { status, title, detail, advice, candidates: more.candidates ?? [] });
+  }
+}
+
+async function call(method, path, body, headers = {}) {
+  const json = body === undefined ? {} : { 'Content-Type': 'application/json' };
+  let answer;
+  try {
+    answer = await fetch(path, {
+      method,
+      headers: { Accept: 'application/json', ...json, ...headers },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+  } catch {
+    throw new Problem({ title: 'MetIA server does not answer', detail: 'No connection. Is it running?' });
+  }
+  const said = await answer.json().catch(() => ({}));
+  if (!answer.ok) {
+    throw new Problem({ title: `The server answered ${answer.status}`, ...said, status: answer.status });
+  }
+  return said;
+}
+
+const uid = encodeURIComponent;
+
+export const models = () => call('GET', '/models');
+export const segment = request => call('POST', '/segment', request);
+export const job = id => call('GET', `/jobs/${uid(id)}`);
+export const jobs = study => call('GET', `/jobs?StudyInstanceUID=${uid(study)}`).then(said => said.jobs);
+export const cancel = id => call('DELETE', `/jobs/${uid(id)}`);
+export const lesions = study => call('GET', `/studies/${uid(study)}/lesions`);
+export const timeline = patient => call('GET', `/patients/${patient}/timeline`);
+export const changes = patient => call('GET', `/patients/${patient}/changes`).then(said => said.changes);
+export const undo = change => call('POST', `/changes/${change}/undo`);
+export const change = (lesion, values) =>
+  call('PATCH', `/lesions/${lesion.id}`, values, { 'If-Match': `"${lesion.version}"` });

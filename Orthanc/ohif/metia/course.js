@@ -1,0 +1,32 @@
+// What the timeline says of the lesions of one study: what they are, and how they changed since the visit before.
+export function visitOf(timeline, study) {
+  return timeline?.visits.find(visit => visit.StudyInstanceUID === study) ?? null;
+}
+
+// The lesions of the study, largest first, each with its course; those that somebody refused come last.
+export function withCourse(lesions, timeline, study) {
+  const now = timeline ? timeline.visits.findIndex(visit => visit.StudyInstanceUID === study) : -1;
+  const told = lesions.map(lesion => {
+    const tracked = timeline?.lesions.find(one => one.id === (lesion.part_of ?? lesion.id));
+    return { ...lesion, role: tracked?.role ?? null, ...(now < 0 || !tracked ? {} : course(tracked.sizes, now)) };
+  });
+  return told.sort((a, b) => a.not_a_lesion - b.not_a_lesion || b.volume_mm3 - a.volume_mm3);
+}
+
+function course(sizes, now) {
+  const [here, before] = [sizes[now], sizes[now - 1]];
+  const seen = sizes.slice(0, now).some(Boolean);
+  const change = here && before ? here.longest_diameter_mm - before.longest_diameter_mm : null;
+  return {
+    change,
+    percent: change === null ? null : (100 * change) / before.longest_diameter_mm,
+    course: now === 0 ? 'first visit' : seen ? 'persisting' : 'new',
+    doubtful: Boolean(here?.ambiguous),
+  };
+}
+
+// The newest change that was neither taken back nor takes one back: what "undo" means.
+export function lastChange(changes) {
+  const undone = new Set(changes.map(change => change.undoes));
+  return changes.find(change => change.undoes === null && !undone.has(change.id)) ?? null;
+}

@@ -1,0 +1,139 @@
+// The table of lesions: sort, jump, rename, target, "not a lesion", undo.
+import { h, useState } from './react.js';
+import { cm3, signed, size } from './words.js';
+
+const COLUMNS = [
+  { key: 'name', title: 'Lesion', by: lesion => lesion.name },
+  { key: 'size', title: 'mm', long: 'Longest × perpendicular diameter', by: lesion => -lesion.longest_diameter_mm },
+  { key: 'volume', title: 'cm³', long: 'Volume', by: lesion => -lesion.volume_mm3 },
+  { key: 'change', title: 'Change', long: 'Of the longest diameter since the visit before', by: byChange },
+];
+
+function byChange(lesion) {
+  return -(lesion.change ?? (lesion.course === 'new' ? Infinity : -Infinity));
+}
+
+export function lesionTable({ state: { lesions, selected, undoable }, session }) {
+  const [column, setColumn] = useState('volume');
+  const by = COLUMNS.find(one => one.key === column).by;
+  const sorted = [...lesions].sort(
+    (a, b) => a.not_a_lesion - b.not_a_lesion || (by(a) < by(b) ? -1 : by(a) > by(b) ? 1 : a.label - b.label)
+  );
+  if (!lesions.length) return h('p', { className: 'metia-none' }, 'No lesion was found.');
+  return h(
+    'section',
+    null,
+    h(
+      'table',
+      { className: 'metia-lesions' },
+      h(
+        'thead',
+        null,
+        h(
+          'tr',
+          null,
+          h('th', { title: 'Target lesion' }, '◎'),
+          COLUMNS.map(one =>
+            h(
+              'th',
+              { key: one.key, title: one.long, 'aria-sort': one.key === column ? 'ascending' : 'none' },
+              h('button', { type: 'button', onClick: () => setColumn(one.key) }, one.title)
+            )
+          ),
+          h('th', null)
+        )
+      ),
+      h(
+        'tbody',
+        null,
+        sorted.map(lesion => h(row, { key: lesion.label, lesion, chosen: lesion.label === selected, session }))
+      )
+    ),
+    h(
+      'div',
+      { className: 'metia-row' },
+      h('span', { className: 'metia-quiet' }, 'Keys: j next, k previous. Click a name twice to change it.'),
+      undoable && h('button', { type: 'button', onClick: () => session.undo() }, 'Undo')
+    )
+  );
+}
+
+function row({ lesion, chosen, session }) {
+  const [name, setName] = useState(null);
+  const rename = () => {
+    const wanted = (name ?? '').trim();
+    if (name !== null && wanted && wanted !== lesion.name) session.change(lesion, { name: wanted });
+    setName(null);
+  };
+  const keys = event => {
+    event.stopPropagation(); // letters are OHIF's shortcuts elsewhere
+    if (event.key === 'Enter') rename();
+    if (event.key === 'Escape') setName(null);
+  };
+  const target = lesion.role === 'target';
+  const colour = lesion.colour ? `rgb(${lesion.colour.join(',')})` : 'transparent';
+  return h(
+    'tr',
+    {
+      className: [chosen && 'metia-chosen', lesion.not_a_lesion && 'metia-refused'].filter(Boolean).join(' '),
+      'data-lesion': lesion.name,
+      onClick: () => session.select(lesion),
+    },
+    h(
+      'td',
+      null,
+      h('input', {
+        type: 'checkbox',
+        checked: target,
+        disabled: lesion.not_a_lesion,
+        title: target ? 'Target lesion: counts in the sum' : 'Make it a target lesion',
+        'aria-label': `${lesion.name} is a target`,
+        onClick: event => event.stopPropagation(),
+        onChange: () => session.change(lesion, { target: !target }),
+      })
+    ),
+    h(
+      'td',
+      { onDoubleClick: () => setName(lesion.name) },
+      h('i', { className: 'metia-colour', style: { background: colour } }),
+      name === null
+        ? h('button', { type: 'button', className: 'metia-name' }, lesion.name)
+        : h('input', {
+            className: 'metia-rename',
+            'aria-label': 'New name',
+            autoFocus: true,
+            maxLength: 64,
+            value: name,
+            onChange: event => setName(event.target.value),
+            onBlur: rename,
+            onKeyDown: keys,
+          })
+    ),
+    h('td', null, size(lesion)),
+    h('td', null, cm3(lesion)),
+    h('td', { title: lesion.doubtful ? 'Which lesion of the visit before this is, is not certain' : '' }, change(lesion)),
+    h(
+      'td',
+      null,
+      h(
+        'button',
+        {
+          type: 'button',
+          title: lesion.not_a_lesion ? 'It is a lesion' : 'Not a lesion',
+          'aria-label': `${lesion.name} is ${lesion.not_a_lesion ? 'a lesion' : 'not a lesion'}`,
+          onClick: event => {
+            event.stopPropagation();
+            session.change(lesion, { not_a_lesion: !lesion.not_a_lesion });
+          },
+        },
+        lesion.not_a_lesion ? '↺' : '✕'
+      )
+    )
+  );
+}
+
+function change({ change: by, percent, course, doubtful }) {
+  const doubt = doubtful ? ' ?' : '';
+  if (by === null || by === undefined) return `${course ?? ''}${doubt}`;
+  return `${signed(by)} (${signed(percent, 0)} %)${doubt}`;
+}

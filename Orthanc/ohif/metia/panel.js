@@ -1,0 +1,31 @@
+// The panel: what runs, what went wrong, the response, the lesions, and how good all this was measured to be.
+import { lesionTable } from './lesions.js';
+import { h, useStore } from './react.js';
+import { problemBox, runBox } from './run.js';
+import { createStore } from './store.js';
+import { verdict } from './verdict.js';
+
+const NOTHING = createStore({ study: null });
+
+export function panel(session) {
+  const state = useStore(session?.store ?? NOTHING);
+  if (!state.study) return h('div', { className: 'metia' }, h('p', { className: 'metia-quiet' }, 'No study is open.'));
+  return h(
+    'div',
+    { className: 'metia' },
+    h(runBox, { state, session }),
+    state.problem && h(problemBox, { problem: state.problem, session }),
+    state.result && h(verdict, { state }),
+    state.result && h(lesionTable, { state, session }),
+    state.result && h(provenance, { job: state.result })
+  );
+}
+
+function provenance({ job }) {
+  return h(
+    'footer',
+    { className: 'metia-quiet' },
+    job.model && h('p', null, `${job.model.name} ${job.model.version}. ${job.model.statement}`),
+    h('p', null, job.notice)
+  );
+}

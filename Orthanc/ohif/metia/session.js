@@ -1,0 +1,160 @@
+// What goes on while a study is open: its jobs, its lesions, and what a person does to them.
+import * as api from './api.js';
+import { lastChange, withCourse } from './course.js';
+import { createStore } from './store.js';
+
+const POLL_MS = 400;
+const FINAL = ['done', 'failed', 'cancelled'];
+const EMPTY = {
+  study: null,
+  job: null,
+  busy: false,
+  result: null,
+  patient: null,
+  lesions: [],
+  timeline: null,
+  undoable: null,
+  selected: null,
+  problem: null,
+};
+
+export function createSession(viewer) {
+  const store = createStore({ ...EMPTY, models: [], model: '', ownSeries: false });
+  let seg = null;
+  let visit = 0; // grows with each study that is opened, so that answers about an earlier one are dropped
+
+  const say = error => store.set({ problem: error });
+  const guarded = action => async (...given) => {
+    try {
+      store.set({ problem: null });
+      return await action(...given);
+    } catch (error) {
+      say(error);
+    }
+  };
+
+  // The models there are, and what the study has: a job under way is followed, a stored result is shown.
+  const open = guarded(async study => {
+    const mine = ++visit;
+    seg = null;
+    store.set({ ...EMPTY, study });
+    const [{ models, default: standard }, jobs] = await Promise.all([api.models(), api.jobs(study)]);
+    if (mine !== visit) return;
+    store.set({ models, model: store.get().model || standard });
+    const result = jobs.find(job => job.state === 'done');
+    if (result) await show(result, { look: !new URLSearchParams(location.search).has('initialSOPInstanceUID') });
+    const running = jobs.find(job => !FINAL.includes(job.state) && job.purpose === 'segment');
+    if (running && mine === visit) await follow(running);
+  });
+
+  const run = guarded(async (series = null) => {
+    const { study, model, ownSeries, busy } = store.get();
+    if (busy || !study) return;
+    const chosen = series ?? (ownSeries ? viewer.shownMr() : null);
+    viewer.openPanel();
+    store.set({ busy: true, job: null });
+    try {
+      await follow(
+        await api.segment({
+          StudyInstanceUID: study,
+          ...(model ? { model } : {}),
+          ...(chosen ? { SeriesInstanceUID: chosen } : {}),
+        })
+      );
+    } finally {
+      store.set({ busy: false });
+    }
+  });
+
+  async function follow(job) {
+    const mine = visit;
+    store.set({ job, busy: true });
+    try {
+      while (!FINAL.includes(job.state)) {
+        await new Promise(resolve => setTimeout(resolve, POLL_MS));
+        if (mine !== visit) return;
+        job = await api.job(job.id);
+        store.set({ job });
+      }
+    } finally {
+      if (mine === visit) store.set({ busy: false });
+    }
+    if (job.state === 'failed') throw new api.Problem(job.problem ?? { title: 'The job failed' });
+    if (job.state === 'done') await show(job, { look: true });
+  }
+
+  const written = (job, kind) => job.results.find(one => one.kind === kind && !one.retired)?.SeriesInstanceUID;
+
+  // Show what a job found: the overlay, the lesions, and the largest of them in view.
+  async function show(job, { look }) {
+    const mine = visit;
+    const before = store.get().result;
+    const [series, loaded] = [written(job, 'SEG'), load()];
+    viewer.openPanel();
+    store.set({ result: job, selected: null });
+    if (series) {
+      seg = await viewer.overlay(job.StudyInstanceUID, job.SeriesInstanceUID, series);
+      if (mine !== visit) return;
+    }
+    await loaded;
+    agree();
+    const [largest] = store.get().lesions.filter(lesion => !lesion.not_a_lesion);
+    if (look && largest) select(largest);
+    if (before && before.id !== job.id) before.results.forEach(one => viewer.forget(one.SeriesInstanceUID));
+    await viewer.bring(job.StudyInstanceUID, job.results.filter(one => !one.retired).map(one => one.SeriesInstanceUID));
+  }
+
+  // The lesions of the study and their course.
+  async function load() {
+    const mine = visit;
+    const { study } = store.get();
+    const { lesions, patient } = await api.lesions(study);
+    const [timeline, changes] = await Promise.all([api.timeline(patient), api.changes(patient)]);
+    if (mine !== visit) return;
+    store.set({ lesions: withCourse(lesions, timeline, study), patient, timeline, undoable: lastChange(changes) });
+  }
+
+  const agree = () => store.set({ lesions: viewer.agree(store.get().lesions, seg) });
+
+  const changed = action =>
+    guarded(async (...given) => {
+      try {
+        await action(...given);
+      } finally {
+        await load(); // after a refusal too: somebody else's change is what there is now
+        agree();
+      }
+    });
+
+  function select(lesion) {
+    store.set({ selected: lesion.label });
+    viewer.jump(lesion, seg);
+  }
+
+  const stop = viewer.whenShownChanges(() => {
+    const study = viewer.shownStudy();
+    if (study && study !== store.get().study) open(study);
+  });
+
+  return {
+    store,
+    run,
+    select,
+    step(by) {
+      const { lesions, selected } = store.get();
+      const listed = lesions.filter(lesion => !lesion.not_a_lesion);
+      if (!listed.length) return;
+      const at = listed.findIndex(lesion => lesion.label === selected);
+      const next = at < 0 ? (by > 0 ? 0 : listed.length - 1) : (at + by + listed.length) % listed.length;
+      select(listed[next]);
+    },
+    cancel: guarded(() => api.cancel(store.get().job.id)),
+    change: changed(api.change),
+    undo: changed(() => api.undo(store.get().undoable.id)),
+    set: changes => store.set(changes),
+    end() {
+      visit += 1;
+      stop();
+    },
+  };
+}

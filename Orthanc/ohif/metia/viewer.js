@@ -1,0 +1,117 @@
+// All that is asked of OHIF: what is shown, a series that is new in the archive, an overlay, a place to look at.
+const PATIENCE_MS = 30000;
+const LOOK_MS = 40;
+const PANEL = 'metia.panelModule.lesions';
+
+export function createViewer({ servicesManager, commandsManager, extensionManager }) {
+  const { displaySetService, viewportGridService, cornerstoneViewportService, segmentationService, panelService } =
+    servicesManager.services;
+
+  const active = () => viewportGridService.getActiveViewportId();
+  const bySeries = series => displaySetService.getActiveDisplaySets().find(one => one.SeriesInstanceUID === series);
+  const shownIn = viewportId =>
+    (viewportGridService.getDisplaySetsUIDsForViewport(viewportId) ?? [])
+      .map(uid => displaySetService.getDisplaySetByUID(uid))
+      .filter(Boolean);
+  const overlaid = (viewportId, segmentationId) =>
+    segmentationService.getSegmentationRepresentations(viewportId, { segmentationId }).length > 0;
+
+  async function until(found, what) {
+    const end = Date.now() + PATIENCE_MS;
+    for (let value = found(); ; value = found()) {
+      if (value) return value;
+      if (Date.now() > end) throw new Error(`${what} did not appear in the viewer; open the study again.`);
+      await new Promise(resolve => setTimeout(resolve, LOOK_MS));
+    }
+  }
+
+  // OHIF keeps what it once heard of a study, under a name that its own clearing does not use: both are cleared.
+  async function bring(study, series) {
+    const missing = series.filter(uid => !bySeries(uid));
+    if (!missing.length) return;
+    const [source] = extensionManager.getActiveDataSource();
+    for (const name of [study, `${source.getConfig().name}:${study}`]) source.deleteStudyMetadataPromise(name);
+    await source.retrieve.series.metadata({ StudyInstanceUID: study, filters: { seriesInstanceUID: missing } });
+  }
+
+  // Lay a SEG over its MR in the active viewport; gives the display set of the SEG.
+  async function overlay(study, mrSeries, segSeries) {
+    await bring(study, [segSeries]);
+    const seg = await until(() => bySeries(segSeries), 'The overlay');
+    const mr = await until(() => bySeries(mrSeries), 'The segmented series');
+    const viewportId = active();
+    if (!shownIn(viewportId).includes(mr)) {
+      viewportGridService.setDisplaySetsForViewport({
+        viewportId,
+        displaySetInstanceUIDs: [mr.displaySetInstanceUID],
+      });
+    }
+    await until(() => shows(viewportId, mr), 'The segmented series');
+    const segmentationId = seg.displaySetInstanceUID;
+    if (!overlaid(viewportId, segmentationId)) {
+      commandsManager.run('addDisplaySetAsLayer', { viewportId, displaySetInstanceUID: segmentationId });
+      await until(() => overlaid(viewportId, segmentationId), 'The overlay');
+    }
+    return seg;
+  }
+
+  function shows(viewportId, displaySet) {
+    const viewport = cornerstoneViewportService.getCornerstoneViewport(viewportId);
+    return viewport?.getCurrentImageId?.() && viewport.hasImageURI && shownIn(viewportId).includes(displaySet);
+  }
+
+  // Take an overlay that was replaced, and its thumbnail, away.
+  function forget(series) {
+    const old = bySeries(series);
+    if (!old) return;
+    commandsManager.run('removeDisplaySetLayer', {
+      viewportId: active(),
+      displaySetInstanceUID: old.displaySetInstanceUID,
+    });
+    displaySetService.deleteDisplaySet(old.displaySetInstanceUID);
+  }
+
+  // Tracking UID -> number of the segment.
+  function segments(seg) {
+    const items = [seg?.instance?.SegmentSequence ?? []].flat();
+    return new Map(items.map(item => [item.TrackingUID, Number(item.SegmentNumber)]));
+  }
+
+  return {
+    overlay,
+    bring,
+    forget,
+    openPanel: () => panelService.activatePanel(PANEL, true),
+    jump(lesion, seg) {
+      const viewportId = active();
+      cornerstoneViewportService.getCornerstoneViewport(viewportId)?.jumpToWorld?.(lesion.centroid_lps_mm);
+      const segment = segments(seg).get(lesion.tracking_uid);
+      if (segment && overlaid(viewportId, seg.displaySetInstanceUID)) {
+        segmentationService.setActiveSegment(seg.displaySetInstanceUID, segment);
+        segmentationService.highlightSegment(seg.displaySetInstanceUID, segment, viewportId);
+      }
+    },
+    // Names of the lesions, and whether they are lesions, onto the overlay; and its colours onto the lesions.
+    agree(lesions, seg) {
+      const viewportId = active();
+      const [id, numbers] = [seg?.displaySetInstanceUID, segments(seg)];
+      if (!id || !overlaid(viewportId, id)) return lesions;
+      return lesions.map(lesion => {
+        const segment = numbers.get(lesion.tracking_uid);
+        if (!segment) return lesion;
+        segmentationService.setSegmentLabel(id, segment, lesion.name);
+        segmentationService.setSegmentVisibility(viewportId, id, segment, !lesion.not_a_lesion);
+        return { ...lesion, colour: segmentationService.getSegmentColor(viewportId, id, segment)?.slice(0, 3) };
+      });
+    },
+    shownStudy: () => shownIn(active())[0]?.StudyInstanceUID ?? null,
+    shownMr: () => shownIn(active()).find(one => one.Modality === 'MR')?.SeriesInstanceUID ?? null,
+    whenShownChanges(listener) {
+      const { ACTIVE_VIEWPORT_ID_CHANGED, GRID_STATE_CHANGED, VIEWPORTS_READY } = viewportGridService.EVENTS;
+      const heard = [ACTIVE_VIEWPORT_ID_CHANGED, GRID_STATE_CHANGED, VIEWPORTS_READY].map(event =>
+        viewportGridService.subscribe(event, listener)
+      );
+      return () => heard.forEach(one => one.unsubscribe());
+    },
+  };
+}

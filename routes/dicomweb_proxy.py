@@ -1,0 +1,65 @@
+"""/dicom-web: Orthanc's DICOMweb for the viewer, streamed; the browser never sees Orthanc's password.
+
+Where nginx stands in front it sends the images from Orthanc itself, and only the queries come here.
+"""
+
+from functools import lru_cache
+
+from flask import Blueprint, Response, request
+from werkzeug.exceptions import NotFound, UnsupportedMediaType
+
+from Orthanc.relay import RESOURCE, Relay
+from routes.context import context
+from routes.openapi import describe
+from settings import Settings
+
+blueprint = Blueprint("dicomweb", __name__)
+
+UPLOAD_BYTES = 8 << 30
+"""The most that one upload may hold."""
+
+_TAG = "Viewer"
+_ERRORS = {502: ("The archive does not answer", None), 504: ("The archive did not answer in time", None)}
+
+
+@blueprint.get("/dicom-web/<path:resource>")
+@describe(
+    "Search and fetch (QIDO-RS, WADO-RS)",
+    {200: ("As DICOM PS3.18 says", None), 404: ("The archive has no such thing", None), **_ERRORS},
+    text="resource: studies, series or instances, and what is below them.",
+    media_type="multipart/related",
+    tag=_TAG,
+)
+def fetch(resource: str) -> Response:
+    """Pass a query or a retrieval on."""
+    if not RESOURCE.fullmatch(resource):
+        raise NotFound
+    return _relay(resource)
+
+
+@blueprint.post("/dicom-web/studies", defaults={"study": ""})
+@blueprint.post("/dicom-web/studies/<study>")
+@describe(
+    "Store (STOW-RS)",
+    {200: ("As DICOM PS3.18 says", None), 409: ("The archive refused some", None), **_ERRORS},
+    media_type="application/dicom+json",
+    tag=_TAG,
+)
+def store(study: str) -> Response:
+    """Pass instances on to be stored."""
+    if request.mimetype != "multipart/related":  # which a page of another origin cannot send unasked
+        raise UnsupportedMediaType("STOW-RS takes multipart/related.")
+    request.max_content_length = UPLOAD_BYTES
+    return _relay(f"studies/{study}" if study else "studies")
+
+
+def _relay(resource: str) -> Response:
+    body = request.stream if request.method == "POST" else None
+    relay = _relay_to(context().settings)
+    answer = relay.ask(request.method, resource, request.query_string, dict(request.headers), body)
+    return Response(answer.body, answer.status, answer.headers)
+
+
+@lru_cache(maxsize=4)
+def _relay_to(settings: Settings) -> Relay:
+    return Relay(settings.orthanc_url, settings.orthanc_username, settings.orthanc_password, settings.orthanc_timeout)

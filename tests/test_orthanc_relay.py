@@ -1,0 +1,191 @@
+"""Requests passed on to Orthanc: with our credentials, as they arrive, and with a clear error where that fails."""
+
+import base64
+import http.server
+import io
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from Orthanc.archive import ArchiveTimeoutError, ArchiveUnavailableError
+from Orthanc.relay import RESOURCE, Relay, decoded_query
+
+
+@pytest.mark.parametrize(
+    ("query", "decoded"),
+    [
+        (b"includefield=00081030%2C00080060&limit=101", "includefield=00081030,00080060&limit=101"),
+        (b"PatientName=%2ADoe%5EJohn%2A", "PatientName=*Doe^John*"),
+        (b"StudyDate=20240101-20240201", "StudyDate=20240101-20240201"),
+        (b"PatientName=Doe%20John", "PatientName=Doe?John"),
+        (b"PatientID=a%26limit%3D1%23%25", "PatientID=a?limit=1??"),
+        (b"PatientName=M%C3%BCller", "PatientName=M?ller"),
+        (b"PatientID=%0D%0AHost%3A%20other", "PatientID=??Host:?other"),
+    ],
+)
+def test_queries_are_decoded_for_orthanc(query: bytes, decoded: str) -> None:
+    assert decoded_query(query) == decoded
+
+
+@pytest.mark.parametrize(
+    ("resource", "allowed"),
+    [
+        ("studies", True),
+        ("studies/1.2/series/3.4/instances/5.6/frames/1,2", True),
+        ("instances", True),
+        ("servers", False),
+        ("servers/other/get", False),
+        ("studies/../servers", False),
+        ("studies/1.2/..", False),
+        ("studies//instances", False),
+        ("studies/", False),
+        ("studiesx", False),
+    ],
+)
+def test_only_dicom_is_passed_on(resource: str, allowed: bool) -> None:
+    assert bool(RESOURCE.fullmatch(resource)) is allowed
+
+
+class Upstream(http.server.BaseHTTPRequestHandler):
+    """Stands in for Orthanc; what it does is said by the address, what it got is kept."""
+
+    protocol_version = "HTTP/1.1"
+    seen: list[dict[str, Any]]
+    proceed: threading.Event
+
+    def do_GET(self) -> None:
+        self.seen.append({"path": self.path, "headers": dict(self.headers), "port": self.client_address[1]})
+        kind = self.path.split("/")[-1]
+        if kind == "refused":
+            self.answer(401, b"no", {"WWW-Authenticate": "Basic"})
+        elif kind == "slow":
+            self.proceed.wait(10)
+            self.answer(200, b"late")
+        elif kind == "drip":
+            self.head(200, 4)
+            self.wfile.write(b"ab")
+            self.wfile.flush()
+            assert self.proceed.wait(10), "the first half was not passed on before the second was there"
+            self.wfile.write(b"cd")
+        elif kind == "cut":
+            self.head(200, 100)
+            self.wfile.write(b"only this")
+            self.close_connection = True
+        else:
+            self.answer(200, b"whole")
+            self.close_connection = kind == "closing"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.seen.append({"path": self.path, "headers": dict(self.headers), "body": body})
+        self.answer(200, b"stored")
+
+    def head(self, status: int, length: int, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(length), "Content-Type": "text/x", **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        self.head(status, len(body), headers)
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def upstream() -> Iterator[tuple[str, type[Upstream]]]:
+    handler = type("Handler", (Upstream,), {"seen": [], "proceed": threading.Event()})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", handler
+    finally:
+        handler.proceed.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def body_of(relay: Relay, resource: str, **headers: str) -> bytes:
+    return b"".join(relay.ask("GET", resource, b"", headers).body)
+
+
+def test_our_credentials_go_along_and_the_browsers_do_not() -> None:
+    with upstream() as (url, handler):
+        relay = Relay(url, "us", "secret", 5)
+        headers = {"Authorization": "Basic theirs", "Cookie": "a=b", "Accept": "text/x", "Host": "viewer:99"}
+        answer = relay.ask("GET", "studies/1.2", b"limit=1%2C", headers)
+        assert b"".join(answer.body) == b"whole"
+        (seen,) = handler.seen
+    assert seen["path"] == "/dicom-web/studies/1.2?limit=1,"
+    assert seen["headers"]["Authorization"] == "Basic " + base64.b64encode(b"us:secret").decode()
+    assert seen["headers"]["Host"] == "viewer:99"
+    assert seen["headers"]["Accept"] == "text/x"
+    assert "Cookie" not in seen["headers"]
+    assert answer.headers == {"Content-Type": "text/x", "Content-Length": "5"}
+
+
+def test_an_answer_is_passed_on_as_it_arrives() -> None:
+    with upstream() as (url, handler):
+        body = Relay(url, "us", "secret", 10).ask("GET", "studies/drip", b"", {}).body
+        assert next(body) == b"ab"
+        handler.proceed.set()
+        assert b"".join(body) == b"cd"
+
+
+def test_a_connection_is_kept_and_made_again_when_it_was_closed() -> None:
+    with upstream() as (url, handler):
+        relay = Relay(url, "us", "secret", 5)
+        for resource in ("studies", "studies", "studies/closing", "studies"):
+            assert body_of(relay, resource) == b"whole"
+        ports = [one["port"] for one in handler.seen]
+    assert ports[0] == ports[1] == ports[2] != ports[3]
+
+
+def test_a_body_is_sent_while_it_is_read() -> None:
+    with upstream() as (url, handler):
+        relay = Relay(url, "us", "secret", 5)
+        body = bytes(3_000_000)
+        headers = {"Content-Length": str(len(body)), "Content-Type": "multipart/related"}
+        answer = relay.ask("POST", "studies", b"", headers, io.BytesIO(body))
+        assert b"".join(answer.body) == b"stored"
+        (seen,) = handler.seen
+    assert seen["body"] == body
+    assert seen["headers"]["Content-Type"] == "multipart/related"
+
+
+def test_an_answer_that_is_cut_off_is_an_error_and_not_half_an_image() -> None:
+    with upstream() as (url, _):
+        relay = Relay(url, "us", "secret", 5)
+        with pytest.raises(ArchiveUnavailableError, match="91 bytes early"):
+            body_of(relay, "studies/cut")
+        assert body_of(relay, "studies") == b"whole"
+
+
+def test_a_body_that_nobody_reads_to_its_end_spoils_no_later_answer() -> None:
+    with upstream() as (url, handler):
+        relay = Relay(url, "us", "secret", 5)
+        body = relay.ask("GET", "studies/drip", b"", {}).body
+        next(body)
+        body.close()  # type: ignore[attr-defined]
+        handler.proceed.set()
+        assert body_of(relay, "studies") == b"whole"
+
+
+def test_wrong_credentials_are_our_fault_and_not_asked_of_the_browser() -> None:
+    with upstream() as (url, _), pytest.raises(ArchiveUnavailableError, match="ORTHANC_PASSWORD") as caught:
+        Relay(url, "us", "secret", 5).ask("GET", "studies/refused", b"", {})
+    assert "secret" not in str(caught.value)
+
+
+def test_an_orthanc_that_is_slow_or_gone() -> None:
+    with upstream() as (url, _), pytest.raises(ArchiveTimeoutError, match=r"0\.1 s"):
+        Relay(url, "us", "secret", 0.1).ask("GET", "studies/slow", b"", {})
+    with pytest.raises(ArchiveUnavailableError, match="is Orthanc running"):
+        Relay(url, "us", "secret", 1).ask("GET", "studies", b"", {})

@@ -1,0 +1,131 @@
+"""The viewer's files, and /dicom-web as far as no archive is needed."""
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from settings import ROOT
+from tests.api_factory import ApiSite
+
+SCRIPT = "app.bundle.0123456789abcdef.js"
+CODE = b"let viewer = 1;" * 100
+
+
+@pytest.fixture
+def ohif(tmp_path: Path) -> Path:
+    folder = tmp_path / "viewer"
+    (folder / "assets").mkdir(parents=True)
+    (folder / "index.html").write_text("<!doctype html><title>OHIF</title>")
+    (folder / SCRIPT).write_bytes(CODE)
+    (folder / f"{SCRIPT}.gz").write_bytes(gzip.compress(CODE))
+    (folder / "assets" / "icon.png").write_bytes(b"png")
+    (folder / "secret.txt").write_text("not for the web")
+    return folder
+
+
+@pytest.fixture
+def site(tmp_path: Path, ohif: Path) -> Iterator[ApiSite]:
+    site = ApiSite(
+        tmp_path, OHIF_DIR=str(ohif), ORTHANC_URL="http://127.0.0.1:9", ORTHANC_USERNAME="u", ORTHANC_PASSWORD="hidden"
+    )
+    yield site
+    site.close()
+
+
+@pytest.mark.parametrize("address", ["/ohif/", "/ohif/viewer?StudyInstanceUIDs=1.2", "/ohif/any/page"])
+def test_every_page_of_the_viewer_is_its_one_page(site: ApiSite, address: str) -> None:
+    answer = site.client.get(address)
+    assert (answer.status_code, answer.mimetype) == (200, "text/html")
+    assert b"OHIF" in answer.data
+    assert answer.headers["Cache-Control"] == "no-cache"
+    assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+
+
+def test_the_usual_address_leads_there(site: ApiSite) -> None:
+    answer = site.client.get("/viewer?StudyInstanceUIDs=1.2.3")
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/ohif/viewer?StudyInstanceUIDs=1.2.3")
+
+
+def test_files_are_sent_compressed_to_those_who_take_it_and_kept_for_ever(site: ApiSite) -> None:
+    plain = site.client.get(f"/{SCRIPT}")
+    packed = site.client.get(f"/{SCRIPT}", headers={"Accept-Encoding": "br, gzip"})
+    refused = site.client.get(f"/{SCRIPT}", headers={"Accept-Encoding": "gzip;q=0"})
+    assert plain.data == refused.data == gzip.decompress(packed.data) == CODE
+    assert "Content-Encoding" not in plain.headers
+    assert packed.headers["Content-Encoding"] == "gzip"
+    for answer in (plain, packed):
+        assert answer.mimetype == "text/javascript"
+        assert "Accept-Encoding" in answer.headers["Vary"]
+        assert "immutable" in answer.headers["Cache-Control"]
+    again = site.client.get(f"/{SCRIPT}", headers={"If-None-Match": plain.headers["ETag"]})
+    assert again.status_code == 304
+
+
+def test_pictures_lie_in_a_folder(site: ApiSite) -> None:
+    answer = site.client.get("/assets/icon.png")
+    assert (answer.data, answer.mimetype, answer.headers["Cache-Control"]) == (b"png", "image/png", "no-cache")
+
+
+def test_our_configuration_and_every_module_of_the_extension(site: ApiSite) -> None:
+    assert site.client.get("/app-config.js").data == (ROOT / "Orthanc" / "ohif" / "app-config.js").read_bytes()
+    modules = sorted((ROOT / "Orthanc" / "ohif" / "metia").iterdir())
+    assert modules
+    for module in modules:
+        answer = site.client.get(f"/ohif/extension/{module.name}")
+        assert answer.data == module.read_bytes()
+        assert answer.mimetype == ("text/css" if module.suffix == ".css" else "text/javascript")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/nothing.js",
+        "/secret.txt",
+        "/assets/../secret.txt",
+        "/..%2fapi.js",
+        "/assets/%2e%2e/index.js",
+        "/ohif/extension/none.js",
+    ],
+)
+def test_nothing_else_is_given_away(site: ApiSite, address: str) -> None:
+    assert site.client.get(address).status_code == 404
+
+
+def test_our_own_addresses_are_no_files_of_the_viewer(site: ApiSite, ohif: Path) -> None:
+    (ohif / "openapi.json").write_text("OHIF")
+    assert site.client.get("/openapi.json").get_json()["openapi"]
+
+
+def test_without_a_viewer_everything_else_runs(tmp_path: Path) -> None:
+    site = ApiSite(tmp_path, OHIF_DIR=str(tmp_path / "none"))
+    try:
+        answer = site.client.get("/ohif/viewer")
+        assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
+        assert "npm" in answer.get_json()["what_to_do"]
+        assert site.client.get("/health").status_code == 200
+    finally:
+        site.close()
+
+
+@pytest.mark.parametrize(
+    "address", ["servers", "servers/x/get", "studies/%2e%2e/servers", "studies/..%2f..%2finstances"]
+)
+def test_the_archives_own_services_are_out_of_reach(site: ApiSite, address: str) -> None:
+    answer = site.client.get(f"/dicom-web/{address}")
+    assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
+
+
+def test_what_a_page_of_another_origin_may_send_is_not_stored(site: ApiSite) -> None:
+    for kind in ("text/plain", "multipart/form-data", "application/x-www-form-urlencoded"):
+        assert site.client.post("/dicom-web/studies", data=b"x", content_type=kind).status_code == 415
+    assert site.client.post("/dicom-web/studies/1.2/series", data=b"x").status_code == 405
+
+
+def test_an_archive_that_is_down(site: ApiSite) -> None:
+    stow = {"data": bytes(2 << 20), "content_type": "multipart/related; boundary=x"}
+    for answer in (site.client.get("/dicom-web/studies?limit=1"), site.client.post("/dicom-web/studies", **stow)):
+        assert (answer.status_code, answer.mimetype) == (502, "application/problem+json")
+        assert "is Orthanc running" in answer.get_json()["detail"]
+        assert "hidden" not in answer.text
