@@ -51,15 +51,6 @@ def list_patients(database: Database, *, key: int | None = None, limit: int = 10
         return [PatientSummary(*row) for row in session.execute(query)]
 
 
-def patient_of_study(database: Database, study_instance_uid: str) -> int:
-    """Give the key of a study's patient; raises VisitNotFoundError when the study was never segmented."""
-    with database.reading() as session:
-        key = session.scalar(select(Study.patient_key).where(Study.study_instance_uid == study_instance_uid))
-    if key is None:
-        raise VisitNotFoundError(f"no study {study_instance_uid} was segmented yet")
-    return key
-
-
 def study_lesions(database: Database, study_instance_uid: str) -> list[Identity]:
     """Give what the newest segmentation of a study found, by label, with the identities that hold now.
 
