@@ -16,7 +16,19 @@ from sqlalchemy.exc import SQLAlchemyError
 from BDD import migrate, store
 from jobs import JobQueue, open_archive
 from Orthanc.archive import Archive
-from routes import changes, dicomweb_proxy, followup, metia, metia_followup, models, pages, problems, segment, status, viewer
+from routes import (
+    changes,
+    dicomweb_proxy,
+    followup,
+    metia,
+    metia_followup,
+    models,
+    pages,
+    problems,
+    segment,
+    status,
+    viewer,
+)
 from routes import jobs as job_routes
 from routes.context import Context
 from routes.openapi import build
@@ -25,6 +37,34 @@ from settings import ROOT, Settings, SettingsError, load_settings
 logger = logging.getLogger("api")
 
 MAXIMUM_BODY_BYTES = 1 << 20
+ROOMS = (
+    segment,
+    job_routes,
+    followup,
+    changes,
+    models,
+    status,
+    pages,
+    viewer,
+    dicomweb_proxy,
+    metia,
+    metia_followup,
+    follow_up_page,
+    assets,
+)
+ROOMS = (
+    segment,
+    job_routes,
+    followup,
+    changes,
+    metia,
+    metia_followup,
+    models,
+    status,
+    pages,
+    viewer,
+    dicomweb_proxy,
+)
 
 
 def create_app(settings: Settings, archive: Callable[[Settings], Archive] = open_archive) -> Flask:
@@ -47,7 +87,7 @@ def create_app(settings: Settings, archive: Callable[[Settings], Archive] = open
         waiting=BoundedSemaphore(max(1, settings.api_threads // 2)),
     ).install(app)
     problems.register(app)
-    for room in (segment, job_routes, followup, changes, metia, metia_followup, models, status, pages, viewer, dicomweb_proxy):
+    for room in ROOMS:
         app.register_blueprint(room.blueprint)
     app.after_request(_harden)
     if settings.cors_origins:
