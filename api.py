@@ -17,8 +17,10 @@ from BDD import migrate, store
 from jobs import JobQueue, open_archive
 from Orthanc.archive import Archive
 from routes import (
+    assets,
     changes,
     dicomweb_proxy,
+    follow_up_page,
     followup,
     metia,
     metia_followup,
@@ -42,28 +44,15 @@ ROOMS = (
     job_routes,
     followup,
     changes,
+    metia,
+    metia_followup,
     models,
     status,
     pages,
     viewer,
     dicomweb_proxy,
-    metia,
-    metia_followup,
     follow_up_page,
     assets,
-)
-ROOMS = (
-    segment,
-    job_routes,
-    followup,
-    changes,
-    metia,
-    metia_followup,
-    models,
-    status,
-    pages,
-    viewer,
-    dicomweb_proxy,
 )
 
 

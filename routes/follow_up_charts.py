@@ -1,0 +1,162 @@
+"""The charts of the follow-up page as Plotly figures: what is drawn is decided here, the browser only draws it."""
+
+from typing import Any
+
+from rano.history import Rules
+from results.timeline import Timeline, TimelineLesion, TimelineVisit
+
+Figure = dict[str, Any]
+
+COLOURS = (
+    "#1d4ed8", "#c2410c", "#15803d", "#7e22ce", "#b91c1c", "#0e7490", "#a16207", "#be185d", "#4d7c0f", "#475569",
+)  # fmt: skip
+"""Each at least 4.5 : 1 on white; those of the viewer are made for a dark ground."""
+_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "hexagon", "cross")
+_BANDS = {"PR": "rgba(21,128,61,.14)", "SD": "rgba(71,85,105,.10)", "PD": "rgba(185,28,28,.13)"}
+_RULES = Rules()
+
+
+def sum_chart(timeline: Timeline) -> Figure | None:
+    """Draw the sum of the targets' longest diameters with its limits; None where no dated visit has one."""
+    placed = [(visit, visit.response.diameters) for visit in timeline.visits if visit.date and visit.response.diameters]
+    if not placed:
+        return None
+    days = [_day(visit) for visit, _ in placed]
+    baseline = placed[0][1].baseline
+    falls = [baseline * (1 - _RULES.partial_percent / 100)] * len(placed)
+    rises = [change.nadir * (1 + _RULES.progressive_percent / 100) for _, change in placed]
+    top = 1.15 * max([baseline, *rises, *(change.total or 0 for _, change in placed)])
+    edges = {"PR": [min(pair) for pair in zip(falls, rises, strict=True)], "SD": rises, "PD": [top] * len(placed)}
+    traces = [
+        {
+            "x": days, "y": edge, "name": f"{response} range", "mode": "lines", "hoverinfo": "skip",
+            "line": {"width": 0, "shape": "vh"}, "fill": "tonexty" if number else "tozeroy",
+            "fillcolor": _BANDS[response],
+        }
+        for number, (response, edge) in enumerate(edges.items())
+    ]  # fmt: skip
+    traces += [
+        _limit(days, [baseline] * len(placed), "baseline", "#475569", "dot"),
+        _limit(days, falls, f"−{_RULES.partial_percent:g} % of baseline", "#15803d", "dash"),
+        _limit(days, [change.nadir for _, change in placed], "nadir before the visit", "#7e22ce", "dot"),
+        _limit(days, rises, f"+{_RULES.progressive_percent:g} % of nadir", "#b91c1c", "dash"),
+        {
+            "x": days, "y": [change.total for _, change in placed], "name": "sum of diameters",
+            "mode": "lines+markers+text", "text": [_answer(visit) for visit, _ in placed], "textposition": "top center",
+            "textfont": {"size": 15, "color": "#111"}, "line": {"color": "#111", "width": 3}, "marker": {"size": 10},
+            "hovertemplate": "%{y:.1f} mm<extra>sum</extra>", "cliponaxis": False,
+        },
+    ]  # fmt: skip
+    figure = _figure(traces, "sum of longest diameters, mm", days)
+    figure["layout"]["yaxis"]["range"] = [0, top]
+    figure["layout"]["annotations"] = [
+        {"x": _day(visit), "y": 0, "text": "NE", "showarrow": False, "yanchor": "bottom", "bgcolor": "#fff"}
+        for visit, change in placed
+        if change.total is None
+    ]
+    return figure
+
+
+def curves(timeline: Timeline, lesions: list[TimelineLesion], what: str) -> Figure | None:
+    """Draw each lesion's course: ``what`` is ``"longest_mm"`` or ``"volume_mm3"`` (in cm3); gone is 0."""
+    scale, unit = (1.0, "mm") if what == "longest_mm" else (1e-3, "cm³")
+    label = "longest diameter, mm" if what == "longest_mm" else "volume, cm³"
+    placed = [(number, visit) for number, visit in enumerate(timeline.visits) if visit.date]
+    if not placed or not lesions:
+        return None
+    days = [_day(visit) for _, visit in placed]
+    traces = []
+    for number, lesion in enumerate(lesions):
+        sizes = [lesion.sizes[k] for k, _ in placed]
+        traces.append(
+            {
+                "x": days, "y": [getattr(size, what) * scale if size else 0 for size in sizes], "name": lesion.name,
+                "mode": "lines+markers", "line": _line(number, lesion), "marker": _marker(number),
+                "hovertemplate": f"%{{y:.2f}} {unit}",
+            }
+        )  # fmt: skip
+    return _figure(traces, label, days)
+
+
+def bars(lesions: list[TimelineLesion], visit: int) -> Figure | None:
+    """Draw the diameters of one visit, side by side."""
+    shown = [(lesion.name, size) for lesion in lesions if (size := lesion.sizes[visit])]
+    if not shown:
+        return None
+    names = [name for name, _ in shown]
+    traces = [
+        {
+            "type": "bar", "x": names, "y": [getattr(size, what) for _, size in shown], "name": name,
+            "marker": {"color": colour}, "hovertemplate": "%{y:.1f} mm",
+        }
+        for what, name, colour in (
+            ("longest_mm", "longest diameter", COLOURS[0]), ("perpendicular_mm", "perpendicular", "#93c5fd"),
+        )
+    ]  # fmt: skip
+    return _figure(traces, "mm")
+
+
+def scatter(lesions: list[TimelineLesion], visit: int) -> Figure | None:
+    """Draw volume against longest diameter of one visit: what lies low for its diameter is flat or ragged."""
+    shown = [(number, lesion.name, size) for number, lesion in enumerate(lesions) if (size := lesion.sizes[visit])]
+    if not shown:
+        return None
+    traces = [
+        {
+            "x": [size.longest_mm], "y": [size.volume_mm3 / 1000], "name": name, "mode": "markers",
+            "marker": _marker(number) | {"size": 12}, "hovertemplate": "%{x:.1f} mm, %{y:.2f} cm³",
+        }
+        for number, name, size in shown
+    ]  # fmt: skip
+    figure = _figure(traces, "volume, cm³")
+    figure["layout"]["hovermode"] = "closest"
+    figure["layout"]["xaxis"] |= {"title": {"text": "longest diameter, mm"}, "rangemode": "tozero"}
+    return figure
+
+
+def _figure(traces: list[dict[str, Any]], y_title: str, days: list[str] | None = None) -> Figure:
+    x_axis: dict[str, Any] = {"gridcolor": "#e2e8f0", "automargin": True}
+    if days is not None:
+        x_axis |= {"type": "date", "tickvals": days, "hoverformat": "%Y-%m-%d", "tickformat": "%Y-%m-%d"}
+    return {
+        "data": traces,
+        "layout": {
+            "font": {"family": "system-ui, sans-serif", "size": 13, "color": "#111"},
+            "margin": {"l": 56, "r": 16, "t": 12, "b": 48},
+            "paper_bgcolor": "#fff",
+            "plot_bgcolor": "#fff",
+            "hovermode": "x unified",
+            "legend": {"orientation": "h", "y": -0.25, "yanchor": "top"},
+            "xaxis": x_axis,
+            "yaxis": {
+                "title": {"text": y_title},
+                "rangemode": "tozero",
+                "gridcolor": "#e2e8f0",
+                "zerolinecolor": "#94a3b8",
+            },
+        },
+    }
+
+
+def _limit(days: list[str], values: list[float], name: str, colour: str, dash: str) -> dict[str, Any]:
+    line = {"color": colour, "width": 1.5, "dash": dash, "shape": "vh"}
+    return {"x": days, "y": values, "name": name, "mode": "lines", "line": line, "hovertemplate": "%{y:.1f} mm"}
+
+
+def _line(number: int, lesion: TimelineLesion) -> dict[str, Any]:
+    dash = "solid" if lesion.role == "target" else "dash"
+    return {"color": COLOURS[number % len(COLOURS)], "width": 2, "dash": dash}
+
+
+def _marker(number: int) -> dict[str, Any]:
+    return {"color": COLOURS[number % len(COLOURS)], "symbol": _SYMBOLS[number % len(_SYMBOLS)], "size": 8}
+
+
+def _answer(visit: TimelineVisit) -> str:
+    verdict = visit.response.radiographic
+    return str(verdict.response) if verdict else visit.response.role
+
+
+def _day(visit: TimelineVisit) -> str:
+    assert visit.date is not None, "only visits with a date have a place on the axis"
+    return visit.date.isoformat()

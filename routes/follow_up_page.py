@@ -1,0 +1,120 @@
+"""/follow-up: the pages on which a patient's course is seen, and what no image shows of it is entered.
+
+Rendered here and complete without a script; ``web/static/follow_up.js`` draws the charts and sends the entries.
+"""
+
+import unicodedata
+
+from flask import Blueprint, Response, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as BaseResponse
+
+from BDD import store
+from BDD.problems import problem_of
+from rano.history import ClinicalStatus
+from routes import reading
+from routes.assets import asset_url, compressed
+from routes.context import context
+from routes.follow_up_charts import COLOURS, bars, curves, scatter, sum_chart
+from routes.follow_up_view import View, arrange
+from routes.job_json import NOTICE
+from routes.openapi import describe
+
+blueprint = Blueprint("follow_up_page", __name__, url_prefix="/follow-up")
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
+)
+_SHOWN = 200
+_QUERY = {
+    "q": ("string", "Words of the name or the PatientID"),
+    "StudyInstanceUID": ("string", "Go to the patient of this study, and to this visit"),
+}
+
+
+@blueprint.get("")
+@describe(
+    "Search for a patient",
+    {200: ("The page", None), 302: ("To the patient of the study that was named", None)},
+    query=_QUERY,
+    tag="Follow-up",
+)
+def search() -> BaseResponse:
+    """Show the patients that the words name."""
+    here = context()
+    reading.only_queries(_QUERY)
+    study = request.args.get("StudyInstanceUID")
+    if study is not None:
+        patient = store.patient_of(here.database, reading.uid(study, "StudyInstanceUID"))
+        return redirect(url_for("follow_up_page.one", patient=patient, visit=study))
+    words = request.args.get("q", "").strip()[:200]
+    everyone = store.list_patients(here.database, limit=1_000_000)
+    found = [one for one in everyone if _has(words, f"{one.patient_name} {one.patient_id or ''}")]
+    return _page("follow_up_search.html", words=words, known=len(everyone), found=len(found), patients=found[:_SHOWN])
+
+
+@blueprint.get("/<int:patient>")
+@describe(
+    "See the course of a patient",
+    {200: ("The page", None), 404: ("No such patient", None)},
+    query={"visit": ("string", "StudyInstanceUID of the visit to show closely; the last one unless said")},
+    tag="Follow-up",
+)
+def one(patient: int) -> Response:
+    """Show a patient."""
+    here = context()
+    reading.only_queries(("visit",))
+    people = store.list_patients(here.database, key=patient)
+    if not people:
+        raise store.PatientNotFoundError(f"there is no patient {patient}")
+    timeline = store.load_timeline(here.database, patient)
+    jobs = [store.get_job(here.database, visit.job_id) for visit in timeline.visits]
+    view = arrange(timeline, jobs, request.args.get("visit"))
+    return _page(
+        "follow_up.html",
+        patient=people[0],
+        view=view,
+        figures=_figures(view),
+        colours=COLOURS,
+        statuses=[*ClinicalStatus],
+        notice=NOTICE,
+    )
+
+
+@blueprint.errorhandler(store.StoreError)
+def missing(error: store.StoreError) -> Response:
+    """Say in words that there is no such patient."""
+    problem = problem_of(error)
+    response = _page("follow_up_missing.html", problem=problem)
+    response.status_code = problem.status
+    return response
+
+
+def _figures(view: View) -> dict[str, object]:
+    """Give the charts there is something to draw in, by the id of their place in the page."""
+    timeline, lesions = view.timeline, view.lesions
+    figures = {
+        "sum": sum_chart(timeline),
+        "diameters": curves(timeline, lesions, "longest_mm"),
+        "volumes": curves(timeline, lesions, "volume_mm3"),
+        "bars": bars(lesions, view.chosen) if timeline.visits else None,
+        "scatter": scatter(lesions, view.chosen) if timeline.visits else None,
+    }
+    return {name: figure for name, figure in figures.items() if figure is not None}
+
+
+def _has(words: str, text: str) -> bool:
+    folded = _fold(text)
+    return all(word in folded for word in _fold(words).split())
+
+
+def _fold(text: str) -> str:
+    """Give a text without case, accents, and the carets of DICOM's names."""
+    plain = unicodedata.normalize("NFKD", text.replace("^", " ")).casefold()
+    return "".join(character for character in plain if not unicodedata.combining(character))
+
+
+def _page(template: str, **values: object) -> Response:
+    response = compressed(Response(render_template(template, **{"asset": asset_url} | values)))
+    response.headers["Content-Security-Policy"] = _POLICY
+    return response

@@ -1,0 +1,148 @@
+"""A timeline as the follow-up page lays it out: rows, cells, and where each leads. No HTML here, and no rules."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from BDD.models import Job, LesionRow
+from BDD.models import Model as ModelRow
+from results.timeline import LesionSize, Timeline, TimelineLesion, TimelineVisit
+
+_LEFT_OUT = ("merged", "not_a_lesion")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A lesion at the visit that is shown closely.
+
+    Attributes
+    ----------
+    number
+        Its place among the lesions of the page, from 0: the colour goes by it.
+    before
+        Its size at the visit before; None where it was not seen, or there is none.
+    change_percent
+        Of the longest diameter since then.
+    viewer, picture
+        Where the viewer shows it, and its picture.
+    """
+
+    number: int
+    lesion: TimelineLesion
+    size: LesionSize
+    before: LesionSize | None
+    change_percent: float | None
+    viewer: str
+    picture: str
+
+
+@dataclass(frozen=True)
+class View:
+    """The page.
+
+    Attributes
+    ----------
+    lesions
+        Targets first, then by size; without those merged into others and those that are none.
+    set_aside
+        How many these are.
+    chosen
+        Index of the visit that is shown closely.
+    rows
+        Its lesions.
+    models
+        The networks that found them, each once.
+    cells
+        ``cells[i][k]`` leads the viewer to lesion i at visit k; None where it is not there.
+    """
+
+    timeline: Timeline
+    lesions: list[TimelineLesion]
+    set_aside: int
+    chosen: int
+    rows: list[Row]
+    models: list[ModelRow]
+    cells: list[list[str | None]]
+
+    @property
+    def visits(self) -> tuple[TimelineVisit, ...]:
+        """All visits, by date."""
+        return self.timeline.visits
+
+    @property
+    def visit(self) -> TimelineVisit:
+        """The visit that is shown closely."""
+        return self.timeline.visits[self.chosen]
+
+
+def arrange(timeline: Timeline, jobs: Sequence[Job], study: str | None) -> View:
+    """Lay a timeline out.
+
+    Parameters
+    ----------
+    jobs
+        Those that the visits name, in their order, with lesions and model.
+    study
+        StudyInstanceUID of the visit to show closely; the last one when it is None or none of the patient's.
+    """
+    lesions = sorted(
+        (lesion for lesion in timeline.lesions if lesion.role not in _LEFT_OUT),
+        key=lambda lesion: (lesion.role != "target", -max((s.longest_mm for s in lesion.sizes if s), default=0.0)),
+    )
+    uids = [visit.study_instance_uid for visit in timeline.visits]
+    chosen = uids.index(study) if study in uids else len(uids) - 1
+    found = {row.id: row for job in jobs for row in job.lesions}
+    cells = [
+        [
+            viewer_address(visit, found[size.finding]) if size else None
+            for visit, size in zip(timeline.visits, sizes, strict=True)
+        ]
+        for sizes in (lesion.sizes for lesion in lesions)
+    ]
+    models = {job.model.id: job.model for job in jobs if job.model}
+    return View(
+        timeline=timeline,
+        lesions=lesions,
+        set_aside=len(timeline.lesions) - len(lesions),
+        chosen=chosen,
+        rows=_rows(timeline, lesions, chosen, found) if uids else [],
+        models=list(models.values()),
+        cells=cells,
+    )
+
+
+def viewer_address(visit: TimelineVisit, row: LesionRow) -> str:
+    """Give the viewer's address at the slice on which a lesion was measured."""
+    return "/viewer?" + urlencode(
+        {
+            "StudyInstanceUIDs": visit.study_instance_uid,
+            "initialSeriesInstanceUID": visit.series_instance_uid,
+            "initialSOPInstanceUID": row.measured_sop_instance_uid,
+        }
+    )
+
+
+def _rows(
+    timeline: Timeline, lesions: Sequence[TimelineLesion], chosen: int, found: Mapping[int, LesionRow]
+) -> list[Row]:
+    visit = timeline.visits[chosen]
+    rows = []
+    for number, lesion in enumerate(lesions):
+        size = lesion.sizes[chosen]
+        if size is None:
+            continue
+        before = lesion.sizes[chosen - 1] if chosen else None
+        rows.append(
+            Row(
+                number=number,
+                lesion=lesion,
+                size=size,
+                before=before,
+                change_percent=100 * (size.longest_mm / before.longest_mm - 1)
+                if before and before.longest_mm
+                else None,
+                viewer=viewer_address(visit, found[size.finding]),
+                picture=f"/studies/{visit.study_instance_uid}/lesions/{lesion.tracking_uid}/image.png",
+            )
+        )
+    return rows

@@ -1,0 +1,110 @@
+// Draws the charts of the follow-up page and sends what is entered; the page is complete without them.
+
+const PAPER_PX = 680;
+const figures = JSON.parse(document.getElementById("figures").textContent);
+const charts = [...document.querySelectorAll("[data-figure]")];
+
+function draw(element) {
+  const { data, layout } = figures[element.id];
+  Plotly.newPlot(element, data, layout, { responsive: true, displayModeBar: false });
+}
+
+// Paper is as wide as it is, whatever the window is.
+function onPaper(width) {
+  for (const element of charts) Plotly.relayout(element, width ? { width, autosize: false } : { width: null, autosize: true });
+}
+
+function showEntries(open) {
+  for (const details of document.querySelectorAll("details.entry")) {
+    if (open) details.dataset.was = details.open ? "open" : "";
+    details.open = open || details.dataset.was === "open";
+  }
+}
+
+// A picture that is not there (segmented before pictures were kept) leaves no hole.
+function hideMissingPictures() {
+  for (const image of document.querySelectorAll("[data-picture] img")) {
+    const hide = () => { image.closest("[data-picture]").hidden = true; };
+    if (image.complete && image.src && !image.naturalWidth && image.loading !== "lazy") hide();
+    image.addEventListener("error", hide);
+    image.loading = "eager";
+  }
+}
+
+function entered(form) {
+  const dose = form.elements.corticosteroid_mg.value.trim();
+  return {
+    corticosteroid_mg: dose === "" ? null : Number(dose),
+    clinical_status: form.elements.clinical_status.value || null,
+    note: form.elements.note.value,
+    baseline: form.elements.baseline.checked,
+  };
+}
+
+function inWords(assessment) {
+  const dose = assessment.corticosteroid_mg === null ? "dose not known" : `${assessment.corticosteroid_mg} mg`;
+  const note = assessment.note ? `, note “${assessment.note}”` : ", no note";
+  return `${dose}, ${assessment.clinical_status ?? "status not known"}${note}`;
+}
+
+function say(form, text, bad) {
+  const message = form.querySelector(".message");
+  message.textContent = text;
+  message.classList.toggle("bad", bad);
+}
+
+// Somebody else was faster: show what they wrote, keep what is written here, and let the next Save decide knowingly.
+async function explainConflict(form) {
+  const patient = document.getElementById("entries-section").dataset.patient;
+  const timeline = await (await fetch(`/patients/${patient}/timeline`)).json();
+  const visit = timeline.visits.find((one) => one.StudyInstanceUID === form.dataset.study);
+  form.dataset.version = visit.assessment.version;
+  say(form, `Not saved: somebody else has changed this visit since you opened the page. It says now: ${inWords(visit.assessment)}. `
+    + "What you entered is still in the form; Save again replaces theirs, loading the page again drops yours.", true);
+}
+
+async function save(form) {
+  const user = document.getElementById("user").value.trim();
+  const body = { ...entered(form), version: Number(form.dataset.version), ...(user && { user }) };
+  const answer = await fetch(`/visits/${form.dataset.study}/assessment`, {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+  });
+  if (answer.ok) {
+    say(form, "Saved. The response is being judged again.", false);
+    location.reload();
+  } else if (answer.status === 409) {
+    await explainConflict(form);
+  } else {
+    const problem = await answer.json();
+    say(form, `Not saved: ${problem.detail} ${problem.what_to_do}`, true);
+  }
+}
+
+function listen() {
+  const user = document.getElementById("user");
+  user.value = localStorage.getItem("metia-user") ?? "";
+  user.addEventListener("change", () => localStorage.setItem("metia-user", user.value.trim()));
+  for (const form of document.querySelectorAll("form[data-study]")) {
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const button = form.querySelector("button");
+      button.disabled = true;
+      try {
+        await save(form);
+      } catch {
+        say(form, "Not saved: the server does not answer. What you entered is still here; try again.", true);
+      }
+      button.disabled = false;
+    });
+  }
+  document.getElementById("chosen").addEventListener("change", (event) => event.target.form.submit());
+  const print = document.querySelector("[data-print]");
+  print.hidden = false;
+  print.addEventListener("click", () => window.print());
+  window.addEventListener("beforeprint", () => { showEntries(true); onPaper(PAPER_PX); });
+  window.addEventListener("afterprint", () => { showEntries(false); onPaper(null); });
+}
+
+hideMissingPictures();
+listen();
+charts.forEach(draw);
