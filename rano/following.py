@@ -19,7 +19,8 @@ from dataclasses import replace
 
 from rano.links import FollowedVisit, VisitLinks
 from rano.matching import fresh_tracking_uid
-from rano.visit_matching import Thread, VisitMatching
+from rano.visit_matching import link_visit
+from rano.visit_pairing import Thread
 
 
 def thread(
@@ -47,7 +48,7 @@ def thread(
     """
     threads: dict[str, Thread] = {}
     ordered = sorted(visits, key=lambda visit: (visit.date is None, visit.date or datetime.date.min, visit.visit))
-    links = [VisitMatching(visit, threads).links() for visit in ordered]
+    links = [link_visit(visit, threads) for visit in ordered]
     uids = _give_uids(threads, make_tracking_uid)
     return tuple(_renamed(one, uids) for one in links)
 

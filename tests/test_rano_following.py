@@ -263,9 +263,7 @@ def test_simulated_patients():
 
 def test_links_broken_on_purpose_are_counted_as_wrong(monkeypatch):
     """The measure can fail: without knowing how the heads lie, lesions are lost."""
-    from rano import visit_matching
-
-    monkeypatch.setattr(visit_matching, "Placed", lambda shape, to_common: Placed(shape, RigidTransform.identity()))
+    monkeypatch.setattr("rano.visit_pairing.Placed", lambda shape, to_common: Placed(shape, RigidTransform.identity()))
     assert simulate(3, seed=20).right < 0.6
 
 
