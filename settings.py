@@ -44,6 +44,10 @@ class Settings:
     job_retry_delays: tuple[float, ...]
     model_path: Path
     ohif_dir: Path
+    front_host: str
+    front_port: int
+    front_certificate: Path | None
+    front_key: Path | None
     var_dir: Path
     log_level: str
 
@@ -82,6 +86,10 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
         job_retry_delays=read.delays("JOB_RETRY_DELAYS", "5,15,45"),
         model_path=read.path("MODEL_PATH", "models/unetr"),
         ohif_dir=read.path("OHIF_DIR", str(var_dir / "ohif")),
+        front_host=read.text("FRONT_HOST", "127.0.0.1"),
+        front_port=int(read.number("FRONT_PORT", "8080", 1, 65535, whole=True)),
+        front_certificate=read.path("FRONT_CERTIFICATE", "") if read.text("FRONT_CERTIFICATE", "") else None,
+        front_key=read.path("FRONT_KEY", "") if read.text("FRONT_KEY", "") else None,
         var_dir=var_dir,
         log_level=read.choice("LOG_LEVEL", "INFO", LOG_LEVELS),
     )

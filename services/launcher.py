@@ -1,4 +1,4 @@
-"""Starts Orthanc, the API and the worker, waits until all answer, and ends them; with --demo, shows that it works.
+"""Starts Orthanc, the API, the worker and nginx, waits until all answer, and ends them; --demo shows that it works.
 
 start_services.sh and start_services.bat both come here, by way of ``services.bootstrap``.
 """
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import requests
 
-from services import environment, orthanc
+from services import environment, front, ohif, orthanc
 from services.bootstrap import ROOT, parser
 from services.processes import ServiceError, Services, free_port, obey_interrupts, only_one
 from settings import Settings, SettingsError, load_settings
@@ -44,19 +44,27 @@ def account_of(settings: Settings) -> orthanc.Account:
 
 def api_url(settings: Settings) -> str:
     """Return the address to reach the API at from this machine."""
-    host = "127.0.0.1" if settings.api_host in ("", "0.0.0.0", "::") else settings.api_host  # noqa: S104
-    return f"http://{host}:{settings.api_port}"
+    return f"http://{front.reachable(settings.api_host)}:{settings.api_port}"
 
 
 def start(services: Services, settings: Settings) -> Settings:
-    """Start all three and wait until they answer; returns the settings with the addresses they really have."""
+    """Start everything and wait until it answers; returns the settings with the addresses it really has."""
     account = orthanc.carry_out(orthanc.plan(account_of(settings)), services, settings.var_dir / "orthanc", say)
     settings = dataclasses.replace(settings, orthanc_url=account.url, api_port=free_port(settings.api_port))
     addresses = {"ORTHANC_URL": settings.orthanc_url, "API_PORT": str(settings.api_port), "PYTHONUNBUFFERED": "1"}
     services.start("API", [sys.executable, "api.py"], ROOT, addresses)
     services.start("Worker", [sys.executable, "jobs.py"], ROOT, addresses)
+    try:
+        ohif.fetch(settings.ohif_dir, say)
+    except ServiceError as error:
+        say(f"No viewer: {error}")
     services.wait_for("MetIA server", not_ready(f"{api_url(settings)}/ready"), READY_SECONDS)
-    return settings
+    return front.start(services, settings) if front.is_possible(settings) else settings
+
+
+def viewer_url(settings: Settings) -> str:
+    """Return the address of the viewer's list of studies."""
+    return f"{front.url(settings) if front.is_possible(settings) else api_url(settings)}/ohif/"
 
 
 def not_ready(url: str) -> Callable[[], str | None]:
@@ -75,8 +83,10 @@ def not_ready(url: str) -> Callable[[], str | None]:
 def addresses(settings: Settings, seconds: float) -> list[str]:
     """Return the lines that tell a person where everything is."""
     url = api_url(settings)
+    there = (settings.ohif_dir / "index.html").is_file()
     return [
         f"MetIA server is ready ({seconds:.1f} s)",
+        f"  Viewer   {viewer_url(settings) if there else 'not installed: see above'}",
         f"  API      {url}        try {url}/docs",
         f"  Orthanc  {settings.orthanc_url}        user {settings.orthanc_username}, password in .env",
         f"  Logs     {settings.var_dir / 'log'}",
@@ -92,9 +102,13 @@ def describe() -> int:
     if not ENV.exists():
         account = dataclasses.replace(account, password="(generated)")  # noqa: S106
     say(f"would use as Orthanc: {orthanc.plan(account).words}")
+    if not (settings.ohif_dir / "index.html").is_file():
+        say(f"would fetch the viewer with npm ({ohif.PACKAGE}) into {settings.ohif_dir}")
     say(
         f"would start the API on port {free_port(settings.api_port)} and the worker, logs in {settings.var_dir / 'log'}"
     )
+    if front.is_possible(settings):
+        say(f"would start nginx in front of them on port {free_port(settings.front_port)}")
     return 0
 
 

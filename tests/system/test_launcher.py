@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
+from services.front import find_nginx
 from services.orthanc import Account
 from services.processes import free_port
 from settings import ROOT, load_settings
@@ -27,6 +29,7 @@ import http.server, os
 class Ready(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200 if os.path.exists("worker") else 503)
+        self.send_header("Content-Length", "0")
         self.end_headers()
 http.server.HTTPServer(("127.0.0.1", int(os.environ["API_PORT"])), Ready).serve_forever()
 """
@@ -51,16 +54,20 @@ class Site:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.orthanc_port, self.api_port = free_port(28042), free_port(25000)
+        self.orthanc_port, self.api_port, self.front_port = free_port(28042), free_port(25000), free_port(28080)
         self.launchers: list[subprocess.Popen[str]] = []
         (folder / "api.py").write_text(API, encoding="utf-8")
         (folder / "jobs.py").write_text(WORKER, encoding="utf-8")
+        (folder / "ohif").mkdir()
+        (folder / "ohif" / "index.html").write_text("a viewer of the site's own", encoding="utf-8")
 
     def launch(self, *arguments: str) -> subprocess.Popen[str]:
         environment = {
             **os.environ,
             "ORTHANC_URL": f"http://127.0.0.1:{self.orthanc_port}",
             "API_PORT": str(self.api_port),
+            "FRONT_PORT": str(self.front_port),
+            "OHIF_DIR": str(self.folder / "ohif"),
             "VAR_DIR": str(self.folder / "var"),
         }
         launcher = subprocess.Popen(
@@ -85,7 +92,7 @@ class Site:
 
     def is_silent(self) -> bool:
         """Nothing listens on any of our ports any more."""
-        for port in (self.orthanc_port, self.api_port):
+        for port in (self.orthanc_port, self.api_port, self.front_port):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     return False
@@ -108,6 +115,9 @@ def test_starts_all_and_ends_all(site: Site, number: signal.Signals) -> None:
     shown = site.read_until(launcher, "Ctrl-C")
     assert f"http://127.0.0.1:{site.api_port}" in shown
     assert "\x1b" not in shown
+    (viewer,) = [line.split()[1] for line in shown.splitlines() if line.split()[:1] == ["Viewer"]]
+    assert viewer == f"http://127.0.0.1:{site.front_port if find_nginx() else site.api_port}/ohif/"
+    assert requests.get(viewer, timeout=5).ok
     settings = load_settings({}, site.folder / ".env")
     account = Account(f"http://127.0.0.1:{site.orthanc_port}", settings.orthanc_username, settings.orthanc_password)
     assert account.missing() is None

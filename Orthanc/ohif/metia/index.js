@@ -31,7 +31,7 @@ export default {
   ],
 
   getPanelModule: () => [
-    { name: 'lesions', label: 'MetIA', iconName: 'tab-segmentation', component: () => panel(session) },
+    { name: 'lesions', label: 'MetIA', iconName: 'icon-tool-click-segment', component: () => panel(session) },
   ],
 
   getCommandsModule: () => ({

@@ -2,23 +2,29 @@
 import { h, useState } from './react.js';
 import { cm3, signed, size } from './words.js';
 
-const COLUMNS = [
-  { key: 'name', title: 'Lesion', by: lesion => lesion.name },
-  { key: 'size', title: 'mm', long: 'Longest × perpendicular diameter', by: lesion => -lesion.longest_diameter_mm },
-  { key: 'volume', title: 'cm³', long: 'Volume', by: lesion => -lesion.volume_mm3 },
-  { key: 'change', title: 'Change', long: 'Of the longest diameter since the visit before', by: byChange },
-];
+const ORDERS = {
+  name: { title: 'Lesion', by: lesion => lesion.name },
+  size: { title: 'mm', long: 'Longest × perpendicular diameter', by: lesion => -lesion.longest_diameter_mm },
+  change: { title: 'change', long: 'Of the longest diameter since the visit before', by: byChange },
+  volume: { title: 'cm³', long: 'Volume', by: lesion => -lesion.volume_mm3 },
+};
 
 function byChange(lesion) {
   return -(lesion.change ?? (lesion.course === 'new' ? Infinity : -Infinity));
 }
 
 export function lesionTable({ state: { lesions, selected, undoable }, session }) {
-  const [column, setColumn] = useState('volume');
-  const by = COLUMNS.find(one => one.key === column).by;
+  const [order, setOrder] = useState('volume');
+  const { by } = ORDERS[order];
   const sorted = [...lesions].sort(
     (a, b) => a.not_a_lesion - b.not_a_lesion || (by(a) < by(b) ? -1 : by(a) > by(b) ? 1 : a.label - b.label)
   );
+  const sorter = key =>
+    h(
+      'button',
+      { type: 'button', title: ORDERS[key].long, 'aria-pressed': key === order, onClick: () => setOrder(key) },
+      ORDERS[key].title
+    );
   if (!lesions.length) return h('p', { className: 'metia-none' }, 'No lesion was found.');
   return h(
     'section',
@@ -33,13 +39,9 @@ export function lesionTable({ state: { lesions, selected, undoable }, session })
           'tr',
           null,
           h('th', { title: 'Target lesion' }, '◎'),
-          COLUMNS.map(one =>
-            h(
-              'th',
-              { key: one.key, title: one.long, 'aria-sort': one.key === column ? 'ascending' : 'none' },
-              h('button', { type: 'button', onClick: () => setColumn(one.key) }, one.title)
-            )
-          ),
+          h('th', null, sorter('name')),
+          h('th', null, sorter('size'), sorter('change')),
+          h('th', null, sorter('volume')),
           h('th', null)
         )
       ),
@@ -109,9 +111,13 @@ function row({ lesion, chosen, session }) {
             onKeyDown: keys,
           })
     ),
-    h('td', null, size(lesion)),
+    h(
+      'td',
+      null,
+      size(lesion),
+      h('small', { title: lesion.doubtful ? 'Which lesion of the visit before this is, is not certain' : '' }, change(lesion))
+    ),
     h('td', null, cm3(lesion)),
-    h('td', { title: lesion.doubtful ? 'Which lesion of the visit before this is, is not certain' : '' }, change(lesion)),
     h(
       'td',
       null,

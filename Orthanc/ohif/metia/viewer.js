@@ -88,7 +88,7 @@ export function createViewer({ servicesManager, commandsManager, extensionManage
       const segment = segments(seg).get(lesion.tracking_uid);
       if (segment && overlaid(viewportId, seg.displaySetInstanceUID)) {
         segmentationService.setActiveSegment(seg.displaySetInstanceUID, segment);
-        segmentationService.highlightSegment(seg.displaySetInstanceUID, segment, viewportId);
+        segmentationService.highlightSegment(seg.displaySetInstanceUID, segment, viewportId, 0.9, 750, false);
       }
     },
     // Names of the lesions, and whether they are lesions, onto the overlay; and its colours onto the lesions.

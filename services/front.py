@@ -1,0 +1,98 @@
+"""nginx in front of the API and Orthanc: one address for the viewer, and images at full speed.
+
+It is used where it is installed and ORTHANC_URL is plain http; everything works without it, through the API.
+"""
+
+import base64
+import os
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+
+from services.processes import ServiceError, Services, free_port
+from settings import ROOT, Settings
+
+TEMPLATE = ROOT / "Orthanc" / "nginx.conf"
+FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/bin")
+WAIT_SECONDS = 30.0
+
+
+def find_nginx() -> str | None:
+    """Return the installed nginx: on the PATH, or where Debian and Homebrew put it."""
+    return shutil.which("nginx", path=os.pathsep.join((os.environ.get("PATH", ""), *FOLDERS)))
+
+
+def is_possible(settings: Settings) -> bool:
+    """Whether nginx can stand in front of these."""
+    parts = urlsplit(settings.orthanc_url)
+    return find_nginx() is not None and parts.scheme == "http" and parts.path in ("", "/")
+
+
+def reachable(host: str) -> str:
+    """Return the host to reach from this machine what listens on ``host``."""
+    return "127.0.0.1" if host in ("", "0.0.0.0", "::") else host  # noqa: S104
+
+
+def url(settings: Settings) -> str:
+    """Return the address to reach it at from this machine."""
+    scheme = "https" if settings.front_certificate else "http"
+    return f"{scheme}://{reachable(settings.front_host)}:{settings.front_port}"
+
+
+def configuration(settings: Settings, folder: Path) -> str:
+    """Fill in ``Orthanc/nginx.conf``.
+
+    Parameters
+    ----------
+    folder
+        For its temporary files and its pid.
+
+    Raises
+    ------
+    ServiceError
+        When only one of certificate and key is set, or a file of them is missing.
+    """
+    tls = ""
+    if settings.front_certificate or settings.front_key:
+        for key, path in (("FRONT_CERTIFICATE", settings.front_certificate), ("FRONT_KEY", settings.front_key)):
+            if path is None or not path.is_file():
+                raise ServiceError(f"https needs FRONT_CERTIFICATE and FRONT_KEY in .env; {key} names no file: {path}")
+        tls = f'ssl_certificate "{settings.front_certificate}"; ssl_certificate_key "{settings.front_key}";'
+    orthanc = urlsplit(settings.orthanc_url)
+    login = f"{settings.orthanc_username}:{settings.orthanc_password}".encode()
+    values = {
+        "FRONT_FOLDER": folder.as_posix(),
+        "FRONT_LISTEN": f"{settings.front_host}:{settings.front_port}{' ssl' if tls else ''}",
+        "FRONT_TLS": tls,
+        "FRONT_API": f"{reachable(settings.api_host)}:{settings.api_port}",
+        "FRONT_ORTHANC": f"{orthanc.hostname}:{orthanc.port or 80}",
+        "FRONT_LOGIN": base64.b64encode(login).decode(),
+    }
+    return re.sub(r"\$\{(\w+)\}", lambda name: values[name[1]], TEMPLATE.read_text(encoding="utf-8"))
+
+
+def start(services: Services, settings: Settings) -> Settings:
+    """Start nginx and wait until the API answers through it; returns the settings with the port it really has."""
+    settings = replace(settings, front_port=free_port(settings.front_port))
+    folder = settings.var_dir / "nginx"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / "nginx.conf"
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(configuration(settings, folder))  # it holds Orthanc's password
+    command = [str(find_nginx()), "-p", str(folder), "-c", str(path), "-e", "stderr", "-g", "daemon off;"]
+    services.start("nginx", command, folder, {})
+    services.wait_for("nginx", lambda: _missing(f"{url(settings)}/health"), WAIT_SECONDS)
+    return settings
+
+
+def _missing(address: str) -> str | None:
+    try:
+        answer = requests.get(address, timeout=5, verify=False)  # noqa: S501 - the site's own certificate, on this machine
+    except requests.RequestException as error:
+        return f"no answer from {address}: {type(error).__name__}"
+    return None if answer.ok else f"{address} answers {answer.status_code}"

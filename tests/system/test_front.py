@@ -1,0 +1,182 @@
+"""One origin for viewer, API and images: the API alone, and nginx in front of it, on a real Orthanc."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import requests
+from pydicom import Dataset
+from pydicom.uid import generate_uid
+
+from Orthanc import multipart
+from services import front
+from services.processes import Services, free_port
+from settings import Settings, load_settings
+from tests import factory
+from tests.system.conftest import RunningOrthanc
+from tests.system.processes import ServerSite
+
+pytestmark = pytest.mark.system
+
+NAME = "Front^Müller"
+OCTETS = 'multipart/related; type="application/octet-stream"'
+
+
+def need_nginx() -> None:
+    if front.find_nginx() is None:
+        if os.environ.get("CI"):
+            pytest.fail("nginx is not installed")
+        pytest.skip("nginx is not installed")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, orthanc: RunningOrthanc) -> Iterator[ServerSite]:
+    folder = tmp_path_factory.mktemp("front")
+    ohif = folder / "ohif"
+    ohif.mkdir()
+    (ohif / "index.html").write_text("<!doctype html><title>OHIF</title>")
+    site = ServerSite(folder, orthanc, folder / "no-model", OHIF_DIR=str(ohif), FRONT_PORT=str(free_port(28180)))
+    site.start_api()
+    yield site
+    site.close()
+
+
+@pytest.fixture(scope="module")
+def settings(site: ServerSite) -> Settings:
+    return load_settings(site.environ, None)
+
+
+@pytest.fixture(scope="module", params=["api", "nginx"])
+def origin(request: pytest.FixtureRequest, site: ServerSite, settings: Settings, tmp_path_factory) -> Iterator[str]:
+    """The address of either front."""
+    if request.param == "api":
+        yield site.url
+        return
+    need_nginx()
+    with Services(tmp_path_factory.mktemp("log")) as services:
+        yield front.url(front.start(services, settings))
+
+
+@pytest.fixture(scope="module")
+def series(origin: str, orthanc: RunningOrthanc) -> list[Dataset]:
+    """Instances of several MB together, stored through the front as the viewer's upload does."""
+    datasets = factory.series_datasets(
+        factory.volume(shape=(40, 192, 192), spacing=(2.0, 1.0, 1.0)),
+        patient_id=f"FRONT-{generate_uid()[-6:]}",
+        patient_name=NAME,
+        study_instance_uid=generate_uid(),
+        series_instance_uid=generate_uid(),
+    )
+    answer = requests.post(
+        f"{origin}/dicom-web/studies",
+        data=multipart.join(datasets),
+        headers={"Content-Type": multipart.CONTENT_TYPE, "Accept": "application/dicom+json"},
+        timeout=120,
+    )
+    assert answer.status_code == 200, answer.text
+    return datasets
+
+
+def test_a_query_as_the_viewer_sends_it(origin: str, series: list[Dataset]) -> None:
+    query = f"PatientName=%2AFront%5E%2A&PatientID={series[0].PatientID}&includefield=00081030%2C00080060&limit=101"
+    answer = requests.get(f"{origin}/dicom-web/studies?{query}", timeout=30)
+    (found,) = answer.json()
+    assert found["0020000D"]["Value"] == [series[0].StudyInstanceUID]
+    assert found["00081030"]["Value"] == [series[0].StudyDescription]
+    assert found["00081190"]["Value"][0].startswith(f"{origin}/dicom-web/studies/")
+
+
+def test_a_series_arrives_as_it_was_sent(origin: str, series: list[Dataset]) -> None:
+    address = f"{origin}/dicom-web/studies/{series[0].StudyInstanceUID}/series/{series[0].SeriesInstanceUID}"
+    with requests.get(address, headers={"Accept": multipart.ACCEPT}, stream=True, timeout=60) as answer:
+        assert answer.status_code == 200
+        fetched = {one.SOPInstanceUID: one.PixelData for one in multipart.split(answer.iter_content(1 << 16))}
+    assert fetched == {one.SOPInstanceUID: one.PixelData for one in series}
+    assert "no-store" in answer.headers["Cache-Control"]
+
+
+def test_a_frame_and_the_metadata(origin: str, series: list[Dataset]) -> None:
+    one = series[7]
+    address = (
+        f"{origin}/dicom-web/studies/{one.StudyInstanceUID}/series/{one.SeriesInstanceUID}"
+        f"/instances/{one.SOPInstanceUID}"
+    )
+    frame = requests.get(f"{address}/frames/1", headers={"Accept": OCTETS}, timeout=30)
+    assert one.PixelData in frame.content
+    assert frame.headers["Content-Type"].startswith("multipart/related")
+    (metadata,) = requests.get(f"{address}/metadata", timeout=30).json()
+    assert metadata["00080018"]["Value"] == [one.SOPInstanceUID]
+    assert requests.get(f"{address[:-1]}/metadata", timeout=30).status_code in (200, 404)
+
+
+def test_pages_of_the_viewer_and_the_api(origin: str) -> None:
+    assert "OHIF" in requests.get(f"{origin}/ohif/viewer", timeout=10).text
+    assert requests.get(f"{origin}/health", timeout=10).json() == {"status": "alive"}
+
+
+@pytest.mark.parametrize("path", ["system", "instances", "dicom-web/servers", "studies", "app/explorer.html"])
+def test_nothing_else_of_orthanc_is_reached(origin: str, path: str) -> None:
+    answer = requests.get(f"{origin}/{path}", timeout=10)
+    assert answer.status_code == 404
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_dot_segments_lead_nowhere(origin: str, series: list[Dataset]) -> None:
+    session = requests.Session()
+    for path in ("/dicom-web/studies/../../system", f"/dicom-web/studies/{series[0].StudyInstanceUID}/../../../system"):
+        request = session.prepare_request(requests.Request("GET", origin))
+        request.url = origin + path  # as it is: requests would tidy it up
+        assert session.send(request, timeout=10).status_code == 404
+
+
+def test_no_credentials_come_back(origin: str, orthanc: RunningOrthanc) -> None:
+    for path in ("dicom-web/studies?limit=1", "dicom-web/studies/1.2.3.4/metadata"):
+        answer = requests.get(f"{origin}/{path}", timeout=10)
+        said = f"{answer.headers} {answer.text}"
+        assert orthanc.password not in said
+        assert "WWW-Authenticate" not in answer.headers
+
+
+@pytest.mark.parametrize("wrong", [{"orthanc_url": "http://127.0.0.1:9"}, {"orthanc_password": "wrong"}])
+def test_nginx_says_in_words_what_is_amiss_with_orthanc(
+    site: ServerSite, settings: Settings, tmp_path: Path, wrong: dict[str, str]
+) -> None:
+    need_nginx()
+    keys = {key.upper(): value for key, value in wrong.items()}
+    other = ServerSite(
+        tmp_path, RunningOrthanc(settings.orthanc_url, settings.orthanc_username, ""), tmp_path, **site.environ | keys
+    )
+    other.url = other.url.rpartition(":")[0] + f":{free_port(15100)}"
+    other.environ |= {"API_PORT": other.url.rpartition(":")[2], "VAR_DIR": str(tmp_path / "var")}
+    try:
+        other.start_api()
+        with Services(tmp_path / "log") as services:
+            started = front.start(services, replace(load_settings(other.environ, None), **wrong))  # type: ignore[arg-type]
+            answer = requests.get(f"{front.url(started)}/dicom-web/studies/1.2.3/metadata", timeout=30)
+        assert answer.status_code == 502
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert "WWW-Authenticate" not in answer.headers
+    finally:
+        other.close()
+
+
+def test_https(settings: Settings, tmp_path: Path, site: ServerSite) -> None:
+    need_nginx()
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject, *files]
+    made = subprocess.run(command, capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    secure = replace(settings, front_certificate=certificate, front_key=key, var_dir=tmp_path)
+    with Services(tmp_path / "log") as services:
+        address = front.url(front.start(services, secure))
+        assert address.startswith("https://")
+        assert requests.get(f"{address}/health", verify=str(certificate), timeout=10).ok
+        (found, *_) = requests.get(
+            f"{address}/dicom-web/studies?limit=1", verify=str(certificate), timeout=10
+        ).json() or [None]
+        assert found is None or found["00081190"]["Value"][0].startswith(f"{address}/dicom-web/")

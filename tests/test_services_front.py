@@ -1,0 +1,62 @@
+"""What is written into nginx's configuration, and when nginx is used at all."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from services import front
+from services.processes import ServiceError
+from settings import Settings, load_settings
+
+ACCOUNT = {"ORTHANC_USERNAME": "metia", "ORTHANC_PASSWORD": "se:cret"}
+
+
+def settings_from(**environ: str) -> Settings:
+    return load_settings(ACCOUNT | environ, None)
+
+
+def test_every_name_is_filled_in_and_nginx_keeps_its_own(tmp_path: Path) -> None:
+    text = front.configuration(settings_from(API_PORT="5001", ORTHANC_URL="http://127.0.0.1:8043"), tmp_path)
+    assert "${" not in text
+    assert "$http_host" in text
+    assert "server 127.0.0.1:5001;" in text
+    assert "server 127.0.0.1:8043;" in text
+    assert "listen 127.0.0.1:8080;" in text
+    assert "Basic bWV0aWE6c2U6Y3JldA==" in text
+    assert "cret" not in text.replace("Y3JldA==", "")
+    assert text.count("{") == text.count("}")
+
+
+def test_https_needs_both_files(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "a.pem", tmp_path / "a.key"
+    certificate.touch()
+    with pytest.raises(ServiceError, match="FRONT_KEY"):
+        front.configuration(settings_from(FRONT_CERTIFICATE=str(certificate), FRONT_KEY=str(key)), tmp_path)
+    key.touch()
+    settings = settings_from(FRONT_CERTIFICATE=str(certificate), FRONT_KEY=str(key))
+    text = front.configuration(settings, tmp_path)
+    assert re.search(r"listen 127\.0\.0\.1:8080 ssl;", text)
+    assert f'ssl_certificate_key "{key}";' in text
+    assert front.url(settings) == "https://127.0.0.1:8080"
+
+
+@pytest.mark.parametrize(
+    ("orthanc", "nginx", "possible"),
+    [
+        ("http://127.0.0.1:8042", "/usr/sbin/nginx", True),
+        ("http://127.0.0.1:8042", None, False),
+        ("https://archive.example", "/usr/sbin/nginx", False),
+        ("http://archive.example/orthanc", "/usr/sbin/nginx", False),
+    ],
+)
+def test_it_is_used_where_it_can_be(
+    monkeypatch: pytest.MonkeyPatch, orthanc: str, nginx: str | None, possible: bool
+) -> None:
+    monkeypatch.setattr(front, "find_nginx", lambda: nginx)
+    assert front.is_possible(settings_from(ORTHANC_URL=orthanc)) is possible
+
+
+def test_the_address_is_one_that_can_be_reached() -> None:
+    assert front.url(settings_from(FRONT_HOST="0.0.0.0", FRONT_PORT="81")) == "http://127.0.0.1:81"
+    assert front.url(settings_from(FRONT_HOST="10.1.2.3")) == "http://10.1.2.3:8080"
