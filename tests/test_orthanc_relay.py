@@ -99,14 +99,17 @@ class Upstream(http.server.BaseHTTPRequestHandler):
 
 @contextmanager
 def upstream() -> Iterator[tuple[str, type[Upstream]]]:
-    handler = type("Handler", (Upstream,), {"seen": [], "proceed": threading.Event()})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    class Handler(Upstream):
+        seen = []
+        proceed = threading.Event()
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}", handler
+        yield f"http://127.0.0.1:{server.server_port}", Handler
     finally:
-        handler.proceed.set()
+        Handler.proceed.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -49,8 +49,13 @@ def test_it_is_fetched_once_and_again_for_another_version(
     package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetched = []
+
+    def pack(npm: str, scratch: Path) -> Path:
+        fetched.append(npm)
+        return package
+
     monkeypatch.setattr(ohif.shutil, "which", lambda name: name)
-    monkeypatch.setattr(ohif, "_pack", lambda npm, scratch: fetched.append(npm) or package)
+    monkeypatch.setattr(ohif, "_pack", pack)
     folder = tmp_path / "viewer"
     for _ in range(2):
         ohif.fetch(folder, lambda _: None)
