@@ -14,12 +14,13 @@ COLOURS = (
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "hexagon", "cross")
 _BANDS = {"PR": "rgba(21,128,61,.14)", "SD": "rgba(71,85,105,.10)", "PD": "rgba(185,28,28,.13)"}
 _RULES = Rules()
+_TICKS = 12
 
 
 def sum_chart(timeline: Timeline) -> Figure | None:
-    """Draw the sum of the targets' longest diameters with its limits; None where no dated visit has one."""
+    """Draw the sum of the targets' longest diameters with its limits; None before two dated visits have one."""
     placed = [(visit, visit.response.diameters) for visit in timeline.visits if visit.date and visit.response.diameters]
-    if not placed:
+    if len(placed) < 2:
         return None
     days = [_day(visit) for visit, _ in placed]
     baseline = placed[0][1].baseline
@@ -27,9 +28,10 @@ def sum_chart(timeline: Timeline) -> Figure | None:
     rises = [change.nadir * (1 + _RULES.progressive_percent / 100) for _, change in placed]
     top = 1.15 * max([baseline, *rises, *(change.total or 0 for _, change in placed)])
     edges = {"PR": [min(pair) for pair in zip(falls, rises, strict=True)], "SD": rises, "PD": [top] * len(placed)}
-    traces = [
+    traces: list[dict[str, Any]] = [
         {
             "x": days, "y": edge, "name": f"{response} range", "mode": "lines", "hoverinfo": "skip",
+            "showlegend": False,
             "line": {"width": 0, "shape": "vh"}, "fill": "tonexty" if number else "tozeroy",
             "fillcolor": _BANDS[response],
         }
@@ -42,27 +44,28 @@ def sum_chart(timeline: Timeline) -> Figure | None:
         _limit(days, rises, f"+{_RULES.progressive_percent:g} % of nadir", "#b91c1c", "dash"),
         {
             "x": days, "y": [change.total for _, change in placed], "name": "sum of diameters",
-            "mode": "lines+markers+text", "text": [_answer(visit) for visit, _ in placed], "textposition": "top center",
-            "textfont": {"size": 15, "color": "#111"}, "line": {"color": "#111", "width": 3}, "marker": {"size": 10},
+            "mode": "lines+markers", "line": {"color": "#111", "width": 3}, "marker": {"size": 10},
             "hovertemplate": "%{y:.1f} mm<extra>sum</extra>", "cliponaxis": False,
         },
     ]  # fmt: skip
-    figure = _figure(traces, "sum of longest diameters, mm", days)
+    figure = _figure(traces, "sum, mm", days)
     figure["layout"]["yaxis"]["range"] = [0, top]
     figure["layout"]["annotations"] = [
-        {"x": _day(visit), "y": 0, "text": "NE", "showarrow": False, "yanchor": "bottom", "bgcolor": "#fff"}
+        {
+            "x": _day(visit), "y": change.total or 0, "text": _answer(visit), "showarrow": False, "yshift": 18,
+            "bgcolor": "rgba(255,255,255,.85)", "font": {"size": 14},
+        }
         for visit, change in placed
-        if change.total is None
-    ]
+    ]  # fmt: skip
     return figure
 
 
 def curves(timeline: Timeline, lesions: list[TimelineLesion], what: str) -> Figure | None:
-    """Draw each lesion's course: ``what`` is ``"longest_mm"`` or ``"volume_mm3"`` (in cm3); gone is 0."""
+    """Draw each lesion's course: ``what`` is ``"longest_mm"``, or ``"volume_mm3"`` (in cm3); gone is 0."""
     scale, unit = (1.0, "mm") if what == "longest_mm" else (1e-3, "cm³")
     label = "longest diameter, mm" if what == "longest_mm" else "volume, cm³"
     placed = [(number, visit) for number, visit in enumerate(timeline.visits) if visit.date]
-    if not placed or not lesions:
+    if len(placed) < 2 or not lesions:
         return None
     days = [_day(visit) for _, visit in placed]
     traces = []
@@ -117,7 +120,8 @@ def scatter(lesions: list[TimelineLesion], visit: int) -> Figure | None:
 def _figure(traces: list[dict[str, Any]], y_title: str, days: list[str] | None = None) -> Figure:
     x_axis: dict[str, Any] = {"gridcolor": "#e2e8f0", "automargin": True}
     if days is not None:
-        x_axis |= {"type": "date", "tickvals": days, "hoverformat": "%Y-%m-%d", "tickformat": "%Y-%m-%d"}
+        x_axis |= {"type": "date", "hoverformat": "%Y-%m-%d", "tickformat": "%Y-%m-%d", "tickangle": -35}
+        x_axis |= {"tickvals": days} if len(days) <= _TICKS else {}
     return {
         "data": traces,
         "layout": {
@@ -126,7 +130,7 @@ def _figure(traces: list[dict[str, Any]], y_title: str, days: list[str] | None =
             "paper_bgcolor": "#fff",
             "plot_bgcolor": "#fff",
             "hovermode": "x unified",
-            "legend": {"orientation": "h", "y": -0.25, "yanchor": "top"},
+            "legend": {"orientation": "h", "y": -0.3, "yanchor": "top"},
             "xaxis": x_axis,
             "yaxis": {
                 "title": {"text": y_title},

@@ -1,6 +1,6 @@
 // Draws the charts of the follow-up page and sends what is entered; the page is complete without them.
 
-const PAPER_PX = 680;
+const PAPER = { width: 680, height: 290 };
 const figures = JSON.parse(document.getElementById("figures").textContent);
 const charts = [...document.querySelectorAll("[data-figure]")];
 
@@ -9,25 +9,19 @@ function draw(element) {
   Plotly.newPlot(element, data, layout, { responsive: true, displayModeBar: false });
 }
 
-// Paper is as wide as it is, whatever the window is.
-function onPaper(width) {
-  for (const element of charts) Plotly.relayout(element, width ? { width, autosize: false } : { width: null, autosize: true });
-}
-
-function showEntries(open) {
-  for (const details of document.querySelectorAll("details.entry")) {
-    if (open) details.dataset.was = details.open ? "open" : "";
-    details.open = open || details.dataset.was === "open";
+// Paper has its own size, whatever the window's is.
+function onPaper(paper) {
+  for (const element of charts) {
+    const width = element.parentElement.className === "pair" ? PAPER.width / 2 - 10 : PAPER.width;
+    Plotly.relayout(element, paper ? { width, height: PAPER.height, autosize: false } : { width: null, height: null, autosize: true });
   }
 }
 
 // A picture that is not there (segmented before pictures were kept) leaves no hole.
 function hideMissingPictures() {
   for (const image of document.querySelectorAll("[data-picture] img")) {
-    const hide = () => { image.closest("[data-picture]").hidden = true; };
-    if (image.complete && image.src && !image.naturalWidth && image.loading !== "lazy") hide();
-    image.addEventListener("error", hide);
-    image.loading = "eager";
+    image.addEventListener("error", () => { image.closest("[data-picture]").hidden = true; });
+    image.src = image.dataset.src;
   }
 }
 
@@ -101,8 +95,8 @@ function listen() {
   const print = document.querySelector("[data-print]");
   print.hidden = false;
   print.addEventListener("click", () => window.print());
-  window.addEventListener("beforeprint", () => { showEntries(true); onPaper(PAPER_PX); });
-  window.addEventListener("afterprint", () => { showEntries(false); onPaper(null); });
+  window.addEventListener("beforeprint", () => onPaper(true));
+  window.addEventListener("afterprint", () => onPaper(false));
 }
 
 hideMissingPictures();

@@ -1,0 +1,265 @@
+"""The follow-up page as HTML: what it says, where it leads, and that nothing in a name or a note becomes markup."""
+
+import gzip
+import html
+import json
+import re
+from datetime import date
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from BDD import store
+from tests.api_factory import ApiSite
+from tests.followup_factory import patient_key, sized, study_of, visit
+
+EVIL = '"><script>alert(1)</script>'
+
+
+@pytest.fixture
+def site(tmp_path):
+    site = ApiSite(tmp_path)
+    yield site
+    site.close()
+
+
+@pytest.fixture
+def patient(site):
+    """Three visits: a response, then progression."""
+    for number, sizes in enumerate([(24.0, 16.0), (16.0, 10.0), (22.0, 14.0)], start=1):
+        visit(site.database, site.number, number, [sized(1, sizes[0]), sized(2, sizes[1])])
+    return patient_key(site.database)
+
+
+def page(site, address, status=200):
+    answer = site.client.get(address)
+    assert answer.status_code == status, answer.get_data(True)
+    assert answer.content_type == "text/html; charset=utf-8"
+    return answer.get_data(True)
+
+
+def text(markup):
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", markup)).split())
+
+
+def figures(markup):
+    found = re.search(r'<script type="application/json" id="figures">(.*?)</script>', markup, re.DOTALL)
+    assert found
+    return json.loads(found.group(1))
+
+
+# -- The course ----------------------------------------------------------------------------------------------------
+
+
+def test_what_it_says(site, patient):
+    seen = text(page(site, f"/follow-up/{patient}"))
+    assert "Doe Jane" in seen
+    assert "not a medical device" in seen
+    assert "unetr 1.0 . Measured on synthetic heads." in seen, "how good the model was measured to be"
+    assert "PD the sum of longest diameters, 36.00 mm, is 38.46 % above the nadir 26.00 mm" in seen
+    assert "2024-03-04 26.0 -35.0 % -35.0 % PR NE" in seen
+    for address in ("report.pdf", "timeline.csv"):
+        assert f"/patients/{patient}/{address}" in page(site, f"/follow-up/{patient}")
+
+
+def test_the_limits_in_the_chart(site, patient):
+    chart = {trace["name"]: trace["y"] for trace in figures(page(site, f"/follow-up/{patient}"))["sum"]["data"]}
+    assert chart["sum of diameters"] == [40.0, 26.0, 36.0]
+    assert chart["baseline"] == [40.0] * 3
+    assert chart["−30 % of baseline"] == pytest.approx([28.0] * 3)
+    assert chart["nadir before the visit"] == [40.0, 40.0, 26.0]
+    assert chart["+20 % of nadir"] == pytest.approx([48.0, 48.0, 31.2])
+    assert chart["PR range"] == pytest.approx([28.0] * 3)
+    assert chart["SD range"] == pytest.approx([48.0, 48.0, 31.2])
+
+
+def test_bands_never_cross(site):
+    """After a deep response, what lies 20 % above the nadir is progression though it is 30 % below the baseline."""
+    for number, size in enumerate([40.0, 11.0, 20.0], start=1):
+        visit(site.database, site.number, number, [sized(1, size)])
+    chart = figures(page(site, f"/follow-up/{patient_key(site.database)}"))["sum"]["data"]
+    bands = {trace["name"]: trace["y"] for trace in chart}
+    assert bands["PR range"][2] == bands["SD range"][2] == pytest.approx(13.2)
+    assert bands["−30 % of baseline"][2] == pytest.approx(28.0)
+
+
+def test_curves_and_charts_of_a_visit_have_the_numbers_of_the_tables(site, patient):
+    markup = page(site, f"/follow-up/{patient}?visit={study_of(2)}")
+    drawn = figures(markup)
+    assert [trace["y"] for trace in drawn["diameters"]["data"]] == [[24.0, 16.0, 22.0], [16.0, 10.0, 14.0]]
+    assert drawn["volumes"]["data"][0]["y"][0] == pytest.approx(7.238, rel=1e-3)
+    assert [trace["y"] for trace in drawn["bars"]["data"]] == [[16.0, 10.0], [12.8, 8.0]]
+    assert [(t["x"], t["name"]) for t in drawn["scatter"]["data"]] == [([16.0], "GTV_MetIA_1"), ([10.0], "GTV_MetIA_2")]
+    assert "One visit: 2024-03-04" in text(markup)
+    assert "16.0 × 12.8 2.14 -33.3 % yes" in text(markup)
+    for name in drawn:
+        assert re.search(rf'<div class="chart" id="{name}"[^>]*aria-label="[^"]+"', markup)
+
+
+def test_links_lead_to_the_measured_slice(site, patient):
+    markup = page(site, f"/follow-up/{patient}?visit={study_of(2)}")
+    links = [html.unescape(link) for link in re.findall(r'href="(/viewer\?[^"]+)"', markup)]
+    (row,) = [one for one in store.get_job(site.database, job_of(site, 2)).lesions if one.label == 1]
+    wanted = {
+        "StudyInstanceUIDs": [study_of(2)],
+        "initialSeriesInstanceUID": [f"{study_of(2)}.1"],
+        "initialSOPInstanceUID": [row.measured_sop_instance_uid],
+    }
+    assert wanted in [parse_qs(urlsplit(link).query) for link in links]
+    assert f'data-src="/studies/{study_of(2)}/lesions/2.25.1/image.png"' in markup
+
+
+def job_of(site, number):
+    (job,) = store.list_jobs(site.database, study_instance_uid=study_of(number))
+    return job.job_id
+
+
+def test_entries_carry_the_version_they_change(site, patient):
+    body = {"corticosteroid_mg": 2.5, "clinical_status": "worse", "note": f"{EVIL}\ntwo", "version": 0}
+    assert site.client.post(f"/visits/{study_of(2)}/assessment", json=body).status_code == 200
+    markup = page(site, f"/follow-up/{patient}")
+    assert f'data-study="{study_of(2)}" data-version="1"' in markup
+    assert f'data-study="{study_of(3)}" data-version="0"' in markup
+    assert "2.5 mg, worse, note" in text(markup)
+    assert "<option selected>worse" in markup
+    assert "<script>alert" not in markup
+
+
+def test_lesions_set_aside_are_counted_not_shown(site, patient):
+    (first, *_) = site.client.get(f"/patients/{patient}/timeline").get_json()["lesions"]
+    site.client.patch(f"/lesions/{first['id']}", json={"not_a_lesion": True, "version": first["version"]})
+    seen = text(page(site, f"/follow-up/{patient}"))
+    assert "GTV_MetIA_1" not in seen
+    assert "1 that people took for no lesion" in seen
+
+
+# -- Empty states --------------------------------------------------------------------------------------------------
+
+
+def test_one_visit(site):
+    visit(site.database, site.number, 1, [sized(1, 20.0)])
+    markup = page(site, f"/follow-up/{patient_key(site.database)}")
+    assert "There is one visit so far" in text(markup)
+    assert set(figures(markup)) == {"bars", "scatter"}
+
+
+def test_no_lesion(site):
+    visit(site.database, site.number, 1, [])
+    seen = text(page(site, f"/follow-up/{patient_key(site.database)}"))
+    assert "No lesion was found at any visit" in seen
+    assert "not proof that there is none" in seen
+
+
+def test_no_target(site):
+    for number in (1, 2):
+        visit(site.database, site.number, number, [sized(1, 6.0)])
+    seen = text(page(site, f"/follow-up/{patient_key(site.database)}"))
+    assert "no lesion was measurable at the baseline" in seen
+    assert "non-CR/non-PD" in seen
+
+
+def test_without_a_date_and_without_ids(site):
+    visit(site.database, site.number, 1, [sized(1, 20.0)], undated=True, patient_id=None)
+    markup = page(site, f"/follow-up/{patient_key(site.database)}")
+    assert "PatientID none" in text(markup)
+    assert "no date" in text(markup)
+    assert "not possible without a date" in text(markup)
+
+
+def test_there_is_no_such_patient(site):
+    assert "Patient not found" in text(page(site, "/follow-up/77", 404))
+    assert "Visit not found" in text(page(site, "/follow-up?StudyInstanceUID=1.2.3.99", 404))
+
+
+# -- Search --------------------------------------------------------------------------------------------------------
+
+
+def test_nobody_yet(site):
+    assert "No patient yet" in text(page(site, "/follow-up"))
+
+
+@pytest.fixture
+def people(site):
+    from tests.store_factory import finish, running_job, series_record
+
+    for number, (name, patient_id) in enumerate([("Petit^Éloïse", "A/1"), (EVIL, "B<2>"), ("Doe^Jane", "A/12")], 1):
+        study = study_of(number)
+        record = series_record(
+            patient_id=patient_id,
+            patient_name=name,
+            study_instance_uid=study,
+            series_instance_uid=f"{study}.1",
+            study_date=date(2024, 1, number),
+        )
+        job = running_job(site.database, site.number, study=study, series=f"{study}.1")
+        finish(site.database, job, site.number, [sized(1, 12.0, uid=f"2.25.{number}")], series=record)
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("", 3), ("eloise", 1), ("ÉLOÏSE petit", 1), ("a/1", 2), ("jane a/12", 1), ("%", 0), ("_", 0),
+        ("jane eloise", 0),
+    ],
+)  # fmt: skip
+def test_search(site, people, words, found):
+    markup = site.client.get("/follow-up", query_string={"q": words}).get_data(True)
+    assert len(re.findall(r'<a href="/follow-up/\d+">', markup)) == found
+    if not found:
+        assert "None of the 3 patients matches" in text(markup)
+
+
+def test_a_study_leads_to_its_patient(site, people):
+    answer = site.client.get(f"/follow-up?StudyInstanceUID={study_of(2)}", follow_redirects=True)
+    assert "B<2>" in text(answer.get_data(True))
+
+
+# -- Nothing runs that is not ours ---------------------------------------------------------------------------------
+
+
+def test_names_are_no_markup(site, people):
+    lesion = site.client.get("/patients/2/timeline").get_json()["lesions"][0]
+    site.client.patch(f"/lesions/{lesion['id']}", json={"name": "</script>" + EVIL, "version": 1})
+    for address in ("/follow-up", f"/follow-up?q={EVIL}", "/follow-up/2", f"/follow-up/2?visit={EVIL}"):
+        markup = page(site, address)
+        assert "<script>alert" not in markup
+        assert "alert(1)" in markup or "visit=" in address, "it is shown as text"
+    assert figures(page(site, "/follow-up/2"))["bars"]["data"][0]["x"] == ["</script>" + EVIL]
+
+
+def test_no_script_in_the_page(site, patient):
+    for address in ("/follow-up", f"/follow-up/{patient}"):
+        answer = site.client.get(address)
+        policy = dict(part.strip().split(" ", 1) for part in answer.headers["Content-Security-Policy"].split(";"))
+        assert policy["default-src"] == "'none'"
+        assert policy["script-src"] == "'self'"
+        markup = answer.get_data(True)
+        assert not re.search(r"<script(?![^>]*(src=|type=\"application/json\"))", markup)
+        assert not re.search(r"\son\w+=", markup)
+
+
+def test_logs_name_no_patient(site, people, caplog):
+    caplog.set_level("DEBUG")
+    page(site, "/follow-up?q=eloise")
+    page(site, "/follow-up/1")
+    assert "Petit" not in caplog.text
+
+
+# -- Files ---------------------------------------------------------------------------------------------------------
+
+
+def test_files_are_compressed_and_kept(site, patient):
+    addresses = re.findall(r'(?:src|href)="(/static/[^"]+)"', page(site, f"/follow-up/{patient}"))
+    assert {urlsplit(one).path.rsplit("/")[-1] for one in addresses} == {"follow_up.css", "follow_up.js", "plotly.js"}
+    for address in addresses:
+        answer = site.client.get(address, headers={"Accept-Encoding": "gzip"})
+        assert "immutable" in answer.headers["Cache-Control"]
+        plain = site.client.get(address)
+        assert gzip.decompress(answer.data) == plain.data
+        assert "Content-Encoding" not in plain.headers
+    assert site.client.get(f"/follow-up/{patient}", headers={"Accept-Encoding": "gzip"}).data[:2] == b"\x1f\x8b"
+
+
+@pytest.mark.parametrize("name", ["none.js", "..%2Ftemplates%2Fpage.html", "follow_up.py", ".css"])
+def test_files_there_are_not(site, name):
+    assert site.client.get(f"/static/{name}").status_code == 404
