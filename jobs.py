@@ -29,7 +29,7 @@ from huey.serializer import Serializer
 from sqlalchemy.exc import SQLAlchemyError
 
 from BDD import store
-from BDD.course_store import course
+from BDD.course_store import content_of, course
 from BDD.models import RELABEL, RUNNING_STATES, WRITING, Job
 from BDD.packing import pack_label_map
 from BDD.problems import WORKER_LOST, problem_of
@@ -226,6 +226,7 @@ class Worker:
             timings=outcome.timings,
             label_map=pack_label_map(outcome.label_map),
             pictures=self._pictures(job, outcome),
+            content=content_of([(one.name, one.tracking_uid) for one in outcome.lesions], outcome.standing),
             following=followed[0] if followed else None,
         )
 

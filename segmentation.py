@@ -51,8 +51,10 @@ OUTPUTS: dict[str, Callable[[Series, np.ndarray, Sequence[Lesion], ResultContext
 WRITTEN = {**{kind: (kind,) for kind in OUTPUTS}, "SR": ("SR_BIDIRECTIONAL", "SR_VOLUMETRIC")}
 """All that can be asked for, and the roles of the objects it is written as; their UIDs derive from these."""
 
+Standing = tuple[TimePoint, Assessment]
+"""Where a visit stands in the patient's course, and what it says of it."""
 
-Course = Callable[[Series, Sequence[Lesion]], tuple[TimePoint, Assessment] | None]
+Course = Callable[[Series, Sequence[Lesion]], Standing | None]
 """Given a series and its lesions, where the visit stands among the patient's others; None where that is not known."""
 
 
@@ -94,6 +96,8 @@ class Outcome:
         What the network said; None when only names have changed.
     written
         SeriesInstanceUID of each stored result by its role; empty when no lesion was found.
+    standing
+        What the report says of the visit's place in the course; None where it says nothing.
     timings
         Seconds by stage.
     """
@@ -107,6 +111,7 @@ class Outcome:
     objects: tuple[Dataset, ...]
     context: ResultContext
     timings: dict[str, float] = field(default_factory=dict)
+    standing: Standing | None = None
 
 
 def segment_study(
@@ -171,7 +176,7 @@ def segment_study(
         lesions = follow(series, label_map, lesions)
     with watch("writing"):
         context = _context(job_id, predictor.info, created or datetime.now(UTC))
-        objects = _write(archive, series, label_map, lesions, context, outputs, course)
+        objects, standing = _write(archive, series, label_map, lesions, context, outputs, course)
     written = {kind: str(dataset.SeriesInstanceUID) for kind, dataset in objects.items()}
     return Outcome(
         series,
@@ -183,6 +188,7 @@ def segment_study(
         tuple(objects.values()),
         context,
         watch.seconds,
+        standing,
     )
 
 
@@ -211,9 +217,10 @@ def write_again(
     with watch("reading"):
         series = read_series(datasets)
     with watch("writing"):
-        objects = _write(archive, series, label_map, lesions, context, outputs, course)
+        objects, standing = _write(archive, series, label_map, lesions, context, outputs, course)
     written = {role: str(dataset.SeriesInstanceUID) for role, dataset in objects.items()}
-    return Outcome(series, None, None, label_map, lesions, written, tuple(objects.values()), context, watch.seconds)
+    stored = tuple(objects.values())
+    return Outcome(series, None, None, label_map, lesions, written, stored, context, watch.seconds, standing)
 
 
 def _write(
@@ -224,21 +231,23 @@ def _write(
     context: ResultContext,
     outputs: Sequence[str],
     course: Course,
-) -> dict[str, Dataset]:
-    """Build what was asked for and store it; give the objects by their role."""
+) -> tuple[dict[str, Dataset], Standing | None]:
+    """Build what was asked for and store it; give the objects by their role, and what the report says of the visit."""
+    standing = None
     built = {kind: OUTPUTS[kind](series, label_map, lesions, context) for kind in outputs if kind in OUTPUTS}
     if "SR" in outputs:
         built["SR_BIDIRECTIONAL"] = build_bidirectional_sr(series, label_map, lesions, context)
         seg = built.get("SEG")
         if seg is not None:  # the volumes are those of its segments
-            point, assessment = course(series, lesions) or (None, None)
+            standing = course(series, lesions)
+            point, assessment = standing or (None, None)
             built["SR_VOLUMETRIC"] = build_volumetric_sr(
                 series, label_map, lesions, seg, context, time_point=point, assessment=assessment
             )
     objects = {role: dataset for role, dataset in built.items() if dataset is not None}
     if objects:
         archive.store(list(objects.values()))
-    return objects
+    return objects, standing
 
 
 class _Stages:

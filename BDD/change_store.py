@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from BDD import splitting
 from BDD.database import Database
 from BDD.followup_models import Change, TrackedLesion, VisitAssessment
 from BDD.identities import root
@@ -25,7 +26,7 @@ from BDD.records import (
 )
 
 LESION, VISIT = "lesion", "visit"
-LESION_FIELDS = ("name", "target", "not_a_lesion", "merged_into")
+LESION_FIELDS = ("name", "target", "not_a_lesion", "merged_into", "split_at")
 VISIT_FIELDS = ("corticosteroid_mg", "clinical_status", "note", "baseline")
 
 
@@ -37,7 +38,8 @@ def edit_lesion(
     Parameters
     ----------
     values
-        Some of ``LESION_FIELDS``; their types were checked.
+        Some of ``LESION_FIELDS``; their types were checked. ``split_at``: the StudyInstanceUID of the visit from
+        which on it is another lesion, which is made and says of itself what was decided.
     version
         The one that the decision was made on.
 
@@ -47,11 +49,16 @@ def edit_lesion(
     EditConflictError
         When it has another version by now.
     EditRefusedError
-        When the name is another lesion's, or it would be merged with itself or with another patient's.
+        When the name is another lesion's, it would be merged with itself or with another patient's, or there is
+        nothing to split.
     """
+    values = dict(values)
+    study = values.pop("split_at", None)
     with database.writing() as session:
         lesion = _lesion(session, key)
         _same_version(f"lesion {key}", lesion.version, version)
+        if study is not None:
+            _edit_lesion(session, *splitting.begin(session, lesion, study), made_by)
         _edit_lesion(session, lesion, values, made_by)
         return lesion
 
@@ -161,16 +168,21 @@ def _edit_lesion(
         for other in everyone.values():
             if other is not lesion and other.name == values["name"] and root(other, everyone) is not lesion:
                 raise EditRefusedError(f"lesion {other.id} of this patient has the name {other.name!r} already")
+    first = splitting.move(session, lesion, values, everyone) if "split_from" in values else None
     change = _change(lesion, LESION, lesion.id, lesion.patient_key, values, made_by, undoes)
     if change:
-        session.add(change)
+        _keep(session, change)
         lesion.version += 1
-        # Whatever is merged into it is written under its name.
-        for one in everyone.values():
-            if one is lesion or root(one, everyone) is root(lesion, everyone):
-                one.changed_at = change.made_at
+        if first is not None:
+            first.version += 1
         session.flush()
     return change
+
+
+def _keep(session: Session, change: Change) -> None:
+    """Keep a decision; what the patient's results are written with has to be compared with it."""
+    session.add(change)
+    session.get_one(Patient, change.patient_key).changed_at = change.made_at
 
 
 def _merge(lesion: TrackedLesion, into: int, everyone: Mapping[int, TrackedLesion]) -> int:
@@ -198,11 +210,13 @@ def _edit_visit(
             Study.patient_key == study.patient_key, Study.id != study.id, VisitAssessment.baseline.is_(True)
         )
         for other in session.scalars(others):
-            session.add(_change(other, VISIT, other.study_key, study.patient_key, {"baseline": False}, made_by, None))
+            unset = _change(other, VISIT, other.study_key, study.patient_key, {"baseline": False}, made_by, None)
+            assert unset is not None, "it was the baseline"
+            _keep(session, unset)
             other.version += 1
     change = _change(known, VISIT, study.id, study.patient_key, values, made_by, undoes)
     if change:
-        session.add(change)
+        _keep(session, change)
         known.version += 1
         session.flush()
     elif known.version == 0:

@@ -1,8 +1,15 @@
-"""Where a visit that is just being written stands in the patient's course, for its structured report."""
+"""Where a visit stands in the patient's course, for its structured report: while it is being written, and later again.
 
-from collections.abc import Sequence
+What a later visit or an assessment changes of it is noticed by comparing what would be written now with what was
+(``content_of``, ``relabel_store``).
+"""
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from BDD.database import Database
 from BDD.followup_models import TrackedLesion, VisitAssessment
@@ -18,11 +25,61 @@ from results import report
 
 NO_LINK = Link("", Status.NEW, ambiguous=False, reason="")
 
+Standing = tuple[report.TimePoint, report.Assessment]
+"""Where a visit stands, and what it says of the course."""
+
+
+@dataclass(frozen=True)
+class KnownVisits:
+    """All that is known of a patient.
+
+    Attributes
+    ----------
+    visits
+        Of the studies that were segmented, by StudyInstanceUID.
+    said
+        What people have said of visits, by StudyInstanceUID.
+    tracked
+        The tracked lesions by key.
+    """
+
+    visits: Mapping[str, VisitFindings]
+    said: Mapping[str, VisitAssessment]
+    tracked: Mapping[int, TrackedLesion]
+
+    def standing(self, now: VisitFindings) -> Standing | None:
+        """Judge one visit among all others; None when it has no date, and so no place in the course."""
+        if now.date is None:
+            return None
+        visits = {**self.visits, now.visit: now}
+        baseline = next(
+            (study for study, one in self.said.items() if one.baseline and study in visits and visits[study].date), None
+        )
+        uids = {lesion.tracking_uid for lesion in now.lesions or ()}
+        return _standing(now.visit, uids, assess(list(visits.values()), baseline=baseline))
+
+
+def known_visits(session: Session, patient_key: int) -> KnownVisits:
+    """Read all that is known of a patient."""
+    names = {
+        study.id: study.study_instance_uid
+        for study in session.scalars(select(Study).where(Study.patient_key == patient_key))
+    }
+    jobs = current_jobs(session, list(names))
+    tracked = tracked_lesions(session, patient_key)
+    found = findings_of(session, jobs)
+    assessments = session.scalars(select(VisitAssessment).where(VisitAssessment.study_key.in_(names)))
+    said = {one.study_key: one for one in assessments}
+    visits = [visit_findings(job, identify(found.get(job.id, []), tracked), said.get(study_of(job).id)) for job in jobs]
+    return KnownVisits(
+        {visit.visit: visit for visit in visits}, {names[key]: one for key, one in said.items()}, tracked
+    )
+
 
 def course(
     database: Database, record: SeriesRecord, lesions: Sequence[Lesion], links: Sequence[Link]
-) -> tuple[report.TimePoint, report.Assessment] | None:
-    """Judge a visit within the course of its patient, as far as that is known now.
+) -> Standing | None:
+    """Judge a visit that is being written within the course of its patient, as far as that is known now.
 
     Parameters
     ----------
@@ -32,50 +89,37 @@ def course(
         What was found, under the identities that hold.
     links
         How each was followed to this visit; empty when none was.
-
-    Returns
-    -------
-    tuple or None
-        For the report; None when the visit has no date, and so no place in the course.
     """
-    if record.study_date is None:
-        return None
-    with database.reading() as session:
-        patient = session.scalar(select(Patient).where(Patient.patient_id == record.patient_id))
-        key = patient.id if patient and record.patient_id is not None else -1
-        studies = session.scalars(select(Study).where(Study.patient_key == key)).all()
-        names = {study.id: study.study_instance_uid for study in studies}
-        jobs = [
-            job
-            for job in current_jobs(session, list(names))
-            if study_of(job).study_instance_uid != record.study_instance_uid
-        ]
-        tracked = tracked_lesions(session, key)
-        found = findings_of(session, jobs)
-        said = {
-            one.study_key: one
-            for one in session.scalars(select(VisitAssessment).where(VisitAssessment.study_key.in_(names)))
-        }
-    visits = [visit_findings(job, identify(found.get(job.id, []), tracked), said.get(study_of(job).id)) for job in jobs]
-    by_study = {names[key]: one for key, one in said.items()}
-    visits.append(_now(record, lesions, links, list(tracked.values()), by_study.get(record.study_instance_uid)))
-    dated = {visit.visit for visit in visits if visit.date is not None}
-    baseline = next((study for study, one in by_study.items() if one.baseline and study in dated), None)
-    return _report(record, lesions, assess(visits, baseline=baseline))
+    known = KnownVisits({}, {}, {})
+    if record.patient_id is not None:
+        with database.reading() as session:
+            patient = session.scalar(select(Patient).where(Patient.patient_id == record.patient_id))
+            if patient is not None:
+                known = known_visits(session, patient.id)
+    return known.standing(_now(record, lesions, links, known))
 
 
-def _now(
-    record: SeriesRecord,
-    lesions: Sequence[Lesion],
-    links: Sequence[Link],
-    tracked: Sequence[TrackedLesion],
-    said: VisitAssessment | None,
-) -> VisitFindings:
-    by_key = {one.id: one for one in tracked}
-    known = {one.tracking_uid: root(one, by_key) for one in tracked}
+def content_of(lesions: Iterable[tuple[str, str]], standing: Standing | None) -> str:
+    """Give what a series is written with besides what the images show, in short: equal when nothing would be new.
+
+    Parameters
+    ----------
+    lesions
+        Name and tracking UID of each.
+    standing
+        Of the visit, where a report says it.
+    """
+    if standing is not None:
+        point, assessment = standing
+        standing = point, replace(assessment, roles=dict(sorted(assessment.roles.items())))
+    return hashlib.sha256(repr((sorted(lesions), standing)).encode()).hexdigest()
+
+
+def _now(record: SeriesRecord, lesions: Sequence[Lesion], links: Sequence[Link], known: KnownVisits) -> VisitFindings:
+    decisions = {one.tracking_uid: root(one, known.tracked) for one in known.tracked.values()}
     present = []
     for lesion, link in zip(lesions, links or [NO_LINK] * len(lesions), strict=True):
-        decided = known.get(lesion.tracking_uid)
+        decided = decisions.get(lesion.tracking_uid)
         if decided is not None and decided.not_a_lesion:
             continue
         present.append(
@@ -90,6 +134,7 @@ def _now(
                 merged=tuple(link.merged),
             )
         )
+    said = known.said.get(record.study_instance_uid)
     return VisitFindings(
         record.study_instance_uid,
         record.study_date,
@@ -99,15 +144,12 @@ def _now(
     )
 
 
-def _report(
-    record: SeriesRecord, lesions: Sequence[Lesion], assessment: Assessment
-) -> tuple[report.TimePoint, report.Assessment]:
+def _standing(study_instance_uid: str, uids: Collection[str], assessment: Assessment) -> Standing:
     order, response = next(
-        (place, one) for place, one in enumerate(assessment.visits, start=1) if one.visit == record.study_instance_uid
+        (place, one) for place, one in enumerate(assessment.visits, start=1) if one.visit == study_instance_uid
     )
     kind = "baseline" if response.role == "baseline" else None
     point = report.TimePoint(label=f"Visit {order}", order=order, subject_id=f"V{order}", kind=kind)
-    uids = {lesion.tracking_uid for lesion in lesions}
     roles = {uid: "target" for uid in assessment.targets if uid in uids}
     roles |= {uid: "non_target" for uid in assessment.non_targets if uid in uids}
     radiographic, overall = response.radiographic, response.overall

@@ -5,10 +5,9 @@ it is committed, ``rethread`` goes through the whole history again: an older stu
 one lesion, and the series concerned are then written again (``relabel_store``).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import count
 
 import numpy as np
 from sqlalchemy import select
@@ -17,13 +16,13 @@ from sqlalchemy.orm import Session, undefer
 from BDD.database import Database
 from BDD.followup_models import Finding, RegistrationRow, TrackedLesion, VisitImage
 from BDD.followup_store import current_jobs, findings_of, study_of, tracked_lesions
-from BDD.identities import identify, root
+from BDD.identities import identify, is_said, root
 from BDD.models import Job, LesionRow, Patient, Study
 from BDD.records import SeriesRecord
 from rano.following import thread
 from rano.lesion import Lesion
 from rano.links import FollowedLesion, FollowedVisit, Link
-from rano.matching import NAME
+from rano.matching import unused_names
 from rano.reduced import ReducedVolume
 from rano.registration import Registration, register
 from rano.rigid import RigidTransform
@@ -113,6 +112,7 @@ def follow(
         found = findings_of(session, jobs, undefer(Finding.shape))
         places = _places(session, [job.series_key for job in jobs if job.series_key is not None])
         known = [_followed_visit(job, found.get(job.id, []), tracked, places) for job in others]
+        said = {one.tracking_uid for one in tracked.values() if is_said(one, record.study_instance_uid)}
         own = next((job.series_key for job in jobs if job.series_instance_uid == record.series_instance_uid), None)
         bases = _bases(session, others, record)
     place, trouble = places.get(own or 0, (None, ""))
@@ -124,7 +124,10 @@ def follow(
     now = FollowedVisit(
         record.study_instance_uid,
         record.study_date,
-        tuple(FollowedLesion(shape, one.tracking_uid) for one, shape in zip(lesions, shapes, strict=True)),
+        tuple(
+            FollowedLesion(shape, one.tracking_uid, fixed=one.tracking_uid in said)
+            for one, shape in zip(lesions, shapes, strict=True)
+        ),
         place,
         trouble,
     )
@@ -135,7 +138,6 @@ def follow(
 
 def rethread(database: Database, study_instance_uid: str) -> None:
     """Go through all visits of this study's patient again and set right which findings are one lesion."""
-    now = datetime.now(UTC)
     with database.writing() as session:
         study = session.scalar(select(Study).where(Study.study_instance_uid == study_instance_uid))
         if study is None:
@@ -145,7 +147,7 @@ def rethread(database: Database, study_instance_uid: str) -> None:
             return
         tracked = tracked_lesions(session, study.patient_key)
         by_uid = {one.tracking_uid: one for one in tracked.values()}
-        names = _unused_names({one.name for one in tracked.values()})
+        names = unused_names({one.name for one in tracked.values()})
         found = findings_of(session, jobs, undefer(Finding.shape))
         places = _places(session, [job.series_key for job in jobs if job.series_key is not None])
         known = [_followed_visit(job, found.get(job.id, []), tracked, places) for job in jobs]
@@ -163,7 +165,9 @@ def rethread(database: Database, study_instance_uid: str) -> None:
                         patient_key=study.patient_key, tracking_uid=link.tracking_uid, name=next(names)
                     )
                     by_uid[link.tracking_uid] = lesion
-                finding.tracked, lesion.changed_at = lesion, now
+                finding.tracked = lesion
+        if any(session.is_modified(one) for one in session.dirty):
+            study.patient.changed_at = datetime.now(UTC)
 
 
 def _jobs(session: Session, patient_key: int) -> list[Job]:
@@ -183,7 +187,7 @@ def _followed_visit(
             FollowedLesion(
                 LesionShape.from_bytes(one.finding.shape),
                 one.lesion.tracking_uid,
-                fixed=one.finding.tracked.merged_into is not None,
+                fixed=is_said(one.finding.tracked, study_of(job).study_instance_uid),
             )
             for one in identify(findings, tracked)
             if one.finding.shape is not None
@@ -284,14 +288,10 @@ def _place(
 def _named(lesions: Sequence[Lesion], links: Sequence[Link], tracked: Mapping[int, TrackedLesion]) -> list[Lesion]:
     """Give the lesions the names of those that they are, and new ones names that no lesion of the patient has."""
     by_uid = {one.tracking_uid: root(one, tracked) for one in tracked.values()}
-    names = _unused_names({one.name for one in tracked.values()})
+    names = unused_names({one.name for one in tracked.values()})
     return [
         replace(lesion, tracking_uid=by_uid[link.tracking_uid].tracking_uid, name=by_uid[link.tracking_uid].name)
         if link.tracking_uid in by_uid
         else replace(lesion, tracking_uid=link.tracking_uid, name=next(names))
         for lesion, link in zip(lesions, links, strict=True)
     ]
-
-
-def _unused_names(used: set[str]) -> Iterator[str]:
-    return (name for name in map(NAME.format, count(1)) if name not in used)

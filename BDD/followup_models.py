@@ -19,6 +19,8 @@ class TrackedLesion(Base):
 
     ``target``: chosen by hand as a target lesion (true), or not to be one (false); NULL leaves it to the rule.
     ``merged_into``: this is the same lesion as that one; taken back by setting it to NULL again.
+    ``split_from``, ``split_at``: it was taken for that one until people said that from this study (its
+    StudyInstanceUID) on it is another.
     """
 
     __tablename__ = "tracked_lesions"
@@ -32,7 +34,8 @@ class TrackedLesion(Base):
     not_a_lesion: Mapped[bool] = mapped_column(default=False)
     merged_into: Mapped[int | None] = mapped_column(ForeignKey("tracked_lesions.id"))
     version: Mapped[int] = mapped_column(default=1)
-    changed_at: Mapped[datetime | None]
+    split_from: Mapped[int | None] = mapped_column(ForeignKey("tracked_lesions.id"))
+    split_at: Mapped[str | None] = mapped_column(Uid)
 
 
 class Finding(Base):

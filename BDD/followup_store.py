@@ -198,6 +198,7 @@ def _timeline(
                 target=lesion.target,
                 not_a_lesion=lesion.not_a_lesion,
                 merged_into=lesion.merged_into,
+                split_from=lesion.split_from,
                 sizes=tuple(visit.get(lesion.id) for visit in sizes),
             )
             for lesion in lesions.values()

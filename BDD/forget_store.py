@@ -1,6 +1,7 @@
 """Forgets a study that has gone from the archive: whatever hangs on its rows goes with them; nothing is orphaned."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Table, delete, select
@@ -31,15 +32,17 @@ def forget_study(database: Database, study_instance_uid: str) -> bool:
             _forget(session, _table(TrackedLesion), _table(TrackedLesion).c.id, unseen)
         if session.scalar(select(Study.id).where(Study.patient_key == patient_key).limit(1)) is None:
             _forget(session, _table(Patient), _table(Patient).c.id, [patient_key])
+        else:  # what the reports of the other visits say of the course has to be looked at
+            session.get_one(Patient, patient_key).changed_at = datetime.now(UTC)
         return True
 
 
 def _unseen_lesions(session: Session, patient_key: int) -> Sequence[int]:
-    """Give the tracked lesions that no visit shows any more, and that no other was merged into."""
+    """Give the tracked lesions that no visit shows any more, and that no other points to."""
     shown = select(Finding.tracked_key)
-    kept = select(TrackedLesion.merged_into).where(TrackedLesion.merged_into.is_not(None))
-    of_patient = TrackedLesion.patient_key == patient_key
-    query = select(TrackedLesion.id).where(of_patient, TrackedLesion.id.not_in(shown), TrackedLesion.id.not_in(kept))
+    query = select(TrackedLesion.id).where(TrackedLesion.patient_key == patient_key, TrackedLesion.id.not_in(shown))
+    for pointer in (TrackedLesion.merged_into, TrackedLesion.split_from):
+        query = query.where(TrackedLesion.id.not_in(select(pointer).where(pointer.is_not(None))))
     return session.scalars(query).all()
 
 

@@ -34,6 +34,11 @@ class Identity:
         return not self.finding.tracked.not_a_lesion and not (self.part_of or self.lesion).not_a_lesion
 
 
+def is_said(lesion: TrackedLesion, study_instance_uid: str) -> bool:
+    """Say whether people have decided that a finding of this lesion, at this visit, is this lesion."""
+    return lesion.merged_into is not None or lesion.split_at == study_instance_uid
+
+
 def root(lesion: TrackedLesion, lesions: Mapping[int, TrackedLesion]) -> TrackedLesion:
     """Follow the merging to the lesion that stands for this one."""
     while lesion.merged_into is not None:

@@ -68,6 +68,7 @@ class Patient(Base):
     patient_name: Mapped[str] = mapped_column(Text)
     patient_birth_date: Mapped[date | None] = mapped_column(Date)
     patient_sex: Mapped[str | None] = mapped_column(String(16))
+    changed_at: Mapped[datetime | None]  # when something last changed of what results are written with
 
 
 class Study(Base):
@@ -93,6 +94,7 @@ class Series(Base):
     series_instance_uid: Mapped[str] = mapped_column(Uid, unique=True)
     modality: Mapped[str] = mapped_column(String(16))
     series_description: Mapped[str] = mapped_column(Text)
+    checked_at: Mapped[datetime | None]  # the patient's ``changed_at`` with which its results were compared last
 
     study: Mapped[Study] = relationship()
 
@@ -182,6 +184,7 @@ class Job(Base):
     version: Mapped[int | None]
     model_key: Mapped[int | None] = mapped_column(ForeignKey("models.id"))
     timings: Mapped[dict[str, Any] | None]
+    content: Mapped[str | None] = mapped_column(String(64))  # what it was written with (course_store.content_of)
 
     series: Mapped[Series | None] = relationship()
     model: Mapped[Model | None] = relationship()

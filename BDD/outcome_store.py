@@ -45,6 +45,7 @@ def record_outcome(
     timings: Mapping[str, float],
     label_map: bytes | None = None,
     pictures: Mapping[int, bytes] | None = None,
+    content: str | None = None,
     following: "Following | None" = None,
 ) -> list[str]:
     """Commit all that a job found, in one transaction: it becomes the current version of its series.
@@ -61,6 +62,8 @@ def record_outcome(
         What was found, packed (``packing``), so that it can be written again under other names.
     pictures
         Of the lesions (PNG), by label.
+    content
+        What the series was written with (``course_store.content_of``).
     following
         How the lesions were followed to this visit.
 
@@ -84,9 +87,11 @@ def record_outcome(
         session.flush()
         job.version = 1 + (session.scalar(select(func.max(Job.version)).where(Job.series_key == job.series.id)) or 0)
         job.state, job.fraction, job.finished_at, job.timings = DONE, 1.0, now, dict(timings)
+        job.content = content
         rows = [_lesion_row(job, lesion, slices) for lesion in lesions]
         session.add_all(rows)
         if job.purpose == SEGMENT:
+            job.series.study.patient.changed_at = now  # the reports of other visits may say something else now
             session.flush()
             track(session, job.series.study.patient.id, rows)
             if label_map is not None:

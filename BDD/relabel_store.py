@@ -1,28 +1,38 @@
-"""Brings the archive after people's decisions: which series are written under names that no longer hold, and with what.
+"""Brings the archive after what has become known: which series were written with what no longer holds, and with what.
+
+Names and tracking UIDs change by people's decisions, and when visits are followed anew; the place of a visit in the
+course, and the response that its report states, by any other visit and by assessments. Whatever may change either marks
+the patient, and the patient's series are then compared with what they were written with.
 
 A relabelling is a job like any other: it becomes the next version of its series, and what it replaces is taken out of
 the archive once it is committed. What it writes comes from the label map of the newest segmentation, so nothing is
 lost when a lesion was called none and comes back.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session, aliased, contains_eager, joinedload
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.orm import Session, contains_eager
 
+from BDD.course_store import KnownVisits, content_of, known_visits
 from BDD.database import Database
-from BDD.followup_models import Finding, LabelMapRow, TrackedLesion
-from BDD.followup_store import findings_of, tracked_lesions
+from BDD.followup_models import LabelMapRow
+from BDD.followup_store import findings_of, study_of, tracked_lesions, visit_findings
 from BDD.identities import Identity, identify
 from BDD.job_store import create_job
-from BDD.models import DONE, RELABEL, SEGMENT, Job, LesionRow, Series
+from BDD.models import DONE, RELABEL, SEGMENT, Job, Patient, Series, Study
 from BDD.outcome_store import lesion_of
 from BDD.packing import unpack_label_map
 from BDD.records import JobStateError, ModelRecord, SeriesBusyError
 from rano.lesion import Lesion
 from rano.links import Link, Status
+
+SAYS_STANDING = {"SEG", "SR"}
+"""Where both are written, the report of the volumes says where the visit stands."""
 
 
 @dataclass(frozen=True)
@@ -48,30 +58,36 @@ class Found:
 
 
 def queue_relabelling(database: Database) -> list[str]:
-    """Queue a job for each series that the archive has under names that no longer hold; give their ids.
+    """Queue a job for each series that the archive has with what no longer holds; give their ids.
 
     A series with an open job waits for its turn: this is asked again every few seconds. One whose relabelling has
     failed is not tried again before the next change.
     """
     with database.reading() as session:
-        stale = [job for job in _changed(session) if _is_stale(session, job)]
+        known = cache(partial(known_visits, session))
+        jobs = [(job, study_of(job).patient, _is_stale(session, job, known)) for job in _unchecked(session)]
     queued = []
-    for job in stale:
-        try:
-            queued.append(
-                create_job(
-                    database,
-                    study_instance_uid=job.study_instance_uid,
-                    series_instance_uid=job.series_instance_uid,
-                    selection=job.selection,
-                    outputs=job.outputs,
-                    model=job.requested_model,
-                    purpose=RELABEL,
-                ).job_id
-            )
-        except SeriesBusyError:
-            continue
+    for job, patient, stale in jobs:
+        if stale:
+            try:
+                queued.append(_queue(database, job))
+            except SeriesBusyError:
+                continue
+        with database.writing() as session:
+            session.execute(update(Series).where(Series.id == job.series_key).values(checked_at=patient.changed_at))
     return queued
+
+
+def _queue(database: Database, job: Job) -> str:
+    return create_job(
+        database,
+        study_instance_uid=job.study_instance_uid,
+        series_instance_uid=job.series_instance_uid,
+        selection=job.selection,
+        outputs=job.outputs,
+        model=job.requested_model,
+        purpose=RELABEL,
+    ).job_id
 
 
 def found_in(database: Database, series_instance_uid: str) -> Found:
@@ -118,44 +134,39 @@ def _link(identity: Identity) -> Link:
     )
 
 
-def _changed(session: Session) -> list[Job]:
-    """Give the newest segmentation of each series with lesions that changed after its last relabelling was queued."""
-    later = aliased(Job)
+def _unchecked(session: Session) -> list[Job]:
+    """Give the newest segmentation of each series that was not looked at since something of its patient changed."""
     newest = select(func.max(Job.id)).where(Job.state == DONE, Job.purpose == SEGMENT).group_by(Job.series_key)
-    relabelled = (
-        select(later.id)
-        .where(
-            later.series_instance_uid == Job.series_instance_uid,
-            later.purpose == RELABEL,
-            later.id > Job.id,
-            later.created_at >= TrackedLesion.changed_at,
-        )
-        .exists()
-    )
     query = (
-        select(Job.id)
+        select(Job)
         .join(LabelMapRow, LabelMapRow.job_key == Job.id)
-        .join(LesionRow, LesionRow.job_key == Job.id)
-        .join(Finding, Finding.lesion_key == LesionRow.id)
-        .join(TrackedLesion, TrackedLesion.id == Finding.tracked_key)
-        .where(Job.id.in_(newest), TrackedLesion.changed_at.is_not(None), ~relabelled)
-        .distinct()
+        .join(Job.series)
+        .join(Series.study)
+        .join(Study.patient)
+        .where(
+            Job.id.in_(newest),
+            Patient.changed_at.is_not(None),
+            or_(Series.checked_at.is_(None), Series.checked_at != Patient.changed_at),
+        )
+        .options(contains_eager(Job.series).contains_eager(Series.study).contains_eager(Study.patient))
+        .order_by(Job.id)
     )
-    jobs = select(Job).where(Job.id.in_(query)).options(joinedload(Job.series).joinedload(Series.study))
-    return list(session.scalars(jobs.order_by(Job.id)))
+    return list(session.scalars(query))
 
 
-def _is_stale(session: Session, job: Job) -> bool:
-    """Say whether the current version of a segmentation's series carries other names than hold now."""
-    current = (
-        select(Job.id).where(Job.series_key == job.series_key, Job.state == DONE).order_by(Job.version.desc()).limit(1)
-    ).scalar_subquery()
-    written = session.execute(select(LesionRow.name, LesionRow.tracking_uid).where(LesionRow.job_key == current))
-    wanted = {(one.lesion.name, one.lesion.tracking_uid) for one in _kept(session, job)}
-    return {(name, uid) for name, uid in written} != wanted
+def _is_stale(session: Session, job: Job, known: Callable[[int], KnownVisits]) -> bool:
+    """Say whether the current version of a segmentation's series was written with other content than holds now."""
+    current = select(Job.content).where(Job.series_key == job.series_key, Job.state == DONE)
+    written = session.scalar(current.order_by(Job.version.desc()).limit(1))
+    kept = _kept(session, job)
+    standing = None
+    if kept and set(job.outputs) >= SAYS_STANDING:
+        visits = known(study_of(job).patient_key)
+        said = visits.said.get(study_of(job).study_instance_uid)
+        standing = visits.standing(visit_findings(job, kept, said))
+    return written != content_of([(one.lesion.name, one.lesion.tracking_uid) for one in kept], standing)
 
 
 def _kept(session: Session, job: Job) -> list[Identity]:
-    assert job.series is not None, "a job that is done has a series"
-    lesions = tracked_lesions(session, job.series.study.patient_key)
+    lesions = tracked_lesions(session, study_of(job).patient_key)
     return [one for one in identify(findings_of(session, [job]).get(job.id, []), lesions) if one.is_lesion]

@@ -62,7 +62,7 @@ def inherit_tracking(
     _refuse_shared("name", [lesion.name for lesion in earlier])
     _refuse_shared("tracking UID", [lesion.tracking_uid for lesion in earlier])
     inherited = _pairs(new, [lesion.measurement for lesion in earlier])
-    names = _unused_names({lesion.name for lesion in earlier})
+    names = unused_names({lesion.name for lesion in earlier})
     lesions = []
     for index, measurement in enumerate(new):
         if index in inherited:
@@ -93,5 +93,6 @@ def _refuse_shared(what: str, values: Sequence[str]) -> None:
         raise ValueError(f"earlier lesions share the {what} {', '.join(shared)}; each must have its own")
 
 
-def _unused_names(used: set[str]) -> Iterator[str]:
+def unused_names(used: set[str]) -> Iterator[str]:
+    """Give the names that a new lesion may have beside those in use, the lowest number first."""
     return (name for name in map(NAME.format, count(1)) if name not in used)

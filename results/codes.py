@@ -18,7 +18,7 @@ LONG_AXIS = CodedConcept("103339001", "SCT", "Long Axis")
 SHORT_AXIS = CodedConcept("103340004", "SCT", "Short Axis")
 VOLUME = CodedConcept.from_code(codes.SCT.Volume)
 VOXEL_SUM = CodedConcept.from_code(codes.DCM.SumOfSegmentedVoxelMethodForVolume)
-DIAMETER_3D = CodedConcept("L0JK", "IBSI", "Maximum 3D Diameter of a Mesh")
+DIAMETER_3D = CodedConcept.from_code(codes.IBSI.Maximum3DDiameterOfAMesh)
 MILLIMETRE = CodedConcept.from_code(codes.UCUM.Millimeter)
 CUBIC_MILLIMETRE = CodedConcept.from_code(codes.UCUM.CubicMillimeter)
 RANO = CodedConcept.from_code(codes.cid6147.RANO)
@@ -40,13 +40,14 @@ TARGET_RESPONSES = {
     "PD": CodedConcept.from_code(codes.DCM.TargetLesionProgressiveDisease),
     "NE": _NOT_EVALUABLE,
 }
-# DICOM's own codes speak of target lesions or of non-target ones; the whole patient's response is neither.
+# DICOM's own codes speak of target lesions or of non-target ones; the whole patient's response is neither. That of a
+# patient without target lesions is the one of the non-target lesions.
 OVERALL_RESPONSES = {
     "CR": CodedConcept("C4870", "NCIt", "Complete Response"),
     "PR": CodedConcept("C18058", "NCIt", "Partial Response"),
     "SD": CodedConcept("C18213", "NCIt", "Stable Disease"),
     "PD": CodedConcept("C35571", "NCIt", "Progressive Disease"),
     "non-CR/non-PD": CodedConcept.from_code(codes.DCM.NonTargetLesionIncompleteResponseOrStableDisease),
-    "no evidence of disease": CodedConcept("C40413", "NCIt", "No Evidence of Disease"),
+    "no evidence of disease": CodedConcept.from_code(codes.NCIt.NoEvidenceOfDisease),
     "NE": _NOT_EVALUABLE,
 }

@@ -53,7 +53,7 @@ class TimelineLesion:
     role
         ``"target"``, ``"non_target"``, ``"new"``, ``"not_a_lesion"``, ``"merged"``, or ``"unplaced"`` when there is
         no baseline to say.
-    target, not_a_lesion, merged_into
+    target, not_a_lesion, merged_into, split_from
         What people have decided.
     sizes
         One per visit; None where it is not there.
@@ -68,6 +68,7 @@ class TimelineLesion:
     not_a_lesion: bool
     merged_into: int | None
     sizes: tuple[LesionSize | None, ...]
+    split_from: int | None = None
 
 
 @dataclass(frozen=True)

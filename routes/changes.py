@@ -1,7 +1,7 @@
 """What people decide: PATCH /lesions/{id}, POST /visits/{study}/assessment, and POST /changes/{id}/undo.
 
 Who changes something names the version it was made on, as If-Match or as ``version``: when somebody else was faster
-the answer is 409, and nothing is lost. No DICOM is touched here: SEG and RTSTRUCT follow in a job of the worker.
+the answer is 409, and nothing is lost. No DICOM is touched here: what the archive has follows in jobs of the worker.
 """
 
 from typing import Any
@@ -39,7 +39,9 @@ _WHO = "Who changes it: the header X-User, or `user`. On which version: the head
         428: ("No version was named", None),
         **_ERRORS,
     },
-    text=f"merged_into takes it together with another lesion of the patient; null splits it back. {_WHO}",
+    text="merged_into takes it together with another lesion of the patient; null splits it back. split_at says that "
+    "from this study on it is another lesion, which gets a name of its own; undoing that change makes them one again. "
+    + _WHO,
     body="LesionChange",
     tag=_TAG,
 )
@@ -77,7 +79,7 @@ def assess(study: str) -> Response:
     body = reading.json_object((*VISIT_FIELDS, "version", "user"))
     values = {field: _VISIT_CHECKS[field](body[field]) for field in VISIT_FIELDS if field in body}
     known = store.assess_visit(here.database, study, values, version=_version(body), made_by=_user(body))
-    response = jsonify(assessment_to_json(study, known))
+    response = jsonify(**assessment_to_json(study, known), jobs=_write_again(here))
     response.set_etag(str(known.version))
     return response
 
@@ -101,7 +103,7 @@ def undo(change: int) -> Response:
 
 
 def _write_again(here: Context) -> list[str]:
-    """Queue the jobs that bring SEG and RTSTRUCT up to date; give their addresses."""
+    """Queue the jobs that bring the archive up to date; give their addresses."""
     jobs = store.queue_relabelling(here.database)
     for job_id in jobs:
         here.queue.enqueue(job_id)
@@ -183,6 +185,7 @@ _LESION_CHECKS = {
     "target": _target,
     "not_a_lesion": lambda value: _yes_or_no("not_a_lesion", value),
     "merged_into": _merged_into,
+    "split_at": lambda value: reading.uid(value, "split_at"),
 }
 _VISIT_CHECKS = {
     "corticosteroid_mg": _dose,

@@ -43,6 +43,7 @@ def timeline_to_json(timeline: Timeline) -> dict[str, Any]:
                 "target": lesion.target,
                 "not_a_lesion": lesion.not_a_lesion,
                 "merged_into": lesion.merged_into,
+                "split_from": lesion.split_from,
                 "sizes": [_size(size) for size in lesion.sizes],
             }
             for lesion in timeline.lesions
@@ -121,7 +122,7 @@ def identity_to_json(identity: Identity) -> dict[str, Any]:
 
 def tracked_to_json(lesion: TrackedLesion) -> dict[str, Any]:
     """Give the members of schema ``TrackedLesion``."""
-    names = ("id", "version", "tracking_uid", "name", "target", "not_a_lesion", "merged_into")
+    names = ("id", "version", "tracking_uid", "name", "target", "not_a_lesion", "merged_into", "split_from")
     return {name: getattr(lesion, name) for name in names}
 
 

@@ -62,6 +62,7 @@ _TRACKED = {
     "target": _TARGET,
     "not_a_lesion": {"type": "boolean"},
     "merged_into": _MERGED_INTO,
+    "split_from": {"type": ["integer", "null"], "description": "The lesion that it was taken for until people said no"},
 }
 
 SCHEMAS: dict[str, Any] = {
@@ -248,13 +249,16 @@ SCHEMAS: dict[str, Any] = {
             "target": _TARGET,
             "not_a_lesion": {"type": "boolean"},
             "merged_into": _MERGED_INTO,
+            "split_at": {**_UID, "description": "StudyInstanceUID of the visit from which on it is another lesion"},
             "version": _VERSION,
             "user": _WHO,
         },
         required=[],
     ),
     "ChangedLesion": _object({"lesion": {"$ref": "#/components/schemas/TrackedLesion"}, "jobs": _JOB_ADDRESSES}),
-    "VisitAssessment": _object({"StudyInstanceUID": _UID, **_ASSESSMENT, "version": _VERSION}),
+    "VisitAssessment": _object(
+        {"StudyInstanceUID": _UID, **_ASSESSMENT, "version": _VERSION, "jobs": _JOB_ADDRESSES}
+    ),
     "AssessmentChange": _object({**_ASSESSMENT, "version": _VERSION, "user": _WHO}, required=[]),
     "Changes": _object({"changes": _list("Change")}),
     "Change": _object(

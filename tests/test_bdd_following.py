@@ -6,9 +6,10 @@ import pytest
 import BDD.following_store
 from BDD import store
 from imaging.mr_writer import derive_uid
+from Orthanc.archive import ArchiveUnavailableError
 from rano.registration import Registration
 from rano.rigid import RigidTransform
-from tests import factory
+from tests import factory, results_cases
 from tests.api_factory import ApiSite
 from tests.factory import Sphere
 from tests.followup_factory import patient_key
@@ -144,6 +145,44 @@ def test_what_a_person_has_merged_stays_merged_at_the_next_visit(site):
     assert segments(site, 2) == segments(site, 1)
 
 
+def test_what_a_person_has_split_stays_split(site):
+    see(site, 1, [A, B])
+    see(site, 3, [A, B])
+    lesion = timeline_of(site)["lesions"][0]
+    answer = site.client.patch(f"/lesions/{lesion['id']}", json={"split_at": study_of(3), "version": lesion["version"]})
+    assert len(answer.get_json()["jobs"]) == 1, "only one visit has another name now"
+    site.work()
+    (other,) = [one for one in timeline_of(site)["lesions"] if one["split_from"] == lesion["id"]]
+    assert set(segments(site, 1)) & set(segments(site, 3)) == set(segments(site, 1)) - {lesion["name"]}
+    assert segments(site, 3)[other["name"]] == other["tracking_uid"]
+    assert segments(site, 1)[lesion["name"]] == lesion["tracking_uid"]
+    assert "a person said so" in other["sizes"][1]["relation"]
+    # An older study that arrives late, a later one, and the same one segmented again change nothing of it.
+    see(site, 2, [A, B])
+    see(site, 4, [A, B])
+    see(site, 3, [A, B])
+    seen = {one["name"]: [bool(size) for size in one["sizes"]] for one in timeline_of(site)["lesions"]}
+    assert seen[lesion["name"]] == [True, True, False, False]
+    assert seen[other["name"]] == [False, False, True, True]
+    assert segments(site, 2) == segments(site, 1)
+    assert segments(site, 4) == segments(site, 3)
+
+
+def test_a_split_undone_is_one_lesion_again_everywhere(site):
+    for number in (1, 2, 3):
+        see(site, number, [A, B])
+    lesion = timeline_of(site)["lesions"][0]
+    site.client.patch(f"/lesions/{lesion['id']}", json={"split_at": study_of(2), "version": lesion["version"]})
+    site.work()
+    assert segments(site, 2) == segments(site, 3) != segments(site, 1)
+    patient = patient_key(site.database)
+    (change,) = site.client.get(f"/patients/{patient}/changes").get_json()["changes"]
+    assert len(site.client.post(f"/changes/{change['id']}/undo").get_json()["jobs"]) == 2
+    site.work()
+    assert segments(site, 1) == segments(site, 2) == segments(site, 3)
+    assert len(timeline_of(site)["lesions"]) == 2
+
+
 def test_what_is_no_lesion_is_none_at_the_next_visit(site):
     see(site, 1, [A, B])
     second = timeline_of(site)["lesions"][1]
@@ -192,3 +231,99 @@ def test_what_people_say_is_in_the_report_that_is_written_again(site):
     site.client.patch(f"/lesions/{new['id']}", json={"not_a_lesion": True, "version": new["version"]})
     site.work()
     assert "On the images: SD" in volumetric_report(site, 2)
+
+
+# -- What becomes known later reaches the reports -------------------------------------------------------------------
+
+
+def relabelled(site):
+    """Give the studies that were written again, in the order of the visits, once for each time."""
+    jobs = site.client.get("/jobs").get_json()["jobs"]
+    assert all(job["state"] == "done" for job in jobs), [job["problem"] for job in jobs]
+    numbers = {study_of(number): number for number in range(1, 9)}
+    return sorted(numbers[job["StudyInstanceUID"]] for job in jobs if job["purpose"] == "relabel")
+
+
+def assess(site, number, version=0, **values):
+    body = {**values, "version": version}
+    return site.client.post(f"/visits/{study_of(number)}/assessment", json=body).get_json()
+
+
+def test_an_assessment_made_later_is_in_the_report(site):
+    see(site, 1, [A, B])
+    see(site, 2, [A, B])
+    before = {uid for uid, one in site.archive.instances.items() if one.Modality != "MR"}
+    assert "Overall: NE" in volumetric_report(site, 2)
+    assert assess(site, 1, corticosteroid_mg=4.0, clinical_status="stable")["jobs"] == [], "NE is still what it is"
+    answer = assess(site, 2, corticosteroid_mg=4.0, clinical_status="stable")
+    assert len(answer["jobs"]) == 1
+    site.work()
+    assert "Overall: SD" in volumetric_report(site, 2)
+    assert "C18213" in volumetric_report(site, 2)
+    assert relabelled(site) == [2]
+    kept = before & set(site.archive.instances)
+    assert {str(site.archive.instances[uid].StudyInstanceUID) for uid in kept} == {study_of(1)}
+    assert assess(site, 2, version=1, note="a note that no report has")["jobs"] == []
+    site.worker.recover()
+    site.work()
+    assert relabelled(site) == [2], "nothing is written again that says nothing new"
+
+
+def test_what_a_person_takes_back_is_taken_back_in_the_report(site):
+    see(site, 1, [A])
+    see(site, 2, [A])
+    assess(site, 1, corticosteroid_mg=0, clinical_status="stable")
+    assess(site, 2, corticosteroid_mg=0, clinical_status="stable")
+    site.work()
+    assert "Overall: SD" in volumetric_report(site, 2)
+    changes = site.client.get(f"/patients/{patient_key(site.database)}/changes").get_json()["changes"]
+    assert len(site.client.post(f"/changes/{changes[0]['id']}/undo").get_json()["jobs"]) == 1
+    site.work()
+    assert "Overall: NE" in volumetric_report(site, 2)
+
+
+def test_a_visit_that_arrives_late_changes_what_the_reports_of_others_say(site):
+    see(site, 2, [A, B])
+    see(site, 3, [A, B])
+    assert "Visit 1" in volumetric_report(site, 2)
+    assert relabelled(site) == []
+    see(site, 1, [B])
+    assert "Visit 1" in volumetric_report(site, 1)
+    assert "Visit 2" in volumetric_report(site, 2)
+    assert "On the images: PD, new lesion" in volumetric_report(site, 2)
+    assert "Visit 3" in volumetric_report(site, 3)
+    assert relabelled(site) == [2, 3]
+
+
+def test_a_report_waits_for_an_archive_that_does_not_answer(site):
+    see(site, 1, [A])
+    see(site, 2, [A])
+    assess(site, 1, corticosteroid_mg=0, clinical_status="stable")
+
+    def fail(method):
+        if method == "store":
+            raise ArchiveUnavailableError("POST /studies: refused")
+
+    site.archive.fail = fail
+    assess(site, 2, corticosteroid_mg=0, clinical_status="stable")
+    site.work()
+    assert "Overall: NE" in volumetric_report(site, 2), "the old version stays until the new one is stored"
+    site.archive.fail = lambda _: None
+    assess(site, 2, version=1, clinical_status="worse")
+    site.work()
+    assert "Overall: PD" in volumetric_report(site, 2)
+
+
+@results_cases.needs_validator
+def test_every_object_of_a_course_is_valid(site, tmp_path):
+    see(site, 1, [A, B, C])
+    see(site, 2, [A, B])
+    see(site, 3, [GROWN, B, C])
+    for number in (1, 2, 3):
+        assess(site, number, corticosteroid_mg=2.0, clinical_status="stable")
+        site.work()
+    written = [one for one in site.archive.instances.values() if one.Modality != "MR"]
+    assert sorted(one.Modality for one in written) == sorted(["SEG", "RTSTRUCT", "SR", "SR"] * 3)
+    reports = "".join(volumetric_report(site, number) for number in (1, 2, 3))
+    assert all(code in reports for code in ("126070", "112041", "112048", "C35571")), "time point and responses"
+    assert [line for one in written for line in results_cases.validator_errors(one, tmp_path)] == []

@@ -186,6 +186,65 @@ def test_merges_that_make_no_sense(database, worker, into):
         store.edit_lesion(database, first.key, {"merged_into": keys[into]}, version=1, made_by="ana")
 
 
+def split(database, which, number, version=1):
+    key = lesion_named(timeline_of(database), which).key
+    return store.edit_lesion(database, key, {"split_at": study_of(number)}, version=version, made_by="ana")
+
+
+def seen_at(timeline):
+    return {one.name: [bool(size) for size in one.sizes] for one in timeline.lesions}
+
+
+def test_from_a_visit_on_it_is_another_lesion_and_the_same_again(database, worker):
+    for number in (1, 2, 3, 4):
+        visit(database, worker, number, [sized(1, 20.0)])
+    assert split(database, "GTV_MetIA_1", 3).version == 2
+    timeline = timeline_of(database)
+    assert seen_at(timeline) == {"GTV_MetIA_1": [True, True, False, False], "GTV_MetIA_2": [False, False, True, True]}
+    first, second = timeline.lesions
+    assert (second.split_from, second.role) == (first.key, "new")
+    assert second.tracking_uid != first.tracking_uid
+    assert responses(timeline) == [None, "SD", "PD", "PD"]
+    (change,) = store.list_changes(database, timeline.patient_key)
+    assert (change.subject_key, change.made_by, change.after["split_from"]) == (second.key, "ana", first.key)
+    undone = store.undo_change(database, change.id, made_by="ben")
+    assert seen_at(timeline_of(database)) == {"GTV_MetIA_1": [True] * 4}
+    store.undo_change(database, undone.id, made_by="ana")
+    assert seen_at(timeline_of(database)) == seen_at(timeline)
+
+
+def test_split_twice_and_undone_in_turn(database, worker):
+    for number in (1, 2, 3):
+        visit(database, worker, number, [sized(1, 20.0)])
+    split(database, "GTV_MetIA_1", 2)
+    split(database, "GTV_MetIA_2", 3)
+    assert seen_at(timeline_of(database)) == {
+        "GTV_MetIA_1": [True, False, False],
+        "GTV_MetIA_2": [False, True, False],
+        "GTV_MetIA_3": [False, False, True],
+    }
+    second, first = store.list_changes(database, patient_key(database))
+    with pytest.raises(store.EditRefusedError, match="undo that first"):
+        store.undo_change(database, first.id, made_by="ana")
+    store.undo_change(database, second.id, made_by="ana")
+    store.undo_change(database, first.id, made_by="ana")
+    assert seen_at(timeline_of(database)) == {"GTV_MetIA_1": [True] * 3}
+
+
+def test_splits_that_make_no_sense(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0)])
+    visit(database, worker, 2, [sized(2, 9.0)])
+    with pytest.raises(store.EditRefusedError, match="first time"):
+        split(database, "GTV_MetIA_1", 1)
+    with pytest.raises(store.EditRefusedError, match="by itself"):
+        split(database, "GTV_MetIA_1", 2)
+    with pytest.raises(store.EditRefusedError, match="by itself"):
+        split(database, "GTV_MetIA_1", 9)
+    with pytest.raises(store.EditConflictError):
+        split(database, "GTV_MetIA_1", 2, version=3)
+    assert store.list_changes(database, patient_key(database)) == []
+
+
 def test_a_name_is_one_lesions_only(database, worker):
     visit(database, worker, 1, [sized(1, 20.0), sized(2, 15.0)])
     with pytest.raises(store.EditRefusedError, match="GTV_MetIA_2"):

@@ -129,6 +129,8 @@ def test_a_change_without_a_version_is_428(site, patient):
         {"not_a_lesion": None},
         {"merged_into": True},
         {"merged_into": "2"},
+        {"split_at": None},
+        {"split_at": "visit 2"},
         {"version": -1},
         {"version": "x"},
         {"user": 5},

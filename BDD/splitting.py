@@ -1,0 +1,80 @@
+"""Takes a lesion apart by hand: from a visit on, what was followed as one lesion is another; undone, it is one again.
+
+The other lesion says of itself which one it was taken for, and at which visit that was found wrong. What it says binds
+all later following (``identities.is_said``): an older study that arrives late does not join the two again.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from BDD.followup_models import Finding, TrackedLesion
+from BDD.followup_store import current_jobs, findings_of, study_of
+from BDD.models import Study
+from BDD.records import EditRefusedError
+from rano.matching import fresh_tracking_uid, unused_names
+
+FIELDS = ("split_from", "split_at")
+
+
+def begin(session: Session, lesion: TrackedLesion, study_instance_uid: str) -> tuple[TrackedLesion, dict[str, Any]]:
+    """Make the lesion that is to begin at a visit, and give what it is to say of itself.
+
+    Raises
+    ------
+    EditRefusedError
+        When the lesion has no finding of its own at that visit, or none before.
+    """
+    seen = [study for study, _ in _own_findings(session, lesion)]
+    at = next((study for study in seen if study.study_instance_uid == study_instance_uid), None)
+    if at is None:
+        raise EditRefusedError(f"lesion {lesion.id} was not found by itself at visit {study_instance_uid}")
+    if at is seen[0]:
+        raise EditRefusedError(f"lesion {lesion.id} was found at visit {study_instance_uid} for the first time")
+    used = set(session.scalars(select(TrackedLesion.name).where(TrackedLesion.patient_key == lesion.patient_key)))
+    name = next(unused_names(used))
+    other = TrackedLesion(patient_key=lesion.patient_key, tracking_uid=fresh_tracking_uid(name), name=name, version=0)
+    session.add(other)
+    session.flush()
+    return other, {"split_from": lesion.id, "split_at": study_instance_uid}
+
+
+def move(
+    session: Session, other: TrackedLesion, values: Mapping[str, Any], everyone: Mapping[int, TrackedLesion]
+) -> TrackedLesion:
+    """Give ``other`` the findings that it is to have, or give them back; returns the lesion that it was taken for.
+
+    Raises
+    ------
+    EditRefusedError
+        When it is given back while other decisions hang on it.
+    """
+    if values["split_from"] is None:
+        hanging = [one for one in everyone.values() if other.id in (one.merged_into, one.split_from)]
+        if hanging or other.merged_into is not None:
+            raise EditRefusedError(f"lesion {other.id} was merged or split again since; undo that first")
+        assert other.split_from is not None, "only what was split is given back"
+        first = everyone[other.split_from]
+        for _, finding in _own_findings(session, other):
+            finding.tracked = first
+        return first
+    first = everyone[values["split_from"]]
+    begun = False
+    for study, finding in _own_findings(session, first):
+        if study.study_instance_uid == values["split_at"]:
+            begun, finding.relation, finding.ambiguous = True, "new: a person said so", False
+            finding.part_of = None
+        if begun:
+            finding.tracked = other
+    if not begun:
+        raise EditRefusedError(f"lesion {first.id} is not found at that visit any more")
+    return first
+
+
+def _own_findings(session: Session, lesion: TrackedLesion) -> list[tuple[Study, Finding]]:
+    """Give the visits whose newest segmentation found the lesion itself, in the order of time, with the finding."""
+    jobs = current_jobs(session, session.scalars(select(Study.id).where(Study.patient_key == lesion.patient_key)).all())
+    found = findings_of(session, jobs)
+    return [(study_of(job), one) for job in jobs for one in found.get(job.id, []) if one.tracked_key == lesion.id]
