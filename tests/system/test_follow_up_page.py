@@ -1,0 +1,176 @@
+"""The follow-up page in a real browser: charts drawn under its policy, entries sent, conflicts told; phone, paper."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, Route
+
+from BDD import store
+from tests.followup_factory import patient_key, sized, study_of, visit
+from tests.store_factory import new_worker
+from tests.system.browser import SCREENSHOTS, chromium
+from tests.system.conftest import RunningOrthanc
+from tests.system.processes import ServerSite
+
+pytestmark = pytest.mark.system
+
+EVIL = "<img src=x onerror=alert(1)><script>alert(1)</script>"
+CHARTS = ("sum", "diameters", "volumes", "bars", "scatter")
+
+
+@dataclass
+class Seen:
+    """A browser on a server with one patient of three visits; ``errors`` is what went wrong in its pages."""
+
+    browser: Browser
+    address: str
+    database: store.Database
+    errors: list[str] = field(default_factory=list)
+
+    def open(self, width: int = 1400, height: int = 900, **context: Any) -> Page:
+        """Open the patient's page in a window of its own, and wait until its charts are drawn."""
+        page = self.browser.new_context(viewport={"width": width, "height": height}, **context).new_page()
+        page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("dialog", lambda dialog: self.errors.append(f"a dialog: {dialog.message}"))
+        page.route("**/image.png", _one_picture)
+        page.goto(self.address)
+        for chart in CHARTS:
+            page.wait_for_selector(f"#{chart} .main-svg")
+        return page
+
+
+def _one_picture(route: Route) -> None:
+    """Give a picture of the first lesion only."""
+    if route.request.url.endswith("/2.25.1/image.png"):
+        svg = '<svg xmlns="http://www.w3.org/2000/svg" width="192" height="192"><circle cx="90" cy="90" r="40"/></svg>'
+        route.fulfill(body=svg, content_type="image/svg+xml")
+    else:
+        route.fulfill(status=404)
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
+    folder = tmp_path_factory.mktemp("follow-up")
+    nowhere = RunningOrthanc("http://127.0.0.1:1", "nobody", "nothing")
+    site = ServerSite(folder, nowhere, folder / "none")
+    site.start_api()
+    database = store.open_database(f"sqlite:///{(folder / 'var' / 'metia.db').as_posix()}")
+    worker = new_worker(database)
+    for number, sizes in enumerate([(24.0, 16.0), (16.0, 10.0), (22.0, 14.0)], start=1):
+        visit(database, worker, number, [sized(1, sizes[0]), sized(2, sizes[1], name=EVIL)])
+    try:
+        with chromium() as browser:
+            yield Seen(browser, f"{site.url}/follow-up/{patient_key(database)}", database)
+    finally:
+        database.dispose()
+        site.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_went_wrong(seen: Seen) -> Iterator[None]:
+    """Hold every test to it: no error, none that the page's policy made, but for the picture that is missing."""
+    seen.errors.clear()
+    yield
+    assert [error for error in seen.errors if "404" not in error] == []
+
+
+def test_charts_and_pictures(seen: Seen) -> None:
+    page = seen.open()
+    assert page.locator("#diameters .scatterlayer .trace").count() == 2
+    assert page.locator("#sum .annotation-text").all_text_contents() == ["baseline", "PR", "PD"]
+    page.wait_for_function("() => document.querySelectorAll('[data-picture][hidden]').length === 1")
+    assert page.locator("[data-picture]:not([hidden]) img").get_attribute("alt") == "GTV_MetIA_1, 22.0 × 17.6 mm"
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / "follow-up.png", full_page=True)
+    page.select_option("#chosen", study_of(2))
+    page.wait_for_url(f"**visit={study_of(2)}**")
+    assert "2024-03-04" in page.inner_text("#visit")
+
+
+def test_an_entry_is_kept_and_judged(seen: Seen) -> None:
+    page = seen.open()
+    page.fill("#user", "ana")
+    page.press("#user", "Tab")
+    for number, dose in ((1, "4"), (2, "2.5")):
+        form = page.locator(f'form[data-study="{study_of(number)}"]')
+        if not form.is_visible():
+            page.locator("details.entry", has=form).locator("summary").click()
+        form.locator("[name=corticosteroid_mg]").fill(dose)
+        form.locator("[name=clinical_status]").select_option("stable")
+        form.locator("[name=note]").fill("two\nlines")
+        with page.expect_navigation():
+            form.locator("button").click()
+        page.wait_for_selector("#scatter .main-svg")
+    assert "2.5 mg, stable, note" in page.inner_text("details.entry:nth-of-type(2) summary")
+    (row,) = [one for one in page.locator("table").first.locator("tr").all_inner_texts() if "2024-03-04" in one]
+    assert row.split()[-2:] == ["PR", "PR"], "the overall response too"
+    (change, *_) = store.list_changes(seen.database, patient_key(seen.database))
+    assert change.made_by == "ana"
+    assert page.input_value("#user") == "ana"
+
+
+def test_a_conflict_is_told_and_loses_nothing(seen: Seen) -> None:
+    page = seen.open()
+    form = page.locator(f'form[data-study="{study_of(3)}"]')
+    form.locator("[name=note]").fill("mine")
+    version = int(form.get_attribute("data-version") or 0)
+    values = {"corticosteroid_mg": 6.0, "note": "theirs"}
+    store.assess_visit(seen.database, study_of(3), values, version=version, made_by="ben")
+    form.locator("button").click()
+    message = form.locator(".message.bad")
+    message.wait_for()
+    assert "somebody else has changed this visit" in message.inner_text()
+    assert "6 mg, status not known, note “theirs”" in message.inner_text()
+    assert form.locator("[name=note]").input_value() == "mine"
+    with page.expect_navigation():
+        form.locator("button").click()
+    assert page.locator(f'form[data-study="{study_of(3)}"] [name=note]').input_value() == "mine"
+    seen.errors[:] = [error for error in seen.errors if "409" not in error]
+
+
+def test_what_cannot_be_meant_is_refused_in_words(seen: Seen) -> None:
+    page = seen.open()
+    form = page.locator(f'form[data-study="{study_of(3)}"]')
+    form.evaluate("form => form.noValidate = true")
+    form.locator("[name=corticosteroid_mg]").fill("5000")
+    form.locator("button").click()
+    form.locator(".message.bad").wait_for()
+    assert "from 0 to 1000 mg" in form.locator(".message").inner_text()
+    seen.errors[:] = [error for error in seen.errors if "400" not in error]
+
+
+def test_phone(seen: Seen) -> None:
+    page = seen.open(390, 844, is_mobile=True, has_touch=True)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert all(page.locator(f"#{chart}").bounding_box()["width"] <= 390 for chart in CHARTS)  # type: ignore[index]
+
+
+def test_paper(seen: Seen) -> None:
+    page = seen.open()
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    assert page.locator("table.paper").is_visible()
+    assert not page.locator("details.entry").first.is_visible()
+    assert not page.locator("nav").is_visible()
+    widths = {chart: page.locator(f"#{chart} .main-svg").first.bounding_box()["width"] for chart in CHARTS}  # type: ignore[index]
+    assert widths == {"sum": 680, "diameters": 680, "volumes": 680, "bars": 330, "scatter": 330}
+    page.emulate_media(media="screen")
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    page.wait_for_function("() => document.querySelector('#bars .main-svg').getBoundingClientRect().width > 400")
+
+
+def test_by_keyboard(seen: Seen) -> None:
+    """Everything that can be clicked can be reached, and it is seen where one is."""
+    page = seen.open()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "To the content"
+    page.keyboard.press("Tab")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    unnamed = page.evaluate(
+        "() => [...document.querySelectorAll('input, select, textarea')]"
+        ".filter((field) => !field.labels.length).map((field) => field.name)"
+    )
+    assert unnamed == []
