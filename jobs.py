@@ -353,7 +353,7 @@ class Worker:
         self.queue.huey.create_consumer(workers=1, initial_delay=0.05, max_delay=0.25).run()
 
 
-def open_archive(settings: Settings) -> Archive:
+def open_archive(settings: Settings) -> OrthancArchive:
     """Give a connection to the archive that the settings name, for one thread."""
     return OrthancArchive(
         settings.orthanc_url,

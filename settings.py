@@ -42,6 +42,7 @@ class Settings:
     database_url: str = field(repr=False)
     queue_url: str = field(repr=False)
     job_retry_delays: tuple[float, ...]
+    auto_segment: bool
     model_path: Path
     ohif_dir: Path
     front_host: str
@@ -84,6 +85,7 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
         database_url=read.store_url("DATABASE_URL", f"sqlite:///{(var_dir / 'metia.db').as_posix()}", DATABASE_SCHEMES),
         queue_url=read.store_url("QUEUE_URL", f"sqlite:///{(var_dir / 'queue.db').as_posix()}", QUEUE_SCHEMES),
         job_retry_delays=read.delays("JOB_RETRY_DELAYS", "5,15,45"),
+        auto_segment=read.choice("AUTO_SEGMENT", "0", ("0", "1")) == "1",
         model_path=read.path("MODEL_PATH", "models/unetr"),
         ohif_dir=read.path("OHIF_DIR", str(var_dir / "ohif")),
         front_host=read.text("FRONT_HOST", "127.0.0.1"),
