@@ -15,7 +15,8 @@ BENCHMARKS = {
     "roundtrip": "masks through SEG and RTSTRUCT and back, voxel by voxel; DICOM conformance",
     "measuring": "time of label and measure on a large mask; error on shapes of known size",
     "demo": "error of the demo's lesions with the shipped model",
-    "following": "visits compared with each other",
+    "following": "links of lesions from visit to visit, in simulated patients",
+    "timeline": "time of a patient's course over HTTP",
 }
 EXAMPLES = """examples:
   python -m benchmarks                       all, one after the other

@@ -73,6 +73,7 @@ function row({ lesion, chosen, session }) {
     if (event.key === 'Escape') setName(null);
   };
   const target = lesion.role === 'target';
+  const unfit = target ? null : whyNoTarget(lesion);
   const colour = lesion.colour ? `rgb(${lesion.colour.join(',')})` : 'transparent';
   return h(
     'tr',
@@ -87,8 +88,8 @@ function row({ lesion, chosen, session }) {
       h('input', {
         type: 'checkbox',
         checked: target,
-        disabled: lesion.not_a_lesion,
-        title: target ? 'Target lesion: counts in the sum' : 'Make it a target lesion',
+        disabled: Boolean(unfit),
+        title: unfit ?? (target ? 'Target lesion: counts in the sum' : 'Make it a target lesion'),
         'aria-label': `${lesion.name} is a target`,
         onClick: event => event.stopPropagation(),
         onChange: () => session.change(lesion, { target: !target }),
@@ -136,6 +137,13 @@ function row({ lesion, chosen, session }) {
       )
     )
   );
+}
+
+// Targets are lesions of the baseline that can be measured.
+function whyNoTarget({ role, not_a_lesion: refused, measurable, measurable_reason: reason }) {
+  if (refused) return 'It is no lesion';
+  if (role === 'new') return 'It was not there at the baseline';
+  return measurable ? null : reason;
 }
 
 function change({ change: by, percent, course, doubtful }) {

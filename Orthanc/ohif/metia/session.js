@@ -42,7 +42,7 @@ export function createSession(viewer) {
     if (mine !== visit) return;
     store.set({ models, model: store.get().model || standard });
     const result = jobs.find(job => job.state === 'done');
-    if (result) await show(result, { look: !new URLSearchParams(location.search).has('initialSOPInstanceUID') });
+    if (result) await show(result, { look: !/initialSOPInstanceUID=/i.test(location.search) });
     const running = jobs.find(job => !FINAL.includes(job.state) && job.purpose === 'segment');
     if (running && mine === visit) await follow(running);
   });

@@ -1,0 +1,237 @@
+"""The viewer as a radiologist uses it: OHIF in a real Chromium, with Orthanc, the API and a worker."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+from playwright.sync_api import Browser
+from pydicom import Dataset
+from pydicom.uid import CTImageStorage, generate_uid
+
+from tests import factory
+from tests.system.browser import Viewer, chromium, viewer_files
+from tests.system.conftest import RunningOrthanc
+from tests.system.processes import ServerSite
+
+pytestmark = pytest.mark.system
+
+LARGEST, SECOND, SMALLEST = (lesion.centre_lps for lesion in factory.LESIONS)
+BESIDE = (-15.0, -22.0, 19.0)
+"""Brain, far from every lesion, in the plane of the largest."""
+COLOURED = 60
+"""Difference between the strongest and the weakest of red, green and blue from which on a pixel is no grey."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def site(
+    tmp_path_factory: pytest.TempPathFactory, orthanc: RunningOrthanc, tiny_model: Path, browser: Browser
+) -> Iterator[ServerSite]:
+    site = ServerSite(tmp_path_factory.mktemp("viewer"), orthanc, tiny_model, OHIF_DIR=str(viewer_files()))
+    try:
+        site.start_api()
+        site.start_worker()
+        yield site
+    finally:
+        site.close()
+
+
+@pytest.fixture
+def viewer(browser: Browser, site: ServerSite) -> Iterator[Viewer]:
+    viewer = Viewer(browser, site.url)
+    yield viewer
+    viewer.close()
+
+
+def store(orthanc: RunningOrthanc, plane: str = "axial", **attributes: str) -> list[Dataset]:
+    """Store a series of a new study of a new patient."""
+    uids = {name: generate_uid() for name in ("study_instance_uid", "series_instance_uid", "frame_of_reference_uid")}
+    attributes = {"patient_id": generate_uid()[-12:], **uids, **attributes}
+    datasets = factory.series_datasets(factory.volume(plane), **attributes)
+    orthanc.archive.store(datasets)
+    return datasets
+
+
+def study_of(datasets: list[Dataset]) -> str:
+    return str(datasets[0].StudyInstanceUID)
+
+
+def is_coloured(colour: np.ndarray) -> bool:
+    return bool(colour.max() - colour.min() > COLOURED)
+
+
+@pytest.mark.parametrize("plane", ["axial", "sagittal", "oblique25"])
+def test_from_the_button_to_the_lesion(viewer: Viewer, orthanc: RunningOrthanc, plane: str) -> None:
+    datasets = store(orthanc, plane)
+    viewer.open(study_of(datasets))
+    viewer.look_at(LARGEST)
+    for point in (LARGEST, BESIDE):
+        assert not is_coloured(viewer.colour_at(point))
+
+    viewer.press()
+    viewer.wait_for_result()
+    viewer.screenshot(f"viewer-{plane}")
+    assert len(viewer.rows()) == len(factory.LESIONS)
+    assert viewer.distance(LARGEST) < 3
+    assert is_coloured(viewer.colour_at(LARGEST))
+    assert not is_coloured(viewer.colour_at(BESIDE))
+
+    for row, centre in zip(viewer.rows()[1:], (SECOND, SMALLEST), strict=True):
+        assert viewer.distance(centre) > 3
+        viewer.page.click(f'tr[data-lesion="{row}"] .metia-name')
+        viewer.page.wait_for_timeout(1500)
+        assert viewer.distance(centre) < 3
+        assert is_coloured(viewer.colour_at(centre))
+    viewer.page.keyboard.press("j")
+    viewer.page.wait_for_timeout(1500)
+    assert viewer.distance(LARGEST) < 3
+    viewer.page.keyboard.press("k")
+    viewer.page.wait_for_timeout(1500)
+    assert viewer.distance(SMALLEST) < 3
+    assert viewer.errors == []
+
+
+def test_what_a_person_decides_stays(viewer: Viewer, orthanc: RunningOrthanc, site: ServerSite) -> None:
+    study = study_of(store(orthanc))
+    assert site.post(study).json()["state"] == "done"
+    viewer.open(study)
+    viewer.wait_for_result()
+    first, second, third = viewer.rows()
+    assert is_coloured(viewer.colour_at(LARGEST)), "a stored result is shown when the study is opened"
+
+    viewer.page.dblclick(f'tr[data-lesion="{first}"] .metia-name')
+    viewer.page.fill(".metia-rename", "left frontal")
+    viewer.page.keyboard.press("Enter")
+    viewer.page.wait_for_selector('tr[data-lesion="left frontal"]')
+    viewer.page.click(f'tr[data-lesion="{second}"] td:last-child button')
+    viewer.page.wait_for_selector(f'tr.metia-refused[data-lesion="{second}"]')
+    viewer.look_at(SECOND)
+    assert not is_coloured(viewer.colour_at(SECOND)), "what is no lesion is not drawn"
+    viewer.page.click("text=Undo")
+    viewer.page.wait_for_selector("tr.metia-refused", state="detached")
+    viewer.look_at(SECOND)
+    assert is_coloured(viewer.colour_at(SECOND))
+    assert viewer.page.is_disabled(target_box(third)), "too small to be measured"
+    viewer.page.click(f"{target_box(second)}:checked")
+    viewer.page.wait_for_selector(f"{target_box(second)}:not(:checked)")
+    viewer.screenshot("viewer-decisions")
+
+    viewer.open(study)
+    viewer.wait_for_result()
+    assert viewer.rows() == ["left frontal", second, third]
+    assert not viewer.page.is_checked(target_box(second))
+    known = requests.get(f"{site.url}/studies/{study}/lesions", timeout=10).json()["lesions"]
+    assert [one["name"] for one in known] == ["left frontal", second, third]
+    assert viewer.page.get_attribute(".metia-verdict a", "href") == viewer_follow_up(site, study)
+    assert viewer.errors == []
+
+
+def target_box(lesion: str) -> str:
+    return f'tr[data-lesion="{lesion}"] input[type=checkbox]'
+
+
+def viewer_follow_up(site: ServerSite, study: str) -> str:
+    return f"/follow-up/{requests.get(f'{site.url}/studies/{study}/lesions', timeout=10).json()['patient']}"
+
+
+def test_somebody_else_was_faster(viewer: Viewer, orthanc: RunningOrthanc, site: ServerSite) -> None:
+    study = study_of(store(orthanc))
+    assert site.post(study).json()["state"] == "done"
+    viewer.open(study)
+    viewer.wait_for_result()
+    first = viewer.rows()[0]
+    lesions = requests.get(f"{site.url}/studies/{study}/lesions", timeout=10).json()["lesions"]
+    (lesion,) = [one for one in lesions if one["name"] == first]
+    theirs = {"name": "theirs", "version": lesion["version"]}
+    assert requests.patch(f"{site.url}/lesions/{lesion['id']}", json=theirs, timeout=10).ok
+    viewer.page.dblclick(f'tr[data-lesion="{first}"] .metia-name')
+    viewer.page.fill(".metia-rename", "mine")
+    viewer.page.keyboard.press("Enter")
+    viewer.page.wait_for_selector('tr[data-lesion="theirs"]')
+    assert "Somebody else has changed this" in viewer.page.inner_text(".metia-problem")
+
+
+def test_everything_that_was_written_opens(viewer: Viewer, orthanc: RunningOrthanc, site: ServerSite) -> None:
+    study = study_of(store(orthanc))
+    job = site.post(study).json()
+    viewer.open(study)
+    viewer.wait_for_result()
+    for result in job["results"]:
+        shown = viewer.page.evaluate(
+            """async series => {
+                const { displaySetService, viewportGridService } = window.services;
+                const set = displaySetService.getActiveDisplaySets().find(one => one.SeriesInstanceUID === series);
+                const viewportId = viewportGridService.getActiveViewportId();
+                viewportGridService.setDisplaySetsForViewport(
+                    { viewportId, displaySetInstanceUIDs: [set.displaySetInstanceUID] });
+                return set.Modality;
+            }""",
+            result["SeriesInstanceUID"],
+        )
+        viewer.page.wait_for_timeout(4000)
+        viewer.screenshot(f"viewer-{result['kind'].lower()}-{shown.lower()}-{result['SeriesInstanceUID'][-4:]}")
+    assert len({result["SeriesInstanceUID"] for result in job["results"]}) == 4
+    assert viewer.errors == []
+
+
+def test_two_series_that_qualify_are_offered(viewer: Viewer, orthanc: RunningOrthanc) -> None:
+    datasets = store(orthanc)
+    twins = {key: str(getattr(datasets[0], word)) for key, word in _SAME.items()}
+    store(orthanc, series_description="T1 MPRAGE post Gd again", **twins)
+    viewer.open(study_of(datasets))
+    viewer.press()
+    viewer.page.wait_for_selector(".metia-problem button")
+    assert "No single series to segment" in viewer.page.inner_text(".metia-problem")
+    viewer.screenshot("viewer-two-series")
+    viewer.page.click("text=Segment T1 MPRAGE post Gd again")
+    viewer.page.wait_for_selector(".metia-chosen")
+    assert "named by hand" in viewer.page.inner_text(".metia summary")
+
+
+_SAME = {
+    "study_instance_uid": "StudyInstanceUID",
+    "frame_of_reference_uid": "FrameOfReferenceUID",
+    "patient_id": "PatientID",
+}
+
+
+def test_the_button_is_grey_where_no_mr_is_shown(viewer: Viewer, orthanc: RunningOrthanc) -> None:
+    datasets = factory.series_datasets(study_instance_uid=generate_uid(), series_instance_uid=generate_uid())
+    for dataset in datasets:
+        dataset.Modality, dataset.SOPClassUID = "CT", CTImageStorage
+        dataset.file_meta.MediaStorageSOPClassUID = CTImageStorage
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    orthanc.archive.store(datasets)
+    viewer.open(study_of(datasets))
+    viewer.page.wait_for_selector("[data-cy=MetIA][disabled]")
+    assert "none is shown" in str(viewer.page.get_attribute("[data-cy=MetIA]", "title"))
+    shade = viewer.page.eval_on_selector("[data-cy=MetIA]", "button => getComputedStyle(button).backgroundColor")
+    red, green, blue = (int(part) for part in shade.removeprefix("rgb(").rstrip(")").split(","))
+    assert max(red, green, blue) < 100
+    viewer.screenshot("viewer-no-mr")
+
+
+def test_waiting_and_cancelling(browser: Browser, tmp_path: Path, orthanc: RunningOrthanc, tiny_model: Path) -> None:
+    """Without a worker a job waits: the panel says so, and ends it."""
+    site = ServerSite(tmp_path, orthanc, tiny_model, OHIF_DIR=str(viewer_files()))
+    viewer = Viewer(browser, site.url)
+    try:
+        site.start_api()
+        assert site.post(study_of(store(orthanc)), query="").status_code == 202
+        viewer.open(study_of(store(orthanc)))
+        viewer.press()
+        viewer.page.wait_for_selector("text=Waiting, number 2 in line")
+        viewer.screenshot("viewer-waiting")
+        viewer.page.click(".metia >> text=Cancel")
+        viewer.page.wait_for_selector("text=Cancelled.")
+        assert viewer.page.is_enabled("[data-cy=MetIA]")
+    finally:
+        viewer.close()
+        site.close()
