@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every check there is: style, types, architecture, tests (those against a real Orthanc too). Stops at the first that fails.
+# Every check there is: style, types, architecture, tests (those with a real Orthanc and a real browser too). Stops at the first that fails.
 #   ./run_tests.sh                 all of it
 #   ./run_tests.sh tests/system    the same checks, then only these tests
 set -euo pipefail
@@ -8,20 +8,24 @@ cd "$(dirname "$0")"
 section() { printf '\n== %s ==\n' "$1"; current=$1; }
 trap 'status=$?; [ $status -eq 0 ] || printf "\nFAILED: %s (status %s)\n" "$current" "$status" >&2' EXIT
 
-have_services() {
-    for program in Orthanc dciodvfy python3; do
+have() {
+    for program in "$@"; do
         PATH="$PATH:/usr/sbin" command -v "$program" >/dev/null || return 1
     done
-    [ -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ]
 }
+have_services() { have Orthanc dciodvfy python3 && [ -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ]; }
+install() { DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" >/dev/null; }
 
-section "Orthanc, dciodvfy, Python"
-if ! have_services && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    export DEBIAN_FRONTEND=noninteractive
+section "Orthanc, dciodvfy, Chromium, nginx, npm, Python"
+if [ "$(id -u)" = 0 ] && have apt-get && ! { have_services && have chromium nginx npm; }; then
     apt-get update -qq
-    apt-get install -y -qq orthanc orthanc-dicomweb dicom3tools python3 python3-venv >/dev/null
+    have_services || install orthanc orthanc-dicomweb dicom3tools python3 python3-venv
+    for program in chromium nginx npm; do
+        have "$program" || install "${program/nginx/nginx-light}" || true
+    done
 fi
 have_services || echo "Not all of Orthanc, its DICOMweb plugin and dicom3tools are installed: the tests that need them are skipped"
+have chromium nginx npm || echo "Not all of Chromium, nginx and npm are installed: the tests of the viewer that need them are skipped"
 python3 services/bootstrap.py --prepare requirements-dev.txt
 export PATH="$PWD/.venv/bin:$PATH"
 
