@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from tests import factory
 from unetr.__main__ import main
@@ -89,6 +90,37 @@ def test_lesions_are_seen_by_their_diameter():
     assert 6 < sum(value < 0.7 for value in seen) < 28
 
 
+def test_small_lesions_count_more_inside_and_around_and_large_ones_do_not():
+    lesions = [factory.Sphere((20.0, -20.0, 20.0), 11.0), factory.Sphere((-17.0, 12.0, -8.0), 2.5)]
+    image, fraction, brain = head(lesions)
+    fraction[:, :, : SHAPE[2] // 2] *= 0.6  # the small one has its own value
+    marked = Case("a", image, (fraction * 255).astype(np.uint8), brain)
+    weights: dict[bool, set[float]] = {True: set(), False: set()}
+    for patch in draw(Patches([marked], 16, lesion_share=1.0), 60):
+        small = (patch["fraction"] > 0.5) & (patch["fraction"] < 0.7)
+        weights[True] |= set(patch["weight"][small].unique().tolist())
+        weights[False] |= set(patch["weight"][patch["fraction"] > 0.7].unique().tolist())
+        if small[0, 5:11, 5:11, 5:11].any():
+            there = torch.from_numpy(ndimage.binary_dilation(small[0].numpy(), np.ones((7, 7, 7))))[None]
+            assert (patch["weight"][there] > 2).all()
+    assert weights[False] == {1.0}
+    assert len(weights[True]) == 1
+    assert 3 < weights[True].pop() <= 8
+
+
+def test_the_loss_of_a_lesion_follows_its_weight():
+    fraction = torch.zeros(1, 1, 16, 16, 16)
+    fraction[..., 2:5, 2:5, 2:5] = 1
+    fraction[..., 10:13, 10:13, 10:13] = 1
+    weight = torch.ones_like(fraction)
+    weight[..., :7, :7, :7] = 4
+    first, second = fraction.clone(), fraction.clone()
+    first[..., 2:5, 2:5, 2:5] = 0
+    second[..., 10:13, 10:13, 10:13] = 0
+    missed_first, missed_second = (float(lesion_loss(logits_of(a), fraction, weight)) for a in (first, second))
+    assert missed_first > 1.5 * missed_second
+
+
 def test_patches_follow_from_their_seed():
     cases = [case()]
     first, again, other = (draw(Patches(cases, 16, seed=seed), 4) for seed in (1, 1, 2))
@@ -120,7 +152,10 @@ def test_the_loss_prefers_the_truth():
         "nothing": torch.zeros_like(fraction),
         "opposite": 1 - fraction,
     }
-    loss = {name: float(lesion_loss(logits_of(answer), fraction)) for name, answer in answers.items()}
+    loss = {
+        name: float(lesion_loss(logits_of(answer), fraction, torch.ones_like(fraction)))
+        for name, answer in answers.items()
+    }
     assert loss["true"] < 0.01
     assert loss["true"] + 0.1 < loss["unsure"] < loss["opposite"]
     assert loss["true"] + 0.1 < loss["shifted"] < loss["more shifted"] < loss["opposite"]
@@ -129,7 +164,7 @@ def test_the_loss_prefers_the_truth():
 
 def test_a_batch_without_lesions_has_a_gradient_that_says_something():
     logits = torch.zeros(2, 1, 16, 16, 16, requires_grad=True)
-    loss = lesion_loss(logits, torch.zeros(2, 1, 16, 16, 16))
+    loss = lesion_loss(logits, torch.zeros(2, 1, 16, 16, 16), torch.ones(2, 1, 16, 16, 16))
     loss.backward()
     assert torch.isfinite(loss)
     assert logits.grad is not None
@@ -141,7 +176,7 @@ def test_the_loss_stays_finite_however_sure_the_network_is(extreme):
     logits = torch.full((1, 1, 8, 8, 8), extreme, requires_grad=True)
     fraction = torch.zeros(1, 1, 8, 8, 8)
     fraction[..., 4:] = 1
-    loss = lesion_loss(logits, fraction)
+    loss = lesion_loss(logits, fraction, torch.ones_like(fraction))
     loss.backward()
     assert torch.isfinite(loss)
     assert logits.grad is not None
@@ -232,7 +267,7 @@ def test_a_training_goes_on_where_it_was_stopped_and_becomes_a_model(pool, tmp_p
 @pytest.mark.usefixtures("quiet_lightning")
 def test_a_gradient_that_is_no_number_ends_the_training_before_it_spoils_the_weights(pool, tmp_path, monkeypatch):
     train(pool, tmp_path / "run", 2)
-    monkeypatch.setattr("unetr.training.module.lesion_loss", lambda logits, _: (logits * float("nan")).sum())
+    monkeypatch.setattr("unetr.training.module.lesion_loss", lambda logits, *_: (logits * float("nan")).sum())
     with pytest.raises(FloatingPointError, match=r"step 2: the gradient of \d+ parameters \(network\..* not finite"):
         train(pool, tmp_path / "run", 4)
     kept = torch.load(tmp_path / "run" / "last.ckpt", map_location="cpu", weights_only=False)

@@ -19,17 +19,18 @@ def build_network(definition: dict[str, Any]) -> nn.Module:
     return network
 
 
-def lesion_loss(logits: torch.Tensor, fraction: torch.Tensor) -> torch.Tensor:
+def lesion_loss(logits: torch.Tensor, fraction: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Soft Dice over the whole batch plus cross-entropy, both against the fraction of lesion in each voxel.
 
     Dice is taken over the batch, not per patch: a patch without a lesion, or with a tiny one, would else give a
     gradient that says nothing. Cross-entropy against the fraction puts probability 0.5 on the lesion's surface.
+    ``weight``, of the same shape, is how much each voxel counts in both.
     """
     probability = torch.sigmoid(logits)
     smooth = 50.0
-    overlap = 2 * (probability * fraction).sum() + smooth
-    dice = 1 - overlap / (probability.square().sum() + fraction.square().sum() + smooth)
-    return dice + 5 * F.binary_cross_entropy_with_logits(logits, fraction)
+    overlap = 2 * (weight * probability * fraction).sum() + smooth
+    dice = 1 - overlap / ((weight * (probability.square() + fraction.square())).sum() + smooth)
+    return dice + 5 * F.binary_cross_entropy_with_logits(logits, fraction, weight)
 
 
 class LesionModule(pl.LightningModule):
@@ -53,7 +54,8 @@ class LesionModule(pl.LightningModule):
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:  # noqa: ARG002 - Lightning's signature
         logits = self.network(batch["image"]).float()
         lesion, brain = logits[:, :1], logits[:, 1:]
-        loss = lesion_loss(lesion, batch["fraction"]) + F.binary_cross_entropy_with_logits(brain, batch["brain"])
+        loss = lesion_loss(lesion, batch["fraction"], batch["weight"])
+        loss = loss + F.binary_cross_entropy_with_logits(brain, batch["brain"])
         with torch.no_grad():
             mask, truth = lesion > 0, batch["fraction"] >= 0.5
             dice = (2 * (mask & truth).sum() + 1) / (mask.sum() + truth.sum() + 1)

@@ -1,6 +1,7 @@
 """Random patches from volumes held in memory: half around lesions, half anywhere in the head."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,9 +11,16 @@ from torch.utils.data import IterableDataset
 from unetr.preprocessing import normalise
 from unetr.synthesis.pool import Case
 
+_MOST = 8.0
+"""The most that a voxel of the smallest lesions counts."""
+_WEIGHT_UNIT = 30
+"""Weights are kept as uint8, in thirtieths."""
+
 
 class Patches(IterableDataset[dict[str, torch.Tensor]]):
-    """An endless stream of ``{"image", "fraction", "brain"}``, each float32 of shape (1, p, p, p).
+    """An endless stream of ``{"image", "fraction", "brain", "weight"}``, each float32 of shape (1, p, p, p).
+
+    ``weight`` says how much a voxel counts: more in and around small lesions, which have few voxels to speak for them.
 
     Parameters
     ----------
@@ -34,41 +42,65 @@ class Patches(IterableDataset[dict[str, torch.Tensor]]):
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         rng = np.random.default_rng(self._seed)
         while True:
-            image, fraction, brain, lesion_voxels, tissue_voxels = self._volumes[rng.integers(len(self._volumes))]
-            near_lesion = len(lesion_voxels) > 0 and rng.random() < self._lesion_share
-            centres = lesion_voxels if near_lesion else tissue_voxels
+            volume = self._volumes[rng.integers(len(self._volumes))]
+            near_lesion = len(volume.lesion_voxels) > 0 and rng.random() < self._lesion_share
+            centres = volume.lesion_voxels if near_lesion else volume.tissue_voxels
             jitter = self._size // 3 if near_lesion else self._size // 2
             centre = centres[rng.integers(len(centres))] + rng.integers(-jitter, jitter + 1, 3)
-            start = np.clip(centre - self._size // 2, 0, np.array(image.shape) - self._size)
+            start = np.clip(centre - self._size // 2, 0, np.array(volume.image.shape) - self._size)
             box = tuple(slice(s, s + self._size) for s in start)
-            patch = torch.from_numpy(image[box].astype(np.float32))
-            lesion = torch.from_numpy(fraction[box].astype(np.float32) / 255)
-            inside = torch.from_numpy(brain[box].astype(np.float32))
-            if rng.random() < 0.5:  # left and right
-                patch, lesion, inside = patch.flip(0), lesion.flip(0), inside.flip(0)
-            gain = float(rng.uniform(0.85, 1.18))
-            yield {"image": patch[None] * gain, "fraction": lesion[None], "brain": inside[None]}
+            values = {
+                "image": volume.image[box] * np.float32(rng.uniform(0.85, 1.18)),
+                "fraction": volume.fraction[box] / np.float32(255),
+                "brain": volume.brain[box].astype(np.float32),
+                "weight": volume.weight[box] / np.float32(_WEIGHT_UNIT),
+            }
+            flipped = rng.random() < 0.5  # left and right
+            yield {
+                name: torch.from_numpy(np.flip(array, 0).copy() if flipped else array)[None]
+                for name, array in values.items()
+            }
 
 
-def _prepare(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+@dataclass(frozen=True)
+class _Volume:
+    """A case ready to be cut: float16 image, uint8 fraction, brain and weight; voxels that patches are centred on."""
+
+    image: np.ndarray
+    fraction: np.ndarray
+    brain: np.ndarray
+    weight: np.ndarray
+    lesion_voxels: np.ndarray
+    tissue_voxels: np.ndarray
+
+
+def _prepare(case: Case) -> _Volume:
     image = normalise(torch.from_numpy(case.image.astype(np.float32))).numpy().astype(np.float16)
-    lesions = np.argwhere(case.fraction[::2, ::2, ::2] > 127) * 2
-    if len(lesions):  # by diameter, not volume: else the largest lesion would be all that is seen
-        lesions = _balanced(case.fraction > 127, lesions)
-    tissue = np.argwhere(image[::6, ::6, ::6] > 0.3) * 6
-    return image, case.fraction, case.brain, lesions, tissue
+    labels, count = ndimage.label(case.fraction > 127, np.ones((3, 3, 3)))
+    diameters = (6 / np.pi * np.bincount(labels.ravel(), minlength=count + 1)) ** (1 / 3)
+    return _Volume(
+        image,
+        case.fraction,
+        case.brain,
+        _weight(labels, diameters),
+        lesion_voxels=_centres(labels, diameters),
+        tissue_voxels=np.argwhere(image[::6, ::6, ::6] > 0.3) * 6,
+    )
 
 
-def _balanced(mask: np.ndarray, voxels: np.ndarray) -> np.ndarray:
-    labels, count = ndimage.label(mask, np.ones((3, 3, 3)))
-    sizes = np.bincount(labels.ravel())
-    picked = []
+def _weight(labels: np.ndarray, diameters: np.ndarray) -> np.ndarray:
+    """1, and inverse to the cross-section of lesions below 10 mm, in them and 3 voxels around; in _WEIGHT_UNIT."""
+    per_lesion = np.clip((10 / diameters) ** 2, 1, _MOST)
+    per_lesion[0] = 1
+    weight = np.round(per_lesion * _WEIGHT_UNIT).astype(np.uint8)[labels]
+    return ndimage.maximum_filter(weight, 7)  # the shell around counts as much: else small lesions would swell
+
+
+def _centres(labels: np.ndarray, diameters: np.ndarray) -> np.ndarray:
+    """Voxels of each lesion in proportion to its diameter: by volume, the largest would be all that is ever seen."""
     rng = np.random.default_rng(0)
-    flat = labels[tuple(voxels.T)]
-    for label in range(1, count + 1):
-        members = voxels[flat == label]
-        if len(members) == 0:  # smaller than the coarse grid: look at it in full
-            members = np.argwhere(labels == label)
-        diameter = (6 / np.pi * sizes[label]) ** (1 / 3)
-        picked.append(members[rng.integers(len(members), size=max(8, round(4 * diameter)))])
+    picked = [np.zeros((0, 3), int)]
+    for label, box in enumerate(ndimage.find_objects(labels), start=1):
+        members = np.argwhere(labels[box] == label) + [side.start for side in box]
+        picked.append(members[rng.integers(len(members), size=max(8, round(4 * diameters[label])))])
     return np.concatenate(picked)
