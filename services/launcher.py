@@ -9,6 +9,7 @@ import importlib
 import os
 import sys
 import time
+import webbrowser
 from collections.abc import Callable, Sequence
 
 import requests
@@ -62,6 +63,11 @@ def start(services: Services, settings: Settings) -> Settings:
     return front.start(services, settings) if front.is_possible(settings) else settings
 
 
+def has_viewer(settings: Settings) -> bool:
+    """Whether there is an OHIF to serve."""
+    return (settings.ohif_dir / "index.html").is_file()
+
+
 def viewer_url(settings: Settings) -> str:
     """Return the address of the viewer's list of studies."""
     return f"{front.url(settings) if front.is_possible(settings) else api_url(settings)}/ohif/"
@@ -83,14 +89,19 @@ def not_ready(url: str) -> Callable[[], str | None]:
 def addresses(settings: Settings, seconds: float) -> list[str]:
     """Return the lines that tell a person where everything is."""
     url = api_url(settings)
-    there = (settings.ohif_dir / "index.html").is_file()
     return [
         f"MetIA server is ready ({seconds:.1f} s)",
-        f"  Viewer   {viewer_url(settings) if there else 'not installed: see above'}",
+        f"  Viewer   {viewer_url(settings) if has_viewer(settings) else 'not installed: see above'}",
         f"  API      {url}        try {url}/docs",
         f"  Orthanc  {settings.orthanc_url}        user {settings.orthanc_username}, password in .env",
         f"  Logs     {settings.var_dir / 'log'}",
     ]
+
+
+def open_browser(settings: Settings) -> None:
+    """Show the viewer on Windows, where a double click started us and nobody may look at the lines above."""
+    if os.name == "nt" and has_viewer(settings):
+        webbrowser.open(viewer_url(settings))
 
 
 def describe() -> int:
@@ -102,7 +113,7 @@ def describe() -> int:
     if not ENV.exists():
         account = dataclasses.replace(account, password="(generated)")  # noqa: S106
     say(f"would use as Orthanc: {orthanc.plan(account).words}")
-    if not (settings.ohif_dir / "index.html").is_file():
+    if not has_viewer(settings):
         say(f"would fetch the viewer with npm ({ohif.PACKAGE}) into {settings.ohif_dir}")
     say(
         f"would start the API on port {free_port(settings.api_port)} and the worker, logs in {settings.var_dir / 'log'}"
@@ -125,6 +136,7 @@ def run(arguments: argparse.Namespace) -> int:
             headline, *rest = addresses(settings, time.monotonic() - began)
             say(headline, colour="1;32")
             say("\n".join(rest))
+            open_browser(settings)
             if arguments.demo:
                 status = run_demo(services, settings, stop=arguments.stop)
                 if arguments.stop:

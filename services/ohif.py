@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 from collections.abc import Callable
@@ -113,3 +114,7 @@ def compress(folder: Path) -> None:
         content = path.read_bytes()
         if len(content) >= _SMALLEST_BYTES:
             path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(content, 6, mtime=0))
+
+
+if __name__ == "__main__":
+    fetch(Path(sys.argv[1]), print)

@@ -18,8 +18,6 @@ from tests.system.processes import ServerSite
 pytestmark = pytest.mark.system
 
 LARGEST, SECOND, SMALLEST = (lesion.centre_lps for lesion in factory.LESIONS)
-BESIDE = (-15.0, -22.0, 19.0)
-"""Brain, far from every lesion, in the plane of the largest."""
 COLOURED = 60
 """Difference between the strongest and the weakest of red, green and blue from which on a pixel is no grey."""
 
@@ -72,7 +70,8 @@ def test_from_the_button_to_the_lesion(viewer: Viewer, orthanc: RunningOrthanc, 
     datasets = store(orthanc, plane)
     viewer.open(study_of(datasets))
     viewer.look_at(LARGEST)
-    for point in (LARGEST, BESIDE):
+    beside = LARGEST + 16 * factory.orientation(plane)[1]  # brain in the same plane
+    for point in (LARGEST, beside):
         assert not is_coloured(viewer.colour_at(point))
 
     viewer.press()
@@ -81,7 +80,7 @@ def test_from_the_button_to_the_lesion(viewer: Viewer, orthanc: RunningOrthanc, 
     assert len(viewer.rows()) == len(factory.LESIONS)
     assert viewer.distance(LARGEST) < 3
     assert is_coloured(viewer.colour_at(LARGEST))
-    assert not is_coloured(viewer.colour_at(BESIDE))
+    assert not is_coloured(viewer.colour_at(beside))
 
     for row, centre in zip(viewer.rows()[1:], (SECOND, SMALLEST), strict=True):
         assert viewer.distance(centre) > 3
