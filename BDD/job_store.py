@@ -18,8 +18,7 @@ from BDD.models import CANCELLED, FAILED, OPEN_STATES, QUEUED, RUNNING_STATES, S
 from BDD.records import JobNotFoundError, JobStateError, Problem, SeriesBusyError
 
 
-def create_job(
-    database: Database,
+def new_job(
     *,
     study_instance_uid: str,
     series_instance_uid: str,
@@ -28,15 +27,9 @@ def create_job(
     model: str | None = None,
     purpose: str = SEGMENT,
 ) -> Job:
-    """Queue a new job.
-
-    Raises
-    ------
-    SeriesBusyError
-        When a job of this series is open; it names that job.
-    """
+    """Make a job that waits to be run; it is in no database yet."""
     now = datetime.now(UTC)
-    job = Job(
+    return Job(
         job_id=str(uuid4()),
         study_instance_uid=study_instance_uid,
         series_instance_uid=series_instance_uid,
@@ -53,11 +46,22 @@ def create_job(
         queued_at=now,
         not_before=now,
     )
+
+
+def create_job(database: Database, **values: Any) -> Job:
+    """Queue a new job of what ``new_job`` takes.
+
+    Raises
+    ------
+    SeriesBusyError
+        When a job of this series is open; it names that job.
+    """
+    job = new_job(**values)
     try:
         with database.writing() as session:
             session.add(job)
     except IntegrityError as error:
-        raise _busy(database, series_instance_uid) from error
+        raise _busy(database, job.series_instance_uid) from error
     return get_job(database, job.job_id)
 
 

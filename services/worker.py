@@ -17,6 +17,7 @@ from BDD import migrate, store
 from BDD.problems import problem_of
 from jobs import Worker, open_archive
 from segmentation import find_models
+from services.autoroute import AutoRouter
 from settings import Settings, SettingsError, load_settings
 from unetr.bundle import ModelError
 
@@ -79,6 +80,9 @@ def work(settings: Settings) -> int:
         gc.collect()
         gc.freeze()  # torch's objects stay: going through them once a job costs up to 0.3 s
         duties.append(worker.recover)
+        if settings.auto_segment:
+            router = AutoRouter(database, worker.queue, open_archive(settings))
+            threading.Thread(target=router.run, args=(stop,), daemon=True).start()
         worker.work()
     except (ModelError, SettingsError) as problem:
         error = str(problem)

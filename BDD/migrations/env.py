@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from BDD import followup_models  # noqa: F401 - its tables belong to the metadata
+from BDD import autoroute_store, followup_models  # noqa: F401 - their tables belong to the metadata
 from BDD.models import Base
 
 with context.config.attributes["engine"].begin() as connection:

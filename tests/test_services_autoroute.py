@@ -1,0 +1,296 @@
+"""Auto-routing on a made-up change log: what qualifies runs once, whatever happens, and nothing else does."""
+
+import logging
+from typing import cast
+
+import pytest
+from pydicom.uid import generate_uid
+
+import jobs
+from BDD import autoroute_store, store
+from BDD.models import CANCELLED
+from Orthanc.archive import ArchiveUnavailableError, StudyNotFoundError
+from Orthanc.dicomweb import OrthancArchive
+from Orthanc.rest import Change
+from services import autoroute
+from services.autoroute import AutoRouter
+from settings import SettingsError, load_settings
+from tests import factory
+from tests.jobs_factory import MemoryArchive
+from tests.store_factory import new_database
+
+FLAIR = "T2 FLAIR"
+
+
+class LoggedArchive(MemoryArchive):
+    """An archive with a change log, as Orthanc keeps one."""
+
+    url = "http://orthanc.example"
+
+    def __init__(self):
+        super().__init__()
+        self.log = []
+
+    def arrive(self, *, study="", stable=True, **options):
+        """Let a series come in; gives its SeriesInstanceUID."""
+        options = {"study_instance_uid": study or generate_uid(), "series_instance_uid": generate_uid()} | options
+        datasets = factory.series_datasets(**options)
+        self.store(datasets)
+        series = str(datasets[0].SeriesInstanceUID)
+        for dataset in datasets:
+            self.note("NewInstance", str(dataset.SOPInstanceUID))
+        if stable:
+            self.note("StableSeries", series)
+        return series
+
+    def note(self, kind, identifier):
+        self.log.append(Change(len(self.log) + 1, kind, identifier))
+
+    def study_of(self, series):
+        return next(str(one.StudyInstanceUID) for one in self.instances.values() if one.SeriesInstanceUID == series)
+
+    def last_change(self):
+        self._called("last_change")
+        return self.log[-1].sequence if self.log else 0
+
+    def changes(self, since, limit=100):
+        self._called("changes")
+        return [one for one in self.log if one.sequence > since][:limit]
+
+    def series_tags(self, identifier):
+        self._called("series_tags")
+        found = next((one for one in self.instances.values() if one.SeriesInstanceUID == identifier), None)
+        names = ("StudyInstanceUID", "SeriesInstanceUID", "Modality")
+        return found and {name: str(getattr(found, name)) for name in names}
+
+
+class Hall:
+    """A database, a queue, an archive, and workers that start and stop."""
+
+    def __init__(self, folder):
+        self.database = new_database(folder)
+        self.queue = jobs.JobQueue(f"sqlite:///{folder.as_posix()}/queue.db")
+        self.archive = LoggedArchive()
+        self.restart()
+
+    def restart(self):
+        self.router = AutoRouter(self.database, self.queue, cast(OrthancArchive, self.archive))
+
+    def read(self):
+        while self.router.poll() == autoroute.BATCH:
+            pass
+
+    def ran(self):
+        """SeriesInstanceUIDs of all jobs, the first asked for first."""
+        return [job.series_instance_uid for job in reversed(store.list_jobs(self.database))]
+
+
+@pytest.fixture
+def hall(tmp_path):
+    hall = Hall(tmp_path)
+    hall.read()
+    yield hall
+    hall.queue.close()
+    hall.database.dispose()
+
+
+def test_what_qualifies_is_queued_once(hall):
+    series = hall.archive.arrive()
+    hall.read()
+    hall.read()
+    assert hall.ran() == [series]
+    (job,) = store.list_jobs(hall.database)
+    assert hall.queue.waiting() == {job.job_id}
+    assert job.selection["named_by_caller"] is False
+    assert job.outputs == ["SEG", "RTSTRUCT", "SR"]
+
+
+def test_what_was_there_before_is_left_alone(tmp_path):
+    hall = Hall(tmp_path)
+    hall.archive.arrive()
+    hall.read()
+    later = hall.archive.arrive()
+    hall.read()
+    assert hall.ran() == [later]
+
+
+def test_a_restart_misses_nothing_and_repeats_nothing(hall):
+    first = hall.archive.arrive()
+    hall.read()
+    second, third = hall.archive.arrive(), hall.archive.arrive()
+    hall.restart()
+    hall.read()
+    assert hall.ran() == [first, second, third]
+
+
+def test_a_crash_before_the_commit_loses_nothing(hall, monkeypatch):
+    series = hall.archive.arrive()
+    monkeypatch.setattr(autoroute_store, "advance_log", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        hall.read()
+    monkeypatch.undo()
+    hall.restart()
+    hall.read()
+    assert hall.ran() == [series]
+
+
+def test_a_crash_after_the_commit_repeats_nothing(hall, monkeypatch):
+    series = hall.archive.arrive()
+    monkeypatch.setattr(hall.queue, "enqueue", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        hall.read()
+    hall.restart()
+    hall.read()
+    assert hall.ran() == [series]
+    assert [job.series_instance_uid for job in store.queued_jobs(hall.database)] == [series], "a worker picks it up"
+
+
+def test_two_workers_share_the_log(hall, monkeypatch):
+    """The second reads the same entries while the first is deciding."""
+    series = [hall.archive.arrive() for _ in range(3)]
+    other = AutoRouter(hall.database, hall.queue, hall.archive)
+    decide = hall.router._job_for
+
+    def slowly(entry):
+        decided = decide(entry)
+        other.poll()
+        return decided
+
+    monkeypatch.setattr(hall.router, "_job_for", slowly)
+    while hall.router.poll() == autoroute.BATCH:
+        pass
+    hall.read()
+    assert sorted(hall.ran()) == sorted(series)
+
+
+def test_never_our_own_nor_what_is_no_mr(hall):
+    hall.archive.arrive(series_description=FLAIR)
+    source = hall.archive.arrive()
+    hall.read()
+    assert hall.ran() == [source]
+    for modality in ("SEG", "RTSTRUCT", "SR", "CT"):
+        dataset = factory.series_datasets(study_instance_uid=hall.archive.study_of(source))[0]
+        dataset.SeriesInstanceUID, dataset.SOPInstanceUID, dataset.Modality = generate_uid(), generate_uid(), modality
+        hall.archive.store([dataset])
+        hall.archive.note("StableSeries", str(dataset.SeriesInstanceUID))
+    hall.read()
+    assert hall.ran() == [source]
+
+
+def test_an_mr_object_of_ours_is_left_alone(hall, monkeypatch):
+    monkeypatch.setattr(autoroute, "is_ours", lambda _: True)
+    hall.archive.arrive()
+    hall.read()
+    assert hall.ran() == []
+
+
+def test_ambiguous_ones_are_left_alone_and_named(hall, caplog):
+    caplog.set_level(logging.INFO)
+    study = generate_uid()
+    twins = [hall.archive.arrive(study=study, stable=False) for _ in range(2)]
+    for series in twins:
+        hall.archive.note("StableSeries", series)
+    hall.read()
+    assert hall.ran() == []
+    assert f"series {twins[0]} is left alone: of its study" in caplog.text
+    assert str(next(iter(hall.archive.instances.values())).PatientName) not in caplog.text
+    assert str(next(iter(hall.archive.instances.values())).SeriesDescription) not in caplog.text
+
+
+def test_more_slices_than_before_are_a_new_series(hall):
+    """A transfer that stalled was taken for complete; the whole of it is segmented all the same, and that once."""
+    series = hall.archive.arrive()
+    whole = dict(hall.archive.instances)
+    for uid in list(whole)[:10]:
+        del hall.archive.instances[uid]
+    hall.read()
+    (job,) = store.list_jobs(hall.database)
+    store.request_cancel(hall.database, job.job_id)
+    assert store.get_job(hall.database, job.job_id).state == CANCELLED
+    for kept in (hall.archive.instances, whole, whole):
+        hall.archive.instances = dict(kept)
+        hall.archive.note("StableSeries", series)
+        hall.read()
+    assert hall.ran() == [series, series]
+
+
+def test_somebody_was_faster(hall):
+    series = hall.archive.arrive()
+    summary = {"NumberOfSeriesRelatedInstances": 1}
+    store.create_job(
+        hall.database,
+        study_instance_uid=hall.archive.study_of(series),
+        series_instance_uid=series,
+        selection={"chosen": summary, "candidates": []},
+        outputs=["SEG"],
+    )
+    hall.read()
+    assert len(hall.ran()) == 1
+    after = hall.archive.arrive()
+    hall.read()
+    assert hall.ran() == [series, after], "and the log goes on"
+
+
+def test_an_archive_that_is_down_is_waited_for(hall):
+    series = hall.archive.arrive()
+
+    def down(_method):
+        raise ArchiveUnavailableError("down")
+
+    for method in ("changes", "series_tags", "list_series", "last_change"):
+        hall.archive.fail = lambda called, method=method: down(called) if called in (method, "check") else None
+        for _ in range(2 * autoroute.TRIES):
+            with pytest.raises(ArchiveUnavailableError):
+                hall.read()
+    hall.archive.fail = lambda _: None
+    hall.read()
+    assert hall.ran() == [series]
+
+
+def test_one_series_that_cannot_be_described_holds_up_no_other(hall):
+    bad, good = hall.archive.arrive(), hall.archive.arrive()
+    describe = hall.archive.series_tags
+
+    def fails(identifier):
+        if identifier == bad:
+            raise ArchiveUnavailableError("something unexpected")
+        return describe(identifier)
+
+    hall.archive.series_tags = fails
+    for _ in range(autoroute.TRIES - 1):
+        with pytest.raises(ArchiveUnavailableError):
+            hall.read()
+    hall.read()
+    assert hall.ran() == [good]
+
+
+def test_a_series_that_has_gone(hall):
+    series, other = hall.archive.arrive(), hall.archive.arrive()
+    for uid in [uid for uid, one in hall.archive.instances.items() if one.SeriesInstanceUID == series]:
+        del hall.archive.instances[uid]
+    hall.read()
+    assert hall.ran() == [other]
+    hall.archive.arrive()
+    hall.archive.list_series = lambda _: (_ for _ in ()).throw(StudyNotFoundError("gone"))
+    hall.read()
+    assert hall.ran() == [other]
+
+
+def test_an_archive_that_was_emptied_counts_from_one_again(hall):
+    for _ in range(2):
+        hall.archive.arrive()
+    hall.read()
+    hall.archive.log.clear()
+    series = hall.archive.arrive(stable=False)
+    hall.archive.log.clear()
+    hall.archive.note("StableSeries", series)
+    assert hall.archive.last_change() < (autoroute_store.log_position(hall.database, hall.archive.url) or 0)
+    hall.read()
+    assert hall.ran()[-1] == series
+
+
+def test_the_setting():
+    assert load_settings({}, None).auto_segment is False
+    assert load_settings({"AUTO_SEGMENT": "1"}, None).auto_segment is True
+    with pytest.raises(SettingsError, match="AUTO_SEGMENT"):
+        load_settings({"AUTO_SEGMENT": "yes"}, None)
