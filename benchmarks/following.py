@@ -1,12 +1,19 @@
-"""How well lesions are followed through simulated patients: ``python -m benchmarks.following``."""
+"""``python -m benchmarks following``: how well lesions are followed through simulated patients."""
 
 import argparse
-import time
+from collections.abc import Sequence
 
 import numpy as np
 
+from benchmarks.report import table, verdict
 from rano.following import thread
 from tests.patients import Figures, score, simulate_patient
+
+RIGHT = 0.99
+EXAMPLES = """examples:
+  python -m benchmarks following
+  python -m benchmarks following --patients 20 --seed 32
+"""
 
 
 def simulate(n_patients: int, seed: int) -> Figures:
@@ -24,19 +31,26 @@ def simulate(n_patients: int, seed: int) -> Figures:
     return score([(course, thread([one.visit for one in course])) for course in courses])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--patients", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
-    started = time.perf_counter()
-    figures = simulate(given.patients, given.seed)
-    kinds = ", ".join(f"{count} {kind}" for kind, count in figures.kinds.items())
-    print(f"{figures.patients} patients of 6 visits, {figures.lesions} lesions seen, {figures.links} links ({kinds})")
-    print(f"right {figures.right:.2%}; wrong {figures.wrong}, of them not flagged {figures.wrong_unflagged}")
-    print(f"flagged for review {figures.flagged} ({figures.flagged / max(figures.links, 1):.1%})")
-    print(f"{time.perf_counter() - started:.0f} s, the simulation included")
-
-
-if __name__ == "__main__":
-    main()
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Simulate, print, and return 0 when every target is met."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks following",
+        description="Follow lesions through simulated patients of 6 visits, and compare the links with the truth.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--patients", type=int, default=200, help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=1, help="other patients (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    figures = simulate(options.patients, options.seed)
+    print(f"{figures.patients} patients, {figures.lesions} lesions seen, {figures.links} links\n")
+    print(table(["link", "number"], [[kind, str(count)] for kind, count in figures.kinds.items()]) + "\n")
+    print(f"for review: {figures.flagged} ({figures.flagged / max(figures.links, 1):.1%})")
+    targets = [
+        verdict(f"{figures.right:.2%} of the links are right (at least {RIGHT:.0%})", met=figures.right >= RIGHT),
+        verdict(
+            f"{figures.wrong_unflagged} of {figures.wrong} wrong links not flagged (none)",
+            met=not figures.wrong_unflagged,
+        ),
+    ]
+    return 0 if all(targets) else 1

@@ -6,7 +6,7 @@ truth about two components is which blobs they share.
 """
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -45,10 +45,19 @@ class Blob:
 
 @dataclass(frozen=True)
 class SimulatedVisit:
-    """A visit to be followed, and which blobs are in each of its lesions."""
+    """A visit to be followed, which blobs are in each of its lesions, and where all blobs are, those missed as well."""
 
     visit: FollowedVisit
     blobs: tuple[frozenset[int], ...]
+    centres: Mapping[int, Floats]
+
+    def nearest(self, blob: int, lesions: Sequence[int]) -> int:
+        """Return which of these lesions a blob lies nearest to; the first where it lies nowhere any more."""
+
+        def distance(lesion: int) -> float:
+            return min(float(np.linalg.norm(self.centres[other] - self.centres[blob])) for other in self.blobs[lesion])
+
+        return min(lesions, key=distance) if blob in self.centres else lesions[0]
 
 
 def simulate_patient(rng: np.random.Generator, visits: int = 6) -> list[SimulatedVisit]:
@@ -59,7 +68,7 @@ def simulate_patient(rng: np.random.Generator, visits: int = 6) -> list[Simulate
     course = []
     for number in range(visits):
         seen = [blob for blob in blobs if 2 * blob.radii.mean() > 5 or rng.random() > 0.1]  # small ones are missed
-        course.append(_scan(rng, number, seen))
+        course.append(_scan(rng, number, seen, {blob.number: blob.centre for blob in blobs}))
         blobs = [grown for blob in blobs if (grown := _grown(rng, blob)) is not None]
         for _ in range(int(rng.poisson(0.6))):
             blobs += _appearing(rng, blobs)
@@ -104,7 +113,9 @@ def _grown(rng: np.random.Generator, blob: Blob) -> Blob | None:
     return replace(blob, radii=radii, centre=blob.centre + drift, trend=trend)
 
 
-def _scan(rng: np.random.Generator, number: int, blobs: Sequence[Blob]) -> SimulatedVisit:
+def _scan(
+    rng: np.random.Generator, number: int, blobs: Sequence[Blob], centres: Mapping[int, Floats]
+) -> SimulatedVisit:
     """Scan the head as it happens to lie, segment it a little wrongly, and register it a little wrongly."""
     pose = _motion(rng, rng.uniform(0, 15), rng.uniform(0, 20)) if number else RigidTransform.identity()
     error = _motion(rng, rng.uniform(0, 0.5), rng.uniform(0.3, 0.8)) if number else RigidTransform.identity()
@@ -128,7 +139,7 @@ def _scan(rng: np.random.Generator, number: int, blobs: Sequence[Blob]) -> Simul
             )
     date = FIRST_DAY + datetime.timedelta(weeks=8 * number)
     visit = FollowedVisit(f"visit {number}", date, tuple(lesions), pose.inverse().then(error))
-    return SimulatedVisit(visit, tuple(truth))
+    return SimulatedVisit(visit, tuple(truth), centres)
 
 
 def _missegmented(rng: np.random.Generator, blob: Blob) -> Blob:
@@ -246,10 +257,13 @@ def _verdicts(course: Sequence[SimulatedVisit], links: Sequence[VisitLinks]) -> 
                 verdicts.append((not gone & here, absence.ambiguous, str(absence.status)))
             else:
                 into[absence.tracking_uid] = absence.into
-        for lesion, (blobs, true, link) in enumerate(zip(simulated.blobs, truth, found.lesions, strict=True)):
-            # What was missed of a lesion that is still there stays part of it.
-            missed = {blob for blob, last in last_of_blob.items() if last in true and blob not in here}
-            last_of_blob.update(dict.fromkeys(blobs | missed, (number, lesion)))
+        for blob, last in last_of_blob.items():
+            # What was missed of a lesion that is still there stays part of it, or of the nearest of its parts.
+            heirs = [lesion for lesion, true in enumerate(truth) if last in true]
+            if heirs and blob not in here:
+                last_of_blob[blob] = number, simulated.nearest(blob, heirs)
+        for lesion, (blobs, link) in enumerate(zip(simulated.blobs, found.lesions, strict=True)):
+            last_of_blob.update(dict.fromkeys(blobs, (number, lesion)))
             last_of_uid[link.tracking_uid] = (number, lesion)
         into = {uid: survivor for uid, survivor in into.items() if uid not in present}
         last_of_uid.update({uid: last_of_uid[survivor] for uid, survivor in into.items()})

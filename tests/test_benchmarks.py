@@ -19,11 +19,11 @@ from tests import results_cases
 def test_help_lists_every_benchmark_without_loading_them() -> None:
     code = "import sys, benchmarks.__main__ as m\ntry: m.main(['-h'])\nfinally: assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=report.ROOT)
-    for name in ("pipeline", "memory", "roundtrip", "demo", "measuring"):
+    for name in command.BENCHMARKS:
         assert f"  {name} " in done.stdout
 
 
-@pytest.mark.parametrize("name", ["pipeline", "memory", "roundtrip", "demo", "measuring"])
+@pytest.mark.parametrize("name", command.BENCHMARKS)
 def test_each_has_help_with_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         command.main([name, "--help"])
@@ -94,3 +94,15 @@ def test_peak_memory_grows_with_what_is_held() -> None:
     assert before > 50 << 20
     block = np.ones(before // 8 + (100 << 17))
     assert peak_bytes() > block.nbytes
+
+
+def test_the_timeline_is_timed(capsys: pytest.CaptureFixture[str]) -> None:
+    command.main(["timeline", "--visits", "2", "--lesions", "3", "--repeats", "1"])
+    printed = capsys.readouterr().out
+    assert "2 visits x 3 lesions" in printed
+    assert "timeline in" in printed
+
+
+def test_links_of_simulated_patients_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["following", "--patients", "2"]) == 0
+    assert "met     0 of 0 wrong links not flagged" in capsys.readouterr().out
