@@ -17,6 +17,7 @@ BENCHMARKS = {
     "demo": "error of the demo's lesions with the shipped model",
     "following": "links of lesions from visit to visit, in simulated patients",
     "timeline": "time of a patient's course over HTTP",
+    "viewer": "frames while scrolling: straight from Orthanc, through the API, through nginx",
 }
 EXAMPLES = """examples:
   python -m benchmarks                       all, one after the other

@@ -6,10 +6,11 @@ const NOTHING = createStore({ job: null, busy: false });
 
 export function evaluateMr(servicesManager, viewportId) {
   const { displaySetService, viewportGridService } = servicesManager.services;
-  const shown = (viewportGridService.getDisplaySetsUIDsForViewport(viewportId) ?? []).map(uid =>
-    displaySetService.getDisplaySetByUID(uid)
-  );
-  const disabled = !shown.some(displaySet => displaySet?.Modality === 'MR');
+  const find = uid => uid && displaySetService.getDisplaySetByUID(uid);
+  // An overlay or a report is shown on the series that it refers to.
+  const isMr = displaySet =>
+    displaySet?.Modality === 'MR' || find(displaySet?.referencedDisplaySetInstanceUID)?.Modality === 'MR';
+  const disabled = !(viewportGridService.getDisplaySetsUIDsForViewport(viewportId) ?? []).map(find).some(isMr);
   return { disabled, disabledText: disabled ? 'MetIA segments MR; none is shown' : '' };
 }
 
