@@ -15,6 +15,7 @@ BENCHMARKS = {
     "roundtrip": "masks through SEG and RTSTRUCT and back, voxel by voxel; DICOM conformance",
     "measuring": "time of label and measure on a large mask; error on shapes of known size",
     "demo": "error of the demo's lesions with the shipped model",
+    "followup_page": "weight of the follow-up page, and how soon it is to be seen",
     "following": "links of lesions from visit to visit, in simulated patients",
     "timeline": "time of a patient's course over HTTP",
     "viewer": "frames while scrolling: straight from Orthanc, through the API, through nginx",
