@@ -41,8 +41,9 @@ from rano.links import Link
 from rano.reduced import reduce_volume
 from rano.shape import lesion_shapes
 from results.context import ResultContext, derive_uid
-from results.report import Assessment, TimePoint
-from segmentation import WRITTEN, Cancelled, Outcome, segment_study, write_again
+from results.objects import WRITTEN
+from results.report import Standing
+from segmentation import Cancelled, Outcome, segment_study, write_again
 from settings import Settings, SettingsError, sqlite_path
 
 if TYPE_CHECKING:
@@ -283,9 +284,7 @@ class Worker:
             lambda key: derive_uid(job.job_id, key),
         )
 
-    def _course(
-        self, series: Series, lesions: Sequence[Lesion], links: Sequence[Link]
-    ) -> tuple[TimePoint, Assessment] | None:
+    def _course(self, series: Series, lesions: Sequence[Lesion], links: Sequence[Link]) -> Standing | None:
         return course(self._database, store.SeriesRecord.from_header(series.header), lesions, links)
 
     def _relabel(self, job: Job, reporter: _Reporter) -> Outcome:

@@ -2,38 +2,32 @@
 
     archive -> imaging -> unetr -> rano -> results -> archive
 
-The server's worker runs it on Orthanc, and ``python segmentation.py FOLDER -o OUT`` on any folder of DICOM files.
+The server's worker runs it on Orthanc, and ``python segmentation.py FOLDER -o OUT`` on any folder of DICOM files
+(``services.segment_folder``).
 """
 
-import argparse
 import sys
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from pydicom import Dataset
-from tqdm import tqdm
 
-from imaging.errors import ImagingError
 from imaging.selection import Selection, choose
 from imaging.volume import Series, read_series
-from Orthanc.archive import Archive, ArchiveError, SeriesNotFoundError, StudyNotFoundError
-from Orthanc.folder import FolderArchive
+from Orthanc.archive import Archive, SeriesNotFoundError
 from rano.components import label_lesions
 from rano.lesion import Lesion
 from rano.matching import inherit_tracking
 from rano.measuring import measure
 from results.context import ResultContext, derive_uid
-from results.report import Assessment, TimePoint, build_bidirectional_sr, build_volumetric_sr
-from results.rtstruct import build_rtstruct
-from results.seg import build_seg
-from settings import SettingsError, load_settings
+from results.objects import Course, build_objects
+from results.report import Standing
 from unetr.bundle import BundleInfo, ModelError, read_bundle
 
 if TYPE_CHECKING:
@@ -41,21 +35,6 @@ if TYPE_CHECKING:
 
 STATES = ("queued", "fetching", "reading", "segmenting", "measuring", "writing", "done", "failed", "cancelled")
 """What a job goes through, in this order; one of the last three ends it."""
-
-OUTPUTS: dict[str, Callable[[Series, np.ndarray, Sequence[Lesion], ResultContext], Dataset | None]] = {
-    "SEG": build_seg,
-    "RTSTRUCT": build_rtstruct,
-}
-"""What can be written back as one object, and who builds it."""
-
-WRITTEN = {**{kind: (kind,) for kind in OUTPUTS}, "SR": ("SR_BIDIRECTIONAL", "SR_VOLUMETRIC")}
-"""All that can be asked for, and the roles of the objects it is written as; their UIDs derive from these."""
-
-Standing = tuple[TimePoint, Assessment]
-"""Where a visit stands in the patient's course, and what it says of it."""
-
-Course = Callable[[Series, Sequence[Lesion]], Standing | None]
-"""Given a series and its lesions, where the visit stands among the patient's others; None where that is not known."""
 
 
 class Cancelled(Exception):  # noqa: N818 - it reports a wish, not a failure
@@ -94,8 +73,8 @@ class Outcome:
         int32, the shape of ``series.volume.array``; n marks the voxels of ``lesions[n - 1]``.
     prediction
         What the network said; None when only names have changed.
-    written
-        SeriesInstanceUID of each stored result by its role; empty when no lesion was found.
+    objects
+        What was stored, by its role; empty when no lesion was found.
     standing
         What the report says of the visit's place in the course; None where it says nothing.
     timings
@@ -107,11 +86,15 @@ class Outcome:
     prediction: "Prediction | None"
     label_map: np.ndarray
     lesions: list[Lesion]
-    written: dict[str, str]
-    objects: tuple[Dataset, ...]
+    objects: dict[str, Dataset]
     context: ResultContext
     timings: dict[str, float] = field(default_factory=dict)
     standing: Standing | None = None
+
+    @property
+    def written(self) -> dict[str, str]:
+        """SeriesInstanceUID of each stored result by its role."""
+        return {role: str(dataset.SeriesInstanceUID) for role, dataset in self.objects.items()}
 
 
 def segment_study(
@@ -137,7 +120,7 @@ def segment_study(
     series_instance_uid
         The series to segment; by default the study's post-contrast T1 volume is chosen.
     outputs
-        Which of :data:`WRITTEN` to write.
+        Which of ``results.objects.WRITTEN`` to write.
     earlier_lesions
         Given a SeriesInstanceUID, the lesions found when it was segmented before: they keep name and tracking UID.
     follow
@@ -175,21 +158,10 @@ def segment_study(
         )
         lesions = follow(series, label_map, lesions)
     with watch("writing"):
-        context = _context(job_id, predictor.info, created or datetime.now(UTC))
+        model, now = predictor.info, created or datetime.now(UTC)
+        context = ResultContext(job_id, model.name, model.version, model.sha256, model.statement, now)
         objects, standing = _write(archive, series, label_map, lesions, context, outputs, course)
-    written = {kind: str(dataset.SeriesInstanceUID) for kind, dataset in objects.items()}
-    return Outcome(
-        series,
-        selection,
-        prediction,
-        label_map,
-        lesions,
-        written,
-        tuple(objects.values()),
-        context,
-        watch.seconds,
-        standing,
-    )
+    return Outcome(series, selection, prediction, label_map, lesions, objects, context, watch.seconds, standing)
 
 
 def write_again(
@@ -218,9 +190,7 @@ def write_again(
         series = read_series(datasets)
     with watch("writing"):
         objects, standing = _write(archive, series, label_map, lesions, context, outputs, course)
-    written = {role: str(dataset.SeriesInstanceUID) for role, dataset in objects.items()}
-    stored = tuple(objects.values())
-    return Outcome(series, None, None, label_map, lesions, written, stored, context, watch.seconds, standing)
+    return Outcome(series, None, None, label_map, lesions, objects, context, watch.seconds, standing)
 
 
 def _write(
@@ -233,18 +203,7 @@ def _write(
     course: Course,
 ) -> tuple[dict[str, Dataset], Standing | None]:
     """Build what was asked for and store it; give the objects by their role, and what the report says of the visit."""
-    standing = None
-    built = {kind: OUTPUTS[kind](series, label_map, lesions, context) for kind in outputs if kind in OUTPUTS}
-    if "SR" in outputs:
-        built["SR_BIDIRECTIONAL"] = build_bidirectional_sr(series, label_map, lesions, context)
-        seg = built.get("SEG")
-        if seg is not None:  # the volumes are those of its segments
-            standing = course(series, lesions)
-            point, assessment = standing or (None, None)
-            built["SR_VOLUMETRIC"] = build_volumetric_sr(
-                series, label_map, lesions, seg, context, time_point=point, assessment=assessment
-            )
-    objects = {role: dataset for role, dataset in built.items() if dataset is not None}
+    objects, standing = build_objects(series, label_map, lesions, context, outputs, course)
     if objects:
         archive.store(list(objects.values()))
     return objects, standing
@@ -263,17 +222,6 @@ class _Stages:
         start = time.perf_counter()
         yield
         self.seconds[state] = round(time.perf_counter() - start, 3)
-
-
-def _context(job_id: str, model: BundleInfo, created: datetime) -> ResultContext:
-    return ResultContext(
-        job_id=job_id,
-        model_name=model.name,
-        model_version=model.version,
-        model_sha256=model.sha256,
-        model_statement=model.statement,
-        created=created,
-    )
 
 
 def find_models(model_path: Path) -> dict[str, BundleInfo]:
@@ -296,89 +244,7 @@ def find_models(model_path: Path) -> dict[str, BundleInfo]:
     return models
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Segment a folder of DICOM files without any server."""
-    parser = argparse.ArgumentParser(
-        prog="python segmentation.py",
-        description="Find brain metastases in a folder of DICOM files. For research; not a medical device.",
-        epilog="examples:\n  python segmentation.py /data/study -o results\n"
-        "  python segmentation.py /data/study -o results --series 1.2.840.113619.2.5",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("folder", type=Path, help="any folder: nested, several series, other files in between")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="where the results go")
-    parser.add_argument("--study", help="StudyInstanceUID, when the folder holds several")
-    parser.add_argument("--series", help="SeriesInstanceUID (default: the post-contrast T1 volume is chosen)")
-    parser.add_argument("--model", type=Path, help="model bundle folder (default: MODEL_PATH)")
-    options = parser.parse_args(arguments)
-    try:
-        return _segment_folder(options)
-    except (ImagingError, ArchiveError, ModelError, SettingsError, ValueError, OSError) as error:
-        print(f"segmentation.py: {error}", file=sys.stderr)  # noqa: T201 - the command's own answer
-        return 1
-
-
-def _segment_folder(options: argparse.Namespace) -> int:
-    from results.files import write_files  # plotting and torch are not needed for --help
-    from unetr.predictor import load_predictor
-
-    archive = FolderArchive(options.folder, options.output)
-    studies = archive.study_instance_uids()
-    if options.study is None and len(studies) != 1:
-        raise StudyNotFoundError(f"{options.folder} holds {len(studies)} studies; name one with --study: {studies}")
-    study = options.study or studies[0]
-    model = load_predictor(options.model or load_settings().model_path)
-    with ProgressBar() as bar:
-        outcome = segment_study(
-            archive,
-            model,
-            job_id=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{study} {options.series} {model.info.sha256}")),
-            study_instance_uid=study,
-            series_instance_uid=options.series,
-            reporter=bar,
-        )
-    archive.retire_others(outcome.written.values())
-    write_files(options.output, outcome.series, outcome.label_map, outcome.lesions, outcome.context)
-    sys.stdout.write(_summary(outcome, options.output))
-    return 0
-
-
-class ProgressBar:
-    """A Reporter for the terminal: one bar over all stages."""
-
-    _WEIGHTS: ClassVar = {"fetching": 10, "reading": 5, "segmenting": 75, "measuring": 5, "writing": 5}
-
-    def __enter__(self) -> Self:
-        self._bar = tqdm(total=100, bar_format="{desc:<11} {percentage:3.0f}% |{bar:40}| {elapsed}", leave=False)
-        self._base = self._weight = 0
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
-    def stage(self, state: str) -> None:
-        self._base, self._weight = self._base + self._weight, self._WEIGHTS[state]
-        self._bar.set_description_str(state)
-        self.progress(0.0)
-
-    def progress(self, fraction: float) -> None:
-        self._bar.n = self._base + self._weight * fraction
-        self._bar.refresh()
-
-
-def _summary(outcome: Outcome, output: Path) -> str:
-    lines = [f"series  {outcome.series.series_instance_uid}"]
-    if outcome.selection:
-        lines += [f"        {reason}" for reason in outcome.selection.chosen.reasons]
-    lines += [f"model   {outcome.context.model}", f"        {outcome.context.statement}", ""]
-    lines += [
-        f"{lesion.name:<16} {m.longest.length_mm:5.1f} x {m.perpendicular.length_mm:4.1f} mm  {m.volume_mm3:9.1f} mm3"
-        for lesion in outcome.lesions
-        for m in [lesion.measurement]
-    ] or ["no lesion found"]
-    seconds = ", ".join(f"{stage} {time:.1f} s" for stage, time in outcome.timings.items())
-    return "\n".join([*lines, "", f"{seconds}", f"results in {output}", ""])
-
-
 if __name__ == "__main__":
+    from services.segment_folder import main
+
     sys.exit(main())

@@ -25,9 +25,6 @@ from results import report
 
 NO_LINK = Link("", Status.NEW, ambiguous=False, reason="")
 
-Standing = tuple[report.TimePoint, report.Assessment]
-"""Where a visit stands, and what it says of the course."""
-
 
 @dataclass(frozen=True)
 class KnownVisits:
@@ -47,7 +44,7 @@ class KnownVisits:
     said: Mapping[str, VisitAssessment]
     tracked: Mapping[int, TrackedLesion]
 
-    def standing(self, now: VisitFindings) -> Standing | None:
+    def standing(self, now: VisitFindings) -> report.Standing | None:
         """Judge one visit among all others; None when it has no date, and so no place in the course."""
         if now.date is None:
             return None
@@ -78,7 +75,7 @@ def known_visits(session: Session, patient_key: int) -> KnownVisits:
 
 def course(
     database: Database, record: SeriesRecord, lesions: Sequence[Lesion], links: Sequence[Link]
-) -> Standing | None:
+) -> report.Standing | None:
     """Judge a visit that is being written within the course of its patient, as far as that is known now.
 
     Parameters
@@ -99,7 +96,7 @@ def course(
     return known.standing(_now(record, lesions, links, known))
 
 
-def content_of(lesions: Iterable[tuple[str, str]], standing: Standing | None) -> str:
+def content_of(lesions: Iterable[tuple[str, str]], standing: report.Standing | None) -> str:
     """Give what a series is written with besides what the images show, in short: equal when nothing would be new.
 
     Parameters
@@ -144,7 +141,7 @@ def _now(record: SeriesRecord, lesions: Sequence[Lesion], links: Sequence[Link],
     )
 
 
-def _standing(study_instance_uid: str, uids: Collection[str], assessment: Assessment) -> Standing:
+def _standing(study_instance_uid: str, uids: Collection[str], assessment: Assessment) -> report.Standing:
     order, response = next(
         (place, one) for place, one in enumerate(assessment.visits, start=1) if one.visit == study_instance_uid
     )

@@ -91,8 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_jobs(account: Account, lesions: int, repeats: int) -> list[Laps]:
     """Store a series, segment it ``1 + repeats`` times, and return the times of each job."""
-    import segmentation
     from benchmarks.subjects import KnowingPredictor, make_subject
+    from results.objects import OUTPUTS
+    from segmentation import segment_study
 
     subject = make_subject(SHAPE, SPACING, lesions)
     datasets = subject.datasets
@@ -102,10 +103,10 @@ def run_jobs(account: Account, lesions: int, repeats: int) -> list[Laps]:
     jobs = []
     for _ in range(1 + repeats):
         laps = Laps()
-        builders = {kind: laps.around(kind, build) for kind, build in segmentation.OUTPUTS.items()}
+        builders = {kind: laps.around(kind, build) for kind, build in OUTPUTS.items()}
         store = laps.around("store", archive.store)
-        with patch.dict(segmentation.OUTPUTS, builders), patch.object(archive, "store", store):
-            outcome = segmentation.segment_study(
+        with patch.dict(OUTPUTS, builders), patch.object(archive, "store", store):
+            outcome = segment_study(
                 archive,
                 predictor,
                 job_id=str(uuid.uuid4()),

@@ -8,4 +8,7 @@ from results.report_bidirectional import build_bidirectional_sr
 from results.report_common import Report, read_sr
 from results.report_volumetric import Assessment, TimePoint, build_volumetric_sr
 
-__all__ = ["Assessment", "Report", "TimePoint", "build_bidirectional_sr", "build_volumetric_sr", "read_sr"]
+Standing = tuple[TimePoint, Assessment]
+"""Where a visit stands in the patient's course, and what it says of it."""
+
+__all__ = ["Assessment", "Report", "Standing", "TimePoint", "build_bidirectional_sr", "build_volumetric_sr", "read_sr"]

@@ -20,11 +20,11 @@ from BDD.models import DONE, FAILED, FINAL_STATES, OPEN_STATES, RELABEL, Job
 from BDD.problems import problem_of
 from Orthanc.archive import StudyNotFoundError
 from Orthanc.dicomweb import OrthancArchive
+from results.objects import WRITTEN
 from routes import changes, reading, schemas_metia, segment
 from routes.context import Context, context
 from routes.openapi import describe
 from routes.problems import ProblemError
-from segmentation import WRITTEN
 
 blueprint = Blueprint("metia", __name__)
 logger = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from typing import Any
 
 from BDD.models import JOB_STATES, RELABEL, SEGMENT
 from rano.history import ClinicalStatus
-from segmentation import WRITTEN
+from results.objects import WRITTEN
 
 _UID = {"type": "string", "maxLength": 64, "examples": ["1.2.840.113619.2.5.1762583153"]}
 _TEXT = {"type": "string"}
@@ -256,9 +256,7 @@ SCHEMAS: dict[str, Any] = {
         required=[],
     ),
     "ChangedLesion": _object({"lesion": {"$ref": "#/components/schemas/TrackedLesion"}, "jobs": _JOB_ADDRESSES}),
-    "VisitAssessment": _object(
-        {"StudyInstanceUID": _UID, **_ASSESSMENT, "version": _VERSION, "jobs": _JOB_ADDRESSES}
-    ),
+    "VisitAssessment": _object({"StudyInstanceUID": _UID, **_ASSESSMENT, "version": _VERSION, "jobs": _JOB_ADDRESSES}),
     "AssessmentChange": _object({**_ASSESSMENT, "version": _VERSION, "user": _WHO}, required=[]),
     "Changes": _object({"changes": _list("Change")}),
     "Change": _object(

@@ -10,12 +10,13 @@ from BDD.models import FINAL_STATES, SEGMENT, Job
 from imaging.errors import NotMRError
 from imaging.selection import Selection, choose, rank
 from Orthanc.archive import SeriesNotFoundError
+from results.objects import WRITTEN
 from routes import reading
 from routes.context import Context, context
 from routes.job_json import job_to_json
 from routes.openapi import describe
 from routes.problems import ProblemError, invalid
-from segmentation import WRITTEN, find_models
+from segmentation import find_models
 
 blueprint = Blueprint("segment", __name__)
 

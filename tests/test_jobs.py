@@ -288,7 +288,7 @@ def ours(job_id: str, series_uid: str):
     outcome = jobs.segment_study(
         reference, predictor, job_id=job_id, study_instance_uid=STUDY, series_instance_uid=SERIES
     )
-    return next(one for one in outcome.objects if one.SeriesInstanceUID == series_uid)
+    return next(one for one in outcome.objects.values() if one.SeriesInstanceUID == series_uid)
 
 
 def test_a_version_that_cannot_be_taken_out_now_is_taken_out_later(site):

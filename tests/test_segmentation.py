@@ -24,7 +24,8 @@ from rano.components import label_lesions
 from results.context import derive_uid, is_ours
 from results.rtstruct import rasterise_rtstruct
 from results.seg import read_seg
-from segmentation import STATES, Cancelled, main, segment_study
+from segmentation import STATES, Cancelled, segment_study
+from services.segment_folder import main
 from tests import factory
 from tests.jobs_factory import MemoryArchive, PredictorStub
 from tests.present import present
@@ -309,7 +310,7 @@ def test_the_outcome_tells_what_was_found_and_written():
     np.testing.assert_array_equal(outcome.label_map, expected)
     assert outcome.written == {kind: derive_uid(JOB, f"{kind} series") for kind in ("SEG", "RTSTRUCT")}
     assert stored(archive) == set(outcome.written.values())
-    assert all(is_ours(dataset) for dataset in outcome.objects)
+    assert all(is_ours(dataset) for dataset in outcome.objects.values())
     assert outcome.context.created == created
     assert outcome.context.model_name == "stub"
     assert outcome.context.job_id == JOB
@@ -323,7 +324,7 @@ def test_the_same_job_again_writes_the_same_objects():
     second = segment(archive, created=created)
     assert set(archive.instances) == set(held)
     assert [lesion.tracking_uid for lesion in second.lesions] == [lesion.tracking_uid for lesion in first.lesions]
-    for before, after in zip(first.objects, second.objects, strict=True):
+    for before, after in zip(first.objects.values(), second.objects.values(), strict=True):
         assert before == after
 
 
@@ -342,7 +343,7 @@ def test_nothing_is_stored_when_no_lesion_is_found():
     outcome = segment(archive)
     assert outcome.lesions == []
     assert outcome.written == {}
-    assert outcome.objects == ()
+    assert outcome.objects == {}
     assert "store" not in archive.calls
     assert list(outcome.timings) == ["fetching", "reading", "segmenting", "measuring", "writing"]
 
@@ -419,7 +420,7 @@ def test_lesions_segmented_before_keep_their_identity():
     identities = [[(lesion.name, lesion.tracking_uid) for lesion in one.lesions] for one in (first, second)]
     assert identities[1][1:] == identities[0][1:]
     assert identities[1][0][1] != identities[0][0][1]
-    segments = next(dataset for dataset in second.objects if dataset.Modality == "SEG").SegmentSequence
+    segments = second.objects["SEG"].SegmentSequence
     assert [str(one.TrackingUID) for one in segments] == [uid for _, uid in identities[1]]
 
 

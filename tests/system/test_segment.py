@@ -12,9 +12,9 @@ from pydicom.uid import generate_uid
 
 from imaging.volume import read_series
 from results.context import derive_uid
+from results.objects import WRITTEN
 from results.rtstruct import build_rtstruct
 from results.seg import read_seg
-from segmentation import WRITTEN
 from tests import factory, results_cases
 from tests.system.conftest import RunningOrthanc
 from tests.system.processes import ServerSite

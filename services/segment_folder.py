@@ -1,0 +1,100 @@
+"""The pipeline on a folder of DICOM files, without any server: ``python segmentation.py FOLDER -o OUT``."""
+
+import argparse
+import sys
+import uuid
+from pathlib import Path
+from typing import ClassVar, Self
+
+from tqdm import tqdm
+
+from imaging.errors import ImagingError
+from Orthanc.archive import ArchiveError, StudyNotFoundError
+from Orthanc.folder import FolderArchive
+from segmentation import Outcome, segment_study
+from settings import SettingsError, load_settings
+from unetr.bundle import ModelError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Segment a folder of DICOM files without any server."""
+    parser = argparse.ArgumentParser(
+        prog="python segmentation.py",
+        description="Find brain metastases in a folder of DICOM files. For research; not a medical device.",
+        epilog="examples:\n  python segmentation.py /data/study -o results\n"
+        "  python segmentation.py /data/study -o results --series 1.2.840.113619.2.5",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", type=Path, help="any folder: nested, several series, other files in between")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="where the results go")
+    parser.add_argument("--study", help="StudyInstanceUID, when the folder holds several")
+    parser.add_argument("--series", help="SeriesInstanceUID (default: the post-contrast T1 volume is chosen)")
+    parser.add_argument("--model", type=Path, help="model bundle folder (default: MODEL_PATH)")
+    options = parser.parse_args(arguments)
+    try:
+        return _segment_folder(options)
+    except (ImagingError, ArchiveError, ModelError, SettingsError, ValueError, OSError) as error:
+        print(f"segmentation.py: {error}", file=sys.stderr)
+        return 1
+
+
+def _segment_folder(options: argparse.Namespace) -> int:
+    from results.files import write_files  # plotting and torch are not needed for --help
+    from unetr.predictor import load_predictor
+
+    archive = FolderArchive(options.folder, options.output)
+    studies = archive.study_instance_uids()
+    if options.study is None and len(studies) != 1:
+        raise StudyNotFoundError(f"{options.folder} holds {len(studies)} studies; name one with --study: {studies}")
+    study = options.study or studies[0]
+    model = load_predictor(options.model or load_settings().model_path)
+    with ProgressBar() as bar:
+        outcome = segment_study(
+            archive,
+            model,
+            job_id=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{study} {options.series} {model.info.sha256}")),
+            study_instance_uid=study,
+            series_instance_uid=options.series,
+            reporter=bar,
+        )
+    archive.retire_others(outcome.written.values())
+    write_files(options.output, outcome.series, outcome.label_map, outcome.lesions, outcome.context)
+    sys.stdout.write(_summary(outcome, options.output))
+    return 0
+
+
+class ProgressBar:
+    """A Reporter for the terminal: one bar over all stages."""
+
+    _WEIGHTS: ClassVar = {"fetching": 10, "reading": 5, "segmenting": 75, "measuring": 5, "writing": 5}
+
+    def __enter__(self) -> Self:
+        self._bar = tqdm(total=100, bar_format="{desc:<11} {percentage:3.0f}% |{bar:40}| {elapsed}", leave=False)
+        self._base = self._weight = 0
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def stage(self, state: str) -> None:
+        self._base, self._weight = self._base + self._weight, self._WEIGHTS[state]
+        self._bar.set_description_str(state)
+        self.progress(0.0)
+
+    def progress(self, fraction: float) -> None:
+        self._bar.n = self._base + self._weight * fraction
+        self._bar.refresh()
+
+
+def _summary(outcome: Outcome, output: Path) -> str:
+    lines = [f"series  {outcome.series.series_instance_uid}"]
+    if outcome.selection:
+        lines += [f"        {reason}" for reason in outcome.selection.chosen.reasons]
+    lines += [f"model   {outcome.context.model}", f"        {outcome.context.statement}", ""]
+    lines += [
+        f"{lesion.name:<16} {m.longest.length_mm:5.1f} x {m.perpendicular.length_mm:4.1f} mm  {m.volume_mm3:9.1f} mm3"
+        for lesion in outcome.lesions
+        for m in [lesion.measurement]
+    ] or ["no lesion found"]
+    seconds = ", ".join(f"{stage} {time:.1f} s" for stage, time in outcome.timings.items())
+    return "\n".join([*lines, "", f"{seconds}", f"results in {output}", ""])
