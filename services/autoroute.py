@@ -16,7 +16,7 @@ from Orthanc.archive import ArchiveError, StudyNotFoundError
 from Orthanc.dicomweb import OrthancArchive
 from Orthanc.rest import Change
 from results.context import is_ours
-from segmentation import WRITTEN
+from results.objects import WRITTEN
 
 logger = logging.getLogger(__name__)
 
