@@ -100,17 +100,17 @@ class Viewer:
         assert not self.page.query_selector(".metia-problem"), self.page.inner_text(".metia-problem")
         self.page.wait_for_timeout(1500)  # OHIF lets a lesion flash when it is jumped to
 
-    def distance(self, point: Sequence[float]) -> float:
+    def distance(self, point: Sequence[float] | np.ndarray) -> float:
         """How far the plane shown is from a point in LPS, in mm."""
         camera: dict[str, Any] = self.page.evaluate(f"() => {VIEWPORT}.getCamera()")
         return float(abs(np.dot(np.subtract(point, camera["focalPoint"]), camera["viewPlaneNormal"])))
 
-    def look_at(self, point: Sequence[float]) -> None:
+    def look_at(self, point: Sequence[float] | np.ndarray) -> None:
         """Bring the plane of a point up."""
         self.page.evaluate(f"point => {{ const v = {VIEWPORT}; v.jumpToWorld(point); v.render(); }}", list(point))
         self.page.wait_for_timeout(700)
 
-    def colour_at(self, point: Sequence[float]) -> np.ndarray:
+    def colour_at(self, point: Sequence[float] | np.ndarray) -> np.ndarray:
         """Red, green and blue of the screen where a point in LPS is drawn."""
         x, y = self.page.evaluate(
             f"point => {{ const v = {VIEWPORT}; const [x, y] = v.worldToCanvas(point);"

@@ -49,7 +49,7 @@ class Patches(IterableDataset[dict[str, torch.Tensor]]):
             centre = centres[rng.integers(len(centres))] + rng.integers(-jitter, jitter + 1, 3)
             start = np.clip(centre - self._size // 2, 0, np.array(volume.image.shape) - self._size)
             box = tuple(slice(s, s + self._size) for s in start)
-            values = {
+            values: dict[str, np.ndarray] = {
                 "image": volume.image[box] * np.float32(rng.uniform(0.85, 1.18)),
                 "fraction": volume.fraction[box] / np.float32(255),
                 "brain": volume.brain[box].astype(np.float32),
