@@ -87,12 +87,13 @@ def course(
     links
         How each was followed to this visit; empty when none was.
     """
-    known = KnownVisits({}, {}, {})
-    if record.patient_id is not None:
-        with database.reading() as session:
-            patient = session.scalar(select(Patient).where(Patient.patient_id == record.patient_id))
-            if patient is not None:
-                known = known_visits(session, patient.id)
+    same = Patient.patient_id == record.patient_id
+    if record.patient_id is None:  # then each study has a patient of its own
+        known_study = select(Study.patient_key).where(Study.study_instance_uid == record.study_instance_uid)
+        same = Patient.id.in_(known_study) & Patient.patient_id.is_(None)
+    with database.reading() as session:
+        patient = session.scalar(select(Patient).where(same))
+        known = known_visits(session, patient.id) if patient else KnownVisits({}, {}, {})
     return known.standing(_now(record, lesions, links, known))
 
 

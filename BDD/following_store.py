@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session, undefer
 
@@ -18,21 +17,16 @@ from BDD.followup_models import Finding, RegistrationRow, TrackedLesion, VisitIm
 from BDD.followup_store import current_jobs, findings_of, study_of, tracked_lesions
 from BDD.identities import identify, is_said, root
 from BDD.models import Job, LesionRow, Patient, Study
+from BDD.places import Places, bases_for, place_of, places_of
 from BDD.records import SeriesRecord
 from rano.following import thread
 from rano.lesion import Lesion
 from rano.links import FollowedLesion, FollowedVisit, Link
 from rano.matching import unused_names
 from rano.reduced import ReducedVolume
-from rano.registration import Registration, register
+from rano.registration import Registration
 from rano.rigid import RigidTransform
 from rano.shape import LesionShape
-
-Places = dict[int, tuple[RigidTransform | None, str]]
-"""By the key of a series: from its coordinates to those common to the patient, or why that is not known."""
-
-_TRIES = 3
-"""A visit is registered to so many others at most, until one registration can be trusted."""
 
 
 @dataclass(frozen=True)
@@ -110,17 +104,17 @@ def follow(
         others = [job for job in jobs if study_of(job).study_instance_uid != record.study_instance_uid]
         tracked = tracked_lesions(session, patient.id)
         found = findings_of(session, jobs, undefer(Finding.shape))
-        places = _places(session, [job.series_key for job in jobs if job.series_key is not None])
+        places = places_of(session, [job.series_key for job in jobs if job.series_key is not None])
         known = [_followed_visit(job, found.get(job.id, []), tracked, places) for job in others]
         said = {one.tracking_uid for one in tracked.values() if is_said(one, record.study_instance_uid)}
         own = next((job.series_key for job in jobs if job.series_instance_uid == record.series_instance_uid), None)
-        bases = _bases(session, others, record)
+        bases = bases_for(session, others, record)
     place, trouble = places.get(own or 0, (None, ""))
     registrations: dict[int, Registration] = {}
     if not others:
         place = RigidTransform.identity()
     elif place is None:
-        place, registrations, trouble = _place(frame_of_reference_uid, image, bases, places)
+        place, registrations, trouble = place_of(frame_of_reference_uid, image, bases, places)
     now = FollowedVisit(
         record.study_instance_uid,
         record.study_date,
@@ -149,7 +143,7 @@ def rethread(database: Database, study_instance_uid: str) -> None:
         by_uid = {one.tracking_uid: one for one in tracked.values()}
         names = unused_names({one.name for one in tracked.values()})
         found = findings_of(session, jobs, undefer(Finding.shape))
-        places = _places(session, [job.series_key for job in jobs if job.series_key is not None])
+        places = places_of(session, [job.series_key for job in jobs if job.series_key is not None])
         known = [_followed_visit(job, found.get(job.id, []), tracked, places) for job in jobs]
         visits = {visit.visit: visit for visit in thread(known)}
         for job in jobs:
@@ -195,94 +189,6 @@ def _followed_visit(
         place,
         trouble,
     )
-
-
-def _places(session: Session, series: Sequence[int]) -> Places:
-    """Give how each series lies in the coordinates of the one that became known first, or why that is not known."""
-    images = {
-        image.series_key: image
-        for image in session.scalars(select(VisitImage).where(VisitImage.series_key.in_(series)))
-    }
-    rows = session.scalars(
-        select(RegistrationRow).where(RegistrationRow.earlier_key.in_(series), RegistrationRow.later_key.in_(series))
-    ).all()
-    steps: dict[int, list[tuple[int, RigidTransform]]] = {key: [] for key in series}
-    for row in rows:
-        if row.ok:
-            step = RigidTransform(np.reshape(row.matrix, (4, 4)))
-            steps[row.later_key].append((row.earlier_key, step))
-            steps[row.earlier_key].append((row.later_key, step.inverse()))
-    for key, image in images.items():
-        for other, same in images.items():
-            if (
-                key != other
-                and image.frame_of_reference_uid
-                and image.frame_of_reference_uid == same.frame_of_reference_uid
-            ):
-                steps[key].append((other, RigidTransform.identity()))
-    places: Places = {
-        key: (None, next((row.reason for row in rows if row.later_key == key), "it was not registered"))
-        for key in series
-    }
-    if not images:
-        return places
-    # Outwards from the first; a step leads from a series to one whose place is known.
-    anchor = min(images)
-    places[anchor] = (RigidTransform.identity(), "")
-    reached = [anchor]
-    for known in reached:  # grows as it goes
-        base = places[known][0]
-        assert base is not None, "only what has a place is reached"
-        for key in series:
-            leads = next((step for other, step in steps[key] if other == known), None)
-            if places[key][0] is None and leads is not None:
-                places[key] = (leads.then(base), "")
-                reached.append(key)
-    return places
-
-
-@dataclass(frozen=True)
-class _Base:
-    series_key: int
-    frame_of_reference_uid: str | None
-    image: ReducedVolume
-
-
-def _bases(session: Session, jobs: Sequence[Job], record: SeriesRecord) -> list[_Base]:
-    """Give the images that a new visit may be registered to, those nearest in time first."""
-
-    def distance(job: Job) -> float:
-        date = study_of(job).study_date
-        return abs((date - record.study_date).days) if date and record.study_date else float("inf")
-
-    order = [job.series_key for job in sorted(jobs, key=distance)]
-    query = select(VisitImage).where(VisitImage.series_key.in_(order)).options(undefer(VisitImage.image))
-    images = {image.series_key: image for image in session.scalars(query)}
-    return [
-        _Base(image.series_key, image.frame_of_reference_uid, ReducedVolume.from_bytes(image.image))
-        for image in (images[key] for key in order if key in images)
-    ]
-
-
-def _place(
-    frame_of_reference_uid: str | None,
-    image: ReducedVolume,
-    bases: Sequence[_Base],
-    places: Places,
-) -> tuple[RigidTransform | None, dict[int, Registration], str]:
-    """Find the new visit's place: as one in the same frame of reference, or registered to one whose place is known."""
-    placed = [(base, place) for base in bases if (place := places[base.series_key][0]) is not None]
-    for base, place in placed:
-        if frame_of_reference_uid and base.frame_of_reference_uid == frame_of_reference_uid:
-            return place, {}, ""
-    registrations: dict[int, Registration] = {}
-    trouble = "no other visit can be registered to"
-    for base, place in placed[:_TRIES]:
-        registration = registrations[base.series_key] = register(image, base.image)
-        if registration.ok:
-            return registration.transform.then(place), registrations, ""
-        trouble = registration.reason
-    return None, registrations, trouble
 
 
 def _named(lesions: Sequence[Lesion], links: Sequence[Link], tracked: Mapping[int, TrackedLesion]) -> list[Lesion]:

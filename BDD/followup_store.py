@@ -1,10 +1,10 @@
-"""Reads the follow-up: who the patients are, what each visit's newest segmentation found, and the timeline made of it.
+"""Reads the follow-up: who the patients are, and what each visit's newest segmentation found.
 
 A visit is a study; where several of its series were segmented, the one segmented last speaks for it.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -14,12 +14,10 @@ from sqlalchemy.sql.base import ExecutableOption
 
 from BDD.database import Database
 from BDD.followup_models import Finding, TrackedLesion, VisitAssessment
-from BDD.identities import Identity, identify, root
+from BDD.identities import Identity, identify
 from BDD.models import DONE, SEGMENT, Job, LesionRow, Patient, Series, Study
-from BDD.records import PatientNotFoundError, VisitNotFoundError
+from BDD.records import VisitNotFoundError
 from rano.history import ClinicalStatus, LesionAtVisit, VisitFindings
-from rano.response import Assessment, assess
-from results.timeline import LesionSize, Timeline, TimelineLesion, TimelineVisit
 
 
 @dataclass(frozen=True)
@@ -83,29 +81,6 @@ def patient_of(database: Database, study_instance_uid: str) -> int:
     return patient
 
 
-def load_timeline(database: Database, patient_key: int) -> Timeline:
-    """Give the whole course of a patient, judged anew.
-
-    Raises
-    ------
-    PatientNotFoundError
-    """
-    with database.reading() as session:
-        patient = session.get(Patient, patient_key)
-        if patient is None:
-            raise PatientNotFoundError(f"there is no patient {patient_key}")
-        studies = session.scalars(select(Study.id).where(Study.patient_key == patient_key)).all()
-        jobs = current_jobs(session, studies)
-        found = findings_of(session, jobs)
-        lesions = tracked_lesions(session, patient_key)
-        said = {
-            one.study_key: one
-            for one in session.scalars(select(VisitAssessment).where(VisitAssessment.study_key.in_(studies)))
-        }
-    identities = {job.id: identify(found.get(job.id, []), lesions) for job in jobs}
-    return _timeline(patient, jobs, identities, lesions, said)
-
-
 def current_jobs(session: Session, studies: Sequence[int]) -> list[Job]:
     """Give the segmentation that speaks for each of these studies, by date, with series, study and model."""
     newest = (
@@ -147,67 +122,6 @@ def tracked_lesions(session: Session, patient_key: int) -> dict[int, TrackedLesi
     return {lesion.id: lesion for lesion in session.scalars(query)}
 
 
-def _timeline(
-    patient: Patient,
-    jobs: Sequence[Job],
-    identities: Mapping[int, list[Identity]],
-    lesions: Mapping[int, TrackedLesion],
-    said: Mapping[int, VisitAssessment],
-) -> Timeline:
-    visits = [visit_findings(job, identities[job.id], said.get(study_of(job).id)) for job in jobs]
-    baseline = next(
-        (
-            study_of(job).study_instance_uid
-            for job in jobs
-            if study_of(job).study_date and (known := said.get(study_of(job).id)) and known.baseline
-        ),
-        None,
-    )
-    assessment = assess(visits, baseline=baseline)
-    responses = {response.visit: response for response in assessment.visits}
-    order = {response.visit: place for place, response in enumerate(assessment.visits)}
-    jobs = sorted(jobs, key=lambda job: order[study_of(job).study_instance_uid])
-    sizes = [_sizes(identities[job.id], lesions) for job in jobs]
-    return Timeline(
-        patient_key=patient.id,
-        patient_id=patient.patient_id,
-        visits=tuple(
-            TimelineVisit(
-                study_instance_uid=study_of(job).study_instance_uid,
-                series_instance_uid=job.series_instance_uid,
-                job_id=job.job_id,
-                date=study_of(job).study_date,
-                model=f"{job.model.name} {job.model.version}" if job.model else "",
-                corticosteroid_mg=known.corticosteroid_mg if known else None,
-                clinical_status=known.clinical_status if known else None,
-                note=known.note if known else "",
-                chosen_baseline=bool(known and known.baseline),
-                version=known.version if known else 0,
-                response=responses[study_of(job).study_instance_uid],
-            )
-            for job in jobs
-            for known in [said.get(study_of(job).id)]
-        ),
-        lesions=tuple(
-            TimelineLesion(
-                key=lesion.id,
-                version=lesion.version,
-                tracking_uid=lesion.tracking_uid,
-                name=lesion.name,
-                role=_role(lesion, assessment),
-                target=lesion.target,
-                not_a_lesion=lesion.not_a_lesion,
-                merged_into=lesion.merged_into,
-                split_from=lesion.split_from,
-                sizes=tuple(visit.get(lesion.id) for visit in sizes),
-            )
-            for lesion in lesions.values()
-            if lesion.merged_into is not None or any(lesion.id in visit for visit in sizes)
-        ),
-        assessment=assessment,
-    )
-
-
 def study_of(job: Job) -> Study:
     """Give the study of a job that is done."""
     assert job.series is not None, "a job that is done has a series"
@@ -237,36 +151,3 @@ def visit_findings(job: Job, identities: Sequence[Identity], said: VisitAssessme
         corticosteroid_mg=said.corticosteroid_mg if said else None,
         clinical_status=ClinicalStatus(said.clinical_status) if said and said.clinical_status else None,
     )
-
-
-def _sizes(identities: Sequence[Identity], lesions: Mapping[int, TrackedLesion]) -> dict[int, LesionSize]:
-    """Give the size of each lesion at a visit by its key; parts of one lesion together."""
-    parts: dict[int, list[Finding]] = defaultdict(list)
-    for identity in identities:
-        parts[root(identity.finding.tracked, lesions).id].append(identity.finding)
-    sizes = {}
-    for key, findings in parts.items():
-        rows = [finding.lesion for finding in findings]
-        sizes[key] = LesionSize(
-            finding=rows[0].id,
-            longest_mm=sum(row.longest_diameter_mm for row in rows),
-            perpendicular_mm=max(rows, key=lambda row: row.longest_diameter_mm).perpendicular_diameter_mm,
-            volume_mm3=sum(row.volume_mm3 for row in rows),
-            parts=len(rows),
-            measurable=any(row.measurable for row in rows),
-            relation=" ".join(finding.relation for finding in findings if finding.relation),
-            ambiguous=any(finding.ambiguous for finding in findings),
-        )
-    return sizes
-
-
-def _role(lesion: TrackedLesion, assessment: Assessment) -> str:
-    if lesion.merged_into is not None:
-        return "merged"
-    if lesion.not_a_lesion:
-        return "not_a_lesion"
-    if assessment.baseline is None:
-        return "unplaced"
-    if lesion.tracking_uid in assessment.targets:
-        return "target"
-    return "non_target" if lesion.tracking_uid in assessment.non_targets else "new"

@@ -6,7 +6,7 @@ whatever may be in the archive. ``record_outcome`` makes the whole result curren
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session, contains_eager
@@ -17,10 +17,11 @@ from BDD.followup_models import Finding, LabelMapRow, TrackedLesion
 from BDD.followup_store import findings_of, tracked_lesions
 from BDD.identities import identify
 from BDD.job_run_store import own_job
+from BDD.lesion_rows import lesion_of, lesion_row
 from BDD.models import DONE, SEGMENT, WRITING, Job, LesionRow, Patient, Result, Series, Study
 from BDD.records import JobLostError, ModelRecord, ResultRecord, SeriesRecord, SliceName
 from BDD.worker_store import model_row
-from rano.lesion import Chord, Lesion, Measurement, Point
+from rano.lesion import Lesion
 
 if TYPE_CHECKING:
     from BDD.following_store import Following  # registration is the worker's business
@@ -88,7 +89,7 @@ def record_outcome(
         job.version = 1 + (session.scalar(select(func.max(Job.version)).where(Job.series_key == job.series.id)) or 0)
         job.state, job.fraction, job.finished_at, job.timings = DONE, 1.0, now, dict(timings)
         job.content = content
-        rows = [_lesion_row(job, lesion, slices) for lesion in lesions]
+        rows = [lesion_row(job, lesion, slices) for lesion in lesions]
         session.add_all(rows)
         if job.purpose == SEGMENT:
             job.series.study.patient.changed_at = now  # the reports of other visits may say something else now
@@ -199,72 +200,3 @@ def _patient_row(session: Session, record: SeriesRecord, study: Study) -> Patien
     patient.patient_name, patient.patient_sex = record.patient_name, record.patient_sex
     patient.patient_birth_date = record.patient_birth_date
     return patient
-
-
-def _lesion_row(job: Job, lesion: Lesion, slices: Sequence[SliceName]) -> LesionRow:
-    found = lesion.measurement
-    first, last, measured = (slices[k] for k in (found.first_slice, found.last_slice, found.measured_slice))
-    return LesionRow(
-        job_key=job.id,
-        label=found.label,
-        name=lesion.name,
-        tracking_uid=lesion.tracking_uid,
-        volume_mm3=float(found.volume_mm3),
-        longest_diameter_mm=float(found.longest.length_mm),
-        longest_start_lps_mm=_floats(found.longest.start_lps_mm),
-        longest_end_lps_mm=_floats(found.longest.end_lps_mm),
-        perpendicular_diameter_mm=float(found.perpendicular.length_mm),
-        perpendicular_start_lps_mm=_floats(found.perpendicular.start_lps_mm),
-        perpendicular_end_lps_mm=_floats(found.perpendicular.end_lps_mm),
-        diameter_3d_mm=float(found.diameter_3d_mm),
-        centroid_lps_mm=_floats(found.centroid_lps_mm),
-        plane=found.plane,
-        measurable=bool(found.measurable),
-        reason=found.reason,
-        first_slice=int(found.first_slice),
-        first_sop_instance_uid=str(first.sop_instance_uid),
-        first_frame_number=first.frame_number,
-        last_slice=int(found.last_slice),
-        last_sop_instance_uid=str(last.sop_instance_uid),
-        last_frame_number=last.frame_number,
-        measured_slice=int(found.measured_slice),
-        measured_sop_instance_uid=str(measured.sop_instance_uid),
-        measured_frame_number=measured.frame_number,
-    )
-
-
-def lesion_of(row: LesionRow, name: str, tracking_uid: str, label: int | None = None) -> Lesion:
-    """Give a lesion row as a lesion of this name, tracking UID and label; by default its own label."""
-    return Lesion(
-        name=name,
-        tracking_uid=tracking_uid,
-        measurement=Measurement(
-            label=label or row.label,
-            volume_mm3=row.volume_mm3,
-            longest=_chord(row.longest_diameter_mm, row.longest_start_lps_mm, row.longest_end_lps_mm),
-            perpendicular=_chord(
-                row.perpendicular_diameter_mm, row.perpendicular_start_lps_mm, row.perpendicular_end_lps_mm
-            ),
-            diameter_3d_mm=row.diameter_3d_mm,
-            centroid_lps_mm=_point(row.centroid_lps_mm),
-            first_slice=row.first_slice,
-            last_slice=row.last_slice,
-            measured_slice=row.measured_slice,
-            plane=row.plane,
-            measurable=row.measurable,
-            reason=row.reason,
-        ),
-    )
-
-
-def _chord(length_mm: float, start: Any, end: Any) -> Chord:
-    return Chord(length_mm, _point(start), _point(end))
-
-
-def _point(values: Sequence[float]) -> Point:
-    x, y, z = values
-    return x, y, z
-
-
-def _floats(values: Sequence[float]) -> list[float]:
-    return [float(value) for value in values]

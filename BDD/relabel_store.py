@@ -24,8 +24,8 @@ from BDD.followup_models import LabelMapRow
 from BDD.followup_store import findings_of, study_of, tracked_lesions, visit_findings
 from BDD.identities import Identity, identify
 from BDD.job_store import create_job
+from BDD.lesion_rows import lesion_of
 from BDD.models import DONE, RELABEL, SEGMENT, Job, Patient, Series, Study
-from BDD.outcome_store import lesion_of
 from BDD.packing import unpack_label_map
 from BDD.records import JobStateError, ModelRecord, SeriesBusyError
 from rano.lesion import Lesion

@@ -5,7 +5,7 @@ Each function takes the ``Database`` first and is one transaction of its own.
 
 from BDD.change_store import assess_visit, edit_lesion, list_changes, undo_change
 from BDD.database import Database, open_database
-from BDD.followup_store import PatientSummary, list_patients, load_timeline, patient_of, study_lesions
+from BDD.followup_store import PatientSummary, list_patients, patient_of, study_lesions
 from BDD.job_run_store import advance, claim_job, record_cancelled, record_failure, requeue, requeue_orphans
 from BDD.job_store import create_job, get_job, list_jobs, queue_position, queued_jobs, request_cancel, retry
 from BDD.key_image_store import key_image, key_images
@@ -30,6 +30,7 @@ from BDD.records import (
     VisitNotFoundError,
 )
 from BDD.relabel_store import Found, found_in, queue_relabelling
+from BDD.timeline_store import load_timeline
 from BDD.worker_store import (
     ALIVE_SECONDS,
     bury_dead_workers,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-import BDD.following_store
+import BDD.places
 from BDD import store
 from imaging.mr_writer import derive_uid
 from Orthanc.archive import ArchiveUnavailableError
@@ -113,7 +113,7 @@ def test_another_frame_of_reference_is_registered(site, monkeypatch):
         matrix[:3, 3] = -SHIFT
         return Registration(RigidTransform(matrix), 1.0, 0.9, 0.95, True, "as good as it gets")
 
-    monkeypatch.setattr(BDD.following_store, "register", register)
+    monkeypatch.setattr(BDD.places, "register", register)
     see(site, 1, [A, B])
     see(site, 2, [A, B], shift=SHIFT, frame="another")
     assert segments(site, 1) == segments(site, 2)
@@ -125,7 +125,7 @@ def test_another_frame_of_reference_is_registered(site, monkeypatch):
 
 def test_a_visit_that_cannot_be_registered_says_so(site, monkeypatch):
     failed = Registration(RigidTransform.identity(), 0.0, 0.0, 0.0, False, "the heads do not overlap")
-    monkeypatch.setattr(BDD.following_store, "register", lambda *_: failed)
+    monkeypatch.setattr(BDD.places, "register", lambda *_: failed)
     see(site, 1, [A, B])
     see(site, 2, [A, B], frame="another")
     late = [size for lesion in timeline_of(site)["lesions"] for size in lesion["sizes"][1:] if size]
@@ -280,6 +280,16 @@ def test_what_a_person_takes_back_is_taken_back_in_the_report(site):
     assert len(site.client.post(f"/changes/{changes[0]['id']}/undo").get_json()["jobs"]) == 1
     site.work()
     assert "Overall: NE" in volumetric_report(site, 2)
+
+
+def test_what_is_said_of_a_patient_without_an_id_is_in_the_report(site):
+    see(site, 1, [A], patient_id="")
+    lesion = timeline_of(site)["lesions"][0]
+    assert "\nTarget Lesion at Baseline" in volumetric_report(site, 1)
+    site.client.patch(f"/lesions/{lesion['id']}", json={"target": False, "version": lesion["version"]})
+    site.work()
+    assert "\nNon-Target Lesion at Baseline" in volumetric_report(site, 1)
+    assert relabelled(site) == [1]
 
 
 def test_a_visit_that_arrives_late_changes_what_the_reports_of_others_say(site):

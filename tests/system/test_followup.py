@@ -10,7 +10,7 @@ import requests
 from pydicom.uid import generate_uid
 
 from results.report import read_sr
-from tests import factory
+from tests import factory, results_cases
 from tests.factory import Sphere
 from tests.system.conftest import RunningOrthanc
 from tests.system.processes import ServerSite
@@ -46,7 +46,15 @@ def names(orthanc: RunningOrthanc, study: str) -> dict[str, str]:
     return {str(item.SegmentLabel): str(item.TrackingUID) for item in seg.SegmentSequence}
 
 
-def test_two_visits_and_a_new_name(site: ServerSite, orthanc: RunningOrthanc) -> None:
+def text_of(orthanc: RunningOrthanc, study: str) -> str:
+    """Give all that the structured reports of a study say."""
+    reports = instances(orthanc, study, "SR")
+    return "\n".join(str(element.value) for one in reports for element in one.iterall() if element.VR != "SQ")
+
+
+def test_two_visits_a_new_name_and_what_is_known_later(
+    site: ServerSite, orthanc: RunningOrthanc, tmp_path: Path
+) -> None:
     frame, patient_id = generate_uid(), "SYS/FOLLOW é"
     visits = {"20240108": (A, B), "20240304": (Sphere(A.centre_lps, A.radius_mm + 3), B, C)}
     studies = []
@@ -63,6 +71,7 @@ def test_two_visits_and_a_new_name(site: ServerSite, orthanc: RunningOrthanc) ->
         studies.append(str(datasets[0].StudyInstanceUID))
         job = site.post(studies[-1]).json()
         assert job["state"] == "done", job
+    second_study = studies[1]
     first, second = (names(orthanc, study) for study in studies)
     assert first.items() < second.items()
 
@@ -98,3 +107,24 @@ def test_two_visits_and_a_new_name(site: ServerSite, orthanc: RunningOrthanc) ->
         assert names(orthanc, study)["left frontal"] == lesion["tracking_uid"]
         (rtstruct,) = instances(orthanc, study, "RTSTRUCT")
         assert "left frontal" in [item.ROIName for item in rtstruct.StructureSetROISequence]
+
+    picture = requests.get(f"{site.url}/studies/{second_study}/lesions/{lesion['tracking_uid']}/image.png", timeout=10)
+    assert picture.content.startswith(b"\x89PNG")
+    assert "Overall: PD" in text_of(orthanc, second_study)
+    for study in studies:
+        body = {"corticosteroid_mg": 4, "clinical_status": "stable", "version": 0}
+        said = requests.post(f"{site.url}/visits/{study}/assessment", json=body, timeout=10).json()
+        for job in said["jobs"]:
+            assert requests.get(f"{site.url}{job}?wait=100", timeout=120).json()["state"] == "done"
+    new = next(one for one in timeline["lesions"] if one["sizes"][0] is None)
+    body = {"not_a_lesion": True, "version": new["version"]}
+    (job,) = requests.patch(f"{site.url}/lesions/{new['id']}", json=body, timeout=10).json()["jobs"]
+    assert requests.get(f"{site.url}{job}?wait=100", timeout=120).json()["state"] == "done"
+    site.until(partial(has_one_seg, orthanc, second_study), "the old version is taken out")
+    assert "Overall: SD" in text_of(orthanc, second_study), "stated by the report that was written again"
+    if results_cases.has_validator():
+        written = [
+            one for study in studies for kind in ("SEG", "SR", "RTSTRUCT") for one in instances(orthanc, study, kind)
+        ]
+        assert len(written) == 8
+        assert [line for one in written for line in results_cases.validator_errors(one, tmp_path)] == []

@@ -1,0 +1,132 @@
+"""The course of a patient, judged anew from all rows whenever somebody asks."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import select
+
+from BDD.database import Database
+from BDD.followup_models import Finding, TrackedLesion, VisitAssessment
+from BDD.followup_store import current_jobs, findings_of, study_of, tracked_lesions, visit_findings
+from BDD.identities import Identity, identify, root
+from BDD.models import Job, Patient, Study
+from BDD.records import PatientNotFoundError
+from rano.response import Assessment, assess
+from results.timeline import LesionSize, Timeline, TimelineLesion, TimelineVisit
+
+
+def load_timeline(database: Database, patient_key: int) -> Timeline:
+    """Give the whole course of a patient, judged anew.
+
+    Raises
+    ------
+    PatientNotFoundError
+    """
+    with database.reading() as session:
+        patient = session.get(Patient, patient_key)
+        if patient is None:
+            raise PatientNotFoundError(f"there is no patient {patient_key}")
+        studies = session.scalars(select(Study.id).where(Study.patient_key == patient_key)).all()
+        jobs = current_jobs(session, studies)
+        found = findings_of(session, jobs)
+        lesions = tracked_lesions(session, patient_key)
+        said = {
+            one.study_key: one
+            for one in session.scalars(select(VisitAssessment).where(VisitAssessment.study_key.in_(studies)))
+        }
+    identities = {job.id: identify(found.get(job.id, []), lesions) for job in jobs}
+    return _timeline(patient, jobs, identities, lesions, said)
+
+
+def _timeline(
+    patient: Patient,
+    jobs: Sequence[Job],
+    identities: Mapping[int, list[Identity]],
+    lesions: Mapping[int, TrackedLesion],
+    said: Mapping[int, VisitAssessment],
+) -> Timeline:
+    visits = [visit_findings(job, identities[job.id], said.get(study_of(job).id)) for job in jobs]
+    baseline = next(
+        (
+            study_of(job).study_instance_uid
+            for job in jobs
+            if study_of(job).study_date and (known := said.get(study_of(job).id)) and known.baseline
+        ),
+        None,
+    )
+    assessment = assess(visits, baseline=baseline)
+    responses = {response.visit: response for response in assessment.visits}
+    order = {response.visit: place for place, response in enumerate(assessment.visits)}
+    jobs = sorted(jobs, key=lambda job: order[study_of(job).study_instance_uid])
+    sizes = [_sizes(identities[job.id], lesions) for job in jobs]
+    return Timeline(
+        patient_key=patient.id,
+        patient_id=patient.patient_id,
+        visits=tuple(
+            TimelineVisit(
+                study_instance_uid=study_of(job).study_instance_uid,
+                series_instance_uid=job.series_instance_uid,
+                job_id=job.job_id,
+                date=study_of(job).study_date,
+                model=f"{job.model.name} {job.model.version}" if job.model else "",
+                corticosteroid_mg=known.corticosteroid_mg if known else None,
+                clinical_status=known.clinical_status if known else None,
+                note=known.note if known else "",
+                chosen_baseline=bool(known and known.baseline),
+                version=known.version if known else 0,
+                response=responses[study_of(job).study_instance_uid],
+            )
+            for job in jobs
+            for known in [said.get(study_of(job).id)]
+        ),
+        lesions=tuple(
+            TimelineLesion(
+                key=lesion.id,
+                version=lesion.version,
+                tracking_uid=lesion.tracking_uid,
+                name=lesion.name,
+                role=_role(lesion, assessment),
+                target=lesion.target,
+                not_a_lesion=lesion.not_a_lesion,
+                merged_into=lesion.merged_into,
+                split_from=lesion.split_from,
+                sizes=tuple(visit.get(lesion.id) for visit in sizes),
+            )
+            for lesion in lesions.values()
+            if lesion.merged_into is not None or any(lesion.id in visit for visit in sizes)
+        ),
+        assessment=assessment,
+    )
+
+
+def _sizes(identities: Sequence[Identity], lesions: Mapping[int, TrackedLesion]) -> dict[int, LesionSize]:
+    """Give the size of each lesion at a visit by its key; parts of one lesion together."""
+    parts: dict[int, list[Finding]] = defaultdict(list)
+    for identity in identities:
+        parts[root(identity.finding.tracked, lesions).id].append(identity.finding)
+    sizes = {}
+    for key, findings in parts.items():
+        rows = [finding.lesion for finding in findings]
+        sizes[key] = LesionSize(
+            finding=rows[0].id,
+            longest_mm=sum(row.longest_diameter_mm for row in rows),
+            perpendicular_mm=max(rows, key=lambda row: row.longest_diameter_mm).perpendicular_diameter_mm,
+            volume_mm3=sum(row.volume_mm3 for row in rows),
+            parts=len(rows),
+            measurable=any(row.measurable for row in rows),
+            relation=" ".join(finding.relation for finding in findings if finding.relation),
+            ambiguous=any(finding.ambiguous for finding in findings),
+        )
+    return sizes
+
+
+def _role(lesion: TrackedLesion, assessment: Assessment) -> str:
+    if lesion.merged_into is not None:
+        return "merged"
+    if lesion.not_a_lesion:
+        return "not_a_lesion"
+    if assessment.baseline is None:
+        return "unplaced"
+    if lesion.tracking_uid in assessment.targets:
+        return "target"
+    return "non_target" if lesion.tracking_uid in assessment.non_targets else "new"
