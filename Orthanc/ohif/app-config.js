@@ -21,6 +21,15 @@ window.config = {
   customizationService: {
     global: {
       'ohif.tours': { $set: [] },
+      // A report may measure segments, and not points. OHIF 3.13.2 looks for the image of its first point all the same,
+      // in one series after the other; it is content once such a measurement has an empty point and counts as loaded.
+      onBeforeSRAddMeasurement: {
+        $set: ({ measurement }) => {
+          if (measurement.coords.length) return measurement;
+          measurement.loaded = true;
+          return { ...measurement, coords: [{}] };
+        },
+      },
       'ohif.hotkeyBindings': {
         $push: [
           { commandName: 'metiaNextLesion', label: 'MetIA: next lesion', keys: ['j'] },

@@ -175,7 +175,9 @@ def test_everything_that_was_written_opens(viewer: Viewer, orthanc: RunningOrtha
             result["SeriesInstanceUID"],
         )
         viewer.page.wait_for_timeout(4000)
-        viewer.screenshot(f"viewer-{result['kind'].lower()}-{shown.lower()}-{result['SeriesInstanceUID'][-4:]}")
+        viewer.screenshot(f"viewer-{shown.lower()}-{result['SeriesInstanceUID'][-4:]}")
+        assert viewer.page.locator("text=Something went wrong").count() == 0, shown
+        assert viewer.page.is_enabled("[data-cy=MetIA]"), "it is shown on the MR"
     assert len({result["SeriesInstanceUID"] for result in job["results"]}) == 4
     assert viewer.errors == []
 
