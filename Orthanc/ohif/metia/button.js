@@ -4,13 +4,14 @@ import { createStore } from './store.js';
 
 const NOTHING = createStore({ job: null, busy: false });
 
+const MR_OR_MADE_OF_IT = ['MR', 'SEG', 'RTSTRUCT', 'SR'];
+
 export function evaluateMr(servicesManager, viewportId) {
   const { displaySetService, viewportGridService } = servicesManager.services;
-  const find = uid => uid && displaySetService.getDisplaySetByUID(uid);
-  // An overlay or a report is shown on the series that it refers to.
-  const isMr = displaySet =>
-    displaySet?.Modality === 'MR' || find(displaySet?.referencedDisplaySetInstanceUID)?.Modality === 'MR';
-  const disabled = !(viewportGridService.getDisplaySetsUIDsForViewport(viewportId) ?? []).map(find).some(isMr);
+  const shown = (viewportGridService.getDisplaySetsUIDsForViewport(viewportId) ?? []).map(uid =>
+    displaySetService.getDisplaySetByUID(uid)
+  );
+  const disabled = !shown.some(displaySet => MR_OR_MADE_OF_IT.includes(displaySet?.Modality));
   return { disabled, disabledText: disabled ? 'MetIA segments MR; none is shown' : '' };
 }
 
