@@ -156,6 +156,7 @@ class OrthancArchive(OrthancRest):
     def _stow(self, datasets: Sequence[Dataset]) -> None:
         path = f"/dicom-web/studies/{datasets[0].StudyInstanceUID}"
         body = multipart.join(datasets)
+        self._session.close()  # Orthanc ends a kept connection after a second, and may be doing so at this moment
         with self._call(f"POST {path}"):
             answer = self._session.post(
                 self.url + path,

@@ -170,7 +170,7 @@ def delete_study(study: str) -> Response:
     here = context()
     reading.only_queries(())
     reading.uid(study, "StudyInstanceUID")
-    for job in store.list_jobs(here.database, states=OPEN_STATES, study_instance_uid=study, limit=1):
+    if (job := _user_of(here, study)) is not None:
         return _answer(409, error=f"The study is in use: wait for job {job.job_id}, or cancel it.")
     in_archive = True
     try:
@@ -216,6 +216,16 @@ def _written(here: Context, study: str) -> Response | None:
             return None
         time.sleep(segment.POLL_SECONDS)
     return _answer(504, error="Noted, and written into the archive as soon as a worker gets to it.")
+
+
+def _user_of(here: Context, study: str) -> Job | None:
+    """Give the job that works on a study; one that only writes results again is waited for."""
+    give_up = time.monotonic() + WRITE_SECONDS
+    while jobs := store.list_jobs(here.database, states=OPEN_STATES, study_instance_uid=study, limit=1):
+        if jobs[0].purpose != RELABEL or time.monotonic() > give_up:
+            return jobs[0]
+        time.sleep(segment.POLL_SECONDS)
+    return None
 
 
 def _settle(here: Context) -> None:
