@@ -72,10 +72,14 @@ def _continued(paired: VisitPairing, i: int, k: int) -> Link:
         doubts.append("another way to pair the lesions around it is almost as likely")
     if pair.distance_mm > (SEEN_AGAIN_MM if thread.gone else max(SEEN_AGAIN_MM, paired.radius(i, k))):
         doubts.append("they may be two lesions close to each other")
-    if thread.gone and thread.doubted:
-        doubts.append("it was not sure that it had gone")
+    doubts += _was_it_gone(thread)
     doubts += _neighbours(paired, i, k)
     return Link(paired.key[i], status, bool(doubts), "; ".join([reason, *doubts]))
+
+
+def _was_it_gone(thread: Thread) -> list[str]:
+    """Return the doubt about a lesion that is seen again; what was there meanwhile may have been a part of it."""
+    return ["it was not sure that it had gone"] if thread.gone and thread.doubted else []
 
 
 def _neighbours(paired: VisitPairing, i: int, k: int) -> list[str]:
@@ -106,8 +110,10 @@ def _begun(paired: VisitPairing, i: int) -> Link:
     whole = paired.whole(i)
     if whole is not None:
         share = paired.pairs[i, whole].now_within
-        words = f"{share:.0%} of it lies where an earlier lesion was that is still there"
-        return Link(paired.key[i], Status.SPLIT, share < CLEARLY_IN_PLACE, words, part_of=paired.keys[whole])
+        reason = f"{share:.0%} of it lies where an earlier lesion was that is still there"
+        doubts = _was_it_gone(paired.thread(whole))
+        ambiguous = share < CLEARLY_IN_PLACE or bool(doubts)
+        return Link(paired.key[i], Status.SPLIT, ambiguous, "; ".join([reason, *doubts]), part_of=paired.keys[whole])
     former = paired.former_whole(i)
     if former is not None:
         words = "it lies where a lesion was, not when that was last seen but earlier"

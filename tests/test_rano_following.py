@@ -101,6 +101,16 @@ def test_split_and_merged():
     assert not doubted
 
 
+def test_what_splits_from_a_lesion_that_may_never_have_gone_is_for_a_person_to_judge():
+    whole, neighbour = lesion((0, 0, 0, 12), (10, 0, 0, 10)), (0, 9.5, 0, 5)
+    links = follow(visit(0, whole, neighbour), visit(60, neighbour), visit(120, (0, 0, 0, 9), (10, 0, 0, 6), neighbour))
+    (gone,) = links[1].absent
+    assert (gone.tracking_uid, gone.ambiguous) == ("day 0/1", True)
+    part = links[2].lesions[1]
+    assert (part.status, part.part_of, part.ambiguous) == (Status.SPLIT, "day 0/1", True)
+    assert "not sure that it had gone" in part.reason
+
+
 def test_the_larger_of_two_that_merge_lives_on():
     links = follow(visit(0, (0, 0, 0, 6), (8, 0, 0, 12)), visit(60, lesion((0, 0, 0, 8), (8, 0, 0, 13))))
     assert uids(links[1]) == ["day 0/2"]
