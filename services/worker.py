@@ -1,6 +1,6 @@
 """The worker process: the network in memory, the heartbeat, and the queue served until somebody ends it.
 
-Started by ``python jobs.py``, one per GPU. Everything that a job does is in ``jobs``.
+Started by ``python jobs.py``, one per GPU. What it does with a job is in ``services.runner``.
 """
 
 import gc
@@ -15,9 +15,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from BDD import migrate, store
 from BDD.problems import problem_of
-from jobs import Worker, open_archive
+from jobs import open_archive
 from segmentation import find_models
 from services.autoroute import AutoRouter
+from services.runner import Worker
 from settings import Settings, SettingsError, load_settings
 from unetr.bundle import ModelError
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import jobs
 from api import create_app
 from BDD import store
+from services.runner import Worker
 from settings import load_settings
 from tests import factory
 from tests.jobs_factory import MemoryArchive, PredictorStub
@@ -25,7 +25,7 @@ class ApiSite:
         self.database = store.open_database(self.settings.database_url)
         self.predictor: Any = PredictorStub()
         self.number = store.worker_started(self.database, pid=1)
-        self.worker = jobs.Worker(
+        self.worker = Worker(
             self.database, self.settings.queue_url, self.archive, lambda _: self.predictor, self.number, (0.0,)
         )
 

@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = {"api", "jobs", "segmentation", "settings", "routes", "results", "rano", "imaging", "unetr", "Orthanc", "BDD"}
 MAY_IMPORT = {
     "settings": set(),
-    "segmentation": {"imaging", "unetr", "rano", "results", "Orthanc", "settings"},
-    "jobs": {"segmentation", "BDD", "settings", "Orthanc", "imaging", "rano", "results", "unetr"},
+    "segmentation": {"imaging", "unetr", "rano", "results", "Orthanc"},
+    "jobs": {"Orthanc", "settings"},
     "api": {"routes", "BDD", "Orthanc", "settings", "jobs"},
 }
 

@@ -1,0 +1,245 @@
+"""One job at a time, from the queue to its end, whatever that is.
+
+A worker claims the job in the database, runs the pipeline, and commits the outcome in one transaction; only then are
+the objects of an earlier version taken out of the archive. Whatever stops it, the database knows what is left to do:
+
+* the archive does not answer: the job waits (JOB_RETRY_DELAYS) and is tried again, then fails and can be run again;
+* the worker is killed: at its next start, or by another worker, the job is queued again; the UIDs of its results derive
+  from its id, so nothing doubles;
+* the job fails or is cancelled: objects it had stored already are marked, and taken out until none is left.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from huey import crontab
+from sqlalchemy.exc import SQLAlchemyError
+
+from BDD import following_store, store
+from BDD.course_store import content_of, course
+from BDD.models import RELABEL, Job
+from BDD.packing import pack_label_map
+from BDD.problems import WORKER_LOST, problem_of
+from imaging.volume import Series
+from jobs import JobQueue
+from Orthanc.archive import Archive, ArchiveError, ArchiveTimeoutError, ArchiveUnavailableError, NotOursError
+from rano.lesion import Lesion
+from rano.links import Link
+from rano.reduced import reduce_volume
+from rano.shape import lesion_shapes
+from results.context import ResultContext, derive_uid
+from results.key_images import key_images
+from results.report import Standing
+from segmentation import Cancelled, Outcome, segment_study, write_again
+from services.reporter import JobReporter, results_of
+
+if TYPE_CHECKING:
+    from unetr.predictor import Predictor
+
+logger = logging.getLogger(__name__)
+
+TRANSIENT = (ArchiveUnavailableError, ArchiveTimeoutError)
+"""What may be over after a while: the job is tried again."""
+
+BUSY_SECONDS = 2.0
+MINIMUM_STARTS = 3
+
+
+class Worker:
+    """Runs one job at a time.
+
+    Parameters
+    ----------
+    number
+        The worker's row in the database.
+    model
+        Gives the network of a name; None for the default.
+    retry_delays
+        Seconds before each further try of a job whose archive does not answer.
+    segment
+        The pipeline.
+    """
+
+    def __init__(
+        self,
+        database: store.Database,
+        queue_url: str,
+        archive: Archive,
+        model: Callable[[str | None], "Predictor"],
+        number: int,
+        retry_delays: Sequence[float],
+        segment: Callable[..., Outcome] = segment_study,
+    ) -> None:
+        self._database, self._archive, self._model, self._number = database, archive, model, number
+        self._retry_delays, self._segment = retry_delays, segment
+        self.queue = JobQueue(queue_url, self.run_job)
+        self._running: str | None = None
+        self._claiming = threading.Lock()
+
+    def run_job(self, job_id: str) -> None:
+        """Run a job to its end, whatever that is; nothing is raised for what goes wrong within it."""
+        try:
+            with self._claiming:  # so that recover() never sees a claimed job that is not yet ``_running``
+                job = store.claim_job(self._database, job_id, self._number)
+                self._running = job.job_id if job else None
+        except store.StudyBusyError:
+            self.queue.enqueue(job_id, delay=BUSY_SECONDS)
+            return
+        if job is None:
+            return
+        try:
+            self._run(job)
+            logger.info("job %s: done", job_id)
+            self._rethread(job)
+        except store.JobLostError as error:
+            logger.warning("%s; its outcome is dropped", error)
+        except Exception as error:
+            self._end(job, error)
+        finally:
+            self._running = None
+        self.tidy()
+
+    def _run(self, job: Job) -> None:
+        reporter = JobReporter(self._database, job, self._number)
+        followed: list[following_store.Following] = []
+        outcome = self._relabel(job, reporter) if job.purpose == RELABEL else self._find(job, reporter, followed)
+        context = outcome.context
+        store.record_outcome(
+            self._database,
+            job.job_id,
+            self._number,
+            series=store.SeriesRecord.from_header(outcome.series.header),
+            slices=outcome.series.slices,
+            lesions=outcome.lesions,
+            model=store.ModelRecord(
+                context.model_name, context.model_version, context.model_sha256, context.model_statement
+            ),
+            written=results_of(job.job_id, outcome.written),
+            timings=outcome.timings,
+            label_map=pack_label_map(outcome.label_map),
+            pictures=self._pictures(job, outcome),
+            content=content_of([(one.name, one.tracking_uid) for one in outcome.lesions], outcome.standing),
+            following=followed[0] if followed else None,
+        )
+
+    def _pictures(self, job: Job, outcome: Outcome) -> dict[int, bytes]:
+        """Draw what was found; that it has other names now changes no picture."""
+        if job.purpose == RELABEL:
+            return {}
+        return key_images(outcome.series, outcome.label_map, outcome.lesions)
+
+    def _find(self, job: Job, reporter: JobReporter, followed: list[following_store.Following]) -> Outcome:
+        """Segment; how the lesions were followed to this visit is put into ``followed``."""
+
+        def follow(series: Series, label_map: np.ndarray, lesions: list[Lesion]) -> list[Lesion]:
+            followed.append(self._follow(job, series, label_map, lesions))
+            return followed[0].lesions
+
+        return self._segment(
+            self._archive,
+            self._model(job.requested_model),
+            job_id=job.job_id,
+            study_instance_uid=job.study_instance_uid,
+            series_instance_uid=job.series_instance_uid,
+            outputs=tuple(job.outputs),
+            earlier_lesions=partial(store.earlier_lesions, self._database),
+            follow=follow,
+            course=lambda series, lesions: self._course(series, lesions, followed[0].links),
+            created=job.created_at,
+            reporter=reporter,
+        )
+
+    def _rethread(self, job: Job) -> None:
+        """Set the patient's other visits right; what fails here is done again with the next visit."""
+        try:
+            following_store.rethread(self._database, job.study_instance_uid)
+            for job_id in store.queue_relabelling(self._database):
+                self.queue.enqueue(job_id)
+        except (SQLAlchemyError, ValueError):
+            logger.exception("job %s: the other visits could not be followed again", job.job_id)
+
+    def _follow(
+        self, job: Job, series: Series, label_map: np.ndarray, lesions: list[Lesion]
+    ) -> following_store.Following:
+        return following_store.follow(
+            self._database,
+            store.SeriesRecord.from_header(series.header),
+            str(series.header.get("FrameOfReferenceUID") or "") or None,
+            reduce_volume(series.volume.array, series.volume.affine),
+            lesions,
+            lesion_shapes(label_map, series.volume.affine),
+            lambda key: derive_uid(job.job_id, key),
+        )
+
+    def _course(self, series: Series, lesions: Sequence[Lesion], links: Sequence[Link]) -> Standing | None:
+        return course(self._database, store.SeriesRecord.from_header(series.header), lesions, links)
+
+    def _relabel(self, job: Job, reporter: JobReporter) -> Outcome:
+        found = store.found_in(self._database, job.series_instance_uid)
+        model = found.model
+        return write_again(
+            self._archive,
+            study_instance_uid=job.study_instance_uid,
+            series_instance_uid=job.series_instance_uid,
+            label_map=found.label_map,
+            lesions=found.lesions,
+            context=ResultContext(
+                job.job_id, model.name, model.version, model.sha256, model.statement, created=job.created_at
+            ),
+            outputs=tuple(job.outputs),
+            course=lambda series, lesions: self._course(series, lesions, found.links),
+            reporter=reporter,
+        )
+
+    def _end(self, job: Job, error: Exception) -> None:
+        """Note that a job ended without an outcome; if even that fails, ``recover`` finds it later."""
+        try:
+            if isinstance(error, Cancelled):
+                store.record_cancelled(self._database, job.job_id, self._number)
+                logger.info("job %s: cancelled", job.job_id)
+            elif isinstance(error, TRANSIENT) and job.attempts <= len(self._retry_delays):
+                delay = self._retry_delays[job.attempts - 1]
+                logger.warning("job %s: %s; tried again in %g s", job.job_id, error, delay)
+                store.requeue(self._database, job.job_id, self._number, delay=delay, problem=problem_of(error))
+                self.queue.enqueue(job.job_id, delay=delay)
+            else:
+                logger.error("job %s: failed", job.job_id, exc_info=error)
+                store.record_failure(self._database, job.job_id, self._number, problem_of(error))
+        except (store.JobLostError, SQLAlchemyError):
+            logger.exception("job %s: its end could not be noted", job.job_id)
+
+    def tidy(self) -> None:
+        """Take out of the archive what must not be there any more: replaced versions, remains of failed jobs."""
+        try:
+            for uid in store.results_to_retire(self._database):
+                with suppress(NotOursError):  # somebody has put it to a use of his own; it is no longer our concern
+                    self._archive.retire_series(uid)
+                store.record_retired(self._database, uid)
+        except (ArchiveError, SQLAlchemyError) as error:
+            logger.warning("replaced results stay in the archive for now: %s", problem_of(error).detail)
+
+    def recover(self) -> None:
+        """Queue again what no living worker runs, what waits in the database but is in no queue, and new names."""
+        starts = max(MINIMUM_STARTS, len(self._retry_delays) + 1)
+        with self._claiming:
+            orphans = store.requeue_orphans(
+                self._database, self._number, running=self._running, max_attempts=starts, problem=WORKER_LOST
+            )
+        for job_id in orphans:
+            logger.warning("job %s: its worker is gone", job_id)
+        store.queue_relabelling(self._database)
+        waiting = self.queue.waiting()
+        for job in store.queued_jobs(self._database):
+            if job.job_id not in waiting:
+                self.queue.enqueue(job.job_id, delay=(job.not_before - datetime.now(UTC)).total_seconds())
+
+    def work(self) -> None:
+        """Serve the queue until SIGINT (after the running job) or SIGTERM (at once)."""
+        self.queue.huey.periodic_task(crontab(), name="tidy")(self.tidy)
+        self.queue.huey.create_consumer(workers=1, initial_delay=0.05, max_delay=0.25).run()

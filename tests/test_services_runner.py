@@ -1,0 +1,563 @@
+"""Jobs from the queue to their end, through the real pipeline, with every fault that may stop them on the way."""
+
+import itertools
+import json
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import insert
+from sqlalchemy.exc import OperationalError
+
+from BDD import store
+from BDD.models import Job
+from BDD.models import Worker as WorkerRow
+from Orthanc.archive import ArchiveTimeoutError, ArchiveUnavailableError, StoreRejectedError
+from results.context import derive_uid
+from segmentation import segment_study
+from services.reporter import SHARES, JobReporter
+from services.runner import Worker
+from tests import factory, results_cases
+from tests.jobs_factory import MODEL_SHA256, MemoryArchive, PredictorStub
+from tests.store_factory import new_database, queued_job
+
+MR = factory.series_datasets()
+STUDY, SERIES = str(MR[0].StudyInstanceUID), str(MR[0].SeriesInstanceUID)
+RUNNING_UNTIL_WRITING = ("fetching", "reading", "segmenting", "measuring")
+
+
+class Site:
+    """A database, a queue, an archive in memory, and workers on them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.database = new_database(folder)
+        self.archive = MemoryArchive(*MR)
+        self.predictor: Any = PredictorStub()
+        self.worker = self.new_worker()
+
+    def new_worker(self, retry_delays=(0.0, 0.0), **changes) -> Worker:
+        self.number = store.worker_started(self.database, pid=1)
+        return Worker(
+            self.database,
+            f"sqlite:///{self.folder.as_posix()}/queue.db",
+            self.archive,
+            lambda _: self.predictor,
+            self.number,
+            retry_delays,
+            **changes,
+        )
+
+    def post(self, **changes) -> str:
+        return queued_job(self.database, **({"study": STUDY, "series": SERIES} | changes)).job_id
+
+    def run(self, **changes) -> str:
+        job_id = self.post(**changes)
+        self.worker.run_job(job_id)
+        return job_id
+
+    def job(self, job_id: str):
+        return store.get_job(self.database, job_id)
+
+    def results(self) -> set[str]:
+        return self.archive.series() - {SERIES}
+
+
+@pytest.fixture
+def site(tmp_path):
+    site = Site(tmp_path)
+    yield site
+    site.worker.queue.close()
+    site.database.dispose()
+
+
+def series_of(job_id: str) -> set[str]:
+    return {derive_uid(job_id, "SEG series"), derive_uid(job_id, "RTSTRUCT series")}
+
+
+def fail_at(method: str, *errors: BaseException):
+    """Raise these, one at each call of the method; an endless row of the last when it is the only one."""
+    waiting = list(errors)
+
+    def fail(called: str) -> None:
+        if called == method and waiting:
+            raise waiting.pop(0) if len(errors) > 1 else waiting[0]
+
+    return fail
+
+
+# -- The good way ------------------------------------------------------------------------------------------------
+
+
+def test_a_job_writes_and_records_everything(site):
+    job = site.job(site.run())
+    assert (job.state, job.fraction, job.problem, job.version) == ("done", 1.0, None, 1)
+    assert site.results() == series_of(job.job_id)
+    written = {result.sop_instance_uid for result in job.results if result.written_at}
+    assert written == set(site.archive.instances) - {dataset.SOPInstanceUID for dataset in MR}
+    assert len(job.lesions) == len(factory.LESIONS)
+    assert job.lesions[0].first_sop_instance_uid in site.archive.instances
+    assert (job.model.name, job.model.sha256) == ("stub", MODEL_SHA256)
+    assert set(job.timings) == {"fetching", "reading", "segmenting", "measuring", "writing"}
+    with site.database.reading() as session:
+        patient = session.merge(job.series, load=True).study.patient
+        assert (patient.patient_id, patient.patient_name) == ("TEST-001", "Test^Synthetic")
+
+
+def test_a_second_job_is_a_new_version_with_the_same_lesions(site):
+    first, second = site.job(site.run()), site.job(site.run())
+    assert second.version == 2
+    assert [lesion.tracking_uid for lesion in second.lesions] == [lesion.tracking_uid for lesion in first.lesions]
+    assert site.results() == series_of(second.job_id), "the first version is taken out, and nothing else"
+    assert all(result.retired_at for result in site.job(first.job_id).results)
+
+
+def test_what_others_wrote_is_never_touched(site):
+    foreign = results_cases.datasets()[0]
+    foreign.StudyInstanceUID, foreign.Modality = STUDY, "RTSTRUCT"
+    site.archive.instances[foreign.SOPInstanceUID] = foreign
+    site.run()
+    site.run()
+    assert foreign.SOPInstanceUID in site.archive.instances
+
+
+def test_the_order_is_store_commit_retire(site):
+    site.run()
+    seen = []
+
+    def look(method: str) -> None:
+        if method in ("store", "retire_series"):
+            seen.append((method, store.list_jobs(site.database)[0].state))
+
+    site.archive.fail = look
+    site.run()
+    assert seen == [("store", "writing"), ("retire_series", "done"), ("retire_series", "done")]
+
+
+def test_only_the_outputs_asked_for_and_the_replaced_ones_go_all_the_same(site):
+    site.run()
+    job_id = site.run(outputs=["SEG"])
+    assert site.results() == {derive_uid(job_id, "SEG series")}
+
+
+def test_a_series_without_lesions(site):
+    site.run()
+    site.predictor.predict = lambda image, *_: SimpleNamespace(
+        probability=image * 0, mask=image < 0, minimum_volume_mm3=5.0
+    )
+    job = site.job(site.run())
+    assert (job.state, job.lesions) == ("done", [])
+    assert store.earlier_lesions(site.database, SERIES) == []
+    assert site.results() == set(), "the lesions of the earlier version are not shown any more"
+
+
+def test_progress_is_written_a_few_times_a_second_at_most(site, monkeypatch):
+    noted = []
+
+    def note(*_, state=None, fraction):
+        noted.append((state, fraction))
+        return True
+
+    monkeypatch.setattr(store, "advance", note)
+    clock = iter(number / 100 for number in range(10_000))
+    monkeypatch.setattr("services.reporter.time.monotonic", lambda: next(clock))
+    job: Any = SimpleNamespace(job_id="j", state="fetching")
+    reporter = JobReporter(site.database, job, 1)
+    reporter.stage("segmenting")
+    for step in range(100):
+        reporter.progress(step / 100)
+    assert 2 < len(noted) < 10
+    fractions = [fraction for _, fraction in noted]
+    assert fractions == sorted(fractions)
+    assert 0.12 <= fractions[0] <= fractions[-1] <= 0.85
+
+
+def test_the_percentages_of_the_stages_follow_each_other():
+    begins_and_ends = list(SHARES.values())
+    assert begins_and_ends[0][0] == 0.0
+    assert begins_and_ends[-1][1] == 1.0
+    assert all(one[1] == next_one[0] for one, next_one in itertools.pairwise(begins_and_ends))
+
+
+# -- The archive ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["list_series", "fetch_series", "store"])
+@pytest.mark.parametrize(
+    ("error", "status"), [(ArchiveUnavailableError("GET /x: refused"), 502), (ArchiveTimeoutError("GET /x: 30 s"), 504)]
+)
+def test_an_archive_that_comes_back(site, method, error, status):
+    site.archive.fail = fail_at(method, error, error)
+    job_id = site.run()
+    job = site.job(job_id)
+    assert (job.state, job.attempts, job.problem["status"]) == ("queued", 1, status)
+    assert "GET /x" in job.problem["detail"]
+    assert site.results() == set()
+    assert job_id in site.worker.queue.waiting()
+
+    site.worker.run_job(job_id)
+    site.worker.run_job(job_id)
+    job = site.job(job_id)
+    assert (job.state, job.attempts, job.problem) == ("done", 3, None)
+    assert site.results() == series_of(job_id)
+
+
+def test_an_archive_that_stays_away(site):
+    site.archive.fail = fail_at("fetch_series", ArchiveUnavailableError("GET /x: refused"))
+    job_id = site.run()
+    for _ in range(5):
+        site.worker.run_job(job_id)
+    job = site.job(job_id)
+    assert (job.state, job.stage, job.attempts, job.problem["status"]) == ("failed", "fetching", 3, 502)
+
+    site.archive.fail = lambda _: None
+    store.retry(site.database, job_id)
+    site.worker.run_job(job_id)
+    assert site.job(job_id).state == "done"
+
+
+def test_each_further_try_waits_longer(site):
+    site.worker.queue.close()
+    site.worker = site.new_worker(retry_delays=(100.0, 1000.0))
+    site.archive.fail = fail_at("list_series", ArchiveUnavailableError("x"))
+    job_id = site.post()
+    waits = []
+    for _ in range(2):
+        site.worker.run_job(job_id)
+        waits.append((site.job(job_id).not_before - datetime.now(UTC)).total_seconds())
+        now_due(site, job_id)
+    assert waits == pytest.approx([100, 1000], abs=5)
+    due = [task.eta.replace(tzinfo=UTC) - datetime.now(UTC) for task in site.worker.queue.huey.pending()]
+    assert [delay.total_seconds() for delay in due] == pytest.approx([100, 1000], abs=5)
+
+
+def now_due(site, job_id):
+    with site.database.writing() as session:
+        session.get(Job, site.job(job_id).id).not_before = datetime.now(UTC)
+
+
+def test_a_job_that_is_to_wait_is_not_taken_early(site):
+    site.worker.queue.close()
+    site.worker = site.new_worker(retry_delays=(100.0,))
+    site.archive.fail = fail_at("list_series", ArchiveUnavailableError("x"))
+    job_id = site.run()
+    site.worker.run_job(job_id)
+    assert site.job(job_id).attempts == 1
+
+
+def test_results_that_are_refused(site):
+    site.archive.fail = fail_at("store", StoreRejectedError("POST /studies: 1 of 2"))
+    job = site.job(site.run())
+    assert (job.state, job.stage, job.problem["type"]) == ("failed", "writing", "urn:metia:problem:store-rejected")
+    assert job.lesions == []
+    assert site.results() == set()
+
+
+def test_what_a_failed_store_left_is_taken_out_once_the_archive_is_back(site):
+    """The archive took the objects, then died before it said so, and before anybody could take them out."""
+    stored: list[bool] = []
+
+    def die_after_storing(method: str) -> None:
+        if method == "store" and not stored:
+            stored.append(True)
+            for uid in series_of(job_id):
+                site.archive.instances[uid] = ours(job_id, uid)
+        if stored:
+            raise ArchiveUnavailableError("gone")
+
+    site.worker.queue.close()
+    site.worker = site.new_worker(retry_delays=())
+    job_id = site.post()
+    site.archive.fail = die_after_storing
+    site.worker.run_job(job_id)
+    assert site.job(job_id).state == "failed"
+    assert len(site.results()) == 2
+
+    site.archive.fail = lambda _: None
+    site.worker.tidy()
+    assert site.results() == set()
+    assert store.results_to_retire(site.database) == []
+
+
+def ours(job_id: str, series_uid: str):
+    """Make an instance as the pipeline would have stored it."""
+    reference = MemoryArchive(*MR)
+    predictor: Any = PredictorStub()
+    outcome = segment_study(reference, predictor, job_id=job_id, study_instance_uid=STUDY, series_instance_uid=SERIES)
+    return next(one for one in outcome.objects.values() if one.SeriesInstanceUID == series_uid)
+
+
+def test_a_version_that_cannot_be_taken_out_now_is_taken_out_later(site):
+    first = site.run()
+    site.archive.fail = fail_at("retire_series", ArchiveUnavailableError("gone"))
+    second = site.run()
+    assert site.job(second).state == "done"
+    assert site.results() == series_of(first) | series_of(second)
+    site.archive.fail = lambda _: None
+    site.worker.tidy()
+    assert site.results() == series_of(second)
+
+
+def test_a_result_that_somebody_made_his_own_is_let_go(site):
+    first = site.run()
+    for dataset in site.archive.instances.values():
+        if dataset.SeriesInstanceUID in series_of(first):
+            del dataset.ContributingEquipmentSequence
+    site.run()
+    assert series_of(first) <= site.results()
+    assert store.results_to_retire(site.database) == []
+
+
+# -- The series ----------------------------------------------------------------------------------------------------
+
+
+def test_a_missing_slice_fails_with_its_millimetres(site):
+    position = sorted(MR, key=lambda dataset: float(dataset.ImagePositionPatient[2]))
+    del site.archive.instances[position[10].SOPInstanceUID]
+    job = site.job(site.run())
+    assert (job.state, job.stage, job.problem["status"]) == ("failed", "reading", 422)
+    assert "mm" in job.problem["detail"]
+    assert job.attempts == 1, "it will not be better the next time"
+
+
+def test_an_unknown_study(site):
+    job = site.job(site.run(study="1.2.3.4", series="1.2.3.4.5"))
+    assert (job.state, job.problem["status"]) == ("failed", 404)
+
+
+def test_an_unforeseen_error_shows_nothing_of_its_inside(site, caplog):
+    def burst():
+        raise KeyError("secret of the house")
+
+    site.predictor.during = burst
+    job = site.job(site.run())
+    assert (job.state, job.stage, job.problem["status"]) == ("failed", "segmenting", 500)
+    assert "secret" not in json.dumps(job.problem)
+    assert "secret of the house" in caplog.text
+
+
+# -- The database --------------------------------------------------------------------------------------------------
+
+
+def test_a_commit_that_fails_leaves_nothing_in_the_archive(site, monkeypatch):
+    first = site.run()
+
+    def fail(*_args, **_kwargs):
+        assert len(site.results()) == 4, "the new objects are stored already"
+        raise OperationalError("INSERT", {}, sqlite3.OperationalError("disk I/O error"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "record_outcome", fail)
+        job_id = site.run()
+    job = site.job(job_id)
+    assert (job.state, job.stage, job.problem["type"]) == ("failed", "writing", "urn:metia:problem:database")
+    assert site.results() == series_of(first), "the earlier version is there as before"
+    assert len(store.earlier_lesions(site.database, SERIES)) == len(factory.LESIONS)
+
+    store.retry(site.database, job_id)
+    site.worker.run_job(job_id)
+    assert site.results() == series_of(job_id)
+
+
+def test_a_database_that_is_gone_is_recovered_from(site, monkeypatch):
+    """Neither the outcome nor the failure can be noted: the job is found when the database is back."""
+
+    def fail(*_args, **_kwargs):
+        raise OperationalError("INSERT", {}, sqlite3.OperationalError("disk I/O error"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "record_outcome", fail)
+        patch.setattr(store, "record_failure", fail)
+        job_id = site.run()
+    assert site.job(job_id).state == "writing"
+    site.worker.recover()
+    assert site.job(job_id).state == "queued"
+    site.worker.run_job(job_id)
+    assert site.job(job_id).state == "done"
+    assert site.results() == series_of(job_id), "the same objects, once"
+
+
+def test_no_patient_in_the_log(site, caplog):
+    caplog.set_level("DEBUG")
+    site.run()
+    site.archive.fail = fail_at("store", StoreRejectedError("POST /studies: 1 of 2"))
+    site.run()
+    with pytest.raises(Exception, match="hidden") as caught, site.database.writing() as session:
+        session.execute(insert(WorkerRow).values(host="Test^Synthetic", pid=None))
+    assert "TEST-001" not in caplog.text
+    assert "Synthetic" not in caplog.text + str(caught.value)
+
+
+# -- Cancelling ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", RUNNING_UNTIL_WRITING)
+def test_cancelled_in_each_stage(site, state, monkeypatch):
+    job_id = site.post()
+    cancel_when(site, job_id, state, monkeypatch)
+    site.worker.run_job(job_id)
+    job = site.job(job_id)
+    assert (job.state, job.lesions) == ("cancelled", [])
+    assert "store" not in site.archive.calls
+    assert site.results() == set()
+
+
+def test_cancelled_too_late(site, monkeypatch):
+    job_id = site.post()
+    refusals = cancel_when(site, job_id, "writing", monkeypatch)
+    site.worker.run_job(job_id)
+    assert site.job(job_id).state == "done"
+    assert site.results() == series_of(job_id)
+    assert "writing its results" in str(refusals[0])
+
+
+def cancel_when(site, job_id, state, monkeypatch):
+    advance, refusals = store.advance, []
+
+    def and_cancel(*args, **kwargs):
+        answer = advance(*args, **kwargs)
+        if kwargs.get("state") == state:
+            try:
+                store.request_cancel(site.database, job_id)
+            except store.JobStateError as refusal:
+                refusals.append(refusal)
+        return answer
+
+    monkeypatch.setattr(store, "advance", and_cancel)
+    return refusals
+
+
+def test_a_job_cancelled_in_the_queue_never_runs(site):
+    job_id = site.post()
+    store.request_cancel(site.database, job_id)
+    site.worker.run_job(job_id)
+    assert site.archive.calls == []
+
+
+# -- Workers that die ----------------------------------------------------------------------------------------------
+
+
+class PowerCut(BaseException):
+    """Ends a worker where it stands, as kill -9 does: no except clause of ours sees it."""
+
+
+def bury(site):
+    with site.database.writing() as session:
+        session.get(WorkerRow, site.number).seen_at = datetime.now(UTC) - timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("method", ["list_series", "fetch_series", "store"])
+def test_killed_before_the_results_are_stored(site, method):
+    job_id = site.post()
+    site.archive.fail = fail_at(method, PowerCut())
+    with pytest.raises(PowerCut):
+        site.worker.run_job(job_id)
+    after_restart(site, job_id)
+
+
+def test_killed_between_store_and_commit(site, monkeypatch):
+    job_id = site.post()
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "record_outcome", lambda *_, **__: (_ for _ in ()).throw(PowerCut()))
+        with pytest.raises(PowerCut):
+            site.worker.run_job(job_id)
+    assert site.results() == series_of(job_id)
+    after_restart(site, job_id)
+
+
+def after_restart(site, job_id):
+    """Let a new worker find the job and do it: everything is there once."""
+    bury(site)
+    site.archive.fail = lambda _: None
+    site.worker.queue.close()
+    site.worker = site.new_worker()
+    site.worker.recover()
+    assert site.worker.queue.waiting() == {job_id}
+    site.worker.run_job(job_id)
+    assert site.job(job_id).state == "done"
+    assert site.results() == series_of(job_id)
+
+
+def test_killed_between_store_and_commit_and_never_done(site, monkeypatch):
+    """The series vanishes before the second try: what the first try stored is taken out."""
+    job_id = site.post()
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "record_outcome", lambda *_, **__: (_ for _ in ()).throw(PowerCut()))
+        with pytest.raises(PowerCut):
+            site.worker.run_job(job_id)
+    for dataset in MR:
+        del site.archive.instances[dataset.SOPInstanceUID]
+    bury(site)
+    site.worker = site.new_worker()
+    site.worker.recover()
+    site.worker.run_job(job_id)
+    assert site.job(job_id).state == "failed"
+    assert site.archive.instances == {}
+
+
+def test_killed_between_commit_and_retiring(site):
+    first = site.run()
+    second = site.post()
+    site.archive.fail = fail_at("retire_series", PowerCut())
+    with pytest.raises(PowerCut):
+        site.worker.run_job(second)
+    assert site.results() == series_of(first) | series_of(second), "nothing is lost"
+    site.archive.fail = lambda _: None
+    site.worker = site.new_worker()
+    site.worker.tidy()
+    assert site.results() == series_of(second)
+
+
+def test_a_worker_that_was_only_asleep_does_no_harm(site):
+    """Taken for dead while it segments; another worker does the job; then the first wakes up and goes on."""
+    job_id = site.post()
+
+    def sleep_long() -> None:
+        site.predictor.during = lambda: None
+        bury(site)
+        other = site.new_worker()
+        other.recover()
+        other.run_job(job_id)
+
+    site.predictor.during = sleep_long
+    site.worker.run_job(job_id)
+    job = site.job(job_id)
+    assert (job.state, job.attempts) == ("done", 2)
+    assert site.results() == series_of(job_id)
+
+
+def test_a_running_job_is_left_alone_by_recover(site):
+    seen = []
+
+    def look() -> None:
+        site.worker.recover()
+        seen.append(store.list_jobs(site.database)[0].state)
+
+    site.predictor.during = look
+    assert site.job(site.run()).state == "done"
+    assert seen == ["segmenting"]
+
+
+# -- The queue -----------------------------------------------------------------------------------------------------
+
+
+def test_a_job_that_never_reached_the_queue_is_found(site):
+    """The API ended between its commit and the queue."""
+    job_id = site.post()
+    assert site.worker.queue.waiting() == set()
+    site.worker.recover()
+    site.worker.recover()
+    assert [task.args for task in site.worker.queue.huey.pending()] == [[job_id]]
+
+
+def test_a_second_job_of_the_study_waits_for_the_first(site):
+    second = site.post(series="1.2.3.9")
+    first = site.post()
+    site.predictor.during = lambda: site.worker.run_job(second)
+    site.worker.run_job(first)
+    assert site.job(first).state == "done"
+    assert (site.job(second).state, site.job(second).attempts) == ("queued", 0)
+    assert second in site.worker.queue.waiting()
