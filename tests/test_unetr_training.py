@@ -77,7 +77,7 @@ def test_the_share_of_patches_with_a_lesion():
     assert with_lesion[0] + 8 < with_lesion[1] < 56
 
 
-def test_lesions_are_seen_by_their_diameter():
+def test_lesions_are_seen_alike_whatever_their_size():
     lesions = [factory.Sphere((20.0, -20.0, 20.0), 11.0), factory.Sphere((-17.0, 12.0, -8.0), 2.5)]
     image, fraction, brain = head(lesions)
     marked = fraction * 255
@@ -86,8 +86,8 @@ def test_lesions_are_seen_by_their_diameter():
         float(patch["fraction"].max())
         for patch in draw(Patches([Case("a", image, marked.astype(np.uint8), brain)], 16, lesion_share=1.0), 80)
     ]
-    # 22 mm beside 5 mm: by diameter the small one is in 15 of 80 patches, by volume in 1, each alike in 40.
-    assert 6 < sum(value < 0.7 for value in seen) < 28
+    # 22 mm beside 5 mm: alike, the small one is in 40 of 80 patches; by diameter in 15, by volume in 1.
+    assert 27 < sum(value < 0.7 for value in seen) < 55
 
 
 def test_small_lesions_count_more_inside_and_around_and_large_ones_do_not():
@@ -103,9 +103,8 @@ def test_small_lesions_count_more_inside_and_around_and_large_ones_do_not():
         if small[0, 5:11, 5:11, 5:11].any():
             there = torch.from_numpy(ndimage.binary_dilation(small[0].numpy(), np.ones((7, 7, 7))))[None]
             assert (patch["weight"][there] > 2).all()
-    assert weights[False] == {1.0}
-    assert len(weights[True]) == 1
-    assert 3 < weights[True].pop() <= 8
+    (large,), (small_one,) = weights[False], weights[True]
+    assert 1 <= large < small_one / 2 <= 4
 
 
 def test_the_loss_of_a_lesion_follows_its_weight():

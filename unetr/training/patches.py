@@ -13,6 +13,10 @@ from unetr.synthesis.pool import Case
 
 _MOST = 8.0
 """The most that a voxel of the smallest lesions counts."""
+_LARGE_MM = 20.0
+"""Lesions of this diameter or more count one a voxel."""
+_CENTRES = 40
+"""Voxels of a lesion that a patch may be centred on."""
 _WEIGHT_UNIT = 30
 """Weights are kept as uint8, in thirtieths."""
 
@@ -83,24 +87,24 @@ def _prepare(case: Case) -> _Volume:
         case.fraction,
         case.brain,
         _weight(labels, diameters),
-        lesion_voxels=_centres(labels, diameters),
+        lesion_voxels=_centres(labels),
         tissue_voxels=np.argwhere(image[::6, ::6, ::6] > 0.3) * 6,
     )
 
 
 def _weight(labels: np.ndarray, diameters: np.ndarray) -> np.ndarray:
-    """1, and inverse to the cross-section of lesions below 10 mm, in them and 3 voxels around; in _WEIGHT_UNIT."""
-    per_lesion = np.clip((10 / diameters) ** 2, 1, _MOST)
+    """1, and inverse to the cross-section of smaller lesions, in them and 3 voxels around; in _WEIGHT_UNIT."""
+    per_lesion = np.clip((_LARGE_MM / diameters) ** 2, 1, _MOST)
     per_lesion[0] = 1
     weight = np.round(per_lesion * _WEIGHT_UNIT).astype(np.uint8)[labels]
     return ndimage.maximum_filter(weight, 7)  # the shell around counts as much: else small lesions would swell
 
 
-def _centres(labels: np.ndarray, diameters: np.ndarray) -> np.ndarray:
-    """Voxels of each lesion in proportion to its diameter: by volume, the largest would be all that is ever seen."""
+def _centres(labels: np.ndarray) -> np.ndarray:
+    """As many voxels of each lesion: by volume, the largest would be all that is ever seen."""
     rng = np.random.default_rng(0)
     picked = [np.zeros((0, 3), int)]
     for label, box in enumerate(ndimage.find_objects(labels), start=1):
         members = np.argwhere(labels[box] == label) + [side.start for side in box]
-        picked.append(members[rng.integers(len(members), size=max(8, round(4 * diameters[label])))])
+        picked.append(members[rng.integers(len(members), size=_CENTRES)])
     return np.concatenate(picked)
