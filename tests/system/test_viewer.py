@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def viewer(browser: Browser, site: ServerSite) -> Iterator[Viewer]:
     viewer.close()
 
 
-def store(orthanc: RunningOrthanc, plane: str = "axial", **attributes: str) -> list[Dataset]:
+def store(orthanc: RunningOrthanc, plane: str = "axial", **attributes: Any) -> list[Dataset]:
     """Store a series of a new study of a new patient."""
     uids = {name: generate_uid() for name in ("study_instance_uid", "series_instance_uid", "frame_of_reference_uid")}
     attributes = {"patient_id": generate_uid()[-12:], **uids, **attributes}
