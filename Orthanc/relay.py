@@ -19,7 +19,7 @@ CHUNK_BYTES = 1 << 17
 RESOURCE = re.compile(r"(studies|series|instances)(/(?!\.{1,2}(/|$))[^/]+)*", re.ASCII)
 """What may be asked for below /dicom-web/: DICOM, and not the plugin's own services, which reach other servers."""
 
-_ASKED = ("Accept", "Content-Type", "Content-Length", "Host", "Forwarded")
+_ASKED = ("Accept", "Content-Type", "Content-Length", "Host")
 _ANSWERED = ("Content-Type", "Content-Length", "Content-Location", "Location", "Warning")
 _PLAIN = re.compile(rb"[\x21-\x7e]")
 _AMISS = {401, 403}

@@ -20,6 +20,11 @@ UPLOAD_BYTES = 8 << 30
 
 _TAG = "Viewer"
 _ERRORS = {502: ("The archive does not answer", None), 504: ("The archive did not answer in time", None)}
+_STORED: dict[int, tuple[str, str | None]] = {
+    200: ("As DICOM PS3.18 says", None),
+    409: ("The archive refused some", None),
+    **_ERRORS,
+}
 
 
 @blueprint.get("/dicom-web/<path:resource>")
@@ -37,20 +42,25 @@ def fetch(resource: str) -> Response:
     return _relay(resource)
 
 
-@blueprint.post("/dicom-web/studies", defaults={"study": ""})
-@blueprint.post("/dicom-web/studies/<study>")
-@describe(
-    "Store (STOW-RS)",
-    {200: ("As DICOM PS3.18 says", None), 409: ("The archive refused some", None), **_ERRORS},
-    media_type="application/dicom+json",
-    tag=_TAG,
-)
-def store(study: str) -> Response:
+@blueprint.post("/dicom-web/studies")
+@describe("Store (STOW-RS)", _STORED, media_type="application/dicom+json", tag=_TAG)
+def store() -> Response:
     """Pass instances on to be stored."""
+    return _store("studies")
+
+
+@blueprint.post("/dicom-web/studies/<study>")
+@describe("Store in a study (STOW-RS)", _STORED, media_type="application/dicom+json", tag=_TAG)
+def store_in(study: str) -> Response:
+    """Pass instances of one study on to be stored."""
+    return _store(f"studies/{study}")
+
+
+def _store(resource: str) -> Response:
     if request.mimetype != "multipart/related":  # which a page of another origin cannot send unasked
         raise UnsupportedMediaType("STOW-RS takes multipart/related.")
     request.max_content_length = UPLOAD_BYTES
-    return _relay(f"studies/{study}" if study else "studies")
+    return _relay(resource)
 
 
 def _relay(resource: str) -> Response:

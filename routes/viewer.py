@@ -44,6 +44,10 @@ _POLICY = (
     "connect-src 'self' data: blob:; object-src 'none'; base-uri 'self'; frame-ancestors 'self'"
 )
 _TAG = "Viewer"
+_PAGE: dict[int, tuple[str, str | None]] = {
+    200: ("The page; OHIF finds its way by the address", None),
+    503: ("The viewer is not installed", None),
+}
 
 
 class AssetConverter(BaseConverter):
@@ -59,14 +63,15 @@ def _teach(state: BlueprintSetupState) -> None:
     state.app.url_map.converters["ohif_asset"] = AssetConverter
 
 
-@blueprint.get("/ohif/", defaults={"page": ""})
+@blueprint.get("/ohif/")
+@describe("The viewer's list of studies (OHIF)", _PAGE, tag=_TAG)
+def studies() -> Response:
+    """Give OHIF's one page."""
+    return _send(_ohif("index.html"))
+
+
 @blueprint.get("/ohif/<path:page>")
-@describe(
-    "The viewer (OHIF)",
-    {200: ("The page; OHIF finds its way by the address", None), 404: ("The viewer is not installed", None)},
-    text="/ohif lists the studies, /ohif/viewer?StudyInstanceUIDs=UID shows one.",
-    tag=_TAG,
-)
+@describe("A page of the viewer (OHIF)", _PAGE, text="/ohif/viewer?StudyInstanceUIDs=UID shows a study.", tag=_TAG)
 def page(page: str) -> Response:  # noqa: ARG001 - OHIF reads it from the address
     """Give OHIF's one page."""
     return _send(_ohif("index.html"))
@@ -114,7 +119,7 @@ def _ohif(name: str) -> Path:
     folder = context().settings.ohif_dir
     if not (folder / "index.html").is_file():
         raise ProblemError(
-            404,
+            503,
             "no-viewer",
             "The viewer is not installed",
             f"There is no OHIF in {folder}.",

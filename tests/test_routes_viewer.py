@@ -102,7 +102,7 @@ def test_without_a_viewer_everything_else_runs(tmp_path: Path) -> None:
     site = ApiSite(tmp_path, OHIF_DIR=str(tmp_path / "none"))
     try:
         answer = site.client.get("/ohif/viewer")
-        assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
+        assert (answer.status_code, answer.mimetype) == (503, "application/problem+json")
         assert "npm" in answer.get_json()["what_to_do"]
         assert site.client.get("/health").status_code == 200
     finally:

@@ -175,8 +175,5 @@ def test_https(settings: Settings, tmp_path: Path, site: ServerSite) -> None:
     with Services(tmp_path / "log") as services:
         address = front.url(front.start(services, secure))
         assert address.startswith("https://")
-        assert requests.get(f"{address}/health", verify=str(certificate), timeout=10).ok
-        (found, *_) = requests.get(
-            f"{address}/dicom-web/studies?limit=1", verify=str(certificate), timeout=10
-        ).json() or [None]
-        assert found is None or found["00081190"]["Value"][0].startswith(f"{address}/dicom-web/")
+        for path in ("health", "dicom-web/studies?limit=1"):
+            assert requests.get(f"{address}/{path}", verify=str(certificate), timeout=10).ok
