@@ -6,7 +6,7 @@ of either, after a dilation by 2.5 mm, lies in the other; of all ways to pair th
 A lesion left over that lies where a paired one used to be has split from it; one of before whose place has been taken
 by a paired one has merged into it; the others are new, and gone. One that was gone and is seen again is the same one.
 
-In simulated patients of 6 visits (``python -m benchmarks following``; seeds 1, 2 and 32, 600 patients with 21 000
+In simulated patients of 6 visits (``python -m benchmarks following``; seeds 2 and 32, 400 patients with 14 000
 links) 99.5 % of the links are right, 4 to 5 % are for a person to look at, and every wrong one is among those.
 
 Every link says why it was made, and whether a person should look at it. Of a visit that is not registered all are to
