@@ -130,7 +130,7 @@ def _figure(traces: list[dict[str, Any]], y_title: str, days: list[str] | None =
             "paper_bgcolor": "#fff",
             "plot_bgcolor": "#fff",
             "hovermode": "x unified",
-            "legend": {"orientation": "h", "y": -0.3, "yanchor": "top"},
+            "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom"},
             "xaxis": x_axis,
             "yaxis": {
                 "title": {"text": y_title},

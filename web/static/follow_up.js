@@ -1,6 +1,6 @@
 // Draws the charts of the follow-up page and sends what is entered; the page is complete without them.
 
-const PAPER = { width: 680, height: 290 };
+const PAPER = { width: 680, height: 320 };
 const figures = JSON.parse(document.getElementById("figures").textContent);
 const charts = [...document.querySelectorAll("[data-figure]")];
 
