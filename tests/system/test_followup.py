@@ -1,6 +1,7 @@
 """The follow-up on the real parts: two visits, a lesion that grows and one that is renamed, in Orthanc and in REST."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import requests
 from pydicom.uid import generate_uid
 
+from Orthanc.archive import SeriesNotFoundError
 from results.report import read_sr
 from tests import factory, results_cases
 from tests.factory import Sphere
@@ -31,10 +33,13 @@ def site(tmp_path: Path, orthanc: RunningOrthanc) -> Iterator[ServerSite]:
 
 
 def instances(orthanc: RunningOrthanc, study: str, modality: str) -> list:
-    """Give the instances of a modality in a study."""
+    """Give the instances of a modality in a study, of versions that were all there at one time."""
     archive = orthanc.archive
-    series = [one.series_instance_uid for one in archive.list_series(study) if one.header.Modality == modality]
-    return [dataset for uid in series for dataset in archive.fetch_series(study, uid)]
+    for _ in range(10):
+        series = [one.series_instance_uid for one in archive.list_series(study) if one.header.Modality == modality]
+        with suppress(SeriesNotFoundError):  # a version taken out after it was listed: list again
+            return [dataset for uid in series for dataset in archive.fetch_series(study, uid)]
+    raise AssertionError(f"the {modality} series of {study} never stay")
 
 
 def has_one_seg(orthanc: RunningOrthanc, study: str) -> bool:
