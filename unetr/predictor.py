@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import safetensors.torch
 import torch
 from monai.inferers import sliding_window_inference
 from monai.utils.misc import ensure_tuple_rep
 from scipy import ndimage
 from torch import nn
 
-from unetr.bundle import BundleInfo, ModelError, read_bundle
-from unetr.network import NETWORKS
+from unetr.bundle import BundleInfo, read_bundle
+from unetr.loading.network import load_network
 from unetr.preprocessing import Grid, normalise
 
 _MARGIN = 4
@@ -138,24 +137,10 @@ def load_predictor(path: Path, device: str | None = None) -> Predictor:
         When the bundle is incomplete, its network unknown, or its weights damaged or another network's.
     """
     info = read_bundle(path)
-    target = info.network["_target_"]
-    if target not in NETWORKS:
-        raise ModelError(f"{info.path}: network {target} is not one of {', '.join(NETWORKS)}.")
-    arguments = {key: value for key, value in info.network.items() if key != "_target_"}
-    try:
-        network = NETWORKS[target](**arguments)
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"{info.path}: {target} cannot be built from its network_def: {error}.") from error
-    try:
-        weights = safetensors.torch.load_file(info.weights)
-        network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
-    except (safetensors.SafetensorError, OSError) as error:
-        raise ModelError(f"The weights {info.weights} are damaged: {error}.") from error
-    except RuntimeError as error:  # names and shapes, hundreds of them
-        raise ModelError(f"The weights {info.weights} belong to another network than {target} as defined.") from error
+    network = load_network(info)
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     log.info("model %s %s loaded on %s", info.name, info.version, where)
-    return Predictor(info, network.to(where).eval(), where)
+    return Predictor(info, network.to(where), where)
 
 
 def _centred(probability: torch.Tensor, threshold: float) -> torch.Tensor:
