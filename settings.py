@@ -86,7 +86,7 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
         queue_url=read.store_url("QUEUE_URL", f"sqlite:///{(var_dir / 'queue.db').as_posix()}", QUEUE_SCHEMES),
         job_retry_delays=read.delays("JOB_RETRY_DELAYS", "5,15,45"),
         auto_segment=read.choice("AUTO_SEGMENT", "0", ("0", "1")) == "1",
-        model_path=read.path("MODEL_PATH", "models/unetr"),
+        model_path=read.path("MODEL_PATH", "models/segresnet"),
         ohif_dir=read.path("OHIF_DIR", str(var_dir / "ohif")),
         front_host=read.text("FRONT_HOST", "127.0.0.1"),
         front_port=int(read.number("FRONT_PORT", "8080", 1, 65535, whole=True)),

@@ -21,7 +21,7 @@ LESIONS = 10
 TARGET_GIB = 4.0
 EXAMPLES = """examples:
   python -m benchmarks memory
-  python -m benchmarks memory --model models/unetr --series 0
+  python -m benchmarks memory --model models/segresnet --series 0
 """
 
 

@@ -2,7 +2,7 @@
 
 ::
 
-    models/unetr/
+    models/segresnet/
       configs/metadata.json     who made it, what it takes and gives, how well it was measured to do
       configs/inference.json    "network_def": the network and its keyword arguments
       models/model.safetensors  the weights

@@ -33,7 +33,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--model", type=Path, default=Path("models/unetr"), help="bundle (default: %(default)s)")
+    parser.add_argument("--model", type=Path, default=Path("models/segresnet"), help="bundle (default: %(default)s)")
     parser.add_argument("--synthetic", type=int, default=0, metavar="N", help="number of synthetic volumes")
     parser.add_argument("--seed", type=int, default=900_000, help="of the first volume (default: %(default)s)")
     parser.add_argument("--lesions", type=int, help="lesions in each synthetic volume (default: 0-30 at random)")
