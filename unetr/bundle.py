@@ -68,6 +68,8 @@ class BundleInfo:
         One sentence: how good the model was measured to be, on what, and that it is not a medical device.
     network
         ``network_def`` of ``inference.json``.
+    preprocessing
+        Which of ``unetr.preprocessing``'s ways to prepare a volume the network was trained with.
     """
 
     path: Path
@@ -77,6 +79,7 @@ class BundleInfo:
     metadata: dict[str, Any]
     network: dict[str, Any]
     postprocessing: Postprocessing = field(default_factory=Postprocessing)
+    preprocessing: str = "ras-1mm"
 
     @property
     def weights(self) -> Path:
@@ -99,6 +102,7 @@ class BundleInfo:
             "data_source": self.metadata.get("data_source", ""),
             "network": self.network["_target_"],
             "window": self.network.get("img_size"),
+            "preprocessing": self.preprocessing,
             "network_data_format": self.metadata.get("network_data_format", {}),
             "postprocessing": vars(self.postprocessing),
         }
@@ -119,6 +123,9 @@ def read_bundle(path: Path) -> BundleInfo:
     network = inference.get("network_def")
     if not isinstance(network, dict) or "_target_" not in network:
         raise ModelError(f"{path / 'configs' / 'inference.json'} has no network_def with a _target_.")
+    preprocessing = metadata.get("preprocessing", BundleInfo.preprocessing)
+    if not isinstance(preprocessing, str):
+        raise ModelError(f"{path / 'configs' / 'metadata.json'}: preprocessing must be a name, not {preprocessing}.")
     missing = [key for key in ("name", "version", "statement") if not isinstance(metadata.get(key), str)]
     if missing:
         raise ModelError(f"{path / 'configs' / 'metadata.json'} lacks {', '.join(missing)}.")
@@ -130,7 +137,14 @@ def read_bundle(path: Path) -> BundleInfo:
     except (TypeError, ValueError) as error:
         raise ModelError(f"{path / 'configs' / 'metadata.json'}: postprocessing: {error}.") from error
     info = BundleInfo(
-        path, metadata["name"], metadata["version"], metadata["statement"], metadata, network, postprocessing
+        path,
+        metadata["name"],
+        metadata["version"],
+        metadata["statement"],
+        metadata,
+        network,
+        postprocessing,
+        preprocessing,
     )
     if not info.weights.is_file():
         raise ModelError(f"The weights {info.weights} are missing.")
