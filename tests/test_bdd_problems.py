@@ -16,7 +16,7 @@ def every_exception() -> dict[str, type[BaseException]]:
         "imaging.selection",
         "Orthanc.archive",
         "unetr.bundle",
-        "unetr.preprocessing",
+        "unetr.preprocessing.prepared",
     ):
         importlib.import_module(module)
     found: dict[str, type[BaseException]] = {}
@@ -35,7 +35,9 @@ def test_every_name_is_an_exception_of_the_house(name):
     assert name in every_exception()
 
 
-@pytest.mark.parametrize("module", ["Orthanc.archive", "imaging.errors", "unetr.bundle", "unetr.preprocessing"])
+@pytest.mark.parametrize(
+    "module", ["Orthanc.archive", "imaging.errors", "unetr.bundle", "unetr.preprocessing.prepared"]
+)
 def test_every_exception_of_the_rooms_has_a_problem(module):
     kinds = [kind for kind in every_exception().values() if kind.__module__ == module]
     assert kinds

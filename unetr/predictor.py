@@ -12,12 +12,9 @@ from monai.utils.misc import ensure_tuple_rep
 from scipy import ndimage
 from torch import nn
 
-from unetr.bundle import BundleInfo, read_bundle
+from unetr.bundle import BundleInfo, ModelError, read_bundle
 from unetr.loading.network import load_network
-from unetr.preprocessing import Grid, normalise
-
-_MARGIN = 4
-"""Voxels kept around the head when the empty air is cut away."""
+from unetr.preprocessing import PRESETS
 
 log = logging.getLogger(__name__)
 
@@ -72,13 +69,10 @@ class Predictor:
         NothingToSegmentError
             When the image is empty.
         """
-        grid = Grid.of(image.shape, affine)
         with torch.inference_mode():
-            volume = normalise(grid.forward(image, self.device))
-            box = _head_box(volume)
-            probability = torch.zeros_like(volume)
-            probability[box] = self._slide(volume[box], on_progress)
-            on_grid = _centred(grid.back(probability), self.info.postprocessing.threshold).cpu().numpy()
+            prepared = PRESETS[self.info.preprocessing](image, affine, self.device)
+            probability = prepared.back(self._slide(prepared.volume, on_progress))
+            on_grid = _centred(probability, self.info.postprocessing.threshold).cpu().numpy()
         return Prediction(on_grid, self._mask(on_grid), self.info.postprocessing.minimum_volume_mm3)
 
     def _slide(self, volume: torch.Tensor, on_progress: Callable[[float], None] | None) -> torch.Tensor:
@@ -134,9 +128,12 @@ def load_predictor(path: Path, device: str | None = None) -> Predictor:
     Raises
     ------
     ModelError
-        When the bundle is incomplete, its network unknown, or its weights damaged or another network's.
+        When the bundle is incomplete, its network or preprocessing unknown, or its weights are damaged or another
+        network's.
     """
     info = read_bundle(path)
+    if info.preprocessing not in PRESETS:
+        raise ModelError(f"{info.path}: preprocessing {info.preprocessing} is not one of {', '.join(PRESETS)}.")
     network = load_network(info)
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     log.info("model %s %s loaded on %s", info.name, info.version, where)
@@ -149,19 +146,6 @@ def _centred(probability: torch.Tensor, threshold: float) -> torch.Tensor:
         return probability
     yes, no = probability * (1 - threshold), (1 - probability) * threshold
     return yes / (yes + no)
-
-
-def _head_box(volume: torch.Tensor) -> tuple[slice, ...]:
-    """The box around all tissue, with a margin."""
-    box = []
-    tissue = volume > 0.2
-    for axis, size in enumerate(volume.shape):
-        other = tuple(a for a in range(3) if a != axis)
-        # A slice counts once 1 in 1000 of its voxels is tissue: noise in the air does not.
-        there = torch.nonzero(tissue.float().mean(other) > 1e-3).flatten()
-        low, high = (int(there[0]), int(there[-1])) if len(there) else (0, size - 1)
-        box.append(slice(max(0, low - _MARGIN), min(size, high + 1 + _MARGIN)))
-    return tuple(box)
 
 
 def _count_windows(shape: torch.Size, window: tuple[int, ...], overlap: float) -> int:

@@ -1,7 +1,6 @@
-"""From any series to what the network was trained on, and back: orientation, spacing, intensity. All invertible.
+"""The preset "ras-1mm": 1 mm voxels towards right, anterior, superior, the median of the tissue at 1.
 
-The network sees 1 mm voxels along axes towards right, anterior, superior (the nearest permutation and flip of the
-acquired axes: an oblique series is not rotated), with the median of the tissue at 1.
+The axes are the nearest permutation and flip of the acquired ones: an oblique series is not rotated.
 """
 
 from dataclasses import dataclass
@@ -10,13 +9,29 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+from unetr.preprocessing.prepared import NothingToSegmentError, Prepared
+
 SPACING_MM = 1.0
 _BRIGHTEST = 5.0
 """Intensities are cut here, in medians of tissue: a coil's hot spot must not drown the rest."""
+AIR = 0.2
+"""What is at most this bright is air or bone."""
+_MARGIN = 4
+"""Voxels kept around the head when the empty air is cut away."""
 
 
-class NothingToSegmentError(ValueError):
-    """The image is empty, or holds values that are no numbers."""
+def prepare(image: np.ndarray, affine: np.ndarray, device: torch.device | str) -> Prepared:
+    """Prepare a volume; see :data:`unetr.preprocessing.Preset`. Empty air around the head is cut away."""
+    grid = Grid.of((image.shape[0], image.shape[1], image.shape[2]), affine)
+    volume = normalise(grid.forward(image, device))
+    box = _head_box(volume)
+
+    def back(tensor: torch.Tensor) -> torch.Tensor:
+        whole = torch.zeros_like(volume)
+        whole[box] = tensor
+        return grid.back(whole)
+
+    return Prepared(volume[box], AIR, back)
 
 
 def normalise(image: torch.Tensor) -> torch.Tensor:
@@ -102,3 +117,16 @@ def _resize(volume: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     if tuple(volume.shape) == tuple(shape):
         return volume
     return F.interpolate(volume[None, None], size=tuple(shape), mode="trilinear", align_corners=False)[0, 0]
+
+
+def _head_box(volume: torch.Tensor) -> tuple[slice, ...]:
+    """The box around all tissue, with a margin."""
+    box = []
+    tissue = volume > AIR
+    for axis, size in enumerate(volume.shape):
+        other = tuple(a for a in range(3) if a != axis)
+        # A slice counts once 1 in 1000 of its voxels is tissue: noise in the air does not.
+        there = torch.nonzero(tissue.float().mean(other) > 1e-3).flatten()
+        low, high = (int(there[0]), int(there[-1])) if len(there) else (0, size - 1)
+        box.append(slice(max(0, low - _MARGIN), min(size, high + 1 + _MARGIN)))
+    return tuple(box)
