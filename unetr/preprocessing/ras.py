@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from unetr.preprocessing.prepared import NothingToSegmentError, Prepared
+from unetr.preprocessing.prepared import Prepared, tissue_median
 
 SPACING_MM = 1.0
 _BRIGHTEST = 5.0
@@ -37,20 +37,12 @@ def prepare(image: np.ndarray, affine: np.ndarray, device: torch.device | str) -
 def normalise(image: torch.Tensor) -> torch.Tensor:
     """Scale an image so that the median of its tissue is 1, and cut it to [0, 5].
 
-    Tissue is what is brighter than a fifth of the 98th percentile of the non-zero voxels: air and bone fall out,
-    and the median moves by a few percent only between a whole head and a skull-stripped one.
-
     Raises
     ------
     NothingToSegmentError
         When the image has no tissue, or a voxel that is no finite number.
     """
-    bright = image[image > 0]
-    if bright.numel() == 0 or not torch.isfinite(image).all():
-        raise NothingToSegmentError("the image holds no positive intensity, or values that are no finite numbers")
-    sample = bright[:: max(1, bright.numel() // 500_000)]
-    tissue = sample[sample > 0.2 * torch.quantile(sample, 0.98)]
-    return (image / tissue.median()).clamp(0, _BRIGHTEST)
+    return (image / tissue_median(image)).clamp(0, _BRIGHTEST)
 
 
 @dataclass(frozen=True)
