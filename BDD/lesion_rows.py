@@ -5,7 +5,7 @@ from typing import Any
 
 from BDD.models import Job, LesionRow
 from BDD.records import SliceName
-from rano.lesion import Chord, Lesion, Measurement, Point
+from rano.lesion import Chord, Confidence, Lesion, Measurement, Point
 
 
 def lesion_row(job: Job, lesion: Lesion, slices: Sequence[SliceName]) -> LesionRow:
@@ -38,6 +38,8 @@ def lesion_row(job: Job, lesion: Lesion, slices: Sequence[SliceName]) -> LesionR
         measured_slice=int(found.measured_slice),
         measured_sop_instance_uid=str(measured.sop_instance_uid),
         measured_frame_number=measured.frame_number,
+        mean_probability=found.confidence and found.confidence.mean_probability,
+        entropy_bits=found.confidence and found.confidence.entropy_bits,
     )
 
 
@@ -61,8 +63,15 @@ def lesion_of(row: LesionRow, name: str, tracking_uid: str, label: int | None = 
             plane=row.plane,
             measurable=row.measurable,
             reason=row.reason,
+            confidence=_confidence(row.mean_probability, row.entropy_bits),
         ),
     )
+
+
+def _confidence(mean_probability: float | None, entropy_bits: float | None) -> Confidence | None:
+    if mean_probability is None or entropy_bits is None:
+        return None
+    return Confidence(mean_probability, entropy_bits)
 
 
 def _chord(length_mm: float, start: Any, end: Any) -> Chord:

@@ -227,6 +227,8 @@ class LesionRow(Base):
     measured_slice: Mapped[int]
     measured_sop_instance_uid: Mapped[str] = mapped_column(Uid)
     measured_frame_number: Mapped[int | None]
+    mean_probability: Mapped[float | None]  # both NULL when only a mask was measured
+    entropy_bits: Mapped[float | None]
 
 
 class Result(Base):

@@ -19,6 +19,23 @@ class Chord:
 
 
 @dataclass(frozen=True)
+class Confidence:
+    """How sure the network was of a lesion. Not the chance that it is a metastasis: nobody has calibrated it so.
+
+    Attributes
+    ----------
+    mean_probability
+        Mean over the lesion's voxels of the probability whose 0.5 is the lesion's surface; 0.5 to 1.
+    entropy_bits
+        Mean over them of each voxel's binary entropy, -p log2 p - (1 - p) log2 (1 - p): 0 sure, 1 a coin's toss.
+        Small lesions, nearly all surface, have more of it than large ones that are as sure.
+    """
+
+    mean_probability: float
+    entropy_bits: float
+
+
+@dataclass(frozen=True)
 class Measurement:
     """What is measured of one lesion of a label map.
 
@@ -45,6 +62,8 @@ class Measurement:
         Whether RANO-BM calls the lesion measurable.
     reason
         Why it is, or is not, in words that name the numbers.
+    confidence
+        None when only a mask was measured.
     """
 
     label: int
@@ -59,6 +78,7 @@ class Measurement:
     plane: str
     measurable: bool
     reason: str
+    confidence: Confidence | None = None
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from rano.calipers import longest_chord, longest_diameter, longest_distance
+from rano.confidence import confidence
 from rano.lesion import Chord, Measurement, Point
 from rano.outline import LEVEL, MARGIN, from_mask, from_probability, outlines, surface_points
 
@@ -107,6 +108,7 @@ def _measure_lesion(
     # Reformatting adds planes but no evidence: a lesion on one sagittal slice has been seen once.
     visible = min(last_slice - first_slice + 1, int((axial > LEVEL).any(axis=(1, 2)).sum()))
     measurable, reason = _judge(longest.length_mm, perpendicular.length_mm, visible)
+    sure = None if probability is None else confidence(probability[crop][label_map[crop] == label])
     return Measurement(
         label=label,
         volume_mm3=float(share.sum() * abs(np.linalg.det(affine[:3, :3]))),
@@ -120,6 +122,7 @@ def _measure_lesion(
         plane="acquired" if acquired else "reformatted",
         measurable=measurable,
         reason=reason,
+        confidence=sure,
     )
 
 

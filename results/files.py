@@ -34,6 +34,8 @@ _COLUMNS: dict[str, Callable[[Lesion, Measurement, Sequence[Slice]], Any]] = {
     "measured_plane": lambda _lesion, m, _slices: m.plane,
     "measurable": lambda _lesion, m, _slices: m.measurable,
     "measurable_reason": lambda _lesion, m, _slices: m.reason,
+    "mean_probability": lambda _lesion, m, _slices: m.confidence and round(m.confidence.mean_probability, 4),
+    "entropy_bits": lambda _lesion, m, _slices: m.confidence and round(m.confidence.entropy_bits, 4),
 }
 """What is said of a lesion, in the files' order."""
 

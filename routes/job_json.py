@@ -62,7 +62,13 @@ def lesion_to_json(lesion: LesionRow) -> dict[str, Any]:
         "measured_plane": lesion.plane,
         "measurable": lesion.measurable,
         "measurable_reason": lesion.reason,
+        "mean_probability": _rounded(lesion.mean_probability),
+        "entropy_bits": _rounded(lesion.entropy_bits),
     }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def _result(result: Result) -> dict[str, Any]:

@@ -156,6 +156,11 @@ SCHEMAS: dict[str, Any] = {
             "measured_plane": _TEXT,
             "measurable": {"type": "boolean", "description": "In the sense of RANO-BM"},
             "measurable_reason": _TEXT,
+            "mean_probability": {
+                "type": ["number", "null"],
+                "description": "Of its voxels, 0.5 being the surface; not the chance that it is a metastasis",
+            },
+            "entropy_bits": {"type": ["number", "null"], "description": "Mean of its voxels: 0 sure, 1 a coin's toss"},
         }
     ),
     "ModelUsed": _object({"name": _TEXT, "version": _TEXT, "sha256": _TEXT, "statement": _TEXT}),

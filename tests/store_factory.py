@@ -10,7 +10,7 @@ from typing import Any
 
 from BDD import migrate, store
 from BDD.models import Job
-from rano.lesion import Chord, Lesion, Measurement
+from rano.lesion import Chord, Confidence, Lesion, Measurement
 
 STUDY, SERIES = "1.2.3.1", "1.2.3.1.1"
 MODEL = store.ModelRecord("unetr", "1.0", "ab" * 32, "Measured on synthetic heads. Not a medical device.")
@@ -59,6 +59,7 @@ def lesion(label: int = 1, *, name: str = "", tracking_uid: str = "", volume_mm3
             plane="acquired",
             measurable=True,
             reason="12.5 mm and 8.0 mm",
+            confidence=Confidence(0.93, 0.25),
         ),
     )
 

@@ -46,6 +46,8 @@ KEYS = [
     "measured_plane",
     "measurable",
     "measurable_reason",
+    "mean_probability",
+    "entropy_bits",
 ]
 FILES = {"SEG.dcm", "RTSTRUCT.dcm", "prediction_mask.nii.gz", "lesions.json", "lesions.csv", "lesions.png"}
 SMALL: dict[str, Any] = {"shape": (40, 44, 42), "spacing": (2.0, 2.0, 2.0)}
