@@ -92,11 +92,18 @@ def write_bundle(folder: Path) -> Path:
     (folder / "configs").mkdir(parents=True)
     (folder / "models").mkdir()
     weights = folder / "models" / "model.safetensors"
-    weights.write_bytes(folder.name.encode())
+    weights.write_bytes(tensors(folder.name))
     metadata = {"name": folder.name, "version": "1", "statement": "Dice 0.8 on synthetic heads."}
     (folder / "configs" / "metadata.json").write_text(json.dumps(metadata))
-    (folder / "configs" / "inference.json").write_text('{"network_def": {"_target_": "x"}}')
+    network = {"network_def": {"_target_": "SegResNet"}, "inferer": {"roi_size": 96}}
+    (folder / "configs" / "inference.json").write_text(json.dumps(network))
     return weights
+
+
+def tensors(note: str) -> bytes:
+    """Give a safetensors file without a tensor, of one length for every note of one length."""
+    header = json.dumps({"__metadata__": {"note": note}}).encode()
+    return len(header).to_bytes(8, "little") + header
 
 
 def test_models_of_a_folder(tmp_path):
@@ -124,14 +131,14 @@ def test_weights_are_hashed_once_for_each_state_of_their_file(tmp_path, monkeypa
         (model,) = site.client.get("/models").get_json()["models"]
         return model["sha256"]
 
-    assert told() == told() == hashlib.sha256(b"model").hexdigest()
+    assert told() == told() == hashlib.sha256(tensors("model")).hexdigest()
     assert hashed == [weights]
-    weights.write_bytes(b"other")  # of the same size
+    weights.write_bytes(tensors("other"))  # of the same size
     os.utime(weights, (1, 1))
-    assert told() == hashlib.sha256(b"other").hexdigest()
-    weights.write_bytes(b"larger")
+    assert told() == hashlib.sha256(tensors("other")).hexdigest()
+    weights.write_bytes(tensors("larger"))
     os.utime(weights, (1, 1))
-    assert told() == told() == hashlib.sha256(b"larger").hexdigest()
+    assert told() == told() == hashlib.sha256(tensors("larger")).hexdigest()
     assert len(hashed) == 3
     site.close()
 

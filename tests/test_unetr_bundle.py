@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.tiny_model import STATEMENT, tiny_bundle
 from unetr.bundle import ModelError, Postprocessing, read_bundle
@@ -41,12 +42,32 @@ def test_describes_the_model(tmp_path):
     assert shown["network"] == "monai.networks.nets.UNETR"
     assert shown["window"] == [64, 64, 64]
     assert shown["postprocessing"]["peak"] == 0.8
-    assert shown["network_data_format"]["inputs"]["image"]["num_channels"] == 1
+    assert shown["spacing_mm"] == [1.0, 1.0, 1.0]
+    assert shown["inputs"]["image"]["num_channels"] == 1
+    assert shown["labels"]["0"] == "brain metastasis"
+    assert shown["outputs"] == {"sigmoid": True, "lesion": [0], "brain": None}
 
 
 def test_what_is_not_said_has_defaults(tmp_path):
-    change(tiny_bundle(tmp_path), METADATA, postprocessing=None)
-    assert read_bundle(tmp_path).postprocessing == Postprocessing()
+    change(tiny_bundle(tmp_path / "mine"), METADATA, postprocessing=None, name=None, statement=None)
+    info = read_bundle(tmp_path / "mine")
+    assert (info.name, info.statement) == ("mine", "Not a medical device. Not measured here.")
+    assert (info.postprocessing, info.preprocessing) == (Postprocessing(), "ras-1mm")
+
+
+def test_preprocessing_of_its_own_that_is_not_run_is_said(tmp_path):
+    change(tiny_bundle(tmp_path), METADATA, statement=None)
+    change(tmp_path, INFERENCE, preprocessing={"_target_": "Compose", "transforms": ["$import os"]})
+    assert "prepared as ras-1mm, not as its own bundle says" in read_bundle(tmp_path).statement
+    change(tmp_path, METADATA, preprocessing="ras-1mm")
+    assert "as its own" not in read_bundle(tmp_path).statement
+
+
+def test_unknown_preprocessing(tmp_path):
+    change(tiny_bundle(tmp_path), METADATA, preprocessing="mine")
+    assert "preprocessing 'mine' is not one of ras-1mm" in refusal(tmp_path)
+    change(tmp_path, METADATA, preprocessing=["ras-1mm"])
+    assert "preprocessing ['ras-1mm']" in refusal(tmp_path)
 
 
 def test_a_path_in_words_will_do(tmp_path):
@@ -80,10 +101,47 @@ def test_no_network(tmp_path, network):
 
 
 def test_metadata_that_say_too_little(tmp_path):
-    change(tiny_bundle(tmp_path), METADATA, version=None, statement=None)
+    change(tiny_bundle(tmp_path), METADATA, version=None, statement=["so so"])
     assert refusal(tmp_path).endswith("lacks version, statement.")
     change(tmp_path, METADATA, version="1.0", statement="so so", name=7)
     assert refusal(tmp_path).endswith("lacks name.")
+
+
+@pytest.mark.parametrize("file", [METADATA, INFERENCE])
+def test_json_nested_without_end(tmp_path, file):
+    (tiny_bundle(tmp_path) / file).write_text('{"a":' * 100_000, "utf-8")
+    assert file in refusal(tmp_path)
+
+
+def test_the_overlap_of_the_inferer_counts_unless_the_metadata_say_one(tmp_path):
+    change(tiny_bundle(tmp_path), INFERENCE, inferer={"overlap": 0.625}, size=[64, 64, 64])
+    assert read_bundle(tmp_path).postprocessing.overlap == 0.625
+    change(tmp_path, METADATA, postprocessing={"overlap": 0.25})
+    assert read_bundle(tmp_path).postprocessing.overlap == 0.25
+
+
+def test_names_of_the_weights(tmp_path):
+    models = tiny_bundle(tmp_path) / "models"
+    whole = (models / "model.safetensors").rename(models / "best.safetensors")
+    assert read_bundle(tmp_path).weights == whole
+    (models / "worst.safetensors").write_bytes(whole.read_bytes())
+    assert "best.safetensors, worst.safetensors: call one model.safetensors" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("keep", [0, 4, 3000, -1])
+def test_weights_that_are_cut_off(tmp_path, keep):
+    weights = tiny_bundle(tmp_path) / "models" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:keep])
+    assert f"{weights} are damaged or not yet copied in full" in refusal(tmp_path)
+
+
+def test_a_pickle_that_is_cut_off(tmp_path):
+    models = tiny_bundle(tmp_path) / "models"
+    (models / "model.safetensors").unlink()
+    torch.save({"a": torch.zeros(10_000)}, models / "model.pt")
+    read_bundle(tmp_path)
+    (models / "model.pt").write_bytes((models / "model.pt").read_bytes()[:-100])
+    assert "not yet copied in full" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize(

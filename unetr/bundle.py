@@ -1,27 +1,34 @@
-"""A model on disk: a MONAI bundle folder with metadata, network definition and safetensors weights.
+"""A model on disk: a MONAI bundle folder with metadata, network definition and weights.
 
 ::
 
     models/segresnet/
       configs/metadata.json     who made it, what it takes and gives, how well it was measured to do
-      configs/inference.json    "network_def": the network and its keyword arguments
-      models/model.safetensors  the weights
+      configs/inference.json    "network_def": the network and its keyword arguments; "inferer": the window
+      models/model.safetensors  the weights; or model.pt, or model.ts (TorchScript)
       docs/README.md            the model card
 
 Nothing here needs torch: the API process reads it too.
 """
 
-import hashlib
 import json
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from math import inf
 from pathlib import Path
 from typing import Any
 
+from unetr.definition import DefinitionError, describe_network, sliding_window
+from unetr.errors import ModelError
+from unetr.outputs import Outputs
+from unetr.sections import section
+from unetr.weights import find_weights, hash_of
 
-class ModelError(Exception):
-    """A model that cannot be used; the message is one plain sentence for the person who set MODEL_PATH."""
+__all__ = ["BundleInfo", "ModelError", "Postprocessing", "read_bundle"]
+
+SPACING_MM: dict[str, list[float] | None] = {"ras-1mm": [1.0, 1.0, 1.0], "metia": None}
+"""Spacing of the network's voxels by preprocessing; None where it depends on the series."""
+PROVENANCE = ("data_source", "authors", "copyright", "license", "references", "changelog", "monai_version")
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ class BundleInfo:
     statement
         One sentence: how good the model was measured to be, on what, and that it is not a medical device.
     network
-        ``network_def`` of ``inference.json``.
+        ``network_def`` of ``inference.json`` in plain values, with the window as ``img_size``.
     preprocessing
         Which of ``unetr.preprocessing``'s ways to prepare a volume the network was trained with.
     """
@@ -81,17 +88,33 @@ class BundleInfo:
     postprocessing: Postprocessing = field(default_factory=Postprocessing)
     preprocessing: str = "ras-1mm"
 
-    @property
+    @cached_property
     def weights(self) -> Path:
-        return self.path / "models" / "model.safetensors"
+        """The weights' file; safetensors before PyTorch's pickles, these before TorchScript."""
+        return find_weights(self.path)
+
+    @property
+    def window(self) -> tuple[int, int, int]:
+        """Voxels along each axis of what the network sees at once."""
+        a, b, c = self.network["img_size"]
+        return a, b, c
+
+    @cached_property
+    def outputs(self) -> Outputs:
+        return Outputs.of(self.metadata, self.network.get("out_channels", 2))
 
     @cached_property
     def sha256(self) -> str:
         """Hash of the weights' file, hexadecimal."""
-        state = self.weights.stat()
-        return _sha256(self.weights, state.st_mtime_ns, state.st_size)
+        return hash_of(self.weights)
+
+    def same_as(self, other: "BundleInfo") -> bool:
+        """Tell whether both describe one model with the same weights."""
+        return self == other and self.sha256 == other.sha256
 
     def to_json(self) -> dict[str, Any]:
+        """What ``GET /models`` shows."""
+        formats = section(self.metadata, "network_data_format")
         return {
             "name": self.name,
             "version": self.version,
@@ -99,11 +122,14 @@ class BundleInfo:
             "statement": self.statement,
             "description": self.metadata.get("description", ""),
             "intended_use": self.metadata.get("intended_use", ""),
-            "data_source": self.metadata.get("data_source", ""),
+            "provenance": {key: self.metadata[key] for key in PROVENANCE if key in self.metadata},
             "network": self.network["_target_"],
-            "window": self.network.get("img_size"),
+            "window": list(self.window),
+            "spacing_mm": SPACING_MM[self.preprocessing],
             "preprocessing": self.preprocessing,
-            "network_data_format": self.metadata.get("network_data_format", {}),
+            "inputs": section(formats, "inputs"),
+            "labels": section(formats, "outputs", "pred", "channel_def"),
+            "outputs": vars(self.outputs),
             "postprocessing": vars(self.postprocessing),
         }
 
@@ -114,48 +140,57 @@ def read_bundle(path: Path) -> BundleInfo:
     Raises
     ------
     ModelError
-        When the folder, one of its files, or one of the entries needed is missing or malformed.
+        When the folder, one of its files, or one of the entries needed is missing or malformed, when the network is
+        none that is known, takes other than one volume, or the weights' file is cut off.
     """
     path = Path(path)
     if not path.is_dir():
         raise ModelError(f"There is no model folder {path}: set MODEL_PATH to a MONAI bundle.")
-    metadata, inference = (_read_json(path / "configs" / name) for name in ("metadata.json", "inference.json"))
-    network = inference.get("network_def")
-    if not isinstance(network, dict) or "_target_" not in network:
-        raise ModelError(f"{path / 'configs' / 'inference.json'} has no network_def with a _target_.")
-    preprocessing = metadata.get("preprocessing", BundleInfo.preprocessing)
-    if not isinstance(preprocessing, str):
-        raise ModelError(f"{path / 'configs' / 'metadata.json'}: preprocessing must be a name, not {preprocessing}.")
-    missing = [key for key in ("name", "version", "statement") if not isinstance(metadata.get(key), str)]
+    named = [path / "configs" / name for name in ("metadata.json", "inference.json")]
+    metadata, inference = map(_read_json, named)
+    entries = {"name": path.resolve().name, "statement": _unmeasured(metadata, inference), **metadata}
+    missing = [key for key in ("name", "version", "statement") if not isinstance(entries.get(key), str)]
     if missing:
-        raise ModelError(f"{path / 'configs' / 'metadata.json'} lacks {', '.join(missing)}.")
-    long = [key for key in ("name", "version") if not 1 <= len(metadata[key]) <= 64]
+        raise ModelError(f"{named[0]} lacks {', '.join(missing)}.")
+    long = [key for key in ("name", "version") if not 1 <= len(entries[key]) <= 64]
     if long:  # DICOM writes them as LO
-        raise ModelError(f"{path / 'configs' / 'metadata.json'}: {', '.join(long)} must have 1 to 64 characters.")
+        raise ModelError(f"{named[0]}: {', '.join(long)} must have 1 to 64 characters.")
+    preprocessing = entries.get("preprocessing", BundleInfo.preprocessing)
+    if preprocessing not in list(SPACING_MM):  # whatever JSON holds, hashable or not
+        raise ModelError(f"{named[0]}: preprocessing {preprocessing!r} is not one of {', '.join(SPACING_MM)}.")
+    weights = find_weights(path)
     try:
-        postprocessing = Postprocessing(**metadata.get("postprocessing", {}))
+        network = describe_network(inference, metadata, script=weights.suffix == ".ts")
+        overlap = sliding_window(inference, "overlap")
+    except DefinitionError as error:
+        raise ModelError(f"{named[1]} {error}.") from error
+    try:
+        said = metadata.get("postprocessing", {})
+        postprocessing = Postprocessing(**(said if overlap is None else {"overlap": overlap} | said))
     except (TypeError, ValueError) as error:
-        raise ModelError(f"{path / 'configs' / 'metadata.json'}: postprocessing: {error}.") from error
+        raise ModelError(f"{named[0]}: postprocessing: {error}.") from error
     info = BundleInfo(
         path,
-        metadata["name"],
-        metadata["version"],
-        metadata["statement"],
+        entries["name"],
+        entries["version"],
+        entries["statement"],
         metadata,
         network,
         postprocessing,
         preprocessing,
     )
-    if not info.weights.is_file():
-        raise ModelError(f"The weights {info.weights} are missing.")
+    try:
+        info.outputs  # noqa: B018 - read now, so that a contradiction shows now
+    except ValueError as error:
+        raise ModelError(f"{named[0]}: {error}.") from error
     return info
 
 
-@lru_cache(maxsize=64)
-def _sha256(path: Path, modified_ns: int, size: int) -> str:  # noqa: ARG001 - a file that changes is another key
-    """Hash a file that may be hundreds of megabytes, once for each state of it."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _unmeasured(metadata: dict[str, Any], inference: dict[str, Any]) -> str:
+    """What is said of a model whose metadata have no statement."""
+    own = "preprocessing" in inference and "preprocessing" not in metadata
+    other = f" Its input is prepared as {BundleInfo.preprocessing}, not as its own bundle says." if own else ""
+    return f"Not a medical device. Not measured here.{other}"
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -163,7 +198,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise ModelError(f"{path} is missing: this is no MONAI bundle.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not valid JSON: {error}.") from error
     if not isinstance(content, dict):
         raise ModelError(f"{path} holds no JSON object.")

@@ -1,14 +1,16 @@
-"""MONAI networks that see a window at half resolution with eight times the channels, and answer at full resolution.
+"""The networks a bundle may name: some of MONAI's, and two that see a window folded.
 
-Each block of ``fold`` x ``fold`` x ``fold`` voxels becomes one voxel with ``fold ** 3`` channels (space to depth), and
-back on the way out: nothing is lost. A convolution then reaches ``fold`` times as far and costs ``fold ** 3`` times
-less, which is what makes networks of this size trainable and quick without a GPU.
+Behind a fold, each block of ``fold`` x ``fold`` x ``fold`` voxels is one voxel with ``fold ** 3`` channels (space to
+depth), and is unfolded on the way out: nothing is lost. A convolution then reaches ``fold`` times as far and costs
+``fold ** 3`` times less, which is what makes networks of this size trainable and quick without a GPU.
 """
 
+import inspect
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from monai.networks.nets import UNETR, SegResNet
+from monai.networks import nets
 from torch import nn
 
 
@@ -38,7 +40,7 @@ class FoldedUNETR(nn.Module):
         super().__init__()
         _check_window(img_size, 16 * fold)
         self.fold = fold
-        self.unetr = UNETR(
+        self.unetr = nets.UNETR(
             in_channels * fold**3,
             out_channels * fold**3,
             tuple(edge // fold for edge in img_size),
@@ -91,7 +93,7 @@ class FoldedSegResNet(nn.Module):
         super().__init__()
         _check_window(img_size, fold * 2 ** len(blocks_up))
         self.fold = fold
-        self.segresnet = SegResNet(
+        self.segresnet = nets.SegResNet(
             init_filters=init_filters,
             in_channels=in_channels * fold**3,
             out_channels=out_channels * fold**3,
@@ -111,12 +113,39 @@ class FoldedSegResNet(nn.Module):
         return self.segresnet.conv_final[-1].conv.bias
 
 
+class LastOfBasicUNetPlusPlus(nets.BasicUNetPlusPlus):
+    """MONAI's U-Net++, which answers with a list of one output for each depth: only the last counts."""
+
+    def forward(self, window: torch.Tensor) -> torch.Tensor:
+        return super().forward(window)[-1]
+
+
 NETWORKS: dict[str, type[nn.Module]] = {
     "unetr.network.FoldedUNETR": FoldedUNETR,
     "unetr.network.FoldedSegResNet": FoldedSegResNet,
-    "monai.networks.nets.UNETR": UNETR,
+    "monai.networks.nets.UNETR": nets.UNETR,
+    "monai.networks.nets.SwinUNETR": nets.SwinUNETR,
+    "monai.networks.nets.SegResNet": nets.SegResNet,
+    "monai.networks.nets.UNet": nets.UNet,
+    "monai.networks.nets.DynUNet": nets.DynUNet,
+    "monai.networks.nets.AttentionUnet": nets.AttentionUnet,
+    "monai.networks.nets.BasicUNetPlusPlus": LastOfBasicUNetPlusPlus,
 }
-"""What a bundle's ``_target_`` may name."""
+"""What a bundle's ``_target_`` may name; ``unetr.definition.TARGETS`` has the shorter names."""
+
+
+def build(definition: dict[str, Any]) -> nn.Module:
+    """Make a network from its ``_target_`` and keyword arguments.
+
+    ``img_size``, the window, is passed on where the network has it as an argument; others take any window.
+    """
+    network = NETWORKS[definition["_target_"]]
+    arguments = {key: value for key, value in definition.items() if key != "_target_"}
+    if "img_size" not in inspect.signature(network).parameters:
+        arguments.pop("img_size", None)
+    if "spatial_dims" in inspect.signature(network).parameters:
+        arguments.setdefault("spatial_dims", 3)
+    return network(**arguments)
 
 
 def _check_window(img_size: Sequence[int], step: int) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from monai.inferers import sliding_window_inference
-from monai.utils.misc import ensure_tuple_rep
 from scipy import ndimage
 from torch import nn
 
@@ -45,9 +44,7 @@ class Predictor:
         self.info = info
         self.device = device
         self._network = network
-        self._window: tuple[int, ...] = ensure_tuple_rep(info.network["img_size"], 3)
-        outputs = info.metadata.get("network_data_format", {}).get("outputs", {})
-        self._sigmoid = outputs.get("pred", {}).get("activation") == "sigmoid"
+        self._window = info.window
         self._half = device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
     def predict(
@@ -97,13 +94,15 @@ class Predictor:
         return result[0, 0]
 
     def _lesion_probability(self, logits: torch.Tensor) -> torch.Tensor:
-        """From a network's outputs, as its metadata names their activation, the lesion's probability."""
-        if logits.shape[1] > 1 and not self._sigmoid:
-            return 1 - torch.softmax(logits, 1)[:, :1]  # channel 0 is the background
-        lesion = torch.sigmoid(logits[:, :1])
-        if logits.shape[1] == 1:
+        """The lesion's probability, by what the bundle says of the network's outputs; shape ``(n, 1, a, b, c)``."""
+        outputs = self.info.outputs
+        if not outputs.sigmoid:
+            return torch.softmax(logits, 1)[:, list(outputs.lesion)].sum(1, keepdim=True)
+        lesion = torch.sigmoid(logits[:, list(outputs.lesion)]).amax(1, keepdim=True)
+        if outputs.brain is None:
             return lesion
-        return lesion * (2 * torch.sigmoid(logits[:, 1:2])).clamp(max=1)  # it fades beyond the brain's surface
+        brain = torch.sigmoid(logits[:, [outputs.brain]])
+        return lesion * (2 * brain).clamp(max=1)  # it fades beyond the brain's surface
 
     def _mask(self, probability: np.ndarray) -> np.ndarray:
         mask = probability >= 0.5

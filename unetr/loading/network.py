@@ -1,11 +1,22 @@
 """From a bundle's network definition and weights to a network, ready to run."""
 
+import hashlib
+import io
+import pickle
+from typing import Any
+
 import safetensors
 import safetensors.torch
+import torch
 from torch import nn
 
 from unetr.bundle import BundleInfo, ModelError
-from unetr.network import NETWORKS
+from unetr.network import build
+
+_NESTED = ("state_dict", "model")
+"""Where a ``.pt`` may hold the weights, beside other things."""
+_UNUSED = ".norm_cross_attn."
+"""Layers that MONAI's transformer has had since 1.4 and does not run; older weights lack them."""
 
 
 def load_network(info: BundleInfo) -> nn.Module:
@@ -14,21 +25,110 @@ def load_network(info: BundleInfo) -> nn.Module:
     Raises
     ------
     ModelError
-        When the network is unknown, or its weights damaged or another network's.
+        When the network cannot be built as defined or does not fit its window, or when its weights are damaged, not
+        yet copied in full, another network's, or anything but weights.
     """
+    content = _read(info)
+    network = _script(info, content) if info.weights.suffix == ".ts" else _network(info, content)
+    network.float().eval()
+    _check_fit(info, network)
+    return network
+
+
+def load_weights(network: nn.Module, weights: dict[str, torch.Tensor], whose: str) -> None:
+    """Put weights of any precision into a network.
+
+    Parameters
+    ----------
+    weights
+        By the names of the network's state. Of tensors that the network has under several names, one is enough.
+    whose
+        What the refusal begins with.
+
+    Raises
+    ------
+    ModelError
+        When names or shapes are not the network's.
+    """
+    state = network.state_dict()
+    same = {tensor.data_ptr() for name, tensor in state.items() if name in weights}
+    missing = [
+        name
+        for name, tensor in state.items()
+        if name not in weights and tensor.data_ptr() not in same and _UNUSED not in name
+    ]
+    others = [name for name, tensor in weights.items() if name not in state or tensor.shape != state[name].shape]
+    if missing or others:
+        example = (others or missing)[0]
+        raise ModelError(
+            f"{whose} belong to another network than {type(network).__name__} as defined: "
+            f"{len(missing)} tensors are missing, {len(others)} do not fit, {example} among them."
+        )
+    network.load_state_dict(weights, strict=False)
+
+
+def _read(info: BundleInfo) -> bytes:
+    """The weights' file as it was hashed: what runs is what the result says."""
+    content = info.weights.read_bytes()
+    if hashlib.sha256(content).hexdigest() != info.sha256:
+        raise ModelError(f"The weights {info.weights} change while they are read: let the copying end first.")
+    return content
+
+
+def _network(info: BundleInfo, content: bytes) -> nn.Module:
     target = info.network["_target_"]
-    if target not in NETWORKS:
-        raise ModelError(f"{info.path}: network {target} is not one of {', '.join(NETWORKS)}.")
-    arguments = {key: value for key, value in info.network.items() if key != "_target_"}
     try:
-        network = NETWORKS[target](**arguments)
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"{info.path}: {target} cannot be built from its network_def: {error}.") from error
+        network = build(info.network)
+    except Exception as error:  # a network's own checks raise whatever they like
+        raise ModelError(f"{info.path}: {target} cannot be built from its network_def: {_line(error)}.") from error
+    load_weights(network, _tensors(info, content), f"The weights {info.weights}")
+    return network
+
+
+def _tensors(info: BundleInfo, content: bytes) -> dict[str, torch.Tensor]:
     try:
-        weights = safetensors.torch.load_file(info.weights)
-        network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
-    except (safetensors.SafetensorError, OSError) as error:
-        raise ModelError(f"The weights {info.weights} are damaged: {error}.") from error
-    except RuntimeError as error:  # names and shapes, hundreds of them
-        raise ModelError(f"The weights {info.weights} belong to another network than {target} as defined.") from error
-    return network.eval()
+        if info.weights.suffix == ".safetensors":
+            return safetensors.torch.load(content)
+        loaded: Any = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"The weights {info.weights} hold more than tensors, and are not opened: "
+            "let their author save the network's state_dict alone."
+        ) from error
+    except (safetensors.SafetensorError, RuntimeError, OSError, EOFError, ValueError) as error:
+        raise ModelError(f"The weights {info.weights} are damaged: {_line(error)}.") from error
+    for key in _NESTED:
+        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
+            loaded = loaded[key]
+    if not isinstance(loaded, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in loaded.values()):
+        raise ModelError(f"The weights {info.weights} are no state_dict: names, with a tensor each.")
+    return loaded
+
+
+def _script(info: BundleInfo, content: bytes) -> nn.Module:
+    """TorchScript: a program of its author's, which runs in PyTorch's own interpreter, without Python."""
+    try:
+        network: nn.Module = torch.jit.load(io.BytesIO(content), map_location="cpu")
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(f"The weights {info.weights} are no TorchScript: {_line(error)}.") from error
+    return network
+
+
+def _check_fit(info: BundleInfo, network: nn.Module) -> None:
+    """Pass one empty window through the network, and compare what comes out with what is said of it."""
+    expected = (1, info.network["out_channels"], *info.window)
+    try:
+        with torch.inference_mode():
+            logits = network(torch.zeros(1, 1, *info.window))
+    except Exception as error:  # whatever a network's layers raise
+        raise ModelError(f"{info.path}: a window of {info.window} voxels cannot be run: {_line(error)}.") from error
+    if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != expected:
+        given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise ModelError(f"{info.path}: the network answers a window with {given}, not with logits of {expected}.")
+    if not logits.isfinite().all():
+        raise ModelError(f"{info.path}: the network answers an empty window with values that are no numbers.")
+
+
+def _line(error: Exception) -> str:
+    """The first line of what an error says, without its full stop."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:200]

@@ -7,13 +7,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from unetr.network import NETWORKS
+from unetr.network import build
 
 
 def build_network(definition: dict[str, Any]) -> nn.Module:
     """A folded network from its ``_target_`` and keyword arguments; its first output starts out saying "no lesion"."""
-    arguments = {key: value for key, value in definition.items() if key != "_target_"}
-    network: Any = NETWORKS[definition["_target_"]](**arguments)
+    network: Any = build(definition)
     with torch.no_grad():
         network.output_bias.zero_()[: network.fold**3] = -4.0
     return network
