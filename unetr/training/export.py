@@ -28,44 +28,45 @@ def export_bundle(checkpoint: Path, bundle: Path, metadata: dict[str, Any]) -> N
 def write_bundle(
     bundle: Path, weights: dict[str, torch.Tensor], definition: dict[str, Any], metadata: dict[str, Any]
 ) -> None:
+    """Write a bundle folder; its inputs and outputs are those of our own training unless ``metadata`` names others."""
     (bundle / "configs").mkdir(parents=True, exist_ok=True)
     (bundle / "models").mkdir(exist_ok=True)
     safetensors.torch.save_file(weights, bundle / "models" / "model.safetensors")
-    full = {
-        "monai_version": monai.__version__,
-        "pytorch_version": torch.__version__.split("+")[0],
-        **metadata,
-        "network_data_format": {
-            "inputs": {
-                "image": {
-                    "type": "image",
-                    "format": "magnitude",
-                    "modality": "MR",
-                    "num_channels": 1,
-                    "spatial_shape": definition["img_size"],
-                    "dtype": "float32",
-                    "value_range": [0, 5],
-                    "is_patch_data": True,
-                    "channel_def": {"0": "T1 post-contrast, 1 mm, median of tissue = 1"},
-                }
-            },
-            "outputs": {
-                "pred": {
-                    "type": "image",
-                    "format": "segmentation",
-                    "num_channels": definition["out_channels"],
-                    "spatial_shape": definition["img_size"],
-                    "dtype": "float32",
-                    "value_range": [0, 1],
-                    "is_patch_data": True,
-                    "activation": "sigmoid",
-                    "channel_def": {"0": "brain metastasis", "1": "brain"},
-                }
-            },
-        },
-    }
+    versions = {"monai_version": monai.__version__, "pytorch_version": torch.__version__.split("+")[0]}
+    full = {**versions, "network_data_format": _format(definition), **metadata}
     _write_json(bundle / "configs" / "metadata.json", full)
     _write_json(bundle / "configs" / "inference.json", {"network_def": definition})
+
+
+def _format(definition: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "inputs": {
+            "image": {
+                "type": "image",
+                "format": "magnitude",
+                "modality": "MR",
+                "num_channels": 1,
+                "spatial_shape": definition["img_size"],
+                "dtype": "float32",
+                "value_range": [0, 5],
+                "is_patch_data": True,
+                "channel_def": {"0": "T1 post-contrast, 1 mm, median of tissue = 1"},
+            }
+        },
+        "outputs": {
+            "pred": {
+                "type": "image",
+                "format": "segmentation",
+                "num_channels": definition["out_channels"],
+                "spatial_shape": definition["img_size"],
+                "dtype": "float32",
+                "value_range": [0, 1],
+                "is_patch_data": True,
+                "activation": "sigmoid",
+                "channel_def": {"0": "brain metastasis", "1": "brain"},
+            }
+        },
+    }
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

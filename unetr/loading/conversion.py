@@ -1,0 +1,129 @@
+"""A MetIA checkpoint becomes a MONAI bundle, once."""
+
+import hashlib
+import logging
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from unetr.bundle import ModelError, read_bundle
+from unetr.loading.checkpoint import read_metia_checkpoint
+from unetr.loading.converted import bundle_folder
+from unetr.training.export import write_bundle
+
+log = logging.getLogger(__name__)
+
+_STATEMENT = "Converted from a MetIA checkpoint; how good it is was not measured here. Not a medical device."
+
+
+def convert(
+    checkpoint: Path,
+    bundle: Path,
+    *,
+    name: str = "MetIA",
+    version: str | None = None,
+    on_progress: Callable[[float], None] | None = None,
+) -> None:
+    """Write a MetIA checkpoint as a MONAI bundle; the folder is there when it is complete, and else not at all.
+
+    Parameters
+    ----------
+    bundle
+        Folder to write, not there yet.
+    version
+        By default the beginning of the checkpoint's SHA-256.
+    on_progress
+        Called with the fraction read, 0-1.
+
+    Raises
+    ------
+    ModelError
+        When the checkpoint cannot be used, or the folder not be written.
+    """
+    if bundle.exists():
+        raise ModelError(f"{bundle} is there already: name another folder, or remove that one.")
+    read = read_metia_checkpoint(checkpoint, on_progress)
+    with checkpoint.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    metadata = {
+        "name": name,
+        "version": version or sha256[:12],
+        "statement": _STATEMENT,
+        "description": "Brain metastases in post-contrast T1: a UNETR trained with MetIA, with its own preprocessing.",
+        "intended_use": "Research. Not a medical device; no result may be used without a radiologist's own reading.",
+        "data_source": f"MetIA checkpoint {checkpoint.name}, SHA-256 {sha256}",
+        "preprocessing": "metia",
+        # What MetIA did with a probability, and no more.
+        "postprocessing": {"threshold": 0.5, "peak": 0.5, "minimum_volume_mm3": 0.0, "overlap": read.overlap},
+        "network_data_format": _format(read.network),
+    }
+    try:
+        bundle.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{bundle.name}-", dir=bundle.parent) as working:
+            whole = Path(working) / bundle.name
+            write_bundle(whole, read.weights, read.network, metadata)
+            read_bundle(whole)
+            _put_in_place(whole, bundle)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{bundle} cannot be written: {error}.") from error
+
+
+def usable_bundle(model_path: Path, store: Path) -> Path:
+    """Give the bundle of a model path; a checkpoint is converted the first time, which takes some seconds.
+
+    Parameters
+    ----------
+    model_path
+        A bundle folder, or a MetIA checkpoint.
+    store
+        Folder that converted checkpoints are kept in.
+
+    Raises
+    ------
+    ModelError
+        When it is a checkpoint that cannot be used, or ``store`` cannot be written.
+    """
+    bundle = bundle_folder(model_path, store)
+    if bundle != model_path and not bundle.exists():
+        log.info("converting %s to %s", model_path, bundle)
+        convert(model_path, bundle)
+    return bundle
+
+
+def _put_in_place(whole: Path, bundle: Path) -> None:
+    try:
+        whole.replace(bundle)
+    except OSError:
+        if not (bundle / "configs").is_dir():
+            raise
+        log.info("%s was converted by another process meanwhile", bundle)
+
+
+def _format(network: dict[str, Any]) -> dict[str, Any]:
+    classes = network["out_channels"]
+    lesions = {str(n): "brain metastasis" if classes == 2 else f"lesion, class {n}" for n in range(1, classes)}
+    common = {"type": "image", "spatial_shape": network["img_size"], "dtype": "float32", "value_range": [0, 1]}
+    common["is_patch_data"] = True
+    return {
+        "inputs": {
+            "image": {
+                **common,
+                "format": "magnitude",
+                "modality": "MR",
+                "num_channels": network["in_channels"],
+                "channel_def": {"0": "T1 post-contrast, every 1.5th row and column and every 2nd slice, air = 0.4"},
+            }
+        },
+        "outputs": {
+            "pred": {
+                **common,
+                "format": "segmentation",
+                "num_channels": classes,
+                "activation": "softmax",
+                "channel_def": {"0": "background", **lesions},
+            }
+        },
+    }
