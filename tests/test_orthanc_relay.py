@@ -3,10 +3,12 @@
 import base64
 import http.server
 import io
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -49,6 +51,9 @@ def test_only_dicom_is_passed_on(resource: str, allowed: bool) -> None:
     assert bool(RESOURCE.fullmatch(resource)) is allowed
 
 
+MULTIPART = 'multipart/related; type="application/octet-stream"; boundary=b1'
+
+
 class Upstream(http.server.BaseHTTPRequestHandler):
     """Stands in for Orthanc; what it does is said by the address, what it got is kept."""
 
@@ -70,6 +75,8 @@ class Upstream(http.server.BaseHTTPRequestHandler):
             self.wfile.flush()
             assert self.proceed.wait(10), "the first half was not passed on before the second was there"
             self.wfile.write(b"cd")
+        elif kind == "frames":
+            self.answer(200, b"--b1\r\n\r\nwhole\r\n--b1--", {"content-TYPE": MULTIPART, "Warning": "none"})
         elif kind == "cut":
             self.head(200, 100)
             self.wfile.write(b"only this")
@@ -85,7 +92,7 @@ class Upstream(http.server.BaseHTTPRequestHandler):
 
     def head(self, status: int, length: int, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
-        for name, value in {"Content-Length": str(length), "Content-Type": "text/x", **(headers or {})}.items():
+        for name, value in {"Content-Length": str(length), **(headers or {"Content-Type": "text/x"})}.items():
             self.send_header(name, value)
         self.end_headers()
 
@@ -132,6 +139,19 @@ def test_our_credentials_go_along_and_the_browsers_do_not() -> None:
     assert seen["headers"]["Accept"] == "text/x"
     assert "Cookie" not in seen["headers"]
     assert answer.headers == {"Content-Type": "text/x", "Content-Length": "5"}
+
+
+def test_a_multipart_answer_keeps_its_boundary_and_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with upstream() as (url, _):
+        relay = Relay(url, "us", "secret", 5)
+        body_of(relay, "studies")
+        compiling = Mock(wraps=re.compile)
+        monkeypatch.setattr(re, "compile", compiling)
+        answer = relay.ask("GET", "studies/frames", b"", {})
+        made = [call.args[0] for call in compiling.call_args_list if "b1" in call.args[0]]
+        assert not made, "as the library would for each answer"
+        assert answer.headers == {"Content-Type": MULTIPART, "Content-Length": "21", "Warning": "none"}
+        assert b"".join(answer.body) == b"--b1\r\n\r\nwhole\r\n--b1--"
 
 
 def test_an_answer_is_passed_on_as_it_arrives() -> None:
