@@ -14,8 +14,8 @@ from unetr.__main__ import main
 from unetr.bundle import ModelError, read_bundle
 from unetr.loading import conversion
 from unetr.loading.checkpoint import read_metia_checkpoint
-from unetr.loading.conversion import convert, usable_bundle
-from unetr.loading.converted import bundle_folder, converted_bundle
+from unetr.loading.conversion import convert
+from unetr.loading.converted import bundle_folder, converted_bundle, usable_bundle
 from unetr.loading.network import load_network
 
 WINDOW = torch.rand(2, 1, 32, 32, 32, generator=torch.Generator().manual_seed(5))
@@ -279,50 +279,49 @@ def test_the_command(checkpoint, tmp_path, capsys):
 
 def test_a_checkpoint_is_converted_once(checkpoint, tmp_path, monkeypatch):
     copy = Path(shutil.copy2(checkpoint, tmp_path / "copy.cpkt"))
-    store = tmp_path / "var" / "models"
+    var_dir = tmp_path / "var"
     with pytest.raises(ModelError, match="is being converted"):
-        converted_bundle(copy, store)
-    bundle = usable_bundle(copy, store)
-    assert bundle.parent == store
-    assert converted_bundle(copy, store) == bundle
+        converted_bundle(copy, var_dir)
+    bundle = usable_bundle(copy, var_dir)
+    assert bundle.parent == var_dir / "models"
+    assert converted_bundle(copy, var_dir) == bundle
     state = copy.stat()
 
     # From now on the file is not even opened: other bytes of the same size and date make no difference.
     copy.write_bytes(b"\0" * state.st_size)
     os.utime(copy, ns=(state.st_atime_ns, state.st_mtime_ns))
     monkeypatch.setattr(conversion, "convert", None)
-    assert usable_bundle(copy, store) == converted_bundle(copy, store) == bundle
+    assert usable_bundle(copy, var_dir) == converted_bundle(copy, var_dir) == bundle
     assert torch.equal(logits(load_network(read_bundle(bundle))), logits(network()))
 
 
 def test_another_checkpoint_in_its_place_is_another_model(tmp_path):
-    path, store = tmp_path / "tiny.cpkt", tmp_path / "models"
-    before = usable_bundle(save_checkpoint(path, network(seed=1)), store)
+    path, var_dir = tmp_path / "tiny.cpkt", tmp_path / "var"
+    before = usable_bundle(save_checkpoint(path, network(seed=1)), var_dir)
     state = path.stat()
     save_checkpoint(path, network(seed=2))
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns + 1))
-    after = usable_bundle(path, store)
+    after = usable_bundle(path, var_dir)
     assert read_bundle(after).sha256 != read_bundle(before).sha256
 
 
 def test_two_workers_that_convert_at_once_agree(checkpoint, tmp_path, monkeypatch):
-    store = tmp_path / "models"
     real = conversion.write_bundle
 
     def slow(bundle, *rest):
         real(bundle, *rest)
-        if not bundle_folder(checkpoint, store).exists():
+        if not bundle_folder(checkpoint, tmp_path).exists():
             monkeypatch.setattr(conversion, "write_bundle", real)
-            usable_bundle(checkpoint, store)
+            usable_bundle(checkpoint, tmp_path)
 
     monkeypatch.setattr(conversion, "write_bundle", slow)
-    bundle = usable_bundle(checkpoint, store)
+    bundle = usable_bundle(checkpoint, tmp_path)
     assert read_bundle(bundle).name == "MetIA"
-    assert [path.name for path in store.iterdir()] == [bundle.name]
+    assert [path.name for path in (tmp_path / "models").iterdir()] == [bundle.name]
 
 
 def test_a_folder_is_its_own_bundle(tmp_path):
-    assert usable_bundle(tmp_path, tmp_path / "models") == tmp_path
+    assert usable_bundle(tmp_path, tmp_path) == tmp_path
     missing = tmp_path / "nowhere"
-    assert converted_bundle(missing, tmp_path / "models") == missing
+    assert converted_bundle(missing, tmp_path) == missing
     assert not files(tmp_path)

@@ -77,7 +77,8 @@ IGNORED: dict[str, Callable[[Path], Calls]] = {
 def test_nothing_in_a_checkpoint_is_run(tmp_path, name, where):
     marker = tmp_path / "was_run"
     hostile = (REFUSED | IGNORED)[name](marker)
-    path = save_checkpoint(tmp_path / "hostile.cpkt", **{where: {"model.x": hostile}})
+    entries: dict[str, Any] = {where: {"model.x": hostile}}
+    path = save_checkpoint(tmp_path / "hostile.cpkt", **entries)
     with foreign_classes():
         torch.load(path, weights_only=False)
     assert marker.exists(), "this pickle is not hostile at all"
@@ -120,7 +121,7 @@ def test_what_is_no_container_and_no_tensor_does_nothing():
     globals()["Foreign"] = Foreign
     try:
         one = Foreign([1, 2])
-        one.note = "kept by pickle"
+        vars(one)["note"] = "kept by pickle"
         content = pickle.dumps({"one": one, "dict": OrderedDict(a=1), "set": {1, 2}}, 2)
     finally:
         del globals()["Foreign"]

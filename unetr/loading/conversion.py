@@ -11,7 +11,6 @@ from safetensors import SafetensorError
 
 from unetr.bundle import ModelError, read_bundle
 from unetr.loading.checkpoint import read_metia_checkpoint
-from unetr.loading.converted import bundle_folder
 from unetr.training.export import write_bundle
 
 log = logging.getLogger(__name__)
@@ -69,28 +68,6 @@ def convert(
             _put_in_place(whole, bundle)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{bundle} cannot be written: {error}.") from error
-
-
-def usable_bundle(model_path: Path, store: Path) -> Path:
-    """Give the bundle of a model path; a checkpoint is converted the first time, which takes some seconds.
-
-    Parameters
-    ----------
-    model_path
-        A bundle folder, or a MetIA checkpoint.
-    store
-        Folder that converted checkpoints are kept in.
-
-    Raises
-    ------
-    ModelError
-        When it is a checkpoint that cannot be used, or ``store`` cannot be written.
-    """
-    bundle = bundle_folder(model_path, store)
-    if bundle != model_path and not bundle.exists():
-        log.info("converting %s to %s", model_path, bundle)
-        convert(model_path, bundle)
-    return bundle
 
 
 def _put_in_place(whole: Path, bundle: Path) -> None:

@@ -1,42 +1,61 @@
-"""Where the bundle of a model path is: the folder itself, or what a checkpoint was converted to.
+"""The bundle of a model path: the folder itself, or what a checkpoint was converted to.
 
-Nothing here needs torch, and no checkpoint is read: the API process asks at each request.
+Where that is follows from the checkpoint's name, size and date: no checkpoint is read to find it, and none is read
+again once it has been converted. Nothing here needs torch, except to convert.
 """
 
 import hashlib
+import logging
 from pathlib import Path
 
 from unetr.bundle import ModelError
 
+log = logging.getLogger(__name__)
 
-def bundle_folder(model_path: Path, store: Path) -> Path:
+
+def bundle_folder(model_path: Path, var_dir: Path) -> Path:
     """Give the bundle folder of a model path; that of a checkpoint is there once it has been converted.
 
     Parameters
     ----------
     model_path
         A bundle folder, or a checkpoint file. One that is replaced by another is another checkpoint.
-    store
-        Folder that converted checkpoints are kept in.
+    var_dir
+        Converted checkpoints are kept in its folder ``models``.
     """
     if not model_path.is_file():
         return model_path
     state = model_path.stat()
     key = f"{model_path.resolve()} {state.st_size} {state.st_mtime_ns}"
-    return store / hashlib.sha256(key.encode()).hexdigest()[:16]
+    return var_dir / "models" / hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
-def converted_bundle(model_path: Path, store: Path) -> Path:
-    """Give the bundle folder of a model path for who cannot convert it.
+def converted_bundle(model_path: Path, var_dir: Path) -> Path:
+    """Give the bundle folder of a model path, for the API process, which cannot convert.
 
     Raises
     ------
     ModelError
         When it is a checkpoint that is not converted yet.
     """
-    bundle = bundle_folder(model_path, store)
+    bundle = bundle_folder(model_path, var_dir)
     if bundle != model_path and not bundle.exists():
-        raise ModelError(
-            f"The checkpoint {model_path} is being converted by the worker; GET /ready tells how it stands."
-        )
+        raise ModelError(f"{model_path} is being converted by the worker: see GET /ready.")
+    return bundle
+
+
+def usable_bundle(model_path: Path, var_dir: Path) -> Path:
+    """Give the bundle folder of a model path; a checkpoint is converted the first time, which takes some seconds.
+
+    Raises
+    ------
+    ModelError
+        When it is a checkpoint that cannot be used, or its bundle cannot be written.
+    """
+    bundle = bundle_folder(model_path, var_dir)
+    if bundle != model_path and not bundle.exists():
+        from unetr.loading.conversion import convert  # torch
+
+        log.info("%s is being converted to %s", model_path, bundle)
+        convert(model_path, bundle)
     return bundle
