@@ -16,6 +16,7 @@ from dotenv import dotenv_values
 ROOT = Path(__file__).resolve().parent
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 DATABASE_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg", "postgresql+psycopg2")
+ENGINES = ("auto", "torch-cpu", "openvino-cpu", "torch-cuda")
 QUEUE_SCHEMES = ("sqlite", "redis", "rediss", "postgresql")
 
 
@@ -44,6 +45,7 @@ class Settings:
     job_retry_delays: tuple[float, ...]
     auto_segment: bool
     model_path: Path
+    engine: str
     ohif_dir: Path
     front_host: str
     front_port: int
@@ -51,6 +53,11 @@ class Settings:
     front_key: Path | None
     var_dir: Path
     log_level: str
+
+    @property
+    def engines_dir(self) -> Path:
+        """Where networks compiled for this machine are kept."""
+        return self.var_dir / "engines"
 
 
 def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | None = ROOT / ".env") -> Settings:
@@ -87,6 +94,7 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
         job_retry_delays=read.delays("JOB_RETRY_DELAYS", "5,15,45"),
         auto_segment=read.choice("AUTO_SEGMENT", "0", ("0", "1")) == "1",
         model_path=read.path("MODEL_PATH", "models/segresnet"),
+        engine=read.choice("ENGINE", "auto", ENGINES),
         ohif_dir=read.path("OHIF_DIR", str(var_dir / "ohif")),
         front_host=read.text("FRONT_HOST", "127.0.0.1"),
         front_port=int(read.number("FRONT_PORT", "8080", 1, 65535, whole=True)),
@@ -139,10 +147,11 @@ class _Reader:
         return delays
 
     def choice(self, key: str, default: str, choices: tuple[str, ...]) -> str:
-        value = self.text(key, default).upper()
-        if value not in choices:
-            raise _wrong(key, value, f"one of {', '.join(choices)}")
-        return value
+        value = self.text(key, default)
+        for choice in choices:
+            if choice.lower() == value.lower():
+                return choice
+        raise _wrong(key, value, f"one of {', '.join(choices)}")
 
     def url(self, key: str, default: str, schemes: tuple[str, ...]) -> str:
         value = self.text(key, default)

@@ -75,6 +75,7 @@ def test_sqlite_path_of_other_urls():
         ("CORS_ORIGINS", "*", "\\* is not accepted"),
         ("CORS_ORIGINS", "http://a/path", "origins like"),
         ("LOG_LEVEL", "LOUD", "DEBUG, INFO"),
+        ("ENGINE", "tensorrt", "auto, torch-cpu, openvino-cpu, torch-cuda"),
         ("DATABASE_URL", "mysql://host/name", "sqlite, postgresql"),
         ("DATABASE_URL", "var/metia.db", "sqlite, postgresql"),
         ("DATABASE_URL", "sqlite://metia.db", "names no file"),

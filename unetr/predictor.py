@@ -1,5 +1,6 @@
 """A model in memory: array and affine in, lesion probability and mask on the same grid out."""
 
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from monai.inferers import sliding_window_inference
 from scipy import ndimage
-from torch import nn
 
 from unetr.bundle import BundleInfo, ModelError, read_bundle
+from unetr.engines.choice import AUTO, choose_engine
+from unetr.engines.engine import Engine
+from unetr.engines.windows import slide
 from unetr.loading.network import load_network
 from unetr.preprocessing import PRESETS
 
@@ -40,12 +42,10 @@ class Prediction:
 class Predictor:
     """A loaded model on one device; not to be shared between threads."""
 
-    def __init__(self, info: BundleInfo, network: nn.Module, device: torch.device) -> None:
+    def __init__(self, info: BundleInfo, engine: Engine) -> None:
         self.info = info
-        self.device = device
-        self._network = network
-        self._window = info.window
-        self._half = device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        self.engine = engine
+        self.device = engine.device
 
     def predict(
         self, image: np.ndarray, affine: np.ndarray, on_progress: Callable[[float], None] | None = None
@@ -65,33 +65,22 @@ class Predictor:
         ------
         NothingToSegmentError
             When the image is empty.
+        NotEnoughMemoryError
+            When not even one window fits into memory.
         """
         with torch.inference_mode():
             prepared = PRESETS[self.info.preprocessing](image, affine, self.device)
-            probability = prepared.back(self._slide(prepared.volume, on_progress))
-            on_grid = _centred(probability, self.info.postprocessing.threshold).cpu().numpy()
+            probability = slide(
+                prepared.volume,
+                lambda windows: self._lesion_probability(self.engine.run(windows)),
+                window=self.info.window,
+                overlap=self.info.postprocessing.overlap,
+                batch=self.engine.batch,
+                air=prepared.air,
+                on_progress=on_progress,
+            )
+            on_grid = _centred(prepared.back(probability), self.info.postprocessing.threshold).cpu().numpy()
         return Prediction(on_grid, self._mask(on_grid), self.info.postprocessing.minimum_volume_mm3)
-
-    def _slide(self, volume: torch.Tensor, on_progress: Callable[[float], None] | None) -> torch.Tensor:
-        overlap = self.info.postprocessing.overlap
-        total = _count_windows(volume.shape, self._window, overlap)
-        done = 0
-
-        def run(windows: torch.Tensor) -> torch.Tensor:
-            nonlocal done
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self._half):
-                logits = self._network(windows)
-            done += len(windows)
-            if on_progress:
-                on_progress(min(1.0, done / total))
-            return self._lesion_probability(logits.float())
-
-        batch = 4 if self.device.type == "cuda" else 1
-        result = sliding_window_inference(
-            volume[None, None], self._window, batch, run, overlap=overlap, mode="gaussian", padding_mode="constant"
-        )
-        assert isinstance(result, torch.Tensor)  # one output, not several
-        return result[0, 0]
 
     def _lesion_probability(self, logits: torch.Tensor) -> torch.Tensor:
         """The lesion's probability, by what the bundle says of the network's outputs; shape ``(n, 1, a, b, c)``."""
@@ -114,7 +103,9 @@ class Predictor:
         return np.isin(labels, sure[sure > 0])
 
 
-def load_predictor(path: Path, device: str | None = None) -> Predictor:
+def load_predictor(
+    path: Path, device: str | None = None, *, engine: str = AUTO, engines_dir: Path | None = None
+) -> Predictor:
     """Load a bundle's network and weights.
 
     Parameters
@@ -123,20 +114,28 @@ def load_predictor(path: Path, device: str | None = None) -> Predictor:
         Bundle folder.
     device
         ``cuda`` or ``cpu``; by default CUDA where there is one.
+    engine, engines_dir
+        What runs the network, and where it is kept compiled: see :func:`unetr.engines.choice.choose_engine`.
 
     Raises
     ------
     ModelError
-        When the bundle is incomplete, its network or preprocessing unknown, or its weights are damaged or another
-        network's.
+        When the bundle is incomplete, its network or preprocessing unknown, its weights are damaged or another
+        network's, or the engine asked for cannot run here.
     """
     info = read_bundle(path)
     if info.preprocessing not in PRESETS:
         raise ModelError(f"{info.path}: preprocessing {info.preprocessing} is not one of {', '.join(PRESETS)}.")
-    network = load_network(info)
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    log.info("model %s %s loaded on %s", info.name, info.version, where)
-    return Predictor(info, network.to(where), where)
+    ready = choose_engine(
+        lambda: load_network(info),
+        (1, 1, *info.window),
+        identity=f"{info.sha256} {json.dumps(info.network, sort_keys=True)}",
+        wanted=engine,
+        device=device,
+        folder=engines_dir,
+    )
+    log.info("model %s %s is ready: %s", info.name, info.version, ready.name)
+    return Predictor(info, ready)
 
 
 def _centred(probability: torch.Tensor, threshold: float) -> torch.Tensor:
@@ -145,12 +144,3 @@ def _centred(probability: torch.Tensor, threshold: float) -> torch.Tensor:
         return probability
     yes, no = probability * (1 - threshold), (1 - probability) * threshold
     return yes / (yes + no)
-
-
-def _count_windows(shape: torch.Size, window: tuple[int, ...], overlap: float) -> int:
-    """How many windows MONAI's sliding window takes over a volume of this shape."""
-    count = 1
-    for size, edge in zip(shape, window, strict=True):
-        step = max(1, int(edge * (1 - overlap)))
-        count *= max(1, -(-(max(size, edge) - edge) // step) + 1)
-    return count

@@ -1,0 +1,159 @@
+"""Which engine runs a network here: by device, and on the CPU by a measurement that is made once and kept."""
+
+import hashlib
+import importlib.metadata
+import json
+import logging
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from unetr.bundle import ModelError
+from unetr.engines.engine import ENGINES, Engine
+from unetr.engines.memory import keep_freed_memory
+from unetr.engines.torch_engine import TorchEngine
+
+AUTO = "auto"
+_RUNS = 3
+_TOLERANCE = 0.05
+"""Relative error of the logits, root mean square, above which an engine is taken for broken."""
+
+log = logging.getLogger(__name__)
+
+
+class EngineError(ModelError):
+    """The engine that was asked for cannot run here."""
+
+
+def choose_engine(
+    load: Callable[[], nn.Module],
+    shape: Sequence[int],
+    *,
+    identity: str,
+    wanted: str = AUTO,
+    device: str | None = None,
+    folder: Path | None = None,
+) -> Engine:
+    """Make a network ready to run, warmed up.
+
+    Parameters
+    ----------
+    load
+        Gives the network on the CPU in evaluation mode, a new one each time; not called when it lies compiled.
+    shape
+        Of one window as the network takes it, ``(1, channels, a, b, c)``.
+    identity
+        What makes the network another one: hash of its weights, and its definition.
+    wanted
+        One of :data:`unetr.engines.engine.ENGINES`, or ``auto``: CUDA where there is a GPU, else the fastest on the
+        CPU.
+    device
+        Keeps ``auto`` to ``cpu`` or ``cuda``.
+    folder
+        Where compiled networks and the measurement are kept; without one PyTorch runs.
+
+    Raises
+    ------
+    EngineError
+        When ``torch-cuda`` is wanted and there is no such device.
+    """
+    if wanted not in (AUTO, *ENGINES):
+        raise EngineError(f"There is no engine {wanted}; there is {', '.join((AUTO, *ENGINES))}.")
+    where = _device(wanted, device)
+    makers: dict[str, Callable[[], Engine]] = {f"torch-{where.type}": lambda: TorchEngine(load(), where)}
+    if where.type == "cpu":
+        keep_freed_memory()
+        if folder and wanted != "torch-cpu":
+            folder.mkdir(parents=True, exist_ok=True)
+            makers = {"openvino-cpu": lambda: _openvino(load, shape, folder, identity), **makers}
+            if wanted == AUTO:
+                kept = folder / f"{_key(identity, shape)}.json"
+                if (_remembered(kept) or _measured(makers, shape, kept)) == "torch-cpu":
+                    del makers["openvino-cpu"]
+    return _first_that_works(makers, shape)
+
+
+def _device(wanted: str, device: str | None) -> torch.device:
+    """The device to run on, by the engine's name, then by the caller's wish, then by what there is."""
+    kind = wanted.rpartition("-")[2] if wanted != AUTO else device
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise EngineError("There is no CUDA device that PyTorch can use: set ENGINE=auto, or install its CUDA build.")
+    return torch.device(kind or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def _openvino(load: Callable[[], nn.Module], shape: Sequence[int], folder: Path, identity: str) -> Engine:
+    from unetr.engines.openvino_engine import OpenVinoEngine  # may be missing, or not run on this processor
+
+    return OpenVinoEngine(load, shape, folder, identity)
+
+
+def _first_that_works(makers: dict[str, Callable[[], Engine]], shape: Sequence[int]) -> Engine:
+    """The first engine that runs a window; of the last one, PyTorch, the error if even that cannot."""
+    for name, make in makers.items():
+        try:
+            engine = make()
+            engine.run(_example(shape, engine))
+        except Exception as error:  # whatever a compiler of networks may raise
+            if name == list(makers)[-1]:
+                raise
+            log.warning("%s cannot run this network: %s", name, (str(error) or type(error).__name__).splitlines()[0])
+        else:
+            return engine
+    raise AssertionError("no engine to try")
+
+
+def _measured(makers: dict[str, Callable[[], Engine]], shape: Sequence[int], kept: Path) -> str:
+    """Time a window in each engine, keep the figures, and give the fastest of those that agree with PyTorch."""
+    seconds: dict[str, float] = {}
+    answers: list[torch.Tensor] = []
+    for name in reversed(makers):  # PyTorch first
+        engine = _first_that_works({name: makers[name], "torch-cpu": makers["torch-cpu"]}, shape)
+        if engine.name in seconds:
+            continue
+        windows, times = _example(shape, engine), []
+        for _ in range(_RUNS):
+            start = time.perf_counter()
+            logits = engine.run(windows)
+            times.append(time.perf_counter() - start)
+        answers.append(logits.clone())
+        if (logits - answers[0]).norm() <= _TOLERANCE * answers[0].norm():
+            seconds[name] = statistics.median(times)
+        else:
+            log.warning("%s does not compute this network as PyTorch does, and is not used", name)
+    log.info("seconds a window: %s", ", ".join(f"{name} {time:.3f}" for name, time in seconds.items()))
+    kept.write_text(json.dumps({"seconds_per_window": seconds}, indent=2) + "\n", "utf-8")
+    return min(seconds, key=lambda name: seconds[name])
+
+
+def _remembered(kept: Path) -> str | None:
+    """The engine that was the fastest at an earlier start."""
+    try:
+        seconds = json.loads(kept.read_text("utf-8"))["seconds_per_window"]
+        return min((name for name in seconds if name in ENGINES), key=lambda name: float(seconds[name]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _key(identity: str, shape: Sequence[int]) -> str:
+    """Name a measurement by what it depends on."""
+    machine = (platform.node(), os.cpu_count(), torch.get_num_threads(), torch.__version__, _openvino_version())
+    return hashlib.sha256(repr((identity, tuple(shape), machine)).encode()).hexdigest()[:24]
+
+
+def _openvino_version() -> str | None:
+    try:
+        return importlib.metadata.version("openvino")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _example(shape: Sequence[int], engine: Engine) -> torch.Tensor:
+    """A batch of windows as bright as a head, the same every time."""
+    noise = torch.rand((engine.batch, *shape[1:]), generator=torch.Generator().manual_seed(0))
+    return (2 * noise).to(engine.device)

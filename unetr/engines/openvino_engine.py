@@ -1,0 +1,97 @@
+"""OpenVINO as an engine: a network compiled for this CPU and one window shape, and kept on disk as such."""
+
+import hashlib
+import logging
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+import torch
+from openvino.frontend import FrontEndManager
+from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+from torch import nn
+
+from unetr.engines.torch_engine import fuse_attention
+
+log = logging.getLogger(__name__)
+
+
+class OpenVinoEngine:
+    """A network run by OpenVINO on the CPU, in bfloat16 where the CPU computes in it.
+
+    Parameters
+    ----------
+    load
+        Gives the network; called only when it is not in the folder yet.
+    shape
+        Of the one input ``(1, channels, a, b, c)``.
+    folder
+        Where compiled networks are kept.
+    identity
+        What makes the network another one: hash of its weights, and its definition.
+    """
+
+    name = "openvino-cpu"
+    batch = 1
+
+    def __init__(self, load: Callable[[], nn.Module], shape: Sequence[int], folder: Path, identity: str) -> None:
+        self.device = torch.device("cpu")
+        core = openvino.Core()
+        bfloat16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self.precision = torch.bfloat16 if bfloat16 else torch.float32
+        options = {"INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32", "PERFORMANCE_HINT": "LATENCY"}
+        blob = folder / f"{_key(core, identity, shape, options)}.blob"
+        compiled = _read(core, blob, options)
+        if compiled is None:
+            compiled = core.compile_model(_convert(load(), shape), "CPU", options)
+            _write(blob, compiled.export_model().getbuffer())
+            log.info("compiled for this CPU: %s", blob.name)
+        self._request = compiled.create_infer_request()
+
+    def run(self, windows: torch.Tensor) -> torch.Tensor:
+        """See :class:`unetr.engines.engine.Engine`."""
+        one_by_one = [self._infer(window[None]) for window in windows]
+        return one_by_one[0] if len(one_by_one) == 1 else torch.cat(one_by_one)
+
+    def _infer(self, window: torch.Tensor) -> torch.Tensor:
+        answer = self._request.infer({0: np.ascontiguousarray(window.numpy())}, share_inputs=True)
+        return torch.from_numpy(answer[0])
+
+
+def _convert(network: nn.Module, shape: Sequence[int]) -> openvino.Model:
+    """From PyTorch by tracing; OpenVINO's own convert_model does the same, and reports it."""
+    with warnings.catch_warnings(action="ignore"), torch.inference_mode():  # the shape is fixed: that is the point
+        traced = torch.jit.trace(fuse_attention(network), torch.zeros(*shape), check_trace=False)
+    decoder, frontend = TorchScriptPythonDecoder(traced), FrontEndManager().load_by_framework("pytorch")
+    model = frontend.convert(frontend.load(decoder))
+    model.reshape(list(shape))
+    return model
+
+
+def _key(core: openvino.Core, *what: object) -> str:
+    """Name what was compiled by everything that it depends on, the processor among it."""
+    cpu = [core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
+    return hashlib.sha256(repr((openvino.get_version(), *cpu, *what)).encode()).hexdigest()[:24]
+
+
+def _read(core: openvino.Core, blob: Path, options: dict[str, str]) -> Any:
+    """Load a compiled network; None when there is none, or one that is damaged."""
+    if not blob.is_file():
+        return None
+    try:
+        return core.import_model(openvino.utils.data_helpers.tensor_from_file(blob), "CPU", options)
+    except RuntimeError as error:
+        log.warning("%s cannot be used and is made anew: %s", blob.name, str(error).splitlines()[0])
+        return None
+
+
+def _write(path: Path, content: memoryview) -> None:
+    """Write a file that is whole from the moment it is there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}")
+    part.write_bytes(content)
+    part.replace(path)

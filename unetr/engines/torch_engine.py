@@ -1,0 +1,96 @@
+"""PyTorch as an engine: the reference on the CPU, and CUDA. The same code on any device but for the recorded graph."""
+
+from collections.abc import Callable
+
+import torch
+from monai.networks.blocks.selfattention import SABlock
+from torch import nn
+
+_CUDA_BATCH = 4
+_HALF_WEIGHTS = (nn.Conv3d, nn.ConvTranspose3d, nn.Linear)
+"""Layers that autocast computes in half precision: their weights are kept in it."""
+_NATIVE_BF16 = ("avx512_bf16", "amx_bf16", "bf16")
+
+
+class TorchEngine:
+    """A network run by PyTorch, in half precision where the device computes in it.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode; becomes the engine's own: its weights are moved and rounded.
+    precision
+        ``bfloat16``, ``float16`` or ``float32``; by default :func:`fastest_precision`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        device: torch.device,
+        *,
+        precision: torch.dtype | None = None,
+        batch: int | None = None,
+    ) -> None:
+        self.name = f"torch-{device.type}"
+        self.device = device
+        self.batch = batch or (_CUDA_BATCH if device.type == "cuda" else 1)
+        self.precision = precision or fastest_precision(device)
+        self._network = fuse_attention(network).to(device)
+        if self.precision != torch.float32:
+            for layer in self._network.modules():
+                if isinstance(layer, _HALF_WEIGHTS):
+                    layer.to(self.precision)
+        self._graph: _Graph | None = None
+
+    @torch.inference_mode()
+    def run(self, windows: torch.Tensor) -> torch.Tensor:
+        """See :class:`unetr.engines.engine.Engine`."""
+        if self.device.type != "cuda":
+            return self._forward(windows)
+        if self._graph is None or self._graph.shape != windows.shape:
+            self._graph = None  # gives its memory back before the next is recorded
+            self._graph = _Graph(self._forward, windows)
+        return self._graph(windows)
+
+    def _forward(self, windows: torch.Tensor) -> torch.Tensor:
+        half = self.precision != torch.float32
+        with torch.autocast(self.device.type, self.precision if half else None, enabled=half, cache_enabled=False):
+            return self._network(windows).float()
+
+
+class _Graph:
+    """A forward pass recorded once as a CUDA graph and replayed: no time between its hundreds of small steps."""
+
+    def __init__(self, forward: Callable[[torch.Tensor], torch.Tensor], example: torch.Tensor) -> None:
+        self.shape = example.shape
+        self._windows = example.clone()
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):  # libraries set themselves up outside of the recording
+            forward(self._windows)
+        torch.cuda.current_stream().wait_stream(side)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._logits = forward(self._windows)
+
+    def __call__(self, windows: torch.Tensor) -> torch.Tensor:
+        self._windows.copy_(windows)
+        self._graph.replay()
+        return self._logits
+
+
+def fastest_precision(device: torch.device) -> torch.dtype:
+    """The precision that a device computes fastest in: half where its arithmetic units know it, not emulated."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    capabilities = torch.cpu.get_capabilities()
+    return torch.bfloat16 if any(capabilities.get(name) for name in _NATIVE_BF16) else torch.float32
+
+
+def fuse_attention(network: nn.Module) -> nn.Module:
+    """Have MONAI's attention computed in one step, without the matrix of all pairs; the weights stay as they are."""
+    for layer in network.modules():
+        if isinstance(layer, SABlock) and layer.rel_positional_embedding is None:
+            layer.save_attn, layer.use_flash_attention = False, True
+            layer.dropout_rate = 0.0  # the fused step drops in evaluation too
+    return network
