@@ -14,6 +14,7 @@ from Orthanc.folder import FolderArchive
 from segmentation import Outcome, segment_study
 from settings import SettingsError, load_settings
 from unetr.bundle import ModelError
+from unetr.loading.converted import usable_bundle
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, required=True, help="where the results go")
     parser.add_argument("--study", help="StudyInstanceUID, when the folder holds several")
     parser.add_argument("--series", help="SeriesInstanceUID (default: the post-contrast T1 volume is chosen)")
-    parser.add_argument("--model", type=Path, help="model bundle folder (default: MODEL_PATH)")
+    parser.add_argument("--model", type=Path, help="bundle folder, or MetIA checkpoint (default: MODEL_PATH)")
     options = parser.parse_args(arguments)
     try:
         return _segment_folder(options)
@@ -47,7 +48,8 @@ def _segment_folder(options: argparse.Namespace) -> int:
     if options.study is None and len(studies) != 1:
         raise StudyNotFoundError(f"{options.folder} holds {len(studies)} studies; name one with --study: {studies}")
     study = options.study or studies[0]
-    model = load_predictor(options.model or load_settings().model_path)
+    settings = load_settings()
+    model = load_predictor(usable_bundle(options.model or settings.model_path, settings.var_dir))
     with ProgressBar() as bar:
         outcome = segment_study(
             archive,
