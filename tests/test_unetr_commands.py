@@ -14,6 +14,7 @@ import pytest
 from tests import factory
 from unetr.__main__ import main
 from unetr.commands import evaluate, synthesize
+from unetr.commands.nifti import as_axial
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SLAB = (160, 40, 40)
@@ -40,11 +41,11 @@ def test_help_is_there_for_everyone():
         text=True,
         check=True,
     )
-    for command in ("synthesize", "train", "export", "evaluate"):
+    for command in ("synthesize", "train", "export", "convert", "evaluate"):
         assert command in done.stdout
 
 
-@pytest.mark.parametrize("command", ["synthesize", "train", "export", "evaluate"])
+@pytest.mark.parametrize("command", ["synthesize", "train", "export", "convert", "evaluate"])
 def test_each_command_explains_itself_by_example(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
@@ -88,6 +89,18 @@ def test_evaluates_labelled_nifti(tmp_path, tiny_model, capsys):
     assert scores[0]["reference_volume_ml"] == pytest.approx(4 / 3 * np.pi * (8**3 + 5**3 + 3.5**3) / 1000, rel=0.05)
     table = capsys.readouterr().out
     assert "false lesions         0.00 a volume" in table
+
+
+@pytest.mark.parametrize("plane", factory.PLANES)
+def test_any_array_is_turned_to_axial_slices(plane):
+    volume = factory.volume(plane, shape=(6, 9, 7))
+    turned, affine = as_axial(volume.array, volume.affine)
+    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    np.testing.assert_array_equal(np.argmax(np.abs(directions), axis=0), [2, 1, 0])
+    assert directions[2, 0] < 0 < min(directions[1, 1], directions[0, 2])
+    index = np.argwhere(turned == turned.max())[0]
+    expected = np.argwhere(volume.array == turned.max())[0]
+    np.testing.assert_allclose(affine @ [*index, 1], volume.affine @ [*expected, 1], atol=1e-9)
 
 
 def test_other_labels_are_no_lesion(tmp_path, tiny_model):

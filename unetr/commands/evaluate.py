@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 from tqdm import tqdm
 
-from unetr.commands.nifti import RAS_TO_LPS, find_images
+from unetr.commands.nifti import RAS_TO_LPS, as_axial, find_images
 from unetr.metrics import Score, score, summarise
 from unetr.predictor import Predictor, load_predictor
 from unetr.synthesis.anatomy import mni152
@@ -65,6 +65,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _evaluate(predictor: Predictor, name: str, image: np.ndarray, affine: np.ndarray, reference: np.ndarray) -> Score:
+    reference, _ = as_axial(reference, affine)
+    image, affine = as_axial(image, affine)
     prediction = predictor.predict(image, affine)
     voxel = float(abs(np.linalg.det(affine[:3, :3])))
     mask = _large_enough(prediction.mask, prediction.minimum_volume_mm3 / voxel)
