@@ -14,6 +14,7 @@ from imaging.volume import read_series
 from rano.components import label_lesions
 from rano.lesion import Measurement
 from rano.measuring import measure
+from settings import load_settings
 
 if TYPE_CHECKING:
     from services.demo_patient import Truth, Visit
@@ -51,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from services.demo_patient import make_visits
     from unetr.predictor import load_predictor
 
-    predictor = load_predictor(model)
+    settings = load_settings()
+    predictor = load_predictor(model, engine=settings.engine, engines_dir=settings.engines_dir)
     print(f"model    {predictor.info.name} {predictor.info.version}, {predictor.info.sha256[:12]}\n")
     pairs = []
     for number, visit in enumerate(make_visits(), start=1):

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from benchmarks.isolation import connect, in_fresh_process, own_orthanc, peak_bytes
 from benchmarks.report import GIB, model_path, table, verdict
 from services.orthanc import Account
+from settings import load_settings
 
 SERIES = {
     "200 x 256 x 256, 1 mm": ((200, 256, 256), (1.0, 1.0, 1.0)),
@@ -78,7 +79,8 @@ def run_job(account: Account, study_instance_uid: str, model: Path) -> Use:
     from segmentation import segment_study
     from unetr.predictor import load_predictor
 
-    predictor = load_predictor(model, "cpu")
+    settings = load_settings()
+    predictor = load_predictor(model, "cpu", engine=settings.engine, engines_dir=settings.engines_dir)
     loaded, start = peak_bytes(), time.perf_counter()
     segment_study(connect(account), predictor, job_id=str(uuid.uuid4()), study_instance_uid=study_instance_uid)
     return Use(loaded, peak_bytes(), time.perf_counter() - start)

@@ -49,7 +49,8 @@ def _segment_folder(options: argparse.Namespace) -> int:
         raise StudyNotFoundError(f"{options.folder} holds {len(studies)} studies; name one with --study: {studies}")
     study = options.study or studies[0]
     settings = load_settings()
-    model = load_predictor(usable_bundle(options.model or settings.model_path, settings.var_dir))
+    bundle = usable_bundle(options.model or settings.model_path, settings.var_dir)
+    model = load_predictor(bundle, engine=settings.engine, engines_dir=settings.engines_dir)
     with ProgressBar() as bar:
         outcome = segment_study(
             archive,

@@ -1,8 +1,11 @@
 """What tests of every room share."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("ENGINE", "torch-cpu")  # whoever starts a worker need not wait for a compiler of networks
 
 
 @pytest.fixture(scope="session")
