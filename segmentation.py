@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -28,10 +27,12 @@ from rano.measuring import measure
 from results.context import ResultContext, derive_uid
 from results.objects import Course, build_objects
 from results.report import Standing
-from unetr.bundle import BundleInfo, ModelError, read_bundle
+from unetr.catalogue import Catalogue, find_models
 
 if TYPE_CHECKING:
     from unetr.predictor import Prediction, Predictor
+
+__all__ = ["STATES", "Cancelled", "Catalogue", "Outcome", "Reporter", "find_models", "segment_study", "write_again"]
 
 STATES = ("queued", "fetching", "reading", "segmenting", "measuring", "writing", "done", "failed", "cancelled")
 """What a job goes through, in this order; one of the last three ends it."""
@@ -222,26 +223,6 @@ class _Stages:
         start = time.perf_counter()
         yield
         self.seconds[state] = round(time.perf_counter() - start, 3)
-
-
-def find_models(model_path: Path) -> dict[str, BundleInfo]:
-    """Every usable model by name: the one at ``model_path`` first, then its neighbours in the same folder.
-
-    Raises
-    ------
-    ModelError
-        When the model at ``model_path`` itself cannot be used. Neighbours that cannot are left out.
-    """
-    default = read_bundle(model_path)
-    models = {default.name: default}
-    for folder in sorted(model_path.parent.iterdir()):
-        try:
-            info = read_bundle(folder) if folder.is_dir() else None
-        except ModelError:
-            continue
-        if info:
-            models.setdefault(info.name, info)
-    return models
 
 
 if __name__ == "__main__":

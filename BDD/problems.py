@@ -31,7 +31,7 @@ _PROBLEMS = {
     "GeometryError": (422, "geometry", "The series is no regular volume", _ANOTHER),
     "ImagingError": (422, "unusable-series", "The series cannot be used", _ANOTHER),
     "NothingToSegmentError": (422, "empty-series", "The series shows nothing", _ANOTHER),
-    "ModelError": (503, "model", "The model cannot be used", "Set MODEL_PATH to a model and restart the worker."),
+    "ModelError": (503, "model", "The model cannot be used", "GET /models says why; mended, it serves the next job."),
     "MemoryError": (503, "out-of-memory", "Out of memory", "End other programs on the worker's machine, then retry."),
     "SQLAlchemyError": (503, "database", "The database could not do it", _LATER),
 }

@@ -21,16 +21,16 @@ from BDD.problems import problem_of
 from Orthanc.archive import StudyNotFoundError
 from Orthanc.dicomweb import OrthancArchive
 from results.objects import WRITTEN
-from routes import changes, reading, schemas_metia, segment
+from routes import changes, reading, segment
 from routes.context import Context, context
 from routes.openapi import describe
 from routes.problems import ProblemError
+from routes.schemas.metia import ERROR
 
 blueprint = Blueprint("metia", __name__)
 logger = logging.getLogger(__name__)
 
 TAG = "Published MetIA front-end"
-ERROR = schemas_metia.ERROR
 UPLOAD_BYTES, UPLOAD_FILES = 2 << 30, 100_000
 WRITE_SECONDS, SETTLE_SECONDS = 60.0, 5.0
 _USER = "MetIA front-end"

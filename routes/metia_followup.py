@@ -8,7 +8,6 @@ from flask import Blueprint, Response, jsonify, request
 
 from BDD import metia_store
 from results.palette import rgb
-from routes import schemas_metia  # noqa: F401 - the names of the answers
 from routes.context import context
 from routes.metia import ERROR, TAG, error_response, here_archive
 from routes.openapi import describe

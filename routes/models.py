@@ -1,4 +1,4 @@
-"""GET /models: the networks there are, how good they were measured to be, and on what."""
+"""GET /models: the networks there are, how good they were measured to be, and why others cannot be used."""
 
 from flask import Blueprint, Response, jsonify
 
@@ -13,13 +13,20 @@ blueprint = Blueprint("models", __name__)
 @blueprint.get("/models")
 @describe(
     "List the models",
-    {
-        200: ("The models; the default is used when a request names none", "Models"),
-        503: ("MODEL_PATH is unusable", None),
-    },
+    {200: ("The models; the default is used when a request names none", "Models")},
+    text="As they are on disk now: a worker takes a changed model up with its next job.",
     tag="Models",
 )
 def models() -> Response:
     """List the models."""
-    found = find_models(context().settings.model_path)
-    return jsonify(models=[info.to_json() for info in found.values()], default=next(iter(found)), notice=NOTICE)
+    settings = context().settings
+    found = find_models(settings.model_path, settings.var_dir)
+    return jsonify(
+        models=[{**info.to_json(), "default": name == found.default} for name, info in found.models.items()],
+        refused=[
+            {"name": name, "reason": reason, "default": found.default is None and name == found.folder}
+            for name, reason in found.refused.items()
+        ],
+        default=found.default,
+        notice=NOTICE,
+    )

@@ -116,10 +116,12 @@ def _outputs(value: Any) -> list[str]:
 def _model(here: Context, name: Any) -> str | None:
     if name is None:
         return None
-    models = list(find_models(here.settings.model_path))
-    if name not in models:
-        raise invalid(f"There is no model {str(name)[:80]!r}; there is {', '.join(models)}.", models=models)
-    return str(name)
+    found = find_models(here.settings.model_path, here.settings.var_dir)
+    known = list(found.models)
+    if known and name not in known:
+        detail = f"There is no model {str(name)[:80]!r}; there is {', '.join(known)}."
+        raise invalid(detail, models=known, refused=found.refused)
+    return found.find(str(name)).name
 
 
 def _select(here: Context, study: str, series: str | None) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 Started by ``python jobs.py``, one per GPU. What it does with a job is in ``services.runner``.
 """
 
-import gc
 import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from BDD import migrate, store
 from BDD.problems import problem_of
 from jobs import open_archive
-from segmentation import find_models
 from services.autoroute import AutoRouter
+from services.models import Models
 from services.runner import Worker
 from settings import Settings, SettingsError, load_settings
 from unetr.bundle import ModelError
@@ -28,33 +28,6 @@ if TYPE_CHECKING:
 HEARTBEAT_SECONDS = 3.0
 
 logger = logging.getLogger(__name__)
-
-
-class Models:
-    """The networks in memory: always that of MODEL_PATH, and the last one beside it that a job asked for by name."""
-
-    def __init__(self, model_path: Path) -> None:
-        self._path = model_path
-        self.default = self._load(None)
-        self._loaded = self.default
-
-    def __call__(self, name: str | None) -> "Predictor":
-        """Give the network of this name, None for the default; raises ModelError when it cannot be had."""
-        if name in (None, self.default.info.name):
-            self._loaded = self.default
-        elif name != self._loaded.info.name:
-            self._loaded = self._load(name)
-        return self._loaded
-
-    def _load(self, name: str | None) -> "Predictor":
-        from unetr.predictor import load_predictor  # torch: in the worker only
-
-        if name is None:
-            return load_predictor(self._path)
-        models = find_models(self._path)
-        if name not in models:
-            raise ModelError(f"There is no model {name}; there is {', '.join(models)}.")
-        return load_predictor(models[name].path)
 
 
 def work(settings: Settings) -> int:
@@ -68,18 +41,18 @@ def work(settings: Settings) -> int:
     heartbeat = threading.Thread(target=_keep_alive, args=(database, number, duties, stop), daemon=True)
     heartbeat.start()
 
+    def on_default(model: "Predictor") -> None:
+        info = model.info
+        record = store.ModelRecord(info.name, info.version, info.sha256, info.statement)
+        store.worker_ready(database, number, model=record, device=str(model.device))
+
     try:
-        models = Models(settings.model_path)
-        info = models.default.info
-        model = store.ModelRecord(info.name, info.version, info.sha256, info.statement)
-        store.worker_ready(database, number, model=model, device=str(models.default.device))
+        models = Models(settings.model_path, settings.var_dir, partial(_load, settings=settings), on_default)
         archive = open_archive(settings)
         worker = Worker(database, settings.queue_url, archive, models, number, settings.job_retry_delays)
         store.bury_dead_workers(database, number, _is_running)
         worker.recover()
         worker.tidy()
-        gc.collect()
-        gc.freeze()  # torch's objects stay: going through them once a job costs up to 0.3 s
         duties.append(worker.recover)
         if settings.auto_segment:
             router = AutoRouter(database, worker.queue, open_archive(settings))
@@ -93,6 +66,12 @@ def work(settings: Settings) -> int:
         heartbeat.join()
         store.worker_stopped(database, number, error=error)
     return 1 if error else 0
+
+
+def _load(bundle: Path, settings: Settings) -> "Predictor":
+    from unetr.predictor import load_predictor  # torch: in the worker only
+
+    return load_predictor(bundle, engine=settings.engine, engines_dir=settings.engines_dir)
 
 
 def _keep_alive(

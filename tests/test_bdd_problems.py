@@ -15,7 +15,7 @@ def every_exception() -> dict[str, type[BaseException]]:
         "imaging.errors",
         "imaging.selection",
         "Orthanc.archive",
-        "unetr.bundle",
+        "unetr.errors",
         "unetr.preprocessing.prepared",
     ):
         importlib.import_module(module)
@@ -36,7 +36,7 @@ def test_every_name_is_an_exception_of_the_house(name):
 
 
 @pytest.mark.parametrize(
-    "module", ["Orthanc.archive", "imaging.errors", "unetr.bundle", "unetr.preprocessing.prepared"]
+    "module", ["Orthanc.archive", "imaging.errors", "unetr.errors", "unetr.preprocessing.prepared"]
 )
 def test_every_exception_of_the_rooms_has_a_problem(module):
     kinds = [kind for kind in every_exception().values() if kind.__module__ == module]

@@ -2,6 +2,7 @@
 
 import threading
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests import factory
 from tests.api_factory import MR, SERIES, STUDY, ApiSite
 from tests.jobs_factory import MemoryArchive
 from tests.test_api import problem
+from unetr.catalogue import Catalogue
 
 
 @pytest.fixture
@@ -260,10 +262,14 @@ def test_no_more_wait_than_there_are_threads_to_spare(tmp_path):
 
 
 def test_an_unknown_model_lists_the_known(site, monkeypatch):
-    monkeypatch.setattr("routes.segment.find_models", lambda _: {"unetr": None, "metia": None})
+    known: Any = {name: SimpleNamespace(name=name) for name in ("unetr", "metia")}
+    found = Catalogue(known, {"half": "The weights are missing."}, "unetr", "unetr")
+    monkeypatch.setattr("routes.segment.find_models", lambda *_: found)
     document = problem(site.post(model="other"))
     assert (document["status"], document["models"]) == (400, ["unetr", "metia"])
+    assert document["refused"] == found.refused
     assert problem(site.post(model=3))["status"] == 400
+    assert problem(site.post(model=["metia"]))["status"] == 400
     assert site.post(model="metia").get_json()["requested_model"] == "metia"
 
 

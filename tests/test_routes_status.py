@@ -13,7 +13,6 @@ from BDD.models import Worker
 from Orthanc.archive import ArchiveUnavailableError
 from tests.api_factory import ApiSite
 from tests.store_factory import MODEL
-from tests.test_api import problem
 
 
 @pytest.fixture
@@ -144,6 +143,40 @@ def test_weights_are_hashed_once_for_each_state_of_their_file(tmp_path, monkeypa
 
 
 def test_no_model(site):
-    document = problem(site.client.get("/models"))
-    assert document["status"] == 503
-    assert "MODEL_PATH" in document["detail"]
+    answer = site.client.get("/models")
+    assert answer.status_code == 200
+    document = answer.get_json()
+    assert (document["models"], document["default"]) == ([], None)
+    (refused,) = document["refused"]
+    assert (refused["name"], refused["default"]) == ("none", True)
+    assert "MODEL_PATH" in refused["reason"]
+
+
+def test_what_is_told_of_a_model(tmp_path):
+    bundle = write_bundle(tmp_path / "models" / "spleen").parents[1]
+    image = {"num_channels": 1, "channel_def": {"0": "image"}}
+    pred = {"num_channels": 2, "channel_def": {"0": "background", "1": "spleen"}}
+    metadata = {
+        "version": "0.5.7",
+        "changelog": {"0.5.7": "fixed"},
+        "authors": "MONAI team",
+        "copyright": "Copyright (c) MONAI Consortium",
+        "data_source": "Task09_Spleen.tar",
+        "description": "Segments the spleen.",
+        "network_data_format": {"inputs": {"image": image}, "outputs": {"pred": pred}},
+    }
+    (bundle / "configs" / "metadata.json").write_text(json.dumps(metadata))
+    write_bundle(tmp_path / "models" / "half").unlink()
+    site = ApiSite(tmp_path / "var", MODEL_PATH=str(bundle))
+    document = site.client.get("/models").get_json()
+    (model,) = document["models"]
+    assert (model["name"], model["version"], model["default"]) == ("spleen", "0.5.7", True)
+    assert (model["window"], model["spacing_mm"], model["preprocessing"]) == ([96, 96, 96], [1.0, 1.0, 1.0], "ras-1mm")
+    assert (model["inputs"], model["labels"]) == ({"image": image}, pred["channel_def"])
+    assert model["outputs"] == {"sigmoid": False, "lesion": [1], "brain": None}
+    assert model["provenance"].keys() == {"changelog", "authors", "copyright", "data_source"}
+    assert model["statement"] == "Not a medical device. Not measured here."
+    (refused,) = document["refused"]
+    assert (refused["name"], refused["default"]) == ("half", False)
+    assert "are missing" in refused["reason"]
+    site.close()

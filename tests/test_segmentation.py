@@ -435,16 +435,3 @@ def test_the_real_network_in_the_pipeline(tiny_model):
     for lesion, found in zip(factory.LESIONS, outcome.lesions, strict=True):
         np.testing.assert_allclose(found.measurement.centroid_lps_mm, lesion.centre_lps, atol=0.8)
     assert outcome.context.model_sha256 == predictor.info.sha256
-
-
-def test_models_lie_beside_each_other(tmp_path):
-    from tests.tiny_model import tiny_bundle
-
-    tiny_bundle(tmp_path / "a", name="first")
-    tiny_bundle(tmp_path / "b", name="second")
-    tiny_bundle(tmp_path / "c", name="first")
-    (tmp_path / "d").mkdir()
-    (tmp_path / "notes.txt").touch()
-    models = segmentation.find_models(tmp_path / "b")
-    assert list(models) == ["second", "first"]
-    assert models["first"].path == tmp_path / "a"

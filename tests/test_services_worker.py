@@ -1,4 +1,4 @@
-"""The worker process: which network is in memory, who is alive, and what stops a start."""
+"""The worker process: who is alive, and what stops a start."""
 
 import os
 import subprocess
@@ -13,38 +13,6 @@ from BDD.problems import problem_of
 from services import worker
 from settings import ROOT
 from tests.store_factory import new_database, new_worker
-from tests.tiny_model import tiny_bundle
-from unetr.bundle import ModelError
-
-
-@pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    for name in ("first", "second"):
-        tiny_bundle(folder / name, name=name)
-    return folder
-
-
-def test_the_default_stays_in_memory(bundles: Path) -> None:
-    models = worker.Models(bundles / "first")
-    default = models(None)
-    assert default is models("first") is models.default
-    second = models("second")
-    assert second.info.name == "second"
-    assert models("second") is second, "not read again for each job"
-    assert models(None) is default
-
-
-def test_an_unknown_model_names_the_known(bundles: Path) -> None:
-    models = worker.Models(bundles / "first")
-    with pytest.raises(ModelError, match="no model third; there is first, second"):
-        models("third")
-    assert models(None) is models.default
-
-
-def test_a_missing_model_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="MODEL_PATH"):
-        worker.Models(tmp_path / "nothing")
 
 
 def test_processes() -> None:
@@ -80,9 +48,9 @@ def test_the_heart_goes_on_when_a_duty_fails(tmp_path: Path, monkeypatch: pytest
     ],
 )
 def test_what_stops_a_start_is_said_in_one_line(
-    program: str, environ: dict[str, str], words: str, tmp_path: Path, bundles: Path
+    program: str, environ: dict[str, str], words: str, tmp_path: Path, tiny_model: Path
 ) -> None:
-    everything = {**os.environ, "VAR_DIR": str(tmp_path), "MODEL_PATH": str(bundles / "first"), **environ}
+    everything = {**os.environ, "VAR_DIR": str(tmp_path), "MODEL_PATH": str(tiny_model), **environ}
     done = subprocess.run(
         [sys.executable, program], cwd=ROOT, env=everything, capture_output=True, text=True, timeout=120, check=False
     )

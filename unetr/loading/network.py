@@ -28,8 +28,7 @@ def load_network(info: BundleInfo) -> nn.Module:
         When the network cannot be built as defined or does not fit its window, or when its weights are damaged, not
         yet copied in full, another network's, or anything but weights.
     """
-    content = _read(info)
-    network = _script(info, content) if info.weights.suffix == ".ts" else _network(info, content)
+    network = _script(info) if info.weights.suffix == ".ts" else _network(info)
     network.float().eval()
     _check_fit(info, network)
     return network
@@ -69,23 +68,34 @@ def load_weights(network: nn.Module, weights: dict[str, torch.Tensor], whose: st
 
 def _read(info: BundleInfo) -> bytes:
     """The weights' file as it was hashed: what runs is what the result says."""
-    content = info.weights.read_bytes()
+    try:
+        content = info.weights.read_bytes()
+    except OSError as error:
+        raise ModelError(f"The weights {info.weights} cannot be read: {error.strerror}.") from error
     if hashlib.sha256(content).hexdigest() != info.sha256:
         raise ModelError(f"The weights {info.weights} change while they are read: let the copying end first.")
     return content
 
 
-def _network(info: BundleInfo, content: bytes) -> nn.Module:
+def _network(info: BundleInfo) -> nn.Module:
     target = info.network["_target_"]
     try:
         network = build(info.network)
     except Exception as error:  # a network's own checks raise whatever they like
         raise ModelError(f"{info.path}: {target} cannot be built from its network_def: {_line(error)}.") from error
-    load_weights(network, _tensors(info, content), f"The weights {info.weights}")
+    load_weights(network, read_weights(info), f"The weights {info.weights}")
     return network
 
 
-def _tensors(info: BundleInfo, content: bytes) -> dict[str, torch.Tensor]:
+def read_weights(info: BundleInfo) -> dict[str, torch.Tensor]:
+    """Read a bundle's weights by their names; nothing but tensors is let out of a pickle.
+
+    Raises
+    ------
+    ModelError
+        When the file is damaged, changes meanwhile, or holds anything but tensors with their names.
+    """
+    content = _read(info)
     try:
         if info.weights.suffix == ".safetensors":
             return safetensors.torch.load(content)
@@ -105,10 +115,10 @@ def _tensors(info: BundleInfo, content: bytes) -> dict[str, torch.Tensor]:
     return loaded
 
 
-def _script(info: BundleInfo, content: bytes) -> nn.Module:
+def _script(info: BundleInfo) -> nn.Module:
     """TorchScript: a program of its author's, which runs in PyTorch's own interpreter, without Python."""
     try:
-        network: nn.Module = torch.jit.load(io.BytesIO(content), map_location="cpu")
+        network: nn.Module = torch.jit.load(io.BytesIO(_read(info)), map_location="cpu")
     except (RuntimeError, ValueError) as error:
         raise ModelError(f"The weights {info.weights} are no TorchScript: {_line(error)}.") from error
     return network

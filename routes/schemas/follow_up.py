@@ -1,0 +1,171 @@
+"""Follow-up: patients, their visits and lesions over time, and what people changed by hand."""
+
+from typing import Any
+
+from rano.history import ClinicalStatus
+from routes.schemas.jobs import SCHEMAS as JOBS
+from routes.schemas.words import (
+    DATE,
+    ID,
+    MM,
+    NUMBER_OR_NULL,
+    TEXT,
+    TEXT_OR_NULL,
+    TIME,
+    TRUTH,
+    UID,
+    list_of,
+    or_null,
+    reference,
+    structure,
+)
+
+_ROLES = ["target", "non_target", "new", "not_a_lesion", "merged", "unplaced"]
+_MERGED_INTO = {"type": ["integer", "null"], "description": "The same lesion as that one"}
+_TARGET = {"type": ["boolean", "null"], "description": "Chosen by hand; null leaves it to the rule"}
+_VERSION = {"type": "integer", "description": "To be named when it is changed"}
+_DOSE = {"type": ["number", "null"], "minimum": 0, "description": "mg of dexamethasone a day"}
+_STATUS = {"enum": [*ClinicalStatus, None], "description": "Against the baseline"}
+_WHO = {"type": "string", "description": "Who changes it; default: anonymous"}
+_JOB_ADDRESSES = {"type": "array", "items": TEXT, "description": "Addresses of the jobs that write it again"}
+_ASSESSMENT = {
+    "corticosteroid_mg": _DOSE,
+    "clinical_status": _STATUS,
+    "note": TEXT,
+    "baseline": {"type": "boolean", "description": "Chosen as the visit to compare with"},
+}
+_TRACKED = {
+    "id": ID,
+    "version": _VERSION,
+    "tracking_uid": UID,
+    "name": TEXT,
+    "target": _TARGET,
+    "not_a_lesion": TRUTH,
+    "merged_into": _MERGED_INTO,
+    "split_from": {"type": ["integer", "null"], "description": "The lesion that it was taken for until people said no"},
+}
+
+SCHEMAS: dict[str, Any] = {
+    "Patients": structure({"patients": list_of("Patient")}),
+    "Patient": structure(
+        {
+            "id": {**ID, "description": "Names the patient in addresses"},
+            "PatientID": TEXT_OR_NULL,
+            "PatientName": TEXT,
+            "visits": {"type": "integer"},
+            "first_visit": DATE,
+            "last_visit": DATE,
+        }
+    ),
+    "Timeline": structure(
+        {
+            "id": ID,
+            "PatientID": TEXT_OR_NULL,
+            "baseline": {**TEXT_OR_NULL, "description": "StudyInstanceUID of the visit that others are compared with"},
+            "baseline_reason": TEXT,
+            "visits": list_of("TimelineVisit"),
+            "lesions": list_of("TimelineLesion"),
+            "best_radiographic": reference("BestResponse"),
+            "best_overall": reference("BestResponse"),
+            "notice": TEXT,
+        }
+    ),
+    "TimelineVisit": structure(
+        {
+            "StudyInstanceUID": UID,
+            "SeriesInstanceUID": UID,
+            "job": {**TEXT, "description": "The job that found the lesions"},
+            "date": DATE,
+            "model": TEXT,
+            "role": {"enum": ["baseline", "follow-up", "before baseline", "unplaced"]},
+            "assessment": structure({**_ASSESSMENT, "version": _VERSION}),
+            "sum_of_diameters": or_null("Growth"),
+            "sum_of_volumes": or_null("Growth"),
+            "targets": {"type": "object", "additionalProperties": TEXT, "description": "Response by each rule"},
+            "non_targets": TEXT_OR_NULL,
+            "new_lesions": {"type": "array", "items": UID},
+            "equivocal_lesions": {"type": "array", "items": UID},
+            "radiographic": or_null("Verdict"),
+            "overall": or_null("Verdict"),
+            "notes": {"type": "array", "items": TEXT},
+        }
+    ),
+    "Growth": structure(
+        {
+            "unit": {"enum": ["mm", "mm3"]},
+            "total": NUMBER_OR_NULL,
+            "baseline": {"type": "number"},
+            "nadir": {"type": "number"},
+            "nadir_visit": UID,
+            "from_baseline_percent": NUMBER_OR_NULL,
+            "from_nadir_percent": NUMBER_OR_NULL,
+            "from_nadir": NUMBER_OR_NULL,
+            "largest_growth": NUMBER_OR_NULL,
+            "largest_growth_of": TEXT_OR_NULL,
+        }
+    ),
+    "Verdict": structure(
+        {
+            "response": TEXT,
+            "reason": {**TEXT, "description": "The rule that decided, and the numbers it met"},
+            "confirmed": {"type": ["boolean", "null"]},
+            "confirmation": TEXT,
+        }
+    ),
+    "BestResponse": structure({"response": TEXT, "visit": TEXT_OR_NULL, "reason": TEXT}),
+    "TimelineLesion": structure(
+        {**_TRACKED, "role": {"enum": _ROLES}, "sizes": {"type": "array", "items": or_null("Size")}}
+    ),
+    "Size": structure(
+        {
+            "longest_diameter_mm": MM,
+            "perpendicular_diameter_mm": MM,
+            "volume_mm3": {"type": "number"},
+            "parts": {"type": "integer"},
+            "measurable": TRUTH,
+            "relation": {**TEXT, "description": "How it was followed to this visit"},
+            "ambiguous": {"type": "boolean", "description": "Somebody should look at that"},
+        }
+    ),
+    "StudyLesions": structure({"patient": ID, "lesions": list_of("StudyLesion")}),
+    "StudyLesion": structure(
+        {
+            **JOBS["Lesion"]["properties"],
+            "id": ID,
+            "version": _VERSION,
+            "target": _TARGET,
+            "not_a_lesion": TRUTH,
+            "part_of": {"type": ["integer", "null"], "description": "The lesion it is a part of"},
+        }
+    ),
+    "TrackedLesion": structure(_TRACKED),
+    "LesionChange": structure(
+        {
+            "name": {**TEXT, "maxLength": 64},
+            "target": _TARGET,
+            "not_a_lesion": TRUTH,
+            "merged_into": _MERGED_INTO,
+            "split_at": {**UID, "description": "StudyInstanceUID of the visit from which on it is another lesion"},
+            "version": _VERSION,
+            "user": _WHO,
+        },
+        required=[],
+    ),
+    "ChangedLesion": structure({"lesion": reference("TrackedLesion"), "jobs": _JOB_ADDRESSES}),
+    "VisitAssessment": structure({"StudyInstanceUID": UID, **_ASSESSMENT, "version": _VERSION, "jobs": _JOB_ADDRESSES}),
+    "AssessmentChange": structure({**_ASSESSMENT, "version": _VERSION, "user": _WHO}, required=[]),
+    "Changes": structure({"changes": list_of("Change")}),
+    "Change": structure(
+        {
+            "id": ID,
+            "subject": {"enum": ["lesion", "visit"]},
+            "subject_id": ID,
+            "before": {"type": "object"},
+            "after": {"type": "object"},
+            "by": TEXT,
+            "at": TIME,
+            "undoes": {"type": ["integer", "null"], "description": "The change that this one takes back"},
+        }
+    ),
+    "UndoneChange": structure({"change": reference("Change"), "jobs": _JOB_ADDRESSES}),
+}

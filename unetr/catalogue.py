@@ -1,0 +1,79 @@
+"""The models there are: the one at MODEL_PATH, its neighbours in the same folder, and which of them cannot be used."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from unetr.bundle import BundleInfo, ModelError, read_bundle
+from unetr.loading.converted import converted_bundle
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What was found.
+
+    Attributes
+    ----------
+    models
+        Usable models by name; the default first.
+    refused
+        Why the other folders cannot be used, by the folder's name.
+    default
+        Name of the model at MODEL_PATH; None when that one cannot be used.
+    folder
+        Name of its folder.
+    """
+
+    models: dict[str, BundleInfo]
+    refused: dict[str, str]
+    default: str | None
+    folder: str
+
+    def find(self, name: str | None) -> BundleInfo:
+        """Give the model of this name, or the default.
+
+        Raises
+        ------
+        ModelError
+            When it is not there, or cannot be used.
+        """
+        if name is None and self.default is None:
+            raise ModelError(self.refused[self.folder])
+        found = self.models.get(name or self.default or "")
+        if found is None:
+            raise ModelError(f"There is no model {name}; there is {', '.join(self.models) or 'none'}.")
+        return found
+
+
+def find_models(model_path: Path, var_dir: Path) -> Catalogue:
+    """Look at the model at ``model_path``, and at every bundle's folder beside it; of two with one name the first.
+
+    Parameters
+    ----------
+    model_path
+        A bundle's folder, or a checkpoint, whose bundle the worker has put below ``var_dir``.
+    """
+    default = model_path.resolve().name
+    models: dict[str, BundleInfo] = {}
+    refused: dict[str, str] = {}
+    for path in (model_path, *_neighbours(model_path)):
+        folder = path.resolve().name
+        try:
+            info = read_bundle(converted_bundle(path, var_dir))
+        except ModelError as error:
+            refused[folder] = str(error)
+        else:
+            if models.setdefault(info.name, info) is not info:
+                refused[folder] = f"{path} has the name of {models[info.name].path}, {info.name}: give it another."
+    return Catalogue(models, refused, None if default in refused else next(iter(models)), default)
+
+
+def _neighbours(model_path: Path) -> list[Path]:
+    """Folders with a bundle's parts, though they be half-copied."""
+    if not model_path.parent.is_dir():
+        return []
+    parts = ("configs", "models")
+    return [
+        folder
+        for folder in sorted(model_path.parent.iterdir())
+        if folder != model_path and any((folder / part).is_dir() for part in parts)
+    ]
