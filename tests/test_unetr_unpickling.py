@@ -13,6 +13,7 @@ import tracemalloc
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,7 @@ def test_what_is_no_container_and_no_tensor_does_nothing():
     assert type(read["one"]) is Stub
     assert not vars(read["one"])
     assert read["dict"] == {"a": 1}
+    assert unpickle(pickle.dumps({"a": {1: 2, "b": 3}, (1, 2): 4}, 0)) == {"a": {"b": 3}}
 
 
 GLOBAL = b"ctorch._utils\n_rebuild_tensor_v2\n"
@@ -193,11 +195,23 @@ def test_what_was_checked_cannot_be_changed_afterwards(state):
 def test_memory_is_not_reserved_on_a_pickles_word(content):
     tracemalloc.start()
     try:
-        with pytest.raises(CheckpointError):
+        with suppress(CheckpointError):
             unpickle(content)
         assert tracemalloc.get_traced_memory()[1] < 2**20
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "nest", [b"\x85" * 500_000, b"\x94h\x00\x86" * 60, b"2\x86" * 60], ids=["deep", "wide", "doubled"]
+)
+def test_nothing_but_names_is_hashed(nest):
+    """A tuple nested deep overflows the stack, and one that holds itself twice, 60 times over, never ends."""
+    for before, after in ((b"}", b"Ns"), (b"}(", b"Nu"), (b"(", b"Nd"), (b"\x8f(", b"\x90"), (b"(", b"\x91")):
+        unpickle(b"\x80\x04" + before + b")" + nest + after + b".")
+    unpickle(b"\x80\x04ccollections\nOrderedDict\n(](]()" + nest + b"NeetR.")
+    with pytest.raises(CheckpointError, match="is damaged"):
+        unpickle(b"\x80\x04(\x8c\x07storage)" + nest + b"\x8c\x010\x8c\x03cpuK\x06tQ.")
 
 
 @pytest.mark.parametrize("content", [b"", b".", b"\x80\x02", b"not a pickle", b"(((", b"\x82\x01.", b"P0\n.", b"NQ."])

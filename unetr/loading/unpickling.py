@@ -11,11 +11,10 @@ somebody is told.
 import io
 import math
 import pickle
-import pickletools
 import sys
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Callable
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 ITEM_BYTES = {
     **dict.fromkeys(("Double", "Long"), 8),
@@ -24,6 +23,8 @@ ITEM_BYTES = {
     **dict.fromkeys(("Char", "Byte", "Bool"), 1),
 }
 """Bytes of one element, by the name of its storage."""
+_MOST, _DEEPEST = 2**63, 8
+"""Elements of a tensor, and its axes."""
 # fmt: off
 _OF_VALUES = {
     "_codecs", "_operator", "_random", "argparse", "array", "collections", "copyreg", "dataclasses", "datetime",
@@ -83,13 +84,14 @@ class Tensor(NamedTuple):
 def unpickle(content: bytes) -> Any:
     """Give what a pickle holds: builtin values and containers, :class:`Tensor`, and :class:`Stub` for anything else.
 
+    Of a dictionary only what stands under a name is kept.
+
     Raises
     ------
     CheckpointError
         When the pickle is damaged, or wants to run something.
     """
     try:
-        _check_claims(content)
         return _Unpickler(io.BytesIO(content)).load()
     except CheckpointError:
         raise
@@ -97,14 +99,23 @@ def unpickle(content: bytes) -> Any:
         raise CheckpointError(f"is damaged: {type(error).__name__} in its data.pkl") from None
 
 
-def _check_claims(content: bytes) -> None:
-    """Refuse strings longer than the pickle, and places in its memory beyond what it can fill: both are reserved."""
-    for number, (operation, argument, _) in enumerate(pickletools.genops(content)):
-        if operation.name in ("PUT", "BINPUT", "LONG_BINPUT") and not (argument is None or argument <= number):
-            raise CheckpointError("claims more objects than it holds")
+class _Unpickler(pickle._Unpickler):
+    """Python's own in Python: the one in C reserves as much memory as a pickle claims to need.
 
+    Nothing that a pickle holds is hashed but names: nested tuples can take for ever, or more stack than there is.
+    """
 
-class _Unpickler(pickle.Unpickler):
+    dispatch: ClassVar[dict[int, Any]] = {
+        **pickle._Unpickler.dispatch,
+        pickle.SETITEM[0]: lambda self: _keep_named(self.stack[-3], [self.stack.pop(-2), self.stack.pop()]),
+        pickle.SETITEMS[0]: lambda self: _keep_named(self.metastack[-1][-1], self.pop_mark()),
+        pickle.DICT[0]: lambda self: _replace_marked(self, lambda items: _keep_named({}, items)),
+        pickle.EMPTY_SET[0]: lambda self: self.append(Stub()),
+        pickle.FROZENSET[0]: lambda self: _replace_marked(self, Stub),
+    }
+    for _unknown in (pickle.BYTEARRAY8, pickle.NEXT_BUFFER, pickle.EXT1, pickle.EXT2, pickle.EXT4):
+        del dispatch[_unknown[0]]
+
     def find_class(self, module: str, name: str) -> Any:
         """Never imports: gives one of the few things below, by name."""
         # Up to protocol 2, which PyTorch writes, names are those of Python 2.
@@ -123,17 +134,33 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> Storage:
         """A storage, as PyTorch refers to it: ("storage", its class, its file, where it was, its length)."""
         word, kind, key, _, length = pid
-        if word != "storage" or kind not in ITEM_BYTES or type(key) is not str or type(length) is not int or length < 0:
+        if not type(word) is type(kind) is type(key) is str or type(length) is not int:
+            raise ValueError("no storage")
+        if word != "storage" or kind not in ITEM_BYTES or not 0 <= length < _MOST:
             raise ValueError("no storage")
         return Storage(kind, key, length)
 
 
 class _Dictionary(dict[Any, Any]):
-    """An ordered dictionary; attributes that it had are dropped."""
+    """An ordered dictionary, made empty; attributes that it had are dropped."""
 
     __slots__ = ()
 
+    def __init__(self, *_: object, **__: object) -> None: ...
     def __setstate__(self, _: object) -> None: ...
+
+
+def _keep_named(container: Any, items: list[Any]) -> Any:
+    """Put keys and values, which take turns, into a dictionary where the key is a name."""
+    for key, value in zip(items[::2], items[1::2], strict=True):
+        if type(key) is str:
+            container[key] = value
+    return container
+
+
+def _replace_marked(unpickler: Any, make: Callable[[list[Any]], Any]) -> None:
+    made = make(unpickler.pop_mark())
+    unpickler.append(made)
 
 
 class _Call:
@@ -153,14 +180,17 @@ class _Call:
 
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: object) -> Tensor:
     """A view that lies within its storage and is no larger."""
-    numbers = [offset, *shape, *strides]
-    if type(storage) is not Storage or len(shape) != len(strides) or any(type(n) is not int or n < 0 for n in numbers):
+    if not (
+        type(storage) is Storage and type(shape) is type(strides) is tuple and len(shape) == len(strides) <= _DEEPEST
+    ):
+        raise ValueError("no tensor")
+    if not all(type(number) is int and 0 <= number < _MOST for number in (offset, *shape, *strides)):
         raise ValueError("no tensor")
     elements = math.prod(shape)
     last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
     if elements > storage.length or (elements and last >= storage.length):
         raise ValueError("a tensor beyond its storage")
-    return Tensor(storage, offset, tuple(shape), tuple(strides))
+    return Tensor(storage, offset, shape, strides)
 
 
 _ADMITTED: dict[tuple[str, str], Any] = {
