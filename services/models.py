@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from unetr.predictor import Predictor
 
 KEPT = 2
-"""Networks in memory at most, the default among them; a full UNETR takes 0.4 GB, and what its engine makes of it."""
+"""Networks in memory at most, the default among them; a full UNETR takes 0.4 GB, and its engine may keep a copy."""
 
 logger = logging.getLogger(__name__)
 

@@ -16,6 +16,7 @@ def test_the_default_first_then_its_neighbours(tmp_path):
     for folder, name in (("a", "first"), ("b", "second"), ("c", "first")):
         tiny_bundle(tmp_path / folder, name=name)
     (tmp_path / "d" / "models").mkdir(parents=True)
+    (tmp_path / ".being copied" / "models").mkdir(parents=True)
     (tmp_path / "no model").mkdir()
     (tmp_path / "notes.txt").touch()
     found = find_models(tmp_path / "b", tmp_path / "var")

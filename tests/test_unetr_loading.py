@@ -48,7 +48,7 @@ def network_of(name: str, **changes: Any) -> nn.Module:
     target = name if "." in name else f"monai.networks.nets.{name}"
     network = build({"_target_": target, "in_channels": 1, "out_channels": 3, **NETWORKS[name], **changes})
     for module in network.modules():  # as after training: with statistics that are not those of a new network
-        if isinstance(module, nn.BatchNorm3d):
+        if isinstance(module, nn.BatchNorm3d) and module.running_mean is not None:
             nn.init.uniform_(module.running_mean)
     return network.eval()
 

@@ -68,12 +68,12 @@ def find_models(model_path: Path, var_dir: Path) -> Catalogue:
 
 
 def _neighbours(model_path: Path) -> list[Path]:
-    """Folders with a bundle's parts, though they be half-copied."""
+    """Folders with a bundle's parts, though they be half-copied; one whose name begins with a dot is none yet."""
     if not model_path.parent.is_dir():
         return []
     parts = ("configs", "models")
     return [
         folder
         for folder in sorted(model_path.parent.iterdir())
-        if folder != model_path and any((folder / part).is_dir() for part in parts)
+        if folder != model_path and folder.name[0] != "." and any((folder / part).is_dir() for part in parts)
     ]
