@@ -11,6 +11,7 @@ from benchmarks.report import Skipped, machine
 
 BENCHMARKS = {
     "pipeline": "time of everything around the network, on a real Orthanc",
+    "inference": "a network over a whole volume: MONAI's sliding window beside the server's engines",
     "memory": "peak memory of a whole job on the CPU",
     "roundtrip": "masks through SEG and RTSTRUCT and back, voxel by voxel; DICOM conformance",
     "measuring": "time of label and measure on a large mask; error on shapes of known size",
@@ -18,6 +19,7 @@ BENCHMARKS = {
     "followup_page": "weight of the follow-up page, and how soon it is to be seen",
     "following": "links of lesions from visit to visit, in simulated patients",
     "timeline": "time of a patient's course over HTTP",
+    "overlay": "from the end of inference to lesions on the screen",
     "viewer": "frames while scrolling: straight from Orthanc, through the API, through nginx",
 }
 EXAMPLES = """examples:

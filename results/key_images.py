@@ -72,7 +72,7 @@ def _png(indices: npt.NDArray[np.uint8], colour: Colour) -> bytes:
     image = Image.fromarray(indices, "P")
     image.putpalette(_palette(colour).tobytes())
     file = io.BytesIO()
-    image.save(file, "PNG", optimize=True)
+    image.save(file, "PNG")
     return file.getvalue()
 
 

@@ -90,6 +90,11 @@ class ServerSite:
         answer: dict[str, Any] = requests.get(f"{self.url}/jobs/{job_id}{query}", timeout=120).json()
         return answer
 
+    def jobs(self, study: str) -> list[dict[str, Any]]:
+        """See the jobs of a study, the newest first."""
+        answer = requests.get(f"{self.url}/jobs", params={"StudyInstanceUID": study}, timeout=60).json()
+        return list(answer["jobs"])
+
     def close(self) -> None:
         """End what was started."""
         for process in reversed(self.running):

@@ -4,6 +4,9 @@ import { lastChange, withCourse } from './course.js';
 import { createStore } from './store.js';
 
 const POLL_MS = 400;
+const SOON_MS = 100; // when what is left takes a second or two
+const SOON_DONE = ['measuring', 'writing'];
+const DRAWN_MS = 500;
 const FINAL = ['done', 'failed', 'cancelled'];
 const EMPTY = {
   study: null,
@@ -71,7 +74,7 @@ export function createSession(viewer) {
     store.set({ job, busy: true });
     try {
       while (!FINAL.includes(job.state)) {
-        await new Promise(resolve => setTimeout(resolve, POLL_MS));
+        await new Promise(resolve => setTimeout(resolve, SOON_DONE.includes(job.state) ? SOON_MS : POLL_MS));
         if (mine !== visit) return;
         job = await api.job(job.id);
         store.set({ job });
@@ -89,17 +92,19 @@ export function createSession(viewer) {
   async function show(job, { look }) {
     const mine = visit;
     const before = store.get().result;
-    const [series, loaded] = [written(job, 'SEG'), load()];
+    const series = written(job, 'SEG');
+    const largest = () => store.get().lesions.find(lesion => !lesion.not_a_lesion);
     viewer.openPanel();
     store.set({ result: job, selected: null });
-    if (series) {
-      seg = await viewer.overlay(job.StudyInstanceUID, job.SeriesInstanceUID, series);
-      if (mine !== visit) return;
-    }
-    await loaded;
+    const [drawn] = await Promise.all([
+      series ? viewer.overlay(job.StudyInstanceUID, job.SeriesInstanceUID, series) : null,
+      load().then(() => look && largest() && viewer.jump(largest(), null)), // the overlay then appears there at once
+    ]);
+    if (mine !== visit) return;
+    seg = drawn;
     agree();
-    const [largest] = store.get().lesions.filter(lesion => !lesion.not_a_lesion);
-    if (look && largest) select(largest);
+    if (look && largest()) select(largest());
+    await new Promise(resolve => setTimeout(resolve, DRAWN_MS)); // what follows would delay the drawing
     if (before && before.id !== job.id) before.results.forEach(one => viewer.forget(one.SeriesInstanceUID));
     await viewer.bring(job.StudyInstanceUID, job.results.filter(one => !one.retired).map(one => one.SeriesInstanceUID));
   }

@@ -84,7 +84,8 @@ export function createViewer({ servicesManager, commandsManager, extensionManage
     openPanel: () => panelService.activatePanel(PANEL, true),
     jump(lesion, seg) {
       const viewportId = active();
-      cornerstoneViewportService.getCornerstoneViewport(viewportId)?.jumpToWorld?.(lesion.centroid_lps_mm);
+      const viewport = cornerstoneViewportService.getCornerstoneViewport(viewportId);
+      if (viewport?.getImageData?.()) viewport.jumpToWorld?.(lesion.centroid_lps_mm);
       const segment = segments(seg).get(lesion.tracking_uid);
       if (segment && overlaid(viewportId, seg.displaySetInstanceUID)) {
         segmentationService.setActiveSegment(seg.displaySetInstanceUID, segment);
@@ -96,11 +97,17 @@ export function createViewer({ servicesManager, commandsManager, extensionManage
       const viewportId = active();
       const [id, numbers] = [seg?.displaySetInstanceUID, segments(seg)];
       if (!id || !overlaid(viewportId, id)) return lesions;
+      const [{ segments: drawn = {} }] = segmentationService.getSegmentationRepresentations(viewportId, {
+        segmentationId: id,
+      });
       return lesions.map(lesion => {
         const segment = numbers.get(lesion.tracking_uid);
         if (!segment) return lesion;
-        segmentationService.setSegmentLabel(id, segment, lesion.name);
-        segmentationService.setSegmentVisibility(viewportId, id, segment, !lesion.not_a_lesion);
+        const { label, visible } = drawn[segment] ?? {}; // each change has OHIF draw everything again
+        if (label !== lesion.name) segmentationService.setSegmentLabel(id, segment, lesion.name);
+        if (visible === lesion.not_a_lesion || visible === undefined) {
+          segmentationService.setSegmentVisibility(viewportId, id, segment, !lesion.not_a_lesion);
+        }
         return { ...lesion, colour: segmentationService.getSegmentColor(viewportId, id, segment)?.slice(0, 3) };
       });
     },
