@@ -382,6 +382,15 @@ def test_a_foreign_page_cannot_make_the_browser_do_it(site):
         assert site.client.post(f"/segmentation/{STUDY}", headers={"Origin": origin}).status_code == 200
 
 
+def test_no_debugger_answers(site):
+    """There, the development server offered a console in which anybody could run code."""
+    for query in ("cmd=resource&f=debugger.js", "cmd=printpin&s=x", "cmd=1&frm=0&s=x"):
+        answer = site.client.get(f"/followup-patients?__debugger__=yes&{query}")
+        assert (answer.content_type, answer.get_json()) == ("application/json", [])
+    assert site.client.get("/console").status_code == 404
+    assert not site.client.application.debug
+
+
 def test_logs_name_no_patient(site, caplog):
     caplog.set_level("DEBUG")
     site.segment()

@@ -99,13 +99,26 @@ def test_a_second_post_is_a_new_version(site: ServerSite, orthanc: RunningOrthan
     study, uid = str(series[0].StudyInstanceUID), str(series[0].SeriesInstanceUID)
     foreign = physicians_rtstruct(series)
     orthanc.archive.store([foreign])
-    first, second = site.post(study).json(), site.post(study).json()
+    first = site.post(study).json()
+    outlines = outlines_of(orthanc, study, first["id"])
+    second = site.post(study).json()
     assert (first["version"], second["version"]) == (1, 2)
-    assert [one["tracking_uid"] for one in first["lesions"]] == [one["tracking_uid"] for one in second["lesions"]]
+    assert first["lesions"] == second["lesions"], "nothing is random"
+    assert outlines == outlines_of(orthanc, study, second["id"])
     expected = {uid: "MR", str(foreign.SeriesInstanceUID): "RTSTRUCT"} | results_of(second["id"])
     site.until(lambda: series_of(orthanc, study) == expected, "the first version is gone, and nothing else")
     (kept,) = orthanc.archive.fetch_series(study, str(foreign.SeriesInstanceUID))
     assert kept == foreign
+
+
+def outlines_of(orthanc: RunningOrthanc, study: str, job_id: str) -> dict[str, list[list[float]]]:
+    """Name of each ROI of a job's RTSTRUCT -> its contours."""
+    (rtstruct,) = orthanc.archive.fetch_series(study, derive_uid(job_id, "RTSTRUCT series"))
+    names = {item.ROINumber: str(item.ROIName) for item in rtstruct.StructureSetROISequence}
+    return {
+        names[item.ReferencedROINumber]: [[float(value) for value in one.ContourData] for one in item.ContourSequence]
+        for item in rtstruct.ROIContourSequence
+    }
 
 
 def physicians_rtstruct(series: list[Dataset]) -> Dataset:
