@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, undefer
 
 from BDD.database import Database
 from BDD.followup_models import Finding, RegistrationRow, TrackedLesion, VisitImage
 from BDD.followup_store import current_jobs, findings_of, study_of, tracked_lesions
-from BDD.identities import identify, is_said, root
+from BDD.identities import carry, identify, is_said
 from BDD.models import Job, LesionRow, Patient, Study
 from BDD.places import Places, bases_for, place_of, places_of
 from BDD.records import SeriesRecord
@@ -70,8 +70,19 @@ class Following:
             row.quality = {name: float(getattr(registration, name)) for name in names}
             session.add(row)
         shapes = {one.measurement.label: shape for one, shape in zip(self.lesions, self.shapes, strict=True)}
+        followed = {
+            one.measurement.label: link.tracking_uid for one, link in zip(self.lesions, self.links, strict=False)
+        }
         for lesion in rows:
-            session.get_one(Finding, lesion.id).shape = shapes[lesion.label].to_bytes()
+            finding = session.get_one(Finding, lesion.id)
+            finding.shape = shapes[lesion.label].to_bytes()
+            uid = followed.get(lesion.label, lesion.tracking_uid)
+            if uid != lesion.tracking_uid:  # of a lesion that people have merged into the one whose name it carries
+                finding.tracked = session.scalars(
+                    select(TrackedLesion).where(
+                        TrackedLesion.tracking_uid == uid, TrackedLesion.patient_key == finding.tracked.patient_key
+                    )
+                ).one()
 
 
 def follow(
@@ -97,8 +108,8 @@ def follow(
         Makes a tracking UID from a text that tells a lesion from all others.
     """
     with database.reading() as session:
-        patient = session.scalar(select(Patient).where(Patient.patient_id == record.patient_id))
-        if record.patient_id is None or patient is None:
+        patient = session.scalar(_patient(record))
+        if patient is None:
             return Following(list(lesions), shapes, image, frame_of_reference_uid, {})
         jobs = _jobs(session, patient.id)
         others = [job for job in jobs if study_of(job).study_instance_uid != record.study_instance_uid]
@@ -128,6 +139,14 @@ def follow(
     links = {visit.visit: visit.lesions for visit in thread([*known, now], make_tracking_uid)}[now.visit]
     named = _named(lesions, links, tracked)
     return Following(named, shapes, image, frame_of_reference_uid, registrations, links)
+
+
+def _patient(record: SeriesRecord) -> Select[Patient]:
+    """Ask for the patient of a series: by PatientID, and where DICOM gives none by the study, which is the only one."""
+    if record.patient_id is not None:
+        return select(Patient).where(Patient.patient_id == record.patient_id)
+    study = select(Study.patient_key).where(Study.study_instance_uid == record.study_instance_uid)
+    return select(Patient).where(Patient.patient_id.is_(None), Patient.id.in_(study))
 
 
 def rethread(database: Database, study_instance_uid: str) -> None:
@@ -193,11 +212,17 @@ def _followed_visit(
 
 def _named(lesions: Sequence[Lesion], links: Sequence[Link], tracked: Mapping[int, TrackedLesion]) -> list[Lesion]:
     """Give the lesions the names of those that they are, and new ones names that no lesion of the patient has."""
-    by_uid = {one.tracking_uid: root(one, tracked) for one in tracked.values()}
+    by_uid = {one.tracking_uid: one for one in tracked.values()}
+    known = {
+        lesion.measurement.label: (by_uid[link.tracking_uid], lesion.measurement.volume_mm3)
+        for lesion, link in zip(lesions, links, strict=True)
+        if link.tracking_uid in by_uid
+    }
+    carried = carry(known, tracked)
     names = unused_names({one.name for one in tracked.values()})
     return [
-        replace(lesion, tracking_uid=by_uid[link.tracking_uid].tracking_uid, name=by_uid[link.tracking_uid].name)
-        if link.tracking_uid in by_uid
-        else replace(lesion, tracking_uid=link.tracking_uid, name=next(names))
+        replace(lesion, tracking_uid=link.tracking_uid, name=next(names))
+        if (one := carried.get(lesion.measurement.label)) is None
+        else replace(lesion, tracking_uid=one.tracking_uid, name=one.name)
         for lesion, link in zip(lesions, links, strict=True)
     ]

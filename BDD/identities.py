@@ -56,14 +56,35 @@ def identify(findings: Sequence[Finding], lesions: Mapping[int, TrackedLesion]) 
     lesions
         All tracked lesions of the patient by key.
     """
-    carriers: dict[int, Finding] = {}
-    for finding in sorted(findings, key=lambda one: (one.tracked.merged_into is not None, -one.lesion.volume_mm3)):
-        carriers.setdefault(root(finding.tracked, lesions).id, finding)
+    found = {number: (one.tracked, one.lesion.volume_mm3) for number, one in enumerate(findings)}
+    carried = carry(found, lesions)
     identities = []
-    for finding in findings:
+    for number, finding in enumerate(findings):
         stands_for = root(finding.tracked, lesions)
-        if carriers[stands_for.id] is finding:
-            identities.append(Identity(finding, stands_for))
-        else:
-            identities.append(Identity(finding, finding.tracked, stands_for))
+        part_of = None if carried[number] is stands_for else stands_for
+        identities.append(Identity(finding, carried[number], part_of))
     return identities
+
+
+def carry(
+    found: Mapping[int, tuple[TrackedLesion, float]], lesions: Mapping[int, TrackedLesion]
+) -> dict[int, TrackedLesion]:
+    """Give whose name and tracking UID each lesion of one visit carries.
+
+    Of those that people have merged it is one that carries what stands for all: the one that was not merged into
+    another, else the largest. The others carry their own.
+
+    Parameters
+    ----------
+    found
+        By any number: which lesion it is by itself, and its volume.
+    lesions
+        All tracked lesions of the patient by key.
+    """
+    carriers: dict[int, int] = {}
+    for number, (lesion, _) in sorted(found.items(), key=lambda one: (one[1][0].merged_into is not None, -one[1][1])):
+        carriers.setdefault(root(lesion, lesions).id, number)
+    return {
+        number: whole if carriers[(whole := root(lesion, lesions)).id] == number else lesion
+        for number, (lesion, _) in found.items()
+    }

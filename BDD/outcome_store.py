@@ -14,8 +14,7 @@ from sqlalchemy.orm import Session, contains_eager
 from BDD import key_image_store
 from BDD.database import Database
 from BDD.followup_models import Finding, LabelMapRow, TrackedLesion
-from BDD.followup_store import findings_of, tracked_lesions
-from BDD.identities import identify
+from BDD.followup_store import findings_of
 from BDD.job_run_store import own_job
 from BDD.lesion_rows import lesion_of, lesion_row
 from BDD.models import DONE, SEGMENT, WRITING, Job, LesionRow, Patient, Result, Series, Study
@@ -128,7 +127,7 @@ def earlier_lesions(database: Database, series_instance_uid: str) -> list[Lesion
     """Give the lesions that the newest segmentation of a series found, by label; none when it was never segmented.
 
     They go by the names they have now, and those that people have called no lesion are among them: found again, they
-    are to be known again.
+    are to be known again. Those that were merged go by what they were before, for the merging rests on that.
     """
     current = (
         select(Job)
@@ -143,9 +142,8 @@ def earlier_lesions(database: Database, series_instance_uid: str) -> list[Lesion
         job = session.scalar(current)
         if job is None or job.series is None:
             return []
-        lesions = tracked_lesions(session, job.series.study.patient_key)
-        identities = identify(findings_of(session, [job]).get(job.id, []), lesions)
-        return [lesion_of(one.finding.lesion, one.lesion.name, one.lesion.tracking_uid) for one in identities]
+        findings = findings_of(session, [job]).get(job.id, [])
+        return [lesion_of(one.lesion, one.tracked.name, one.tracked.tracking_uid) for one in findings]
 
 
 def results_to_retire(database: Database) -> list[str]:

@@ -145,6 +145,44 @@ def test_what_a_person_has_merged_stays_merged_at_the_next_visit(site):
     assert segments(site, 2) == segments(site, 1)
 
 
+def merge(site, lesion, into):
+    answer = site.client.patch(
+        f"/lesions/{lesion['id']}", json={"merged_into": into["id"], "version": lesion["version"]}
+    )
+    assert answer.status_code == 200, answer.get_json()
+    site.work()
+
+
+def test_a_merge_outlasts_that_the_visit_is_segmented_again(site):
+    see(site, 1, [A])
+    see(site, 2, [C])
+    kept, other = timeline_of(site)["lesions"]
+    merge(site, other, kept)
+    for _ in range(2):
+        see(site, 2, [C])
+        assert segments(site, 1) == segments(site, 2) == {kept["name"]: kept["tracking_uid"]}
+    patient = patient_key(site.database)
+    (change,) = site.client.get(f"/patients/{patient}/changes").get_json()["changes"]
+    assert site.client.post(f"/changes/{change['id']}/undo").status_code == 200
+    site.work()
+    assert segments(site, 2) == {other["name"]: other["tracking_uid"]}, "it is known what was merged"
+
+
+@pytest.mark.parametrize("patient_id", ["TEST-001", ""])
+def test_lesions_of_one_visit_that_were_merged_are_told_apart_when_it_is_segmented_again(site, patient_id):
+    see(site, 1, [A, C], patient_id=patient_id)
+    kept, other = timeline_of(site)["lesions"]
+    merge(site, other, kept)
+    before = segments(site, 1)
+    assert len(before) == 2
+    see(site, 1, [A, C], patient_id=patient_id)
+    assert segments(site, 1) == before
+    found = site.client.get(f"/studies/{study_of(1)}/lesions").get_json()["lesions"]
+    assert [one["part_of"] for one in found] == [None, kept["id"]]
+    see(site, 1, [C], patient_id=patient_id)
+    assert segments(site, 1) == {kept["name"]: kept["tracking_uid"]}
+
+
 def test_what_a_person_has_split_stays_split(site):
     see(site, 1, [A, B])
     see(site, 3, [A, B])
