@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 
 from tests.tiny_model import STATEMENT, tiny_bundle
-from unetr.bundle import ModelError, Postprocessing, read_bundle
+from unetr.bundle import SPACING_MM, ModelError, Postprocessing, read_bundle
+from unetr.preprocessing import PRESETS
 
 METADATA, INFERENCE = "configs/metadata.json", "configs/inference.json"
 
@@ -151,9 +153,12 @@ def test_a_pickle_that_is_cut_off(tmp_path):
         ({"threshold": 1.0}, "threshold = 1.0"),
         ({"threshold": "high"}, "str"),
         ({"peak": 0.0}, "peak = 0.0"),
-        ({"peak": float("nan")}, "peak = nan"),
+        ({"peak": float("nan")}, "NaN is no number"),
+        ({"peak": 1e400}, "Infinity is no number"),
         ({"minimum_volume_mm3": -1}, "minimum_volume_mm3 = -1"),
         ({"overlap": 1.0}, "overlap = 1.0"),
+        ({"smoothing": -0.1}, "smoothing = -0.1"),
+        ({"mirror": 2}, "mirror = 2"),
         ([0.5], "list"),
     ],
 )
@@ -175,3 +180,21 @@ def test_a_name_that_dicom_cannot_hold_is_refused(tmp_path, name):
     bundle = tiny_bundle(tmp_path)
     change(bundle, METADATA, name=name)
     assert "1 to 64 characters" in refusal(bundle)
+
+
+def test_every_preset_has_its_spacing():
+    assert set(SPACING_MM) == set(PRESETS)
+
+
+def test_the_same_model_read_twice(tmp_path):
+    first, second = read_bundle(tiny_bundle(tmp_path)), read_bundle(tmp_path)
+    assert first.same_as(second)
+    change(tmp_path, METADATA, postprocessing={"threshold": 0.4})
+    assert not first.same_as(read_bundle(tmp_path))
+    (tmp_path / "models" / "model.safetensors").write_bytes(tensors(b"others"))
+    assert not second.same_as(read_bundle(tmp_path))
+
+
+def tensors(content: bytes) -> bytes:
+    """Give a safetensors file of one tensor."""
+    return safetensors.torch.save({"a": torch.frombuffer(bytearray(content), dtype=torch.uint8)})

@@ -84,6 +84,34 @@ def test_progress_grows_to_one_in_a_volume_smaller_than_the_window(predictor, sm
     assert seen == [1.0]
 
 
+def test_the_surface_is_smoothed_and_stays_where_it_is(predictor, tmp_path):
+    volume = factory.volume(shape=(80, 88, 84), spacing=(1.0, 1.0, 1.0), lesions=factory.LESIONS[:1])
+    smoothing = load_predictor(tiny_bundle(tmp_path, smoothing=0.8), "cpu")
+    sharp, smooth = (one.predict(volume.array, volume.affine) for one in (predictor, smoothing))
+    np.testing.assert_allclose(smooth.probability, ndimage.gaussian_filter(sharp.probability, 0.8), atol=5e-3)
+    assert smooth.mask.sum() == pytest.approx(sharp.mask.sum(), rel=0.03)
+
+
+class LopsidedEngine:
+    """Its logit is an odd function of how far right a voxel lies, whatever the image shows."""
+
+    name, device, batch = "lopsided", torch.device("cpu"), 1
+
+    def run(self, windows: torch.Tensor) -> torch.Tensor:
+        return torch.linspace(-3, 3, windows.shape[2]).reshape(1, 1, -1, 1, 1).expand(windows.shape)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_mirrored_windows_are_averaged(tmp_path, mirror):
+    image = np.random.default_rng(0).uniform(0.5, 1.5, (64, 64, 64)).astype(np.float32)
+    info = load_predictor(tiny_bundle(tmp_path, mirror=mirror), "cpu").info
+    probability = Predictor(info, LopsidedEngine()).predict(image, np.diag([-1.0, -1.0, 1.0, 1.0])).probability
+    if mirror:
+        np.testing.assert_allclose(probability, 0.5, atol=1e-6)
+    else:
+        assert probability[0].max() < 0.1 < 0.9 < probability[-1].min()
+
+
 class StopError(Exception):
     """Raised by a callback."""
 

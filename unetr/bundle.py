@@ -45,12 +45,19 @@ class Postprocessing:
         Smaller lesions are dropped.
     overlap
         Share of a window that the next one covers again, 0 to below 1.
+    smoothing
+        Standard deviation of the Gaussian that the probability map is smoothed with before anything is read from it,
+        in voxels of the network's grid, 0 to 3. A ragged surface is measured too long, however right its volume.
+    mirror
+        Whether each window is run a second time with left and right exchanged, and the two are averaged.
     """
 
     threshold: float = 0.5
     peak: float = 0.5
     minimum_volume_mm3: float = 10.0
     overlap: float = 0.5
+    smoothing: float = 0.0
+    mirror: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that no probability map could be read with."""
@@ -59,6 +66,8 @@ class Postprocessing:
             "peak": 0 < self.peak < 1,
             "minimum_volume_mm3": 0 <= self.minimum_volume_mm3 < inf,
             "overlap": 0 <= self.overlap < 1,
+            "smoothing": 0 <= self.smoothing <= 3,
+            "mirror": isinstance(self.mirror, bool),
         }
         for name, fine in within_range.items():
             if not fine:
@@ -195,7 +204,7 @@ def _unmeasured(metadata: dict[str, Any], inference: dict[str, Any]) -> str:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(path.read_text("utf-8"), parse_constant=_no_number)
     except FileNotFoundError:
         raise ModelError(f"{path} is missing: this is no MONAI bundle.") from None
     except (ValueError, RecursionError) as error:
@@ -203,3 +212,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ModelError(f"{path} holds no JSON object.")
     return content
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"{word} is no number")  # and NaN is never the same again: its bundle would change at each look

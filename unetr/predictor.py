@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from monai.networks.layers.simplelayers import GaussianFilter
 from scipy import ndimage
 
 from unetr.bundle import BundleInfo, ModelError, read_bundle
@@ -16,6 +17,9 @@ from unetr.engines.engine import Engine
 from unetr.engines.windows import slide
 from unetr.loading.network import load_network
 from unetr.preprocessing import PRESETS
+
+_LEFT_RIGHT = 2
+"""Dimension of a batch of windows that runs between left and right, with every preprocessing."""
 
 log = logging.getLogger(__name__)
 
@@ -72,15 +76,24 @@ class Predictor:
             prepared = PRESETS[self.info.preprocessing](image, affine, self.device)
             probability = slide(
                 prepared.volume,
-                lambda windows: self._lesion_probability(self.engine.run(windows)),
+                self._run,
                 window=self.info.window,
                 overlap=self.info.postprocessing.overlap,
                 batch=self.engine.batch,
                 air=prepared.air,
                 on_progress=on_progress,
             )
+            probability = _smoothed(probability, self.info.postprocessing.smoothing)
             on_grid = _centred(prepared.back(probability), self.info.postprocessing.threshold).cpu().numpy()
         return Prediction(on_grid, self._mask(on_grid), self.info.postprocessing.minimum_volume_mm3)
+
+    def _run(self, windows: torch.Tensor) -> torch.Tensor:
+        """The lesion's probability in each window, ``(n, 1, a, b, c)``."""
+        probability = self._lesion_probability(self.engine.run(windows))
+        if not self.info.postprocessing.mirror:
+            return probability
+        mirrored = self._lesion_probability(self.engine.run(windows.flip(_LEFT_RIGHT)))
+        return (probability + mirrored.flip(_LEFT_RIGHT)) / 2
 
     def _lesion_probability(self, logits: torch.Tensor) -> torch.Tensor:
         """The lesion's probability, by what the bundle says of the network's outputs; shape ``(n, 1, a, b, c)``."""
@@ -136,6 +149,11 @@ def load_predictor(
     )
     log.info("model %s %s is ready: %s", info.name, info.version, ready.name)
     return Predictor(info, ready)
+
+
+def _smoothed(probability: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Smooth with a Gaussian of ``sigma`` voxels."""
+    return GaussianFilter(3, sigma, approx="sampled")(probability[None, None])[0, 0] if sigma else probability
 
 
 def _centred(probability: torch.Tensor, threshold: float) -> torch.Tensor:
