@@ -1,6 +1,7 @@
 """``python -m unetr``: its help, volumes written once, and a model's figures."""
 
 import functools
+import importlib
 import json
 import os
 import subprocess
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 
 from tests import factory
-from unetr.__main__ import main
+from tests.tiny_model import tiny_bundle
+from unetr.__main__ import COMMANDS, main
 from unetr.commands import evaluate, synthesize
 from unetr.commands.nifti import as_axial
 
@@ -31,26 +33,59 @@ def save_nifti(folder: Path, lesions=factory.LESIONS, plane: str = "axial", seg:
         nib.save(nib.Nifti1Image(labels, affine), folder / "seg.nii.gz")
 
 
-def test_help_is_there_for_everyone():
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     root = Path(__file__).resolve().parents[1]
-    done = subprocess.run(
-        [sys.executable, "-m", "unetr", "--help"],
-        cwd=root,
-        env=os.environ | {"COLUMNS": "120"},
-        capture_output=True,
-        text=True,
-        check=True,
+    environ = os.environ | {"COLUMNS": "120"}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=root, env=environ, capture_output=True, text=True, check=True
     )
-    for command in ("synthesize", "train", "export", "convert", "evaluate"):
-        assert command in done.stdout
 
 
-@pytest.mark.parametrize("command", ["synthesize", "train", "export", "convert", "evaluate"])
+def test_help_is_there_for_everyone():
+    shown = python("-m", "unetr", "--help").stdout
+    for command, purpose in COMMANDS.items():
+        assert command in shown
+        assert purpose in shown
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["models", "--help"], ["models", "models/unetr"]])
+def test_what_needs_no_torch_does_not_import_it(arguments):
+    code = f"""
+import sys
+from unetr.__main__ import main
+try:
+    main({arguments})
+except SystemExit:
+    pass
+print("slow" if {{"torch", "monai"}} & set(sys.modules) else "quick")
+"""
+    assert python("-c", code).stdout.splitlines()[-1] == "quick"
+
+
+def test_every_command_is_listed():
+    folder = Path(importlib.import_module("unetr.commands").__file__ or "").parent
+    described = {path.stem for path in folder.glob("*.py") if "def describe(" in path.read_text("utf-8")}
+    assert described == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_explains_itself_by_example(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
     assert ended.value.code == 0
     assert f"python -m unetr {command}" in capsys.readouterr().out.split("examples:")[1]
+
+
+def test_lists_the_models(tmp_path, capsys):
+    tiny_bundle(tmp_path / "one", name="one")
+    tiny_bundle(tmp_path / "two", name="two")
+    (tiny_bundle(tmp_path / "three") / "models" / "model.safetensors").unlink()
+    assert main(["models", str(tmp_path / "two")]) == 0
+    shown = capsys.readouterr().out
+    assert shown.index("two 1.0  (default)") < shown.index("one 1.0\n") < shown.index("three cannot be used\n")
+    assert "window 64 x 64 x 64, ras-1mm" in shown
+    assert "model.safetensors (or model.pt, model.ts) are missing." in shown
+    assert main(["models", str(tmp_path / "three")]) == 1
 
 
 def test_a_command_is_needed(capsys):

@@ -1,6 +1,7 @@
 """Patches, loss, a training that is stopped and goes on, and its weights as a bundle that can be loaded."""
 
 import itertools
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from scipy import ndimage
 
 from tests import factory
 from unetr.__main__ import main
+from unetr.loading.network import load_network
 from unetr.predictor import load_predictor
 from unetr.synthesis.generator import SyntheticVolume
 from unetr.synthesis.pool import Case, write_case
@@ -253,7 +255,7 @@ def test_a_training_goes_on_where_it_was_stopped_and_becomes_a_model(pool, tmp_p
     assert (predictor.info.name, predictor.info.postprocessing.peak) == ("mine", 0.7)
     assert predictor.info.network["_target_"] == "unetr.network.FoldedUNETR"
     assert "not a medical device" in predictor.info.statement.lower()
-    torch.testing.assert_close(predictor._network.state_dict()[name], averaged.half().float())
+    torch.testing.assert_close(load_network(predictor.info).state_dict()[name], averaged.half().float())
     prediction = predictor.predict(head()[0], np.diag([2.0, 2.0, 2.0, 1.0]))
     assert np.isfinite(prediction.probability).all()
 
@@ -300,6 +302,24 @@ def test_a_network_learns_to_see_lesion_and_brain(monkeypatch):
 def test_an_empty_pool_says_what_to_do(tmp_path):
     with pytest.raises(SystemExit, match="python -m unetr synthesize"):
         main(["train", str(tmp_path), "--run", str(tmp_path / "run")])
+
+
+def test_a_volume_without_its_brain_says_what_to_do(pool, tmp_path):
+    folder = tmp_path / "pool"
+    shutil.copytree(pool, folder)
+    (folder / "b_brain.nii").unlink()
+    with pytest.raises(SystemExit, match=r"b_brain\.nii is missing: make the volumes of .*pool again"):
+        main(["train", str(folder), "--run", str(tmp_path / "run"), "--width", "2", "--hidden-size", "16"])
+
+
+@pytest.mark.usefixtures("quiet_lightning")
+@pytest.mark.parametrize("other", [["--width", "4"], ["--network", "segresnet"]])
+def test_a_bundle_of_another_size_is_no_start(pool, tiny_model, tmp_path, other, capsys):
+    more = ["--hidden-size", "16", "--patch", "32", *other]
+    assert main(["train", str(pool), "--run", str(tmp_path), "--start-from", str(tiny_model), *more]) == 1
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert f"The weights {tiny_model / 'models' / 'model.safetensors'} belong to another network than Folded" in message
+    assert message.endswith("Give --network, --width and --hidden-size as they were when that bundle was trained.")
 
 
 def test_a_run_that_is_not_there_cannot_be_exported(tmp_path):

@@ -1,18 +1,38 @@
-"""``python -m unetr``: make training volumes, train, export, convert, evaluate."""
+"""``python -m unetr``: make training volumes, train, export, convert, evaluate; list the models there are."""
 
 import argparse
+import importlib
 import sys
 
-from unetr.commands import adopt, convert, evaluate, export, synthesize, train
+from settings import SettingsError
+from unetr.errors import ModelError
+
+COMMANDS = {
+    "synthesize": "make labelled training volumes",
+    "adopt": "make training volumes of labelled real ones",
+    "train": "train a network",
+    "export": "write a trained network as a MONAI bundle",
+    "convert": "write a MetIA checkpoint as a MONAI bundle",
+    "evaluate": "measure how good a model is",
+    "models": "list the models there are, and why others cannot be used",
+}
+"""What each module of ``unetr.commands`` is for. Only the one that is asked for is imported: torch takes seconds."""
 
 
 def main(arguments: list[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog="python -m unetr", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (synthesize, adopt, train, export, convert, evaluate):
-        command.add_parser(commands)
+    for name, purpose in COMMANDS.items():
+        command = commands.add_parser(name, help=purpose, formatter_class=argparse.RawDescriptionHelpFormatter)
+        if name in arguments[:1]:
+            importlib.import_module(f"unetr.commands.{name}").describe(command)
     options = parser.parse_args(arguments)
-    return options.run(options)
+    try:
+        return options.run(options)
+    except (ModelError, SettingsError) as error:
+        print(f"python -m unetr {options.command}: {error}", file=sys.stderr)  # noqa: T201 - the command's answer
+        return 1
 
 
 if __name__ == "__main__":

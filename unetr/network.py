@@ -113,7 +113,7 @@ class FoldedSegResNet(nn.Module):
         return self.segresnet.conv_final[-1].conv.bias
 
 
-class LastOfBasicUNetPlusPlus(nets.BasicUNetPlusPlus):
+class BasicUNetPlusPlus(nets.BasicUNetPlusPlus):
     """MONAI's U-Net++, which answers with a list of one output for each depth: only the last counts."""
 
     def forward(self, window: torch.Tensor) -> torch.Tensor:
@@ -129,7 +129,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "monai.networks.nets.UNet": nets.UNet,
     "monai.networks.nets.DynUNet": nets.DynUNet,
     "monai.networks.nets.AttentionUnet": nets.AttentionUnet,
-    "monai.networks.nets.BasicUNetPlusPlus": LastOfBasicUNetPlusPlus,
+    "monai.networks.nets.BasicUNetPlusPlus": BasicUNetPlusPlus,
 }
 """What a bundle's ``_target_`` may name; ``unetr.definition.TARGETS`` has the shorter names."""
 

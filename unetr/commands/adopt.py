@@ -17,15 +17,12 @@ _EXAMPLES = """examples:
 """
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser(
-        "adopt",
-        help="make training volumes of labelled real ones",
-        description="Deform skull-stripped, labelled post-contrast T1 (NIfTI), and paint synthetic lesions into every "
-        "other copy. Runs again where it stopped.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def describe(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Deform skull-stripped, labelled post-contrast T1 (NIfTI), and paint synthetic lesions into every "
+        "other copy. Runs again where it stopped."
     )
+    parser.epilog = _EXAMPLES
     parser.add_argument("folder", type=Path, help="where the volumes go (NIfTI)")
     parser.add_argument("--images", metavar="PATTERN", required=True, help="NIfTI images, a pattern with *")
     parser.add_argument("--mask", required=True, help="name of the mask beside each image")

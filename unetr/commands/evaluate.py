@@ -25,14 +25,11 @@ _EXAMPLES = """examples:
 """
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser(
-        "evaluate",
-        help="measure how good a model is",
-        description="Measure sensitivity by lesion size, false lesions and Dice. The same seed gives the same figures.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def describe(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Measure sensitivity by lesion size, false lesions and Dice. The same seed gives the same figures."
     )
+    parser.epilog = _EXAMPLES
     parser.add_argument("--model", type=Path, default=Path("models/segresnet"), help="bundle (default: %(default)s)")
     parser.add_argument("--synthetic", type=int, default=0, metavar="N", help="number of synthetic volumes")
     parser.add_argument("--seed", type=int, default=900_000, help="of the first volume (default: %(default)s)")

@@ -12,14 +12,9 @@ _EXAMPLES = """examples:
 _UNMEASURED = "Not a medical device. Not yet measured: run python -m unetr evaluate and write here what it says."
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser(
-        "export",
-        help="write a trained network as a MONAI bundle",
-        description="Write a bundle that MODEL_PATH can point to. Weights are stored in half precision.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def describe(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Write a bundle that MODEL_PATH can point to. Weights are stored in half precision."
+    parser.epilog = _EXAMPLES
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="the folder given to train --run")
     parser.add_argument("bundle", type=Path, help="bundle folder to write")
     parser.add_argument("--name", required=True, help="name of the model, shown with every result")

@@ -17,14 +17,9 @@ _EXAMPLES = """examples:
 """
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser(
-        "synthesize",
-        help="make labelled training volumes",
-        description="Write synthetic post-contrast T1 heads with known metastases. Runs again where it stopped.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def describe(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Write synthetic post-contrast T1 heads with known metastases. Runs again where it stopped."
+    parser.epilog = _EXAMPLES
     parser.add_argument("folder", type=Path, help="where the volumes go (NIfTI)")
     parser.add_argument("--count", type=int, default=100, help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="volume i is made from seed + i (default: %(default)s)")

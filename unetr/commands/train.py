@@ -1,4 +1,4 @@
-"""``python -m unetr train``: train a UNETR on a pool of volumes, resumable, and write it as a MONAI bundle."""
+"""``python -m unetr train``: train a network on a pool of volumes, resumable."""
 
 import argparse
 import warnings
@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
-import safetensors.torch
 import torch
 from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from unetr.bundle import read_bundle
-from unetr.synthesis.pool import case_names, read_cases
+from unetr.bundle import BundleInfo, ModelError, read_bundle
+from unetr.loading.network import load_weights, read_weights
+from unetr.synthesis.pool import PoolError, case_names, read_cases
 from unetr.training.module import LesionModule
 from unetr.training.patches import Patches
 
@@ -52,14 +52,12 @@ def _precision(definition: dict[str, Any]) -> Literal["bf16-mixed", "32-true"]:
 _NETWORKS = {"unetr": _unetr, "segresnet": _segresnet}
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser(
-        "train",
-        help="train a network",
-        description="Train a UNETR. Checkpoints every few minutes; the same command again resumes.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def describe(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Train a network: a UNETR, or with --network segresnet a convolutional U-Net. "
+        "Checkpoints every few minutes; the same command again resumes."
     )
+    parser.epilog = _EXAMPLES
     parser.add_argument("pools", type=Path, nargs="+", metavar="pool", help="folders made by 'synthesize' and 'adopt'")
     parser.add_argument("--run", dest="folder", type=Path, required=True, help="checkpoints and curves go here")
     parser.add_argument("--steps", type=int, default=20_000, help="steps in all (default: %(default)s)")
@@ -95,10 +93,6 @@ def run(options: argparse.Namespace) -> int:
     pl.seed_everything(options.seed)
     last = options.folder / "last.ckpt"
     done = torch.load(last, map_location="cpu", weights_only=False)["global_step"] if last.exists() else 0
-    every = chain.from_iterable(read_cases(pool) for pool in options.pools)
-    cases = list(tqdm(every, total=count, desc="reading", unit="volume"))
-    # A resumed run draws other patches than those it has seen.
-    patches = Patches(cases, options.patch, seed=options.seed + done)
     window = [options.window or options.patch] * 3
     definition = _NETWORKS[options.network](options) | {
         "in_channels": 1,
@@ -108,8 +102,14 @@ def run(options: argparse.Namespace) -> int:
     }
     module = LesionModule(definition, rate=options.rate, steps=options.steps, cooldown=options.cooldown)
     if options.start_from and not last.exists():
-        weights = safetensors.torch.load_file(read_bundle(options.start_from).weights)
-        module.network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+        _start_from(read_bundle(options.start_from), module)
+    every = chain.from_iterable(read_cases(pool) for pool in options.pools)
+    try:
+        cases = list(tqdm(every, total=count, desc="reading", unit="volume"))
+    except PoolError as error:
+        raise SystemExit(str(error)) from error
+    # A resumed run draws other patches than those it has seen.
+    patches = Patches(cases, options.patch, seed=options.seed + done)
     checkpoint = ModelCheckpoint(
         options.folder, "last", train_time_interval=timedelta(minutes=4), enable_version_counter=False
     )
@@ -128,3 +128,11 @@ def run(options: argparse.Namespace) -> int:
     )
     trainer.fit(module, DataLoader(patches, batch_size=options.batch), ckpt_path=last if last.exists() else None)
     return 0
+
+
+def _start_from(info: BundleInfo, module: LesionModule) -> None:
+    try:
+        load_weights(module.network, read_weights(info), f"The weights {info.weights}")
+    except ModelError as error:
+        advice = "Give --network, --width and --hidden-size as they were when that bundle was trained."
+        raise ModelError(f"{error} {advice}") from error

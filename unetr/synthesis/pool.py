@@ -16,6 +16,10 @@ from unetr.synthesis.generator import SyntheticVolume
 _IMAGE_SCALE = 1000.0
 
 
+class PoolError(Exception):
+    """A folder of training volumes that cannot be used; the message says what to do."""
+
+
 @dataclass(frozen=True)
 class Case:
     """A training volume in memory, all of one shape: float16 image, uint8 fraction (255 = all lesion), uint8 brain."""
@@ -49,9 +53,18 @@ def read_cases(folder: Path) -> Iterator[Case]:
 
 
 def read_case(folder: Path, name: str) -> Case:
-    image, fraction, brain = (
-        nib.Nifti1Image.from_filename(folder / f"{name}_{part}.nii") for part in ("image", "fraction", "brain")
-    )
+    """Read one volume.
+
+    Raises
+    ------
+    PoolError
+        When one of its files is missing: made by an older version, or taken away.
+    """
+    paths = [folder / f"{name}_{part}.nii" for part in ("image", "fraction", "brain")]
+    missing = next((path for path in paths if not path.is_file()), None)
+    if missing:
+        raise PoolError(f"{missing} is missing: make the volumes of {folder} again, in an empty folder.")
+    image, fraction, brain = map(nib.Nifti1Image.from_filename, paths)
     return Case(
         name,
         image.get_fdata(dtype=np.float32).astype(np.float16),
