@@ -1,5 +1,6 @@
 """The follow-up page in a real browser: charts drawn under its policy, entries sent, conflicts told; phone, paper."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -157,6 +158,8 @@ def test_paper(seen: Seen) -> None:
     assert not page.locator("nav").is_visible()
     widths = {chart: page.locator(f"#{chart} .main-svg").first.bounding_box()["width"] for chart in CHARTS}  # type: ignore[index]
     assert widths == {"sum": 680, "diameters": 680, "volumes": 680, "bars": 330, "scatter": 330}
+    pages = re.findall(rb"/Type\s*/Page\b", page.pdf(prefer_css_page_size=True))
+    assert len(pages) == 3
     page.emulate_media(media="screen")
     page.evaluate("window.dispatchEvent(new Event('afterprint'))")
     page.wait_for_function("() => document.querySelector('#bars .main-svg').getBoundingClientRect().width > 400")

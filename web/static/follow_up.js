@@ -1,6 +1,6 @@
 // Draws the charts of the follow-up page and sends what is entered; the page is complete without them.
 
-const PAPER = { width: 680, height: 320 };
+const PAPER = { width: 680, height: 285 }; // so that a chart and its table, or two charts, leave no half-empty page
 const figures = JSON.parse(document.getElementById("figures").textContent);
 const charts = [...document.querySelectorAll("[data-figure]")];
 
