@@ -12,7 +12,7 @@ from pydicom import Dataset
 from pydicom.uid import CTImageStorage, generate_uid
 
 from tests import factory
-from tests.system.browser import Viewer, chromium, viewer_files
+from tests.system.browser import VIEWPORT, Viewer, chromium, viewer_files
 from tests.system.conftest import RunningOrthanc
 from tests.system.processes import ServerSite
 
@@ -104,16 +104,21 @@ def test_what_a_person_decides_stays(viewer: Viewer, orthanc: RunningOrthanc, si
     viewer.open(study)
     viewer.wait_for_result()
     first, second, third = viewer.rows()
+    reports = reports_written(orthanc, study)
     assert is_coloured(viewer.colour_at(LARGEST)), "a stored result is shown when the study is opened"
 
     viewer.page.dblclick(f'tr[data-lesion="{first}"] .metia-name')
     viewer.page.fill(".metia-rename", "left frontal")
     viewer.page.keyboard.press("Enter")
     viewer.page.wait_for_selector('tr[data-lesion="left frontal"]')
+    wait_for_what_is_written_again(viewer, orthanc, site, study)
+    assert reports_in(viewer) == reports_written(orthanc, study)
+    assert not reports_in(viewer) & reports, "they carried the name of before"
     viewer.page.click(f'tr[data-lesion="{second}"] td:last-child button')
     viewer.page.wait_for_selector(f'tr.metia-refused[data-lesion="{second}"]')
     viewer.look_at(SECOND)
     assert not is_coloured(viewer.colour_at(SECOND)), "what is no lesion is not drawn"
+    wait_for_what_is_written_again(viewer, orthanc, site, study)
     viewer.page.click("text=Undo")
     viewer.page.wait_for_selector("tr.metia-refused", state="detached")
     viewer.look_at(SECOND)
@@ -122,6 +127,7 @@ def test_what_a_person_decides_stays(viewer: Viewer, orthanc: RunningOrthanc, si
     viewer.page.click(f"{target_box(second)}:checked")
     viewer.page.wait_for_selector(f"{target_box(second)}:not(:checked)")
     viewer.screenshot("viewer-decisions")
+    wait_for_what_is_written_again(viewer, orthanc, site, study)
 
     viewer.open(study)
     viewer.wait_for_result()
@@ -131,6 +137,33 @@ def test_what_a_person_decides_stays(viewer: Viewer, orthanc: RunningOrthanc, si
     assert [one["name"] for one in known] == ["left frontal", second, third]
     assert viewer.page.get_attribute(".metia-verdict a", "href") == viewer_follow_up(site, study)
     assert viewer.errors == []
+
+
+REPORTS = ("RTSTRUCT", "SR")
+
+
+def reports_in(viewer: Viewer) -> set[str]:
+    """Series of the RTSTRUCT and the reports that the viewer offers."""
+    sets = "window.services.displaySetService.getActiveDisplaySets()"
+    shown = viewer.page.evaluate(f"() => {sets}.map(one => [one.Modality, one.SeriesInstanceUID])")
+    return {series for modality, series in shown if modality in REPORTS}
+
+
+def reports_written(orthanc: RunningOrthanc, study: str) -> set[str]:
+    """Those that the archive has."""
+    headers = [one.header for one in orthanc.archive.list_series(study)]
+    return {str(one.SeriesInstanceUID) for one in headers if one.Modality in REPORTS}
+
+
+def wait_for_what_is_written_again(viewer: Viewer, orthanc: RunningOrthanc, site: ServerSite, study: str) -> None:
+    """Wait until no job is open, nothing is left to be taken out, and the viewer knows it."""
+
+    def settled() -> bool:
+        (newest, *others) = site.jobs(study)
+        gone = all(one["retired"] for job in others for one in job["results"])
+        return newest["state"] == "done" and gone and reports_in(viewer) == reports_written(orthanc, study)
+
+    site.until(settled, "the viewer knows what was written again")
 
 
 def target_box(lesion: str) -> str:
@@ -180,6 +213,25 @@ def test_everything_that_was_written_opens(viewer: Viewer, orthanc: RunningOrtha
         assert viewer.page.locator("text=Something went wrong").count() == 0, shown
         assert viewer.page.is_enabled("[data-cy=MetIA]"), "it is shown on the MR"
     assert len({result["SeriesInstanceUID"] for result in job["results"]}) == 4
+    assert viewer.errors == []
+
+
+def test_the_follow_up_page_leads_to_the_slice_of_a_lesion(
+    viewer: Viewer, orthanc: RunningOrthanc, site: ServerSite
+) -> None:
+    study = study_of(store(orthanc))
+    assert site.post(study).json()["state"] == "done"
+    known = requests.get(f"{site.url}/studies/{study}/lesions", timeout=10).json()["lesions"]
+    for lesion, centre in zip(known[1:], (SECOND, SMALLEST), strict=True):
+        viewer.page.goto(site.url + viewer_follow_up(site, study))
+        viewer.page.click(f'a[aria-label="Show {lesion["name"]} in the viewer"]')
+        viewer.page.wait_for_selector(".metia-lesions")
+        viewer.page.wait_for_timeout(3000)  # for whatever would lead away again
+        shown = viewer.page.evaluate(f"() => {VIEWPORT}.getCurrentImageId()")
+        assert f"/instances/{lesion['measured_slice_sop_instance_uid']}/" in shown
+        assert viewer.distance(centre) < 2
+        assert is_coloured(viewer.colour_at(centre))
+    viewer.screenshot("viewer-from-follow-up")
     assert viewer.errors == []
 
 

@@ -21,9 +21,13 @@ const EMPTY = {
   problem: null,
 };
 
+const pause = ms => new Promise(resolve => setTimeout(resolve, ms));
+
 export function createSession(viewer) {
   const store = createStore({ ...EMPTY, models: [], model: '', ownSeries: false });
   let seg = null;
+  let ours = []; // series of results that the viewer knows
+  let changes = 0; // how many a person has made
   let visit = 0; // grows with each study that is opened, so that answers about an earlier one are dropped
 
   const say = error => store.set({ problem: error });
@@ -40,6 +44,7 @@ export function createSession(viewer) {
   const open = guarded(async study => {
     const mine = ++visit;
     seg = null;
+    ours = [];
     store.set({ ...EMPTY, study });
     const [{ models, default: standard }, jobs] = await Promise.all([api.models(), api.jobs(study)]);
     if (mine !== visit) return;
@@ -74,7 +79,7 @@ export function createSession(viewer) {
     store.set({ job, busy: true });
     try {
       while (!FINAL.includes(job.state)) {
-        await new Promise(resolve => setTimeout(resolve, SOON_DONE.includes(job.state) ? SOON_MS : POLL_MS));
+        await pause(SOON_DONE.includes(job.state) ? SOON_MS : POLL_MS);
         if (mine !== visit) return;
         job = await api.job(job.id);
         store.set({ job });
@@ -91,7 +96,6 @@ export function createSession(viewer) {
   // Show what a job found: the overlay, the lesions, and the largest of them in view.
   async function show(job, { look }) {
     const mine = visit;
-    const before = store.get().result;
     const series = written(job, 'SEG');
     const largest = () => store.get().lesions.find(lesion => !lesion.not_a_lesion);
     viewer.openPanel();
@@ -104,9 +108,37 @@ export function createSession(viewer) {
     seg = drawn;
     agree();
     if (look && largest()) select(largest());
-    await new Promise(resolve => setTimeout(resolve, DRAWN_MS)); // what follows would delay the drawing
-    if (before && before.id !== job.id) before.results.forEach(one => viewer.forget(one.SeriesInstanceUID));
-    await viewer.bring(job.StudyInstanceUID, job.results.filter(one => !one.retired).map(one => one.SeriesInstanceUID));
+    await pause(DRAWN_MS); // what follows would delay the drawing
+    await exchange(job);
+  }
+
+  // After a change the results are written again. The overlay shows it already; the other results are exchanged, unless
+  // another change has come since: then these are on their way out too.
+  const renew = guarded(async () => {
+    const [mine, change] = [visit, ++changes];
+    const outdated = () => mine !== visit || change !== changes;
+    let jobs;
+    do {
+      await pause(POLL_MS);
+      jobs = await api.jobs(store.get().study);
+      if (outdated()) return;
+    } while (jobs.some(job => !FINAL.includes(job.state)));
+    const newest = jobs.find(job => job.state === 'done');
+    if (!newest || newest.id === store.get().result?.id) return;
+    store.set({ result: newest });
+    await exchange(newest, seg?.SeriesInstanceUID).catch(error => {
+      if (!outdated()) throw error;
+    });
+  });
+
+  // What the archive has no more goes from the viewer, what is new comes into it; an overlay may stay in its place.
+  async function exchange(job, overlay = null) {
+    const results = job.results.filter(one => !one.retired && !(overlay && one.kind === 'SEG'));
+    const wanted = results.map(one => one.SeriesInstanceUID);
+    const gone = ours.filter(series => series !== overlay && !wanted.includes(series));
+    ours = overlay ? [overlay, ...wanted] : wanted;
+    gone.forEach(viewer.forget);
+    await viewer.bring(job.StudyInstanceUID, wanted);
   }
 
   // The lesions of the study and their course.
@@ -128,6 +160,7 @@ export function createSession(viewer) {
       } finally {
         await load(); // after a refusal too: somebody else's change is what there is now
         agree();
+        renew();
       }
     });
 
