@@ -1,0 +1,98 @@
+"""``python -m benchmarks inference --sizes``: what a prediction costs as the volume grows, as a table and a picture."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.isolation import in_fresh_process, peak_bytes
+from benchmarks.report import GIB, ROOT, table
+from settings import load_settings
+
+SIZES = (
+    (64, 64, 64),
+    (128, 128, 128),
+    (192, 192, 192),
+    (256, 256, 200),
+    (256, 256, 256),
+    (384, 384, 300),
+    (512, 512, 400),
+)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one prediction; memory is that of the whole process, with and without the prediction."""
+
+    engine: str
+    seconds: float
+    loaded_bytes: int
+    peak_bytes: int
+
+
+def main(model: Path, plot: Path | None) -> int:
+    """Measure each size in a process of its own, print and draw."""
+    in_fresh_process(predict, model, (96, 96, 96))  # compiles the network where that was not done yet
+    costs = {size: in_fresh_process(predict, model, size) for size in tqdm(SIZES, leave=False, disable=None)}
+    print("voxels of 1 mm; an ellipsoid of tissue reaches every face of the volume\n")
+    header = ["voxels", "million", "s", "s a million", "model loaded, GiB", "peak, GiB"]
+    rows = [
+        [
+            " x ".join(map(str, size)),
+            f"{np.prod(size) / 1e6:.1f}",
+            f"{cost.seconds:.2f}",
+            f"{cost.seconds / np.prod(size) * 1e6:.2f}",
+            f"{cost.loaded_bytes / GIB:.2f}",
+            f"{cost.peak_bytes / GIB:.2f}",
+        ]
+        for size, cost in costs.items()
+    ]
+    print(table(header, rows))
+    path = plot or ROOT / "docs" / "images" / "sizes.png"
+    _draw(costs, model.name, path)
+    print(f"\nengine {costs[SIZES[0]].engine}; drawn: {path}")
+    return 0
+
+
+def predict(model: Path, size: tuple[int, int, int]) -> Cost:
+    """Segment a noisy ellipsoid that fills the volume."""
+    from unetr.predictor import load_predictor
+
+    settings = load_settings()
+    predictor = load_predictor(model, engine=settings.engine, engines_dir=settings.engines_dir)
+    axes = np.meshgrid(*[np.linspace(-1, 1, n, dtype=np.float32) for n in size], indexing="ij", sparse=True)
+    image = 300 * (axes[0] ** 2 + axes[1] ** 2 + axes[2] ** 2 < 1).astype(np.float32)
+    image += np.random.default_rng(0).normal(20, 6, size).astype(np.float32)
+    loaded, start = peak_bytes(), time.perf_counter()
+    predictor.predict(image, np.eye(4))
+    return Cost(predictor.engine.name, time.perf_counter() - start, loaded, peak_bytes())
+
+
+def _draw(costs: dict[tuple[int, int, int], Cost], model: str, path: Path) -> None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    million = [np.prod(size) / 1e6 for size in costs]
+    figure, panels = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    values = {
+        "seconds": [cost.seconds for cost in costs.values()],
+        "peak memory of the process, GiB": [cost.peak_bytes / GIB for cost in costs.values()],
+    }
+    for panel, (label, heights) in zip(panels, values.items(), strict=True):
+        panel.plot(million, heights, "o-", color="#2563eb")
+        for size, x, y in zip(costs, million, heights, strict=True):
+            if size[0] in (64, 256, 384, 512) and size[2] != 256:
+                panel.annotate(" x ".join(map(str, size)), (x, y), (-4, 6), textcoords="offset points", ha="right")
+        panel.set(xlabel="million voxels of 1 mm", ylabel=label, ylim=(0, None))
+        panel.set_xlim(-max(million) * 0.03, max(million) * 1.05)
+        panel.grid(alpha=0.3)
+        panel.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(
+        f"{model}, {next(iter(costs.values())).engine}: cost of a prediction by size of the volume", size=11
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
