@@ -13,6 +13,7 @@ from BDD.models import Worker
 from Orthanc.archive import ArchiveUnavailableError
 from tests.api_factory import ApiSite
 from tests.store_factory import MODEL
+from unetr.loading.converted import bundle_folder
 
 
 @pytest.fixture
@@ -67,8 +68,28 @@ def test_a_worker_that_is_silent(site):
 
 
 def test_a_worker_that_loads_its_model(tmp_path):
-    site = ApiSite(tmp_path)
+    write_bundle(tmp_path / "model")
+    site = ApiSite(tmp_path / "var", MODEL_PATH=str(tmp_path / "model"))
     assert amiss(site) == {"model": "The worker is loading it."}
+    site.close()
+
+
+def test_a_worker_that_converts_a_checkpoint(tmp_path):
+    """The API says so, reads nothing of the file, and knows the bundle as soon as it is there."""
+    checkpoint = tmp_path / "published.cpkt"
+    checkpoint.write_bytes(b"unread")
+    site = ApiSite(tmp_path / "var", MODEL_PATH=str(checkpoint))
+    reason = f"{checkpoint} is being converted by the worker."
+    assert amiss(site) == {"model": reason}
+    assert site.client.get("/models").get_json()["refused"] == [
+        {"name": "published.cpkt", "reason": reason, "default": True}
+    ]
+    assert reason in site.post(model="MetIA").get_json()["detail"]
+
+    write_bundle(bundle_folder(checkpoint, tmp_path / "var"))
+    assert amiss(site) == {"model": "The worker is loading it."}
+    answer = site.client.get("/models").get_json()
+    assert (len(answer["models"]), answer["refused"]) == (1, [])
     site.close()
 
 

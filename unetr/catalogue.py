@@ -40,7 +40,8 @@ class Catalogue:
             raise ModelError(self.refused[self.folder])
         found = self.models.get(name or self.default or "")
         if found is None:
-            raise ModelError(f"There is no model {name}; there is {', '.join(self.models) or 'none'}.")
+            there = ", ".join(self.models) + "." if self.models else f"none: {' '.join(self.refused.values())}"
+            raise ModelError(f"There is no model {name}; there is {there}")
         return found
 
 
@@ -55,7 +56,7 @@ def find_models(model_path: Path, var_dir: Path) -> Catalogue:
     default = model_path.resolve().name
     models: dict[str, BundleInfo] = {}
     refused: dict[str, str] = {}
-    for path in (model_path, *_neighbours(model_path)):
+    for path in (model_path, *_neighbours(model_path, var_dir)):
         folder = path.resolve().name
         try:
             info = read_bundle(converted_bundle(path, var_dir))
@@ -67,13 +68,18 @@ def find_models(model_path: Path, var_dir: Path) -> Catalogue:
     return Catalogue(models, refused, None if default in refused else next(iter(models)), default)
 
 
-def _neighbours(model_path: Path) -> list[Path]:
-    """Folders with a bundle's parts, though they be half-copied; one whose name begins with a dot is none yet."""
+def _neighbours(model_path: Path, var_dir: Path) -> list[Path]:
+    """Folders with a bundle's parts, though they be half-copied; one whose name begins with a dot is none yet.
+
+    ``var_dir`` is none, though it has a folder ``models``.
+    """
     if not model_path.parent.is_dir():
         return []
     parts = ("configs", "models")
     return [
         folder
         for folder in sorted(model_path.parent.iterdir())
-        if folder != model_path and folder.name[0] != "." and any((folder / part).is_dir() for part in parts)
+        if folder not in (model_path, var_dir)
+        and folder.name[0] != "."
+        and any((folder / part).is_dir() for part in parts)
     ]

@@ -40,7 +40,7 @@ def converted_bundle(model_path: Path, var_dir: Path) -> Path:
     """
     bundle = bundle_folder(model_path, var_dir)
     if bundle != model_path and not bundle.exists():
-        raise ModelError(f"{model_path} is being converted by the worker: see GET /ready.")
+        raise ModelError(f"{model_path} is being converted by the worker.")
     return bundle
 
 
