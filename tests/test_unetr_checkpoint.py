@@ -277,6 +277,11 @@ def test_the_command(checkpoint, tmp_path, capsys):
     assert "Traceback" not in message
 
 
+def test_where_only_a_bundle_will_do_the_way_to_one_is_told(checkpoint):
+    with pytest.raises(ModelError, match="python -m unetr convert"):
+        read_bundle(checkpoint)
+
+
 def test_a_checkpoint_is_converted_once(checkpoint, tmp_path, monkeypatch):
     copy = Path(shutil.copy2(checkpoint, tmp_path / "copy.cpkt"))
     var_dir = tmp_path / "var"

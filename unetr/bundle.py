@@ -153,6 +153,8 @@ def read_bundle(path: Path) -> BundleInfo:
         none that is known, takes other than one volume, or the weights' file is cut off.
     """
     path = Path(path)
+    if path.is_file():
+        raise ModelError(f"{path} is no bundle but a file: python -m unetr convert makes one of a MetIA checkpoint.")
     if not path.is_dir():
         raise ModelError(f"There is no model folder {path}: set MODEL_PATH to a MONAI bundle.")
     named = [path / "configs" / name for name in ("metadata.json", "inference.json")]
