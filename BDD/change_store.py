@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from BDD import splitting
 from BDD.database import Database
 from BDD.followup_models import Change, TrackedLesion, VisitAssessment
+from BDD.followup_store import tracked_lesions
 from BDD.identities import root
 from BDD.models import Patient, Study
 from BDD.records import (
@@ -157,10 +158,7 @@ def _still(change: Change, row: TrackedLesion | VisitAssessment) -> None:
 def _edit_lesion(
     session: Session, lesion: TrackedLesion, values: Mapping[str, Any], made_by: str, undoes: int | None = None
 ) -> Change | None:
-    everyone = {
-        one.id: one
-        for one in session.scalars(select(TrackedLesion).where(TrackedLesion.patient_key == lesion.patient_key))
-    }
+    everyone = tracked_lesions(session, lesion.patient_key)
     values = dict(values)
     if values.get("merged_into") is not None:
         values["merged_into"] = _merge(lesion, values["merged_into"], everyone)

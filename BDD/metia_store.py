@@ -27,14 +27,14 @@ class Roi:
     lesion: LesionRow
 
 
-def patients_of(database: Database) -> list[tuple[str, Patient]]:
+def metia_patients(database: Database) -> list[tuple[str, Patient]]:
     """Give the patients that were segmented, each with the name they go by."""
     with database.reading() as session:
         studies = {study_of(job).id: study_of(job) for job in _newest(session)}.values()
         return list({study.patient_key: (patient_name_of(study), study.patient) for study in studies}.values())
 
 
-def studies_of(database: Database, patient: str | None = None) -> list[tuple[str, Study]]:
+def metia_studies(database: Database, patient: str | None = None) -> list[tuple[str, Study]]:
     """Give the studies that were segmented, of this patient only when named, each with the name of its patient."""
     with database.reading() as session:
         studies = {study_of(job).id: study_of(job) for job in _newest(session)}.values()
@@ -42,14 +42,14 @@ def studies_of(database: Database, patient: str | None = None) -> list[tuple[str
     return [(name, study) for name, study in named if patient in (None, name)]
 
 
-def series_of(database: Database, study_instance_uid: str | None = None) -> list[tuple[str, str]]:
+def metia_series(database: Database, study_instance_uid: str | None = None) -> list[tuple[str, str]]:
     """Give the name and the StudyInstanceUID of each series that was segmented, of this study only when named."""
     with database.reading() as session:
         named = [(_series_name(job), job.study_instance_uid) for job in _newest(session)]
     return [(series, study) for series, study in named if study_instance_uid in (None, study)]
 
 
-def rois_of(database: Database, series: str | None = None) -> list[Roi]:
+def metia_rois(database: Database, series: str | None = None) -> list[Roi]:
     """Give the lesions of each series that was segmented, of this series only when named, by ROI number."""
     with database.reading() as session:
         rois = []
@@ -62,7 +62,7 @@ def rois_of(database: Database, series: str | None = None) -> list[Roi]:
         return rois
 
 
-def find_roi(database: Database, study_instance_uid: str, series: str, number: int) -> TrackedLesion | None:
+def find_metia_roi(database: Database, study_instance_uid: str, series: str, number: int) -> TrackedLesion | None:
     """Give the lesion that an RTSTRUCT, replaced or not, shows as this ROI; None when it shows none, or none any more.
 
     The number is that of the named RTSTRUCT, whatever the lesion's place in any list.

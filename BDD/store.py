@@ -1,14 +1,25 @@
 """Everything the other rooms ask of the database, by one name: ``from BDD import store``.
 
-Each function takes the ``Database`` first and is one transaction of its own.
+Each function takes the ``Database`` first and is one transaction of its own. What the worker alone asks for is in
+``following_store``, which brings registration along, and ``course_store``.
 """
 
-from BDD.change_store import assess_visit, edit_lesion, list_changes, undo_change
+from BDD.autoroute_store import advance_log, begin_log, log_position, was_segmented
+from BDD.change_store import (
+    LESION_FIELDS,
+    VISIT_FIELDS,
+    assess_visit,
+    edit_lesion,
+    list_changes,
+    undo_change,
+)
 from BDD.database import Database, open_database
 from BDD.followup_store import PatientSummary, list_patients, patient_of, study_lesions
+from BDD.forget_store import forget_study
 from BDD.job_run_store import advance, claim_job, record_cancelled, record_failure, requeue, requeue_orphans
 from BDD.job_store import create_job, get_job, list_jobs, queue_position, queued_jobs, request_cancel, retry
 from BDD.key_image_store import key_image, key_images
+from BDD.metia_store import Roi, find_metia_roi, metia_patients, metia_rois, metia_series, metia_studies
 from BDD.outcome_store import earlier_lesions, plan_results, record_outcome, record_retired, results_to_retire
 from BDD.records import (
     ChangeNotFoundError,
@@ -44,6 +55,8 @@ from BDD.worker_store import (
 
 __all__ = [
     "ALIVE_SECONDS",
+    "LESION_FIELDS",
+    "VISIT_FIELDS",
     "ChangeNotFoundError",
     "Database",
     "EditConflictError",
@@ -59,18 +72,23 @@ __all__ = [
     "PatientSummary",
     "Problem",
     "ResultRecord",
+    "Roi",
     "SeriesBusyError",
     "SeriesRecord",
     "StoreError",
     "StudyBusyError",
     "VisitNotFoundError",
     "advance",
+    "advance_log",
     "assess_visit",
+    "begin_log",
     "bury_dead_workers",
     "claim_job",
     "create_job",
     "earlier_lesions",
     "edit_lesion",
+    "find_metia_roi",
+    "forget_study",
     "found_in",
     "get_job",
     "key_image",
@@ -81,6 +99,11 @@ __all__ = [
     "list_patients",
     "live_workers",
     "load_timeline",
+    "log_position",
+    "metia_patients",
+    "metia_rois",
+    "metia_series",
+    "metia_studies",
     "open_database",
     "patient_of",
     "plan_results",
@@ -98,6 +121,7 @@ __all__ = [
     "retry",
     "study_lesions",
     "undo_change",
+    "was_segmented",
     "worker_ready",
     "worker_seen",
     "worker_started",

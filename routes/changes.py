@@ -9,7 +9,6 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request, url_for
 
 from BDD import store
-from BDD.change_store import LESION_FIELDS, VISIT_FIELDS
 from rano.history import ClinicalStatus
 from routes import reading
 from routes.context import Context, context
@@ -49,8 +48,8 @@ def change_lesion(lesion: int) -> Response:
     """Change a tracked lesion."""
     here = context()
     reading.only_queries(())
-    body = reading.json_object((*LESION_FIELDS, "version", "user"))
-    values = {field: _LESION_CHECKS[field](body[field]) for field in LESION_FIELDS if field in body}
+    body = reading.json_object((*store.LESION_FIELDS, "version", "user"))
+    values = {field: _LESION_CHECKS[field](body[field]) for field in store.LESION_FIELDS if field in body}
     changed = store.edit_lesion(here.database, lesion, values, version=_version(body), made_by=_user(body))
     response = jsonify(lesion=tracked_to_json(changed), jobs=_write_again(here))
     response.set_etag(str(changed.version))
@@ -76,8 +75,8 @@ def assess(study: str) -> Response:
     here = context()
     reading.only_queries(())
     reading.uid(study, "StudyInstanceUID")
-    body = reading.json_object((*VISIT_FIELDS, "version", "user"))
-    values = {field: _VISIT_CHECKS[field](body[field]) for field in VISIT_FIELDS if field in body}
+    body = reading.json_object((*store.VISIT_FIELDS, "version", "user"))
+    values = {field: _VISIT_CHECKS[field](body[field]) for field in store.VISIT_FIELDS if field in body}
     known = store.assess_visit(here.database, study, values, version=_version(body), made_by=_user(body))
     response = jsonify(**assessment_to_json(study, known), jobs=_write_again(here))
     response.set_etag(str(known.version))

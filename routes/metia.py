@@ -15,7 +15,7 @@ from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from werkzeug.exceptions import HTTPException
 
-from BDD import forget_store, metia_store, store
+from BDD import store
 from BDD.models import DONE, FAILED, FINAL_STATES, OPEN_STATES, RELABEL, Job
 from BDD.problems import problem_of
 from Orthanc.archive import StudyNotFoundError
@@ -177,7 +177,7 @@ def delete_study(study: str) -> Response:
         here_archive(here).delete_study(study)
     except StudyNotFoundError:
         in_archive = False  # a second try after half of the work, or deleted in Orthanc itself
-    if not forget_store.forget_study(here.database, study) and not in_archive:
+    if not store.forget_study(here.database, study) and not in_archive:
         return _answer(404, error=f"There is no study {study}.")
     return _answer(200, success="Instance DICOM supprimée avec succès")
 
@@ -195,7 +195,7 @@ def _edit_roi(more: str | None, values: Callable[[Any], dict[str, Any]], success
     number, given = body.get("roi_number"), body.get(more) if more else "nothing more"
     if not (study and series and given) or isinstance(number, bool) or not str(number).isdecimal():
         return _answer(400, error=_MISSING)
-    lesion = metia_store.find_roi(here.database, study, series, int(str(number)[:9]))
+    lesion = store.find_metia_roi(here.database, study, series, int(str(number)[:9]))
     if lesion is None:
         return _answer(404, error=f"ROI number {number} not found in RTStruct")
     store.edit_lesion(here.database, lesion.id, values(given), version=lesion.version, made_by=_USER)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from flask import Blueprint, Response, jsonify, request
 
-from BDD import metia_store
+from BDD import store
 from results.palette import rgb
 from routes.context import context
 from routes.metia import ERROR, TAG, error_response, here_archive
@@ -52,7 +52,7 @@ def patients() -> Response:
                 "date": patient.patient_birth_date.isoformat() if patient.patient_birth_date else "",
                 "sexe": patient.patient_sex or "",
             }
-            for name, patient in metia_store.patients_of(context().database)
+            for name, patient in store.metia_patients(context().database)
         ]
     )
 
@@ -69,7 +69,7 @@ def studies() -> Response:
                 "id_study": study.study_instance_uid,
                 "date": study.study_date.isoformat() if study.study_date else "",
             }
-            for name, study in metia_store.studies_of(context().database, patient)
+            for name, study in store.metia_studies(context().database, patient)
         ]
     )
 
@@ -78,7 +78,7 @@ def studies() -> Response:
 @_list_of("List the series of lesions", "MetiaSeriesList", {"idEtude": ("string", "Only those of this study")})
 def series() -> Response:
     """List series."""
-    found = metia_store.series_of(context().database, request.args.get("idEtude"))
+    found = store.metia_series(context().database, request.args.get("idEtude"))
     return jsonify([{"series_instance_uid": name, "study_instance_uid": study} for name, study in found])
 
 
@@ -100,6 +100,6 @@ def metastases() -> Response:
                 "color": "[{} {} {}]".format(*rgb(roi.lesion.label)),
                 **({} if named is not None else {"series_instance_uid": roi.series_instance_uid}),
             }
-            for roi in metia_store.rois_of(context().database, named)
+            for roi in store.metia_rois(context().database, named)
         ]
     )

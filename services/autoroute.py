@@ -8,7 +8,7 @@ import logging
 import threading
 from typing import Any
 
-from BDD import autoroute_store, store
+from BDD import store
 from BDD.problems import problem_of
 from imaging.selection import AmbiguousSeriesError, NoCandidateError, choose
 from jobs import JobQueue
@@ -62,7 +62,7 @@ class AutoRouter:
             # Only what may end in a job is noted by itself: a series of 200 slices makes 200 other entries.
             if entry.kind == STABLE or entry is entries[-1]:
                 job = self._job_for(entry) if entry.kind == STABLE else None
-                moved, job_id = autoroute_store.advance_log(
+                moved, job_id = store.advance_log(
                     self._database, self._archive.url, since=since, to=entry.sequence, job=job
                 )
                 if not moved:
@@ -75,13 +75,13 @@ class AutoRouter:
 
     def _position(self) -> int:
         url = self._archive.url
-        known = autoroute_store.log_position(self._database, url)
+        known = store.log_position(self._database, url)
         if known is None:
-            autoroute_store.begin_log(self._database, url, self._archive.last_change())
+            store.begin_log(self._database, url, self._archive.last_change())
         elif self._archive.last_change() < known:  # an archive that was emptied counts from 1 again
             logger.warning("the archive's change log begins anew; so does auto-routing")
-            autoroute_store.advance_log(self._database, url, since=known, to=0)
-        return autoroute_store.log_position(self._database, url) or 0
+            store.advance_log(self._database, url, since=known, to=0)
+        return store.log_position(self._database, url) or 0
 
     def _job_for(self, entry: Change) -> dict[str, Any] | None:
         """Give what ``create_job`` takes for a series that is to be segmented; None for any other."""
@@ -107,7 +107,7 @@ class AutoRouter:
         own = next((one for one in summaries if one.series_instance_uid == series), None)
         if own is None or is_ours(own.header):
             return None
-        if autoroute_store.was_segmented(self._database, series, own.number_of_instances):
+        if store.was_segmented(self._database, series, own.number_of_instances):
             logger.info("series %s is left alone: it was asked for already", series)
             return None
         try:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from BDD import store
-from BDD.forget_store import forget_study
 from BDD.packing import pack_label_map, unpack_label_map
 from tests.followup_factory import FIRST_DAY, patient_key, sized, study_of, visit
 from tests.present import present
@@ -236,11 +235,11 @@ def test_forgetting_the_study_of_a_split_takes_no_other_with_it(database, worker
     for number in (1, 2, 3):
         visit(database, worker, number, [sized(1, 20.0)])
     split(database, "GTV_MetIA_1", 2)
-    assert forget_study(database, study_of(2))
+    assert store.forget_study(database, study_of(2))
     assert seen_at(timeline_of(database)) == {"GTV_MetIA_1": [True, False], "GTV_MetIA_2": [False, True]}
-    assert forget_study(database, study_of(1))
+    assert store.forget_study(database, study_of(1))
     assert seen_at(timeline_of(database)) == {"GTV_MetIA_2": [True]}
-    assert forget_study(database, study_of(3))
+    assert store.forget_study(database, study_of(3))
     assert store.list_patients(database) == []
 
 

@@ -7,7 +7,7 @@ import pytest
 from pydicom.uid import generate_uid
 
 import jobs
-from BDD import autoroute_store, store
+from BDD import store
 from BDD.models import CANCELLED
 from Orthanc.archive import ArchiveUnavailableError, StudyNotFoundError
 from Orthanc.dicomweb import OrthancArchive
@@ -125,7 +125,7 @@ def test_a_restart_misses_nothing_and_repeats_nothing(hall):
 
 def test_a_crash_before_the_commit_loses_nothing(hall, monkeypatch):
     series = hall.archive.arrive()
-    monkeypatch.setattr(autoroute_store, "advance_log", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(store, "advance_log", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         hall.read()
     monkeypatch.undo()
@@ -284,7 +284,7 @@ def test_an_archive_that_was_emptied_counts_from_one_again(hall):
     series = hall.archive.arrive(stable=False)
     hall.archive.log.clear()
     hall.archive.note("StableSeries", series)
-    assert hall.archive.last_change() < (autoroute_store.log_position(hall.database, hall.archive.url) or 0)
+    assert hall.archive.last_change() < (store.log_position(hall.database, hall.archive.url) or 0)
     hall.read()
     assert hall.ran()[-1] == series
 

@@ -8,7 +8,7 @@ import pytest
 import requests
 from pydicom.uid import generate_uid
 
-from BDD import autoroute_store, store
+from BDD import store
 from services import orthanc as orthanc_service
 from services.processes import Services, end, free_port
 from tests import factory
@@ -65,7 +65,7 @@ def test_series_are_segmented_by_themselves(tmp_path: Path, quick_orthanc: Runni
     try:
         site.start_api()
         worker = site.start_worker()
-        site.until(lambda: autoroute_store.log_position(database, quick_orthanc.url), "the log is read")
+        site.until(lambda: store.log_position(database, quick_orthanc.url), "the log is read")
         study = generate_uid()
         send(quick_orthanc, study, "T2 FLAIR")
         first = send(quick_orthanc, study)
