@@ -210,6 +210,10 @@ def test_everything_that_was_written_opens(viewer: Viewer, orthanc: RunningOrtha
         )
         viewer.page.wait_for_timeout(4000)
         viewer.screenshot(f"viewer-{shown.lower()}-{result['SeriesInstanceUID'][-4:]}")
+        if shown == "SR":
+            assert viewer.distance(LARGEST) < 3, "not on the first slice, which is air"
+            assert viewer.colour_at(LARGEST).max() > 100
+            viewer.page.evaluate(f"() => {VIEWPORT}.setImageIdIndex(0)")
         assert viewer.page.locator("text=Something went wrong").count() == 0, shown
         assert viewer.page.is_enabled("[data-cy=MetIA]"), "it is shown on the MR"
     assert len({result["SeriesInstanceUID"] for result in job["results"]}) == 4

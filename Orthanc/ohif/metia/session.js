@@ -169,9 +169,20 @@ export function createSession(viewer) {
     viewer.jump(lesion, seg);
   }
 
+  // OHIF shows a report on the first slice, which is air.
+  const leadInto = guarded(async report => {
+    await viewer.drawn();
+    const lesions = store.get().lesions.filter(lesion => !lesion.not_a_lesion);
+    const lesion = lesions.find(one => one.label === store.get().selected) ?? lesions[0];
+    if (lesion && viewer.shownReport() === report) viewer.jump(lesion, null);
+  });
+
+  let report = null;
   const stop = viewer.whenShownChanges(() => {
-    const study = viewer.shownStudy();
+    const [study, before] = [viewer.shownStudy(), report];
+    report = viewer.shownReport();
     if (study && study !== store.get().study) open(study);
+    else if (report && report !== before && ours.includes(report)) leadInto(report);
   });
 
   return {

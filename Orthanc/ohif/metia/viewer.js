@@ -1,6 +1,7 @@
 // All that is asked of OHIF: what is shown, a series that is new in the archive, an overlay, a place to look at.
 const PATIENCE_MS = 30000;
 const LOOK_MS = 40;
+const SETTLE_MS = 700; // until another image has taken the place of the one before
 const PANEL = 'metia.panelModule.lesions';
 
 export function createViewer({ servicesManager, commandsManager, extensionManager }) {
@@ -112,6 +113,11 @@ export function createViewer({ servicesManager, commandsManager, extensionManage
       });
     },
     shownStudy: () => shownIn(active())[0]?.StudyInstanceUID ?? null,
+    shownReport: () => shownIn(active()).find(one => one.Modality === 'SR')?.SeriesInstanceUID ?? null,
+    async drawn() {
+      await new Promise(resolve => setTimeout(resolve, SETTLE_MS));
+      await until(() => cornerstoneViewportService.getCornerstoneViewport(active())?.getImageData?.(), 'The image');
+    },
     shownMr: () => shownIn(active()).find(one => one.Modality === 'MR')?.SeriesInstanceUID ?? null,
     whenShownChanges(listener) {
       const { ACTIVE_VIEWPORT_ID_CHANGED, GRID_STATE_CHANGED, VIEWPORTS_READY } = viewportGridService.EVENTS;
