@@ -9,6 +9,7 @@ from pathlib import Path
 
 from settings import load_settings
 from unetr.bundle import ModelError, read_bundle
+from unetr.loading.converted import usable_bundle
 
 ROOT = Path(__file__).resolve().parent.parent
 GIB = 1 << 30
@@ -65,8 +66,9 @@ def model_path(wanted: Path | None) -> Path:
     Skipped
         When there is none.
     """
-    path = wanted or load_settings().model_path
+    settings = load_settings()
     try:
+        path = usable_bundle(wanted or settings.model_path, settings.var_dir)
         read_bundle(path)
     except ModelError as error:
         raise Skipped(f"{error} Or name one with --model.") from error

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from monai.networks.nets import UNETR
 
+import unetr  # noqa: F401 - the real one, so that nothing made up here takes its place
+
 THRESHOLD = 0.75
 """What :func:`hand_made` takes for a lesion's surface: tissue is about 0.6 there, a lesion 0.9."""
 PARAMETERS: dict[str, Any] = {

@@ -12,12 +12,15 @@ import numpy as np
 from scipy import ndimage
 from tqdm import tqdm
 
+from settings import load_settings
 from unetr.commands.nifti import RAS_TO_LPS, as_axial, find_images
+from unetr.loading.converted import usable_bundle
 from unetr.metrics import Score, score, summarise
 from unetr.predictor import Predictor, load_predictor
 from unetr.synthesis.anatomy import mni152
 from unetr.synthesis.generator import synthesize
 
+_MODEL = "bundle folder, or MetIA checkpoint (default: %(default)s)"
 _EXAMPLES = """examples:
   python -m unetr evaluate --synthetic 20
   python -m unetr evaluate --synthetic 5 --lesions 0               # healthy heads: what is found is false
@@ -30,7 +33,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
         "Measure sensitivity by lesion size, false lesions and Dice. The same seed gives the same figures."
     )
     parser.epilog = _EXAMPLES
-    parser.add_argument("--model", type=Path, default=Path("models/segresnet"), help="bundle (default: %(default)s)")
+    parser.add_argument("--model", type=Path, default=Path("models/segresnet"), help=_MODEL)
     parser.add_argument("--synthetic", type=int, default=0, metavar="N", help="number of synthetic volumes")
     parser.add_argument("--seed", type=int, default=900_000, help="of the first volume (default: %(default)s)")
     parser.add_argument("--lesions", type=int, help="lesions in each synthetic volume (default: 0-30 at random)")
@@ -42,7 +45,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    predictor = load_predictor(options.model)
+    predictor = load_predictor(usable_bundle(options.model, load_settings().var_dir))
     if options.images:
         paths = find_images(options.images)
         cases = _nifti(paths, options.mask, options.labels)
