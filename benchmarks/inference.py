@@ -12,13 +12,13 @@ from tqdm import tqdm
 
 from benchmarks.isolation import in_fresh_process
 from benchmarks.report import GIB, Skipped, model_path, table, verdict
-from benchmarks.ways import FULL, MONAI_FLOAT32, MONAI_HALF, SERVER, SHAPE, WINDOW, Run, network, run_volume, ways_here
+from benchmarks.ways import FULL, MONAI_FLOAT32, MONAI_HALF, SERVER, SHAPE, Run, find_network, run_volume, ways_here
 
 QUICK = (144, 144, 96)
 FASTER_THAN_FLOAT32, FASTER_THAN_HALF = 8.0, 2.0
 EXAMPLES = """examples:
   python -m benchmarks inference
-  python -m benchmarks inference --quick            four windows instead of a volume; no target is judged
+  python -m benchmarks inference --quick            a volume of four windows; no target is judged
   python -m benchmarks inference --rows openvino-cpu torch-cpu --model models/segresnet
   python -m benchmarks inference --sizes            the default model on 64 x 64 x 64 to 512 x 512 x 400 voxels
 """
@@ -65,7 +65,9 @@ def _compare(model: str, rows: Sequence[str] | None, *, quick: bool) -> bool:
     work, peak = _describe(model), _peak_flops()
     print(f"A large bfloat16 matrix product reaches {peak / 1e9:.0f} GFLOP/s: at that, {work / peak:.3f} s a window.")
     if quick:
-        print("quick: four windows of one volume, which hold nothing but head; nothing is extrapolated")
+        print(
+            f"quick: {' x '.join(map(str, QUICK))} voxels, nothing but head; nothing is extrapolated to a whole volume"
+        )
     header = ["", "windows", "volume, s", "a window, s", "windows/s", "of peak", "faster", "memory, GiB"]
     lines = [
         [
@@ -97,12 +99,12 @@ def _describe(model: str) -> int:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    load, overlap = network(model)
-    weightless = load().to("meta")
+    network = find_network(model)
+    weightless = network.load().to("meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        weightless(torch.zeros(1, 1, *WINDOW, device="meta"))
+        weightless(torch.zeros(1, 1, *network.window, device="meta"))
     million, work = sum(weight.numel() for weight in weightless.parameters()) / 1e6, counter.get_total_flops()
-    window = " x ".join(map(str, WINDOW))
+    window, overlap = " x ".join(map(str, network.window)), network.overlap
     print(f"{model}: {million:.1f} million weights, {work / 1e9:.0f} GFLOP a window of {window}, overlap {overlap:g}.")
     return work
 

@@ -19,12 +19,20 @@ if TYPE_CHECKING:
 
 SHAPE = (180, 200, 160)
 """Voxels of 1 mm: slices, rows, columns. The head fills it."""
-WINDOW = (96, 96, 96)
 FULL = "UNETR"
 """The network of the paper, with random weights; any other is a bundle's folder."""
-OVERLAP = 0.5
-"""Of the full UNETR's windows."""
+WINDOW, OVERLAP = (96, 96, 96), 0.5
+"""Of the full UNETR."""
 MONAI_FLOAT32, MONAI_HALF, SERVER = "MONAI, torch float32", "MONAI, torch autocast", "auto"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network and how it is slid."""
+
+    load: Callable[[], "nn.Module"]
+    window: tuple[int, int, int]
+    overlap: float
 
 
 @dataclass
@@ -48,19 +56,19 @@ def run_volume(name: str, model: str, shape: tuple[int, int, int], folder: Path)
     middle = tuple(slice((n - m) // 2, (n - m) // 2 + m) for n, m in zip(SHAPE, shape, strict=True))
     image, affine = subject.volume.array[middle].astype(np.float32), subject.volume.affine
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    load, overlap = network(model)
+    network = find_network(model)
     if name.startswith("MONAI"):
         run = Run(name)
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=name == MONAI_HALF):
-            _time_monai(load().to(device), _whole(image, affine, device), overlap, run)
+            _time_monai(network, _whole(image, affine, device), run)
     else:
-        engine = choose_engine(load, (1, 1, *WINDOW), identity=model, wanted=name, folder=folder)
+        engine = choose_engine(network.load, (1, 1, *network.window), identity=model, wanted=name, folder=folder)
         run = Run(engine.name)
         with torch.inference_mode():
             if name == SERVER:
-                _time_server(engine, image, affine, overlap, run)
+                _time_server(engine, network, image, affine, run)
             else:
-                _time_engine(engine, _whole(image, affine, device), overlap, run)
+                _time_engine(engine, network, _whole(image, affine, device), run)
     run.peak_bytes = torch.cuda.max_memory_allocated() if device.type == "cuda" else peak_bytes()
     return run
 
@@ -72,52 +80,54 @@ def _whole(image: np.ndarray, affine: np.ndarray, device: "torch.device") -> "to
     return normalise(Grid.of((image.shape[0], image.shape[1], image.shape[2]), affine).forward(image, device))
 
 
-def _time_monai(model: "nn.Module", volume: "torch.Tensor", overlap: float, run: Run) -> None:
+def _time_monai(network: Network, volume: "torch.Tensor", run: Run) -> None:
     from monai.inferers import sliding_window_inference
 
-    batch = 4 if volume.is_cuda else 1
-    model(volume.new_zeros(batch, 1, *WINDOW))
+    batch, model = 4 if volume.is_cuda else 1, network.load().to(volume.device)
+    model(volume.new_zeros(batch, 1, *network.window))
     timed = _Timed(model, run)
     timed.start()
-    logits: Any = sliding_window_inference(volume[None, None], WINDOW, batch, timed, overlap=overlap, mode="gaussian")
+    logits: Any = sliding_window_inference(
+        volume[None, None], network.window, batch, timed, overlap=network.overlap, mode="gaussian"
+    )
     _probability(logits.float()).cpu()
     timed.stop()
 
 
-def _time_engine(engine: "Engine", volume: "torch.Tensor", overlap: float, run: Run) -> None:
+def _time_engine(engine: "Engine", network: Network, volume: "torch.Tensor", run: Run) -> None:
     """Every window, as MONAI does."""
     timed = _Timed(engine.run, run)
     timed.start()
-    _slide(engine, timed, volume, overlap, float("-inf")).cpu()
+    _slide(engine, network, timed, volume, float("-inf")).cpu()
     timed.stop()
 
 
-def _time_server(engine: "Engine", image: np.ndarray, affine: np.ndarray, overlap: float, run: Run) -> None:
+def _time_server(engine: "Engine", network: Network, image: np.ndarray, affine: np.ndarray, run: Run) -> None:
     """What a prediction does: intensities, the box around the head, windows that touch it, and back."""
     from unetr.preprocessing import PRESETS
 
     timed = _Timed(engine.run, run)
     timed.start()
     prepared = PRESETS["ras-1mm"](image, affine, engine.device)
-    prepared.back(_slide(engine, timed, prepared.volume, overlap, prepared.air)).cpu()
+    prepared.back(_slide(engine, network, timed, prepared.volume, prepared.air)).cpu()
     timed.stop()
 
 
-def _slide(engine: "Engine", timed: "_Timed", volume: "torch.Tensor", overlap: float, air: float) -> "torch.Tensor":
+def _slide(engine: "Engine", network: Network, timed: "_Timed", volume: "torch.Tensor", air: float) -> "torch.Tensor":
     from unetr.engines.windows import slide
 
     return slide(
         volume,
         lambda windows: _probability(timed(windows)),
-        window=WINDOW,
-        overlap=overlap,
+        window=network.window,
+        overlap=network.overlap,
         batch=engine.batch,
         air=air,
     )
 
 
 def _probability(logits: "torch.Tensor") -> "torch.Tensor":
-    return logits.softmax(1)[:, 1:2]
+    return logits.softmax(1)[:, -1:]
 
 
 class _Timed:
@@ -144,15 +154,15 @@ class _Timed:
         self._run.seconds = time.perf_counter() - self._start
 
 
-def network(model: str) -> tuple[Callable[[], "nn.Module"], float]:
-    """The network to measure, and the overlap it is run with."""
+def find_network(model: str) -> Network:
+    """The network that is to be measured."""
     if model == FULL:
-        return _full_unetr, OVERLAP
+        return Network(_full_unetr, WINDOW, OVERLAP)
     from unetr.bundle import read_bundle
     from unetr.loading.network import load_network
 
     info = read_bundle(Path(model))
-    return lambda: load_network(info), info.postprocessing.overlap
+    return Network(lambda: load_network(info), info.window, info.postprocessing.overlap)
 
 
 def _full_unetr() -> "nn.Module":

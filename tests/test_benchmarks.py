@@ -30,6 +30,17 @@ def test_each_has_help_with_examples(name: str, capsys: pytest.CaptureFixture[st
     assert f"python -m benchmarks {name}" in capsys.readouterr().out.split("examples:")[1]
 
 
+def test_inference_compares_monai_and_the_server(tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = ["--rows", "MONAI, torch float32", "auto"]
+    assert command.main(["inference", "--quick", "--model", str(tiny_model), *rows]) == 0
+    lines = {line.split("  ")[0]: line.split() for line in capsys.readouterr().out.splitlines()}
+    monai = lines["MONAI, torch float32"]
+    (server,) = (line for name, line in lines.items() if name.startswith("auto = "))
+    assert monai[3] == server[3] == "32"  # windows of 64 in a box that is nothing but head
+    assert monai[-2] == "x"
+    assert "quick" in str(lines)
+
+
 @pytest.mark.parametrize("name", ["memory", "demo"])
 def test_without_a_model_they_are_skipped(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main([name, "--model", str(tmp_path / "none")]) == 0

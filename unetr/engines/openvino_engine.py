@@ -43,7 +43,11 @@ class OpenVinoEngine:
         core = openvino.Core()
         bfloat16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.precision = torch.bfloat16 if bfloat16 else torch.float32
-        options = {"INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32", "PERFORMANCE_HINT": "LATENCY"}
+        options = {
+            "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": "NO",  # other programs want the cores too
+        }
         blob = folder / f"{_key(core, identity, shape, options)}.blob"
         compiled = _read(core, blob, options)
         if compiled is None:
