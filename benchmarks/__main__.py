@@ -54,7 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(name: str, arguments: list[str]) -> int:
     """Run one benchmark; each is a module with a ``main``, imported only when wanted."""
-    benchmark = importlib.import_module(f"benchmarks.{name}")
+    try:
+        benchmark = importlib.import_module(f"benchmarks.{name}")
+    except ModuleNotFoundError as error:
+        print(f"\nskipped: {name}: {error}: pip install -r requirements-dev.txt")
+        return 0
     if {"-h", "--help"} & set(arguments):
         return int(benchmark.main(arguments))  # which ends the program, with no heading above it
     print(f"\n== {name}: {BENCHMARKS[name]} ==\n", flush=True)

@@ -37,19 +37,22 @@ EXAMPLES = """examples:
 WATCH = f"""() => {{
     window.metiaSeen = null;
     const small = new OffscreenCanvas(96, 96).getContext('2d', {{ willReadFrequently: true }});
-    const watching = setInterval(() => {{
+    const look = () => {{
+        const id = window.services.viewportGridService.getActiveViewportId();
+        if (!window.services.segmentationService.getSegmentationRepresentations(id).length) return;
         small.drawImage({VIEWPORT}.canvas, 0, 0, 96, 96);
         const {{ data }} = small.getImageData(0, 0, 96, 96);
         for (let k = 0; k < data.length; k += 4) {{
             const [red, green, blue] = data.subarray(k, k + 3);
             if (Math.max(red, green, blue) - Math.min(red, green, blue) > 60) {{
-                window.metiaSeen = Date.now() / 1000;
-                return clearInterval(watching);
+                document.removeEventListener('CORNERSTONE_IMAGE_RENDERED', look, true);
+                return requestAnimationFrame(() => {{ window.metiaSeen = Date.now() / 1000; }});
             }}
         }}
-    }}, 25);
+    }};
+    document.addEventListener('CORNERSTONE_IMAGE_RENDERED', look, true);
 }}"""
-"""Notes when the first colour is drawn over the grey image."""
+"""Notes when the first colour is drawn over the grey image; without an overlay it does not look, for that costs."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,7 +4,7 @@ import { lastChange, withCourse } from './course.js';
 import { createStore } from './store.js';
 
 const POLL_MS = 400;
-const SOON_MS = 100; // when what is left takes a second or two
+const SOON_MS = 150; // when what is left takes a second or two
 const SOON_DONE = ['measuring', 'writing'];
 const DRAWN_MS = 500;
 const FINAL = ['done', 'failed', 'cancelled'];
