@@ -85,9 +85,11 @@ def _draw(costs: dict[tuple[int, int, int], Cost], model: str, path: Path) -> No
     for panel, (label, heights) in zip(panels, values.items(), strict=True):
         panel.plot(million, heights, "o-", color="#2563eb")
         for size, x, y in zip(costs, million, heights, strict=True):
-            if size[0] in (64, 256, 384, 512) and size[2] != 256:
-                panel.annotate(" x ".join(map(str, size)), (x, y), (-4, 6), textcoords="offset points", ha="right")
-        panel.set(xlabel="million voxels of 1 mm", ylabel=label, ylim=(0, None))
+            if len(set(size)) > 1:  # the largest to the left of its point, all others to the right, below the line
+                left = size == max(costs)
+                offset, side = ((-8, 2), "right") if left else ((7, -9), "left")
+                panel.annotate(" x ".join(map(str, size)), (x, y), offset, textcoords="offset points", ha=side)
+        panel.set(xlabel="million voxels of 1 mm", ylabel=label, ylim=(0, 1.08 * max(heights)))
         panel.set_xlim(-max(million) * 0.03, max(million) * 1.05)
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
