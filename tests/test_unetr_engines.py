@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,9 +103,12 @@ def test_fused_attention_has_the_same_weights_and_answer():
     calls: list[int] = []
     with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
         whole = torch.nn.functional.scaled_dot_product_attention
-        patch.setattr(
-            "torch.nn.functional.scaled_dot_product_attention", lambda *a, **k: (calls.append(1), whole(*a, **k))[1]
-        )
+
+        def counted(*arguments: Any, **options: Any) -> torch.Tensor:
+            calls.append(1)
+            return whole(*arguments, **options)
+
+        patch.setattr("torch.nn.functional.scaled_dot_product_attention", counted)
         reference = plain(windows())
         assert not calls
         torch.testing.assert_close(fused(windows()), reference, atol=1e-4, rtol=1e-4)
@@ -285,7 +289,7 @@ def tiny(request, tiny_model, folder) -> tuple[Predictor, Predictor]:
 
 def test_the_same_lesions_in_a_phantom(tiny):
     volume = factory.volume()
-    assert agree(*tiny, volume.array, volume.affine) == len(factory.LESIONS)
+    assert agree(tiny[0], tiny[1], volume.array, volume.affine) == len(factory.LESIONS)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -294,7 +298,7 @@ def test_the_same_lesions_in_random_volumes(tiny, seed):
     coarse = torch.from_numpy(rng.gamma(4, 0.25, (6, 7, 5)).astype(np.float32))[None, None]
     field = torch.nn.functional.interpolate(coarse, size=(60, 70, 50), mode="trilinear")[0, 0].numpy()
     image = 300 + 600 * np.clip(4 * (field - 1.3), 0, 1) + rng.normal(0, 5, field.shape)  # blobs of any shape
-    assert agree(*tiny, image.astype(np.float32), np.eye(4)) > 0
+    assert agree(tiny[0], tiny[1], image.astype(np.float32), np.eye(4)) > 0
 
 
 @pytest.fixture(scope="module")

@@ -72,6 +72,7 @@ def test_windows_of_nothing_but_air_are_not_run_and_say_zero():
         return soften(windows) * bool((windows > 0.8).any())
 
     expected = sliding_window_inference(volume[None, None], (32, 32, 32), 1, zero_in_air, overlap=0.5, mode="gaussian")
+    assert isinstance(expected, torch.Tensor)
     torch.testing.assert_close(result, expected[0, 0], atol=1e-6, rtol=1e-5)
 
 
@@ -107,7 +108,8 @@ class SmallMemory:
     """A device on which more than ``most`` windows do not fit."""
 
     def __init__(self, most: int, error: Exception) -> None:
-        self.most, self.error, self.sizes = most, error, []
+        self.most, self.error = most, error
+        self.sizes: list[int] = []
 
     def __call__(self, windows: torch.Tensor) -> torch.Tensor:
         self.sizes.append(len(windows))
@@ -126,7 +128,8 @@ ERRORS = [
 
 @pytest.mark.parametrize("error", ERRORS)
 def test_short_of_memory_fewer_windows_are_run_at_a_time(error):
-    volume, seen, run = torch.rand(40, 40, 40), [], SmallMemory(1, error)
+    volume, run = torch.rand(40, 40, 40), SmallMemory(1, error)
+    seen: list[float] = []
     result = slide(volume, run, window=(32, 32, 32), overlap=0.5, batch=4, on_progress=seen.append)
     assert run.sizes == [4, 2, *[1] * 8]
     torch.testing.assert_close(result, monai(volume, (32, 32, 32), 0.5), atol=1e-6, rtol=1e-5)
