@@ -92,21 +92,33 @@ def test_lesions_are_seen_alike_whatever_their_size():
     assert 27 < sum(value < 0.7 for value in seen) < 55
 
 
-def test_small_lesions_count_more_inside_and_around_and_large_ones_do_not():
+@pytest.mark.parametrize("emphasis", [5.0, 20.0])
+def test_small_lesions_count_more_inside_and_around_and_large_ones_do_not(emphasis):
     lesions = [factory.Sphere((20.0, -20.0, 20.0), 11.0), factory.Sphere((-17.0, 12.0, -8.0), 2.5)]
     image, fraction, brain = head(lesions)
     fraction[:, :, : SHAPE[2] // 2] *= 0.6  # the small one has its own value
     marked = Case("a", image, (fraction * 255).astype(np.uint8), brain)
     weights: dict[bool, set[float]] = {True: set(), False: set()}
-    for patch in draw(Patches([marked], 16, lesion_share=1.0), 60):
+    for patch in draw(Patches([marked], 16, lesion_share=1.0, emphasis=emphasis), 60):
         small = (patch["fraction"] > 0.5) & (patch["fraction"] < 0.7)
         weights[True] |= set(patch["weight"][small].unique().tolist())
         weights[False] |= set(patch["weight"][patch["fraction"] > 0.7].unique().tolist())
         if small[0, 5:11, 5:11, 5:11].any():
             there = torch.from_numpy(ndimage.binary_dilation(small[0].numpy(), np.ones((7, 7, 7))))[None]
             assert (patch["weight"][there] > 2).all()
-    (large,), (small_one,) = weights[False], weights[True]
-    assert 1 <= large < small_one / 2 <= 4
+    assert weights[True] == {emphasis}
+    (large,) = weights[False]
+    assert large == pytest.approx((20 / 11) ** 2.5, abs=0.3)  # 22 mm in voxels of 2 mm, taken for 1 mm
+
+
+def test_the_core_of_the_largest_lesions_counts_less_than_healthy_tissue():
+    patches = draw(Patches([case(lesions=[factory.Sphere((0.0, 0.0, 0.0), 30.0)])], 16, lesion_share=1.0), 20)
+    lesion, around = (
+        torch.cat([patch["weight"][keep(patch["fraction"])] for patch in patches])
+        for keep in (lambda fraction: fraction > 0.9, lambda fraction: fraction == 0)
+    )
+    assert lesion.min() < 0.5
+    assert set(around.tolist()) == {1.0}
 
 
 def test_the_loss_of_a_lesion_follows_its_weight():

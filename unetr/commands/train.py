@@ -77,6 +77,15 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start-from", type=Path, metavar="BUNDLE", help="begin with a bundle's weights, not at random"
     )
+    parser.add_argument(
+        "--lesion-share", type=float, default=0.5, help="share of patches around a lesion (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--emphasis",
+        type=float,
+        default=20.0,
+        help="what a voxel of the smallest lesions counts (%(default)s)",
+    )
     parser.add_argument("--minutes", type=float, help="stop after this long, to be resumed")
     parser.add_argument("--seed", type=int, default=0)
     parser.set_defaults(run=run)
@@ -109,7 +118,13 @@ def run(options: argparse.Namespace) -> int:
     except PoolError as error:
         raise SystemExit(str(error)) from error
     # A resumed run draws other patches than those it has seen.
-    patches = Patches(cases, options.patch, seed=options.seed + done)
+    patches = Patches(
+        cases,
+        options.patch,
+        lesion_share=options.lesion_share,
+        emphasis=options.emphasis,
+        seed=options.seed + done,
+    )
     checkpoint = ModelCheckpoint(
         options.folder, "last", train_time_interval=timedelta(minutes=4), enable_version_counter=False
     )

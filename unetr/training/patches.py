@@ -11,14 +11,14 @@ from torch.utils.data import IterableDataset
 from unetr.preprocessing import normalise
 from unetr.synthesis.pool import Case
 
-_MOST = 8.0
-"""The most that a voxel of the smallest lesions counts."""
-_LARGE_MM = 20.0
-"""Lesions of this diameter or more count one a voxel."""
+_EVEN_MM = 20.0
+"""A voxel of a lesion of this diameter counts as much as one of healthy tissue."""
+_LEAST = 0.25
+"""What a voxel inside the largest lesions counts."""
 _CENTRES = 40
 """Voxels of a lesion that a patch may be centred on."""
-_WEIGHT_UNIT = 30
-"""Weights are kept as uint8, in thirtieths."""
+_WEIGHT_UNIT = 4
+"""Weights are kept as uint8, in quarters."""
 
 
 class Patches(IterableDataset[dict[str, torch.Tensor]]):
@@ -34,14 +34,24 @@ class Patches(IterableDataset[dict[str, torch.Tensor]]):
         Edge of a patch in voxels.
     lesion_share
         Share of patches that are centred near a lesion voxel; the others are centred in tissue.
+    emphasis
+        The most that a voxel of the smallest lesions counts, 1 to 60.
     """
 
-    def __init__(self, cases: Sequence[Case], size: int, *, lesion_share: float = 0.5, seed: int = 0) -> None:
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        size: int,
+        *,
+        lesion_share: float = 0.5,
+        emphasis: float = 20.0,
+        seed: int = 0,
+    ) -> None:
         self._size, self._lesion_share, self._seed = size, lesion_share, seed
         for case in cases:
             if min(case.image.shape) < size:
                 raise ValueError(f"{case.name} has {case.image.shape} voxels: too few for patches of {size}")
-        self._volumes = [_prepare(case) for case in cases]
+        self._volumes = [_prepare(case, emphasis) for case in cases]
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         rng = np.random.default_rng(self._seed)
@@ -78,7 +88,7 @@ class _Volume:
     tissue_voxels: np.ndarray
 
 
-def _prepare(case: Case) -> _Volume:
+def _prepare(case: Case, emphasis: float) -> _Volume:
     image = normalise(torch.from_numpy(case.image.astype(np.float32))).numpy().astype(np.float16)
     labels, count = ndimage.label(case.fraction > 127, np.ones((3, 3, 3)))
     diameters = (6 / np.pi * np.bincount(labels.ravel(), minlength=count + 1)) ** (1 / 3)
@@ -86,16 +96,16 @@ def _prepare(case: Case) -> _Volume:
         image,
         case.fraction,
         case.brain,
-        _weight(labels, diameters),
+        _weight(labels, diameters, emphasis),
         lesion_voxels=_centres(labels),
         tissue_voxels=np.argwhere(image[::6, ::6, ::6] > 0.3) * 6,
     )
 
 
-def _weight(labels: np.ndarray, diameters: np.ndarray) -> np.ndarray:
-    """1, and inverse to the cross-section of smaller lesions, in them and 3 voxels around; in _WEIGHT_UNIT."""
-    per_lesion = np.clip((_LARGE_MM / diameters) ** 2, 1, _MOST)
-    per_lesion[0] = 1
+def _weight(labels: np.ndarray, diameters: np.ndarray, emphasis: float) -> np.ndarray:
+    """More for smaller lesions, in them and 3 voxels around, so that all count nearly the same; in _WEIGHT_UNIT."""
+    per_lesion = np.ones(len(diameters))
+    per_lesion[1:] = np.clip((_EVEN_MM / diameters[1:]) ** 2.5, _LEAST, emphasis)
     weight = np.round(per_lesion * _WEIGHT_UNIT).astype(np.uint8)[labels]
     return ndimage.maximum_filter(weight, 7)  # the shell around counts as much: else small lesions would swell
 
