@@ -25,6 +25,8 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threshold", type=float, default=0.5, help="probability from which a voxel is lesion")
     parser.add_argument("--minimum-volume", type=float, default=10.0, help="mm3 (default: %(default)s)")
     parser.add_argument("--overlap", type=float, default=0.5, help="of the windows (default: %(default)s)")
+    parser.add_argument("--smoothing", type=float, default=0.0, help="of the probability map, voxels (%(default)s)")
+    parser.add_argument("--mirror", action="store_true", help="run each window mirrored too; takes twice as long")
     parser.set_defaults(run=run)
 
 
@@ -40,6 +42,8 @@ def run(options: argparse.Namespace) -> int:
             "peak": options.peak,
             "minimum_volume_mm3": options.minimum_volume,
             "overlap": options.overlap,
+            "smoothing": options.smoothing,
+            "mirror": options.mirror,
         },
     }
     export_bundle(options.run_folder / "last.ckpt", options.bundle, metadata)
