@@ -80,7 +80,7 @@ def test_no_folder(tmp_path):
     assert "MODEL_PATH" in refusal(tmp_path / "none")
     file = tmp_path / "model.pt"
     file.touch()
-    assert "no model folder" in refusal(file)
+    assert "no bundle but a file" in refusal(file)
 
 
 @pytest.mark.parametrize("file", [METADATA, INFERENCE, "models/model.safetensors"])
