@@ -14,11 +14,7 @@ MONAI_NETWORKS = ("UNETR", "SwinUNETR", "SegResNet", "UNet", "DynUNet", "Attenti
 OWN_NETWORKS = ("unetr.network.FoldedUNETR", "unetr.network.FoldedSegResNet")
 TARGETS = {
     **{name: name for name in OWN_NETWORKS},
-    **{
-        prefix + name: f"monai.networks.nets.{name}"
-        for name in MONAI_NETWORKS
-        for prefix in ("", "monai.networks.nets.")
-    },
+    **{prefix + name: _MONAI + name for name in MONAI_NETWORKS for prefix in ("", _MONAI)},
 }
 """What ``_target_`` may say, and the name that ``unetr.network.NETWORKS`` has for it."""
 

@@ -11,7 +11,7 @@ import torch
 from monai.networks.layers.simplelayers import GaussianFilter
 from scipy import ndimage
 
-from unetr.bundle import BundleInfo, ModelError, read_bundle
+from unetr.bundle import BundleInfo, read_bundle
 from unetr.engines.choice import AUTO, choose_engine
 from unetr.engines.engine import Engine
 from unetr.engines.windows import slide
@@ -137,8 +137,6 @@ def load_predictor(
         network's, or the engine asked for cannot run here.
     """
     info = read_bundle(path)
-    if info.preprocessing not in PRESETS:
-        raise ModelError(f"{info.path}: preprocessing {info.preprocessing} is not one of {', '.join(PRESETS)}.")
     ready = choose_engine(
         lambda: load_network(info),
         (1, 1, *info.window),

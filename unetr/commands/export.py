@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from unetr.training.export import export_bundle
+from unetr.training.export import INTENDED_USE, export_bundle
 
 _EXAMPLES = """examples:
   python -m unetr export runs/first models/mine --name "My UNETR" --version 1.0
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
         "version": options.version,
         "statement": options.statement,
         "description": options.description,
-        "intended_use": "Research. Not a medical device; no result may be used without a radiologist's own reading.",
+        "intended_use": INTENDED_USE,
         "postprocessing": {
             "threshold": options.threshold,
             "peak": options.peak,

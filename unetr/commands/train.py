@@ -69,7 +69,9 @@ def describe(parser: argparse.ArgumentParser) -> None:
         help="learning rate; the transformer's is a tenth of it (default: %(default)s)",
     )
     parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--patch", type=int, default=96, help="edge of a patch in voxels, a multiple of 32")
+    parser.add_argument(
+        "--patch", type=int, default=96, help="its edge in voxels: a multiple of 32, of 16 for segresnet"
+    )
     parser.add_argument("--window", type=int, help="edge of the window the model runs with (default: the patch's)")
     parser.add_argument("--network", choices=sorted(_NETWORKS), default="unetr", help="(default: %(default)s)")
     parser.add_argument("--width", type=int, help="channels of the finest level (default: the network's own)")

@@ -1,6 +1,5 @@
 """Which engine runs a network here: by device, and on the CPU by a measurement that is made once and kept."""
 
-import hashlib
 import importlib.metadata
 import json
 import logging
@@ -15,7 +14,7 @@ import torch
 from torch import nn
 
 from unetr.bundle import ModelError
-from unetr.engines.engine import ENGINES, Engine
+from unetr.engines.engine import ENGINES, Engine, key_of
 from unetr.engines.memory import keep_freed_memory
 from unetr.engines.torch_engine import TorchEngine
 
@@ -143,7 +142,7 @@ def _remembered(kept: Path) -> str | None:
 def _key(identity: str, shape: Sequence[int]) -> str:
     """Name a measurement by what it depends on."""
     machine = (platform.node(), os.cpu_count(), torch.get_num_threads(), torch.__version__, _openvino_version())
-    return hashlib.sha256(repr((identity, tuple(shape), machine)).encode()).hexdigest()[:24]
+    return key_of(identity, tuple(shape), machine)
 
 
 def _openvino_version() -> str | None:

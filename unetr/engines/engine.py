@@ -1,11 +1,17 @@
 """What an engine is: one network, made ready for one device and one window shape."""
 
+import hashlib
 from typing import Protocol
 
 import torch
 
 ENGINES = ("torch-cuda", "openvino-cpu", "torch-cpu")
 """By name; ``torch-cpu`` is the reference and runs everywhere."""
+
+
+def key_of(*what: object) -> str:
+    """Name a file by everything that its content depends on."""
+    return hashlib.sha256(repr(what).encode()).hexdigest()[:24]
 
 
 class Engine(Protocol):

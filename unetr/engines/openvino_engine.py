@@ -1,6 +1,5 @@
 """OpenVINO as an engine: a network compiled for this CPU and one window shape, and kept on disk as such."""
 
-import hashlib
 import logging
 import os
 import warnings
@@ -15,6 +14,7 @@ from openvino.frontend import FrontEndManager
 from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import nn
 
+from unetr.engines.engine import key_of
 from unetr.engines.torch_engine import fuse_attention
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ def _convert(network: nn.Module, shape: Sequence[int]) -> openvino.Model:
 def _key(core: openvino.Core, *what: object) -> str:
     """Name what was compiled by everything that it depends on, the processor among it."""
     cpu = [core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
-    return hashlib.sha256(repr((openvino.get_version(), *cpu, *what)).encode()).hexdigest()[:24]
+    return key_of(openvino.get_version(), *cpu, *what)
 
 
 def _read(core: openvino.Core, blob: Path, options: dict[str, str]) -> Any:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.networks.nets import UNETR
 
 from unetr.bundle import ModelError
 from unetr.loading.archive import Archive
+from unetr.loading.network import UNUSED_LAYERS
 from unetr.loading.unpickling import ITEM_BYTES, CheckpointError, Tensor
+from unetr.network import build
 
 _ARGUMENTS: dict[str, tuple[str, type]] = {
     "in_channels": ("in_channels", int),
@@ -35,8 +36,6 @@ _UNUSED = {
     "encoder3.blocks.0.1.conv3.conv.weight",
 }
 """Weights that MONAI 0.7 made and never used; today's makes none."""
-_NEW = ".norm_cross_attn."
-"""Weights that today's MONAI makes and, without cross-attention, never uses."""
 _PATCH = 16
 _DTYPES = {
     "Float": torch.float32,
@@ -132,16 +131,15 @@ def _overlap(parameters: dict[Any, Any]) -> float:
 
 def _shapes(network: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """What the network's state looks like; none of it is held in memory."""
-    arguments = {key: value for key, value in network.items() if key != "_target_"}
     try:
         with torch.device("meta"):
-            return {name: tuple(tensor.shape) for name, tensor in UNETR(**arguments).state_dict().items()}
+            return {name: tuple(tensor.shape) for name, tensor in build(network).state_dict().items()}
     except Exception as error:  # MONAI's own checks raise whatever they like
         raise CheckpointError("is no MetIA checkpoint: its hyper_parameters describe no UNETR") from error
 
 
 def _check_fit(tensors: dict[str, Any], shapes: dict[str, tuple[int, ...]], size: int) -> None:
-    missing = [name for name in shapes if name not in tensors and _NEW not in name]
+    missing = [name for name in shapes if name not in tensors and UNUSED_LAYERS not in name]
     others = [
         name
         for name, tensor in tensors.items()

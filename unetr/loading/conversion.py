@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 
 from unetr.bundle import ModelError, read_bundle
 from unetr.loading.checkpoint import read_metia_checkpoint
-from unetr.training.export import write_bundle
+from unetr.training.export import INTENDED_USE, describe_data, write_bundle
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +52,12 @@ def convert(
         "version": version or sha256[:12],
         "statement": _STATEMENT,
         "description": "Brain metastases in post-contrast T1: a UNETR trained with MetIA, with its own preprocessing.",
-        "intended_use": "Research. Not a medical device; no result may be used without a radiologist's own reading.",
+        "intended_use": INTENDED_USE,
         "data_source": f"MetIA checkpoint {checkpoint.name}, SHA-256 {sha256}",
         "preprocessing": "metia",
         # What MetIA did with a probability, and no more.
         "postprocessing": {"threshold": 0.5, "peak": 0.5, "minimum_volume_mm3": 0.0, "overlap": read.overlap},
-        "network_data_format": _format(read.network),
+        "network_data_format": _describe_data(read.network),
     }
     try:
         bundle.parent.mkdir(parents=True, exist_ok=True)
@@ -79,28 +79,13 @@ def _put_in_place(whole: Path, bundle: Path) -> None:
         log.info("%s was converted by another process meanwhile", bundle)
 
 
-def _format(network: dict[str, Any]) -> dict[str, Any]:
+def _describe_data(network: dict[str, Any]) -> dict[str, Any]:
     classes = network["out_channels"]
     lesions = {str(n): "brain metastasis" if classes == 2 else f"lesion, class {n}" for n in range(1, classes)}
-    common = {"type": "image", "spatial_shape": network["img_size"], "dtype": "float32", "value_range": [0, 1]}
-    common["is_patch_data"] = True
-    return {
-        "inputs": {
-            "image": {
-                **common,
-                "format": "magnitude",
-                "modality": "MR",
-                "num_channels": network["in_channels"],
-                "channel_def": {"0": "T1 post-contrast, every 1.5th row and column and every 2nd slice, air = 0.4"},
-            }
-        },
-        "outputs": {
-            "pred": {
-                **common,
-                "format": "segmentation",
-                "num_channels": classes,
-                "activation": "softmax",
-                "channel_def": {"0": "background", **lesions},
-            }
-        },
-    }
+    return describe_data(
+        network,
+        shows="T1 post-contrast, every 1.5th row and column and every 2nd slice, air = 0.4",
+        brightest=1,
+        activation="softmax",
+        channels={"0": "background", **lesions},
+    )

@@ -15,7 +15,7 @@ from unetr.network import build
 
 _NESTED = ("state_dict", "model")
 """Where a ``.pt`` may hold the weights, beside other things."""
-_UNUSED = ".norm_cross_attn."
+UNUSED_LAYERS = ".norm_cross_attn."
 """Layers that MONAI's transformer has had since 1.4 and does not run; older weights lack them."""
 
 
@@ -54,7 +54,7 @@ def load_weights(network: nn.Module, weights: dict[str, torch.Tensor], whose: st
     missing = [
         name
         for name, tensor in state.items()
-        if name not in weights and tensor.data_ptr() not in same and _UNUSED not in name
+        if name not in weights and tensor.data_ptr() not in same and UNUSED_LAYERS not in name
     ]
     others = [name for name, tensor in weights.items() if name not in state or tensor.shape != state[name].shape]
     if missing or others:

@@ -8,6 +8,8 @@ import monai
 import safetensors.torch
 import torch
 
+INTENDED_USE = "Research. Not a medical device; no result may be used without a radiologist's own reading."
+
 
 def export_bundle(checkpoint: Path, bundle: Path, metadata: dict[str, Any]) -> None:
     """Write the averaged weights of a training checkpoint into a bundle folder.
@@ -33,40 +35,53 @@ def write_bundle(
     (bundle / "models").mkdir(exist_ok=True)
     safetensors.torch.save_file(weights, bundle / "models" / "model.safetensors")
     versions = {"monai_version": monai.__version__, "pytorch_version": torch.__version__.split("+")[0]}
-    full = {**versions, "network_data_format": _format(definition), **metadata}
+    full = {**versions, "network_data_format": _of_our_training(definition), **metadata}
     _write_json(bundle / "configs" / "metadata.json", full)
     _write_json(bundle / "configs" / "inference.json", {"network_def": definition})
 
 
-def _format(definition: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "inputs": {
-            "image": {
-                "type": "image",
-                "format": "magnitude",
-                "modality": "MR",
-                "num_channels": 1,
-                "spatial_shape": definition["img_size"],
-                "dtype": "float32",
-                "value_range": [0, 5],
-                "is_patch_data": True,
-                "channel_def": {"0": "T1 post-contrast, 1 mm, median of tissue = 1"},
-            }
-        },
-        "outputs": {
-            "pred": {
-                "type": "image",
-                "format": "segmentation",
-                "num_channels": definition["out_channels"],
-                "spatial_shape": definition["img_size"],
-                "dtype": "float32",
-                "value_range": [0, 1],
-                "is_patch_data": True,
-                "activation": "sigmoid",
-                "channel_def": {"0": "brain metastasis", "1": "brain"},
-            }
-        },
+def describe_data(
+    definition: dict[str, Any], *, shows: str, brightest: float, activation: str, channels: dict[str, str]
+) -> dict[str, Any]:
+    """Give ``network_data_format``: what a network takes and gives.
+
+    Parameters
+    ----------
+    shows
+        What the input channel is, its voxels and its brightness.
+    brightest
+        Upper end of the input's values; the lower is 0.
+    activation, channels
+        Of the outputs; channels by their number.
+    """
+    common = {"type": "image", "spatial_shape": definition["img_size"], "dtype": "float32", "is_patch_data": True}
+    image = {
+        **common,
+        "format": "magnitude",
+        "modality": "MR",
+        "num_channels": definition.get("in_channels", 1),
+        "value_range": [0, brightest],
+        "channel_def": {"0": shows},
     }
+    pred = {
+        **common,
+        "format": "segmentation",
+        "num_channels": definition["out_channels"],
+        "value_range": [0, 1],
+        "activation": activation,
+        "channel_def": channels,
+    }
+    return {"inputs": {"image": image}, "outputs": {"pred": pred}}
+
+
+def _of_our_training(definition: dict[str, Any]) -> dict[str, Any]:
+    return describe_data(
+        definition,
+        shows="T1 post-contrast, 1 mm, median of tissue = 1",
+        brightest=5,
+        activation="sigmoid",
+        channels={"0": "brain metastasis", "1": "brain"},
+    )
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
