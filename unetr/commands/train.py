@@ -83,6 +83,13 @@ def describe(parser: argparse.ArgumentParser) -> None:
         "--lesion-share", type=float, default=0.5, help="share of patches around a lesion (default: %(default)s)"
     )
     parser.add_argument(
+        "--hard-share",
+        type=float,
+        default=0.0,
+        help="share of patches around lesions that the network, as it is when the command begins, misses or sees where "
+        "there are none (default: %(default)s)",
+    )
+    parser.add_argument(
         "--emphasis",
         type=float,
         default=20.0,
@@ -103,7 +110,8 @@ def run(options: argparse.Namespace) -> int:
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     pl.seed_everything(options.seed)
     last = options.folder / "last.ckpt"
-    done = torch.load(last, map_location="cpu", weights_only=False)["global_step"] if last.exists() else 0
+    checkpoint = torch.load(last, map_location="cpu", weights_only=False) if last.exists() else None
+    done = checkpoint["global_step"] if checkpoint else 0
     window = [options.window or options.patch] * 3
     definition = _NETWORKS[options.network](options) | {
         "in_channels": 1,
@@ -112,7 +120,9 @@ def run(options: argparse.Namespace) -> int:
         "fold": 2,
     }
     module = LesionModule(definition, rate=options.rate, steps=options.steps, cooldown=options.cooldown)
-    if options.start_from and not last.exists():
+    if checkpoint:
+        module.load_state_dict(checkpoint["state_dict"])  # for mining; fitting goes on from the whole checkpoint
+    elif options.start_from:
         _start_from(read_bundle(options.start_from), module)
     every = chain.from_iterable(read_cases(pool) for pool in options.pools)
     try:
@@ -124,13 +134,16 @@ def run(options: argparse.Namespace) -> int:
         cases,
         options.patch,
         lesion_share=options.lesion_share,
+        hard_share=options.hard_share,
         emphasis=options.emphasis,
         seed=options.seed + done,
     )
-    checkpoint = ModelCheckpoint(
+    if options.hard_share:
+        tqdm.write(f"{patches.mine(module.network, window[0])} false and missed lesions to learn from")
+    regular = ModelCheckpoint(
         options.folder, "last", train_time_interval=timedelta(minutes=4), enable_version_counter=False
     )
-    checkpoint.CHECKPOINT_NAME_LAST = "last"
+    regular.CHECKPOINT_NAME_LAST = "last"
     final = ModelCheckpoint(options.folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
     trainer = pl.Trainer(
         max_steps=options.steps,
@@ -141,9 +154,9 @@ def run(options: argparse.Namespace) -> int:
         devices=1,
         logger=TensorBoardLogger(options.folder, name="", version=""),
         log_every_n_steps=20,
-        callbacks=[checkpoint, final, EMAWeightAveraging(decay=0.995), TQDMProgressBar(refresh_rate=10)],
+        callbacks=[regular, final, EMAWeightAveraging(decay=0.995), TQDMProgressBar(refresh_rate=10)],
     )
-    trainer.fit(module, DataLoader(patches, batch_size=options.batch), ckpt_path=last if last.exists() else None)
+    trainer.fit(module, DataLoader(patches, batch_size=options.batch), ckpt_path=last if checkpoint else None)
     return 0
 
 

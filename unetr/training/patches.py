@@ -1,4 +1,4 @@
-"""Random patches from volumes held in memory: half around lesions, half anywhere in the head."""
+"""Random patches from volumes held in memory: around lesions, around past mistakes, anywhere in the head."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,10 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy import ndimage
+from torch import nn
 from torch.utils.data import IterableDataset
+from tqdm import tqdm
 
 from unetr.preprocessing import normalise
 from unetr.synthesis.pool import Case
+from unetr.training.mining import hard_voxels
 
 _EVEN_MM = 20.0
 """A voxel of a lesion of this diameter counts as much as one of healthy tissue."""
@@ -34,6 +37,8 @@ class Patches(IterableDataset[dict[str, torch.Tensor]]):
         Edge of a patch in voxels.
     lesion_share
         Share of patches that are centred near a lesion voxel; the others are centred in tissue.
+    hard_share
+        Share, before any other, of patches around what ``mine`` has found.
     emphasis
         The most that a voxel of the smallest lesions counts, 1 to 60.
     """
@@ -44,23 +49,31 @@ class Patches(IterableDataset[dict[str, torch.Tensor]]):
         size: int,
         *,
         lesion_share: float = 0.5,
+        hard_share: float = 0.0,
         emphasis: float = 20.0,
         seed: int = 0,
     ) -> None:
-        self._size, self._lesion_share, self._seed = size, lesion_share, seed
+        self._size, self._lesion_share, self._hard_share, self._seed = size, lesion_share, hard_share, seed
         for case in cases:
             if min(case.image.shape) < size:
                 raise ValueError(f"{case.name} has {case.image.shape} voxels: too few for patches of {size}")
         self._volumes = [_prepare(case, emphasis) for case in cases]
+        self._hard: list[tuple[_Volume, np.ndarray]] = []
+
+    def mine(self, network: nn.Module, window: int) -> int:
+        """Look for false and missed lesions in every volume, to be shown more often; returns how many there are."""
+        self._hard = [
+            (volume, voxel)
+            for volume in tqdm(self._volumes, desc="mining", unit="volume")
+            for voxel in hard_voxels(network, volume.image, volume.fraction, window)
+        ]
+        return len(self._hard)
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         rng = np.random.default_rng(self._seed)
         while True:
-            volume = self._volumes[rng.integers(len(self._volumes))]
-            near_lesion = len(volume.lesion_voxels) > 0 and rng.random() < self._lesion_share
-            centres = volume.lesion_voxels if near_lesion else volume.tissue_voxels
-            jitter = self._size // 3 if near_lesion else self._size // 2
-            centre = centres[rng.integers(len(centres))] + rng.integers(-jitter, jitter + 1, 3)
+            volume, centre, jitter = self._centre(rng)
+            centre = centre + rng.integers(-jitter, jitter + 1, 3)
             start = np.clip(centre - self._size // 2, 0, np.array(volume.image.shape) - self._size)
             box = tuple(slice(s, s + self._size) for s in start)
             values: dict[str, np.ndarray] = {
@@ -74,6 +87,16 @@ class Patches(IterableDataset[dict[str, torch.Tensor]]):
                 name: torch.from_numpy(np.flip(array, 0).copy() if flipped else array)[None]
                 for name, array in values.items()
             }
+
+    def _centre(self, rng: np.random.Generator) -> tuple["_Volume", np.ndarray, int]:
+        """A volume, the voxel that a patch is to show, and how far from the patch's middle that may lie."""
+        if self._hard and rng.random() < self._hard_share:
+            volume, voxel = self._hard[rng.integers(len(self._hard))]
+            return volume, voxel, self._size // 3
+        volume = self._volumes[rng.integers(len(self._volumes))]
+        near_lesion = len(volume.lesion_voxels) > 0 and rng.random() < self._lesion_share
+        centres = volume.lesion_voxels if near_lesion else volume.tissue_voxels
+        return volume, centres[rng.integers(len(centres))], self._size // 3 if near_lesion else self._size // 2
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,63 @@
+"""Where a half-trained network goes wrong: most of a head is easy, a random patch rarely shows what is hard."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from monai.inferers.utils import sliding_window_inference
+from scipy import ndimage
+from torch import nn
+
+_SEEN = 0.3
+"""A probability above this counts as a lesion seen."""
+_SOLID = np.ones((3, 3, 3))
+
+
+@torch.inference_mode()
+def hard_voxels(network: nn.Module, image: np.ndarray, fraction: np.ndarray, window: int) -> np.ndarray:
+    """One voxel of each false lesion and of each missed one.
+
+    Parameters
+    ----------
+    network
+        Its first output is the lesion's logit.
+    image
+        Normalised volume on the 1 mm grid, shape (a, b, c).
+    fraction
+        uint8 of the same shape, 255 = all lesion.
+    window
+        Edge in voxels of the windows it runs with.
+
+    Returns
+    -------
+    int64, shape (n, 3), 0-based voxel indices: of a false lesion the most probable voxel, of a missed one the voxel
+    nearest to being seen.
+    """
+    device = next(network.parameters()).device
+    network.eval()
+    volume = torch.from_numpy(image.astype(np.float32)).to(device)[None, None]
+    with torch.autocast(device.type, torch.bfloat16):
+        logits: Any = sliding_window_inference(
+            volume, (window,) * 3, 1, lambda w: network(w)[:, :1].float(), overlap=0.1
+        )
+    network.train()
+    probability = torch.sigmoid(logits)[0, 0].cpu().numpy()
+    false = _without(probability > _SEEN, ndimage.binary_dilation(fraction > 0, _SOLID))
+    missed = _without(fraction > 127, probability > _SEEN)
+    peaks = [_peaks(probability, labels) for labels in (false, missed)]
+    return np.concatenate(peaks).astype(np.int64)
+
+
+def _without(mask: np.ndarray, touched: np.ndarray) -> np.ndarray:
+    """The components of ``mask`` that ``touched`` does not meet, labelled."""
+    labels, count = ndimage.label(mask, _SOLID)
+    keep = np.ones(count + 1, bool)
+    keep[np.unique(labels[touched])] = False
+    keep[0] = False
+    return np.where(keep[labels], labels, 0)
+
+
+def _peaks(probability: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    present = np.unique(labels[labels > 0])
+    positions = ndimage.maximum_position(probability, labels, present) if len(present) else []
+    return np.array(positions, dtype=np.int64).reshape(-1, 3)
