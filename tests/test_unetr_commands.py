@@ -1,5 +1,6 @@
 """``python -m unetr``: its help, volumes written once, and a model's figures."""
 
+import argparse
 import functools
 import importlib
 import json
@@ -15,7 +16,7 @@ import pytest
 from tests import factory
 from tests.tiny_model import tiny_bundle
 from unetr.__main__ import COMMANDS, main
-from unetr.commands import evaluate, synthesize
+from unetr.commands import synthesize, volumes
 from unetr.commands.nifti import as_axial
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -168,7 +169,7 @@ def test_lesions_below_the_smallest_do_not_count(tmp_path, tiny_model):
 
 
 def test_evaluates_synthetic_volumes(tmp_path, tiny_model, monkeypatch, capsys):
-    monkeypatch.setattr(evaluate, "synthesize", functools.partial(evaluate.synthesize, grid=SLAB))
+    monkeypatch.setattr(volumes, "synthesize", functools.partial(volumes.synthesize, grid=SLAB))
     path = tmp_path / "scores.json"
     options = ["--synthetic", "1", "--seed", "7", "--lesions", "3", "--json", str(path)]
     assert main(["evaluate", "--model", str(tiny_model), *options]) == 0
@@ -176,6 +177,38 @@ def test_evaluates_synthetic_volumes(tmp_path, tiny_model, monkeypatch, capsys):
     assert score["name"] == "synthetic 7"
     assert len(score["lesions"]) >= 1
     assert "sensitivity" in capsys.readouterr().out
+
+
+def test_skull_stripping_is_all_that_differs(monkeypatch):
+    monkeypatch.setattr(volumes, "synthesize", functools.partial(volumes.synthesize, grid=SLAB))
+    parser = argparse.ArgumentParser()
+    volumes.add_options(parser, seed=40)
+    heads = [parser.parse_args(["--synthetic", "1", "--lesions", "4", kind]) for kind in ("--whole-head", "--stripped")]
+    (whole,), (stripped,) = (list(volumes.labelled_volumes(head)[1]) for head in heads)
+    np.testing.assert_array_equal(whole.reference, stripped.reference)
+    assert whole.reference.any()
+    assert (stripped.image > 0).sum() < 0.9 * (whole.image > 0).sum()
+
+
+def test_draws_the_best_the_median_and_the_worst(tmp_path, tiny_model):
+    for name in ("one", "two"):
+        save_nifti(tmp_path / name)
+    picture = tmp_path / "picture.png"
+    options = ["--mask", "seg.nii.gz", "--labels", "1", "4", "--picture", str(picture)]
+    assert main(["evaluate", "--model", str(tiny_model), "--images", str(tmp_path / "*" / "t1.nii.gz"), *options]) == 0
+    assert picture.stat().st_size > 20_000
+
+
+def test_a_chosen_operating_point_gives_what_it_promises(tmp_path, tiny_model, capsys):
+    save_nifti(tmp_path / "one")
+    cases = ["--images", str(tmp_path / "*" / "t1.nii.gz"), "--mask", "seg.nii.gz", "--labels", "1", "4"]
+    picture = tmp_path / "trade-off.png"
+    assert main(["tune", str(tiny_model), *cases, "--picture", str(picture)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (chosen,) = [line.split() for line in lines if line.endswith("<- chosen")]
+    assert lines[-1] == f"--threshold {float(chosen[0])} --peak {float(chosen[1])}"
+    assert chosen[2:5] == ["1.00", "nan", "0.00"]
+    assert picture.stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("options", [[], ["--images", "none/*/t1.nii.gz"]])

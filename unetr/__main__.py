@@ -1,4 +1,4 @@
-"""``python -m unetr``: make training volumes, train, export, convert, evaluate; list the models there are."""
+"""``python -m unetr``: make training volumes, train, export, convert, tune, evaluate; list the models there are."""
 
 import argparse
 import importlib
@@ -13,6 +13,7 @@ COMMANDS = {
     "train": "train a network",
     "export": "write a trained network as a MONAI bundle",
     "convert": "write a MetIA checkpoint as a MONAI bundle",
+    "tune": "choose a model's threshold and peak",
     "evaluate": "measure how good a model is",
     "models": "list the models there are, and why others cannot be used",
 }

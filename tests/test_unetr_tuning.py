@@ -1,0 +1,93 @@
+"""Each pair of threshold and peak is scored as the model would be with it, and the right one is chosen."""
+
+from dataclasses import replace
+from math import isnan
+
+import numpy as np
+import pytest
+
+from tests import factory
+from tests.tiny_model import tiny_bundle
+from unetr.metrics import score
+from unetr.predictor import Predictor, load_predictor
+from unetr.tuning import PEAKS, THRESHOLDS, OperatingPoint, choose, operating_points, try_points
+
+POINT = OperatingPoint(0.5, 0.5, sensitivity=0.9, sensitivity_small=0.2, false_lesions=0.4, dice=0.8)
+
+
+@pytest.fixture(scope="module")
+def raw_predictor(tiny_model) -> Predictor:
+    return load_predictor(tiny_model, "cpu")
+
+
+def cube(shape: tuple[int, int, int], start: tuple[int, int, int], edge: int) -> np.ndarray:
+    mask = np.zeros(shape, bool)
+    mask[tuple(slice(s, s + edge) for s in start)] = True
+    return mask
+
+
+@pytest.fixture
+def volume() -> tuple[np.ndarray, np.ndarray]:
+    """Two lesions, of 8 and 3.7 mm, seen with 0.95 and 0.72; something else is seen with 0.8."""
+    shape = (40, 40, 40)
+    large, small, other = cube(shape, (4, 4, 4), 7), cube(shape, (24, 24, 24), 3), cube(shape, (4, 28, 4), 4)
+    probability = np.full(shape, 0.05, np.float32)
+    for mask, value in ((large, 0.95), (small, 0.72), (other, 0.8)):
+        probability[mask] = value
+    return probability, large | small
+
+
+def test_a_peak_keeps_what_is_sure(volume):
+    tried = dict(try_points(volume[0], volume[1], 1.0, 10))
+    assert set(tried) == {(threshold, peak) for threshold in THRESHOLDS for peak in PEAKS}
+    found = {peak: [lesion[1] for lesion in tried[0.5, peak].lesions] for peak in PEAKS}
+    assert found[0.7] == [True, True]
+    assert found[0.75] == [True, False]
+    assert [len(tried[0.5, peak].false_lesions_mm) for peak in (0.75, 0.8, 0.85)] == [1, 1, 0]
+
+
+def test_what_is_too_small_is_no_lesion(volume):
+    tried = dict(try_points(volume[0], volume[1], 1.0, 30))
+    assert [lesion[1] for lesion in tried[0.5, 0.5].lesions] == [True, False]
+
+
+@pytest.mark.parametrize(("threshold", "peak"), [(0.3, 0.6), (0.3, 0.95), (0.5, 0.95), (0.6, 0.5)])
+def test_the_model_does_the_same_with_those_values(tmp_path, raw_predictor, threshold, peak):
+    head = factory.volume(shape=(40, 44, 42), spacing=(2.0, 2.0, 2.0), lesions=factory.LESIONS[:2])
+    image = head.array.astype(np.float32)
+    faint = factory.sphere_mask(head, factory.LESIONS[2].centre_lps, 7.0)
+    image[faint] = 1.77 * np.median(image[image > 200])
+    reference = np.zeros(image.shape, bool)
+    reference[10:12, 10:12, 10:12] = True
+    raw = raw_predictor.predict(image, head.affine).probability
+    tried = dict(try_points(raw, reference, 8.0, 0.0))
+
+    bundle = tiny_bundle(tmp_path / "bundle", threshold=threshold, peak=peak, minimum_volume_mm3=0.0)
+    mask = load_predictor(bundle, "cpu").predict(image, head.affine).mask
+    assert tried[threshold, peak] == score("", reference, mask, 8.0)
+
+
+def test_volumes_are_put_together(volume):
+    probability, reference = volume
+    scored = [dict(try_points(probability, truth, 1.0, 10)) for truth in (reference, np.zeros_like(reference))]
+    point = next(p for p in operating_points(scored) if (p.threshold, p.peak) == (0.5, 0.75))
+    assert (point.sensitivity, point.sensitivity_small, point.false_lesions) == (1.0, 0.0, 1.5)
+    assert point.dice == pytest.approx(2 * 343 / (343 + 64 + 343 + 27))
+
+
+def test_the_most_sensitive_with_few_false_lesions_is_chosen():
+    worse, false, better = replace(POINT, sensitivity=0.8), replace(POINT, false_lesions=0.6), replace(POINT, dice=0.9)
+    sensitive = replace(false, sensitivity=0.99)
+    assert choose([worse, POINT, better, sensitive], most_false=0.5) == better
+    assert choose([worse, POINT, better, sensitive], most_false=0.6) == sensitive
+
+
+def test_where_none_has_so_few_the_fewest_are_chosen():
+    assert choose([POINT, replace(POINT, false_lesions=2.0, sensitivity=1.0)], most_false=0.1) == POINT
+
+
+def test_volumes_without_lesions_are_judged_by_what_is_false_alone():
+    empty = np.zeros((20, 20, 20), bool)
+    points = operating_points([dict(try_points(cube((20, 20, 20), (4, 4, 4), 5) * 0.7, empty, 1.0, 10))])
+    assert all(isnan(point.sensitivity) and isnan(point.dice) for point in points)
+    assert choose(points, most_false=0.5).false_lesions == 0

@@ -1,0 +1,97 @@
+"""Which threshold and which peak serve a model best: each pair is scored on volumes kept for that."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from scipy import ndimage
+
+from unetr.metrics import Score, score
+
+THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
+PEAKS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+_TOUCHING = np.ones((3, 3, 3))
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """What one threshold with one peak gives over all volumes.
+
+    Attributes
+    ----------
+    sensitivity, sensitivity_small
+        Share of the lesions of 5 mm or more, and of those of 3-5 mm, that are found; nan where there are none.
+    false_lesions
+        A volume.
+    dice
+        Mean over the volumes that have lesions.
+    """
+
+    threshold: float
+    peak: float
+    sensitivity: float
+    sensitivity_small: float
+    false_lesions: float
+    dice: float
+
+
+def try_points(
+    probability: np.ndarray, reference: np.ndarray, voxel_mm3: float, minimum_volume_mm3: float
+) -> Iterator[tuple[tuple[float, float], Score]]:
+    """Score one volume for every pair of threshold and peak.
+
+    Parameters
+    ----------
+    probability
+        As the network gives it, before any threshold is moved to 0.5.
+    reference
+        bool, of the same shape.
+    """
+    for threshold in THRESHOLDS:
+        labels, count = ndimage.label(probability >= threshold, _TOUCHING)
+        sizes = np.bincount(labels.ravel(), minlength=count + 1)
+        highest = np.zeros(count + 1)
+        highest[1:] = ndimage.maximum(probability, labels, np.arange(1, count + 1)) if count else []
+        # The peak is meant after the shift of the log-odds that puts the threshold at 0.5.
+        yes, no = highest * (1 - threshold), (1 - highest) * threshold
+        shifted = yes / (yes + no)
+        for peak in PEAKS:
+            keep = (shifted >= peak) & (sizes * voxel_mm3 >= minimum_volume_mm3)
+            keep[0] = False
+            yield (threshold, peak), score("", reference, keep[labels], voxel_mm3)
+
+
+def operating_points(scores: Sequence[dict[tuple[float, float], Score]]) -> list[OperatingPoint]:
+    """Put the volumes together, pair by pair."""
+    points = []
+    for threshold, peak in product(THRESHOLDS, PEAKS):
+        mine = [volume[threshold, peak] for volume in scores]
+        lesions = [lesion for one in mine for lesion in one.lesions]
+        points.append(
+            OperatingPoint(
+                threshold,
+                peak,
+                sensitivity=_mean([found for diameter, found, _ in lesions if diameter >= 5]),
+                sensitivity_small=_mean([found for diameter, found, _ in lesions if 3 <= diameter < 5]),
+                false_lesions=_mean([len(one.false_lesions_mm) for one in mine]),
+                dice=_mean([one.dice for one in mine if one.reference_volume_ml > 0]),
+            )
+        )
+    return points
+
+
+def choose(points: Sequence[OperatingPoint], most_false: float) -> OperatingPoint:
+    """Choose the most sensitive from 5 mm on, then by Dice, of those with at most so many false lesions a volume.
+
+    Where none has so few, the one with the fewest is chosen.
+    """
+    allowed = [point for point in points if point.false_lesions <= most_false]
+    if not allowed:
+        fewest = min(point.false_lesions for point in points)
+        allowed = [point for point in points if point.false_lesions == fewest]
+    return max(allowed, key=lambda point: (np.nan_to_num(point.sensitivity), np.nan_to_num(point.dice)))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if len(values) else float("nan")
