@@ -176,10 +176,10 @@ class OrthancArchive(OrthancRest):
     def _present(self, datasets: Sequence[Dataset]) -> set[str]:
         """SOPInstanceUIDs the archive holds in the series that these instances belong to."""
         present: set[str] = set()
-        for study, series in {(str(d.StudyInstanceUID), str(d.SeriesInstanceUID)) for d in datasets}:
-            with self._call(f"GET /dicom-web/studies/{study}/series/{series}/instances"):
-                found = self._dicomweb.search_for_instances(study, series)
-            present.update(str(Dataset.from_json(one).SOPInstanceUID) for one in found)
+        for series in {str(dataset.SeriesInstanceUID) for dataset in datasets}:
+            for path in self._lookup(series, "Series"):  # from the index: a QIDO-RS query has Orthanc read each file
+                found = self._json("GET", f"{path}/instances")
+                present.update(str(one["MainDicomTags"]["SOPInstanceUID"]) for one in found)
         return present
 
     def _take_out(self, datasets: Sequence[Dataset], already_there: set[str]) -> None:

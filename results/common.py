@@ -1,6 +1,9 @@
 """What every result takes from its source series: patient and study, geometry verbatim, references."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import highdicom as hd
 import numpy as np
@@ -54,6 +57,23 @@ class ResultError(ValueError):
     """What is to be written does not fit together, or what was read does not fit the series."""
 
 
+_T = TypeVar("_T")
+
+
+def _once_per_series(function: Callable[[Series], _T]) -> Callable[[Series], _T]:
+    """Keep what a function says of a series for as long as there is the series: every result asks for the same."""
+    known: WeakKeyDictionary[Series, _T] = WeakKeyDictionary()
+
+    @wraps(function)
+    def kept(series: Series) -> _T:
+        if series not in known:
+            known[series] = function(series)
+        return known[series]
+
+    return kept
+
+
+@_once_per_series
 def planes_of_volume(series: Series) -> list[Plane]:
     """Return the planes of a series in the volume's order, as the source itself places them.
 
@@ -63,6 +83,7 @@ def planes_of_volume(series: Series) -> list[Plane]:
     return [planes[slice_] for slice_ in series.slices]
 
 
+@_once_per_series
 def source_images(series: Series) -> list[Dataset]:
     """Return stand-ins for the source instances, in the volume's order, with all that highdicom asks of its sources.
 

@@ -69,6 +69,9 @@ def build_report(
     statement = hd.sr.ContainerContentItem(codes.QUALITATIVE_EVALUATIONS, relationship_type=_CONTAINS)
     statement.ContentSequence = hd.sr.ContentSequence([*evaluations, comment(context.statement)])
     content[0].ContentSequence.append(statement)
+    # highdicom would copy the whole and go through it five times, which takes longer than to make it.
+    whole = content[0].ContentSequence
+    content[0].ContentSequence = hd.sr.ContentSequence(whole[:1])
     document = hd.sr.Comprehensive3DSR if in_space else hd.sr.ComprehensiveSR
     time = context.local_time
     report = document(
@@ -81,6 +84,7 @@ def build_report(
         content_time=time.time(),
         **identification(context, role, series_number),
     )
+    report.ContentSequence = whole
     inherit(report, series)
     make_repeatable(report, context)
     return report
