@@ -66,6 +66,41 @@ def test_a_seed_makes_one_volume():
     assert not torch.equal(first.image, other.image)
 
 
+def whole_head() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same brain, with its lesion, inside a thin dark skull and a scalp: image, reference and brain."""
+    image, reference = brain()
+    inside = image > 0
+    away = ndimage.distance_transform_edt(~inside)
+    return image + 200.0 * ((away > 3) & (away < 6)), reference, inside
+
+
+def test_a_whole_head_keeps_its_scalp_unless_it_is_shown_stripped():
+    image, reference, inside = whole_head()
+    kept = []
+    for seed in range(0, 12, 2):
+        volume = adopt(image.astype(np.float32), AFFINE, reference, seed, brain=inside)
+        beyond = torch.from_numpy(ndimage.distance_transform_edt(~volume.brain.numpy()) > 3)
+        kept.append(float(volume.image[beyond].max()) > 0.3)
+        assert (volume.brain | (volume.fraction < 0.5)).all()
+    assert set(kept) == {True, False}
+
+
+def test_painted_lesions_are_as_bright_beside_white_matter_however_bright_that_is():
+    """Half of this brain, and with it the median, is as dark as grey matter."""
+    image, reference, inside = whole_head()
+    image[: SHAPE[0] // 2][inside[: SHAPE[0] // 2]] *= 0.5
+    image[reference] /= 2
+    bright = []
+    for seed in (1, 3, 5):
+        volume = adopt(image.astype(np.float32), AFFINE, np.zeros_like(reference), seed, brain=inside)
+        white = float(volume.image[volume.brain].quantile(0.75))
+        for number, (kind, diameter) in enumerate(volume.lesions, start=1):
+            if kind == "solid" and diameter > 6 and (volume.label_map == number).sum() > 100:
+                bright.append(float(volume.image[volume.label_map == number].median()) / white)
+    assert len(bright) >= 3
+    assert np.median(bright) > 1.3
+
+
 @pytest.fixture
 def cases(tmp_path: Path) -> Callable[..., None]:
     def write(*names: str) -> None:
@@ -91,5 +126,7 @@ def test_a_pool_of_real_cases_leaves_out_those_kept_for_validation(tmp_path, cas
     read = read_case(tmp_path / "pool", "real_b_00")
     assert read.fraction.max() == 255
     assert read.brain.any()
+    assert main([*command(tmp_path, "--copies", "1", "--leave-out", "a")[:4], "--copies", "1"]) == 0
+    assert not read_case(tmp_path / "pool", "real_a_00").fraction.any()  # no mask: no lesion
     with pytest.raises(SystemExit, match="matches no image that is not left out"):
         main(command(tmp_path, "--leave-out", "a", "b"))

@@ -13,19 +13,23 @@ from unetr.synthesis.real import adopt
 
 _EXAMPLES = """examples:
   python -m unetr adopt runs/real --images 'cases/*/t1ce.nii.gz' --mask seg.nii.gz --labels 1 4 --copies 4
+  python -m unetr adopt runs/heads --images 'heads/*/t1.nii.gz' --brain brain.nii.gz
   python -m unetr train runs/pool runs/real --run runs/both
 """
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Deform skull-stripped, labelled post-contrast T1 (NIfTI), and paint synthetic lesions into every "
-        "other copy. Runs again where it stopped."
+        "Deform labelled post-contrast T1 (NIfTI), or healthy T1, and paint synthetic lesions into every other copy. "
+        "Runs again where it stopped."
     )
     parser.epilog = _EXAMPLES
     parser.add_argument("folder", type=Path, help="where the volumes go (NIfTI)")
     parser.add_argument("--images", metavar="PATTERN", required=True, help="NIfTI images, a pattern with *")
-    parser.add_argument("--mask", required=True, help="name of the mask beside each image")
+    parser.add_argument("--mask", help="name of the lesions' mask beside each image (default: no lesion)")
+    parser.add_argument(
+        "--brain", help="name of the brain's mask beside each image: whole heads (default: skull-stripped)"
+    )
     parser.add_argument("--labels", type=int, nargs="+", default=[1], help="values of the mask that are lesion")
     parser.add_argument("--leave-out", nargs="*", default=[], metavar="CASE", help="folders' names kept for validation")
     parser.add_argument("--copies", type=int, default=4, help="volumes made of each (default: %(default)s)")
@@ -40,13 +44,18 @@ def run(options: argparse.Namespace) -> int:
         raise SystemExit(f"{options.images} matches no image that is not left out")
     for number, path in enumerate(tqdm(paths, unit="case")):
         source = nib.Nifti1Image.from_filename(path)
-        reference = np.isin(
-            np.asarray(nib.Nifti1Image.from_filename(path.parent / options.mask).dataobj), options.labels
-        )
+        reference = _beside(path, options.mask, options.labels) if options.mask else np.zeros(source.shape, bool)
+        brain = _beside(path, options.brain, [1]) if options.brain else None
         for copy in range(options.copies):
             name = f"real_{path.parent.name}_{copy:02d}"
             if name not in there:
                 seed = 1000 * number + copy
                 image = source.get_fdata(dtype=np.float32)
-                write_case(options.folder, name, adopt(image, RAS_TO_LPS @ source.affine, reference, seed))
+                volume = adopt(image, RAS_TO_LPS @ source.affine, reference, seed, brain=brain)
+                write_case(options.folder, name, volume)
     return 0
+
+
+def _beside(path: Path, name: str, labels: list[int]) -> np.ndarray:
+    """Where the mask of this name, in the image's folder, has one of the labels."""
+    return np.isin(np.asarray(nib.Nifti1Image.from_filename(path.parent / name).dataobj), labels)

@@ -83,8 +83,10 @@ def _warped(anatomy: Anatomy, rng: Rng, grid: tuple[int, int, int], variety: flo
 
 def _brain(maps: dict[str, torch.Tensor], rng: Rng) -> tuple[torch.Tensor, float]:
     """Brain intensities and the fluid's: the template's own T1, remapped, blended with random tissue means."""
-    grey, white, csf, t1 = maps["grey"], maps["white"], maps["csf"], maps["t1"].clamp(0, 2.5)
-    cortex, fluid = rng.uniform(0.62, 1.0), rng.uniform(0.15, 0.55)
+    t1, crisp = maps["t1"].clamp(0, 2.5), rng.chance(0.5)
+    white, grey, csf = _crisp(maps, rng) if crisp else (maps["white"], maps["grey"], maps["csf"])
+    # Below 0.65: gradient echoes with an inversion pulse, in which white matter stands out as much as a lesion may.
+    cortex, fluid = rng.uniform(0.45, 1.0), rng.uniform(0.1, 0.55)
     knots = sorted([rng.uniform(0.25, 0.5), rng.uniform(0.65, 0.85)])
     levels = [0.0, fluid * rng.uniform(0.6, 1.1), cortex, 1.0]
     edges = [0.0, *knots, 1.0]
@@ -92,13 +94,24 @@ def _brain(maps: dict[str, torch.Tensor], rng: Rng) -> tuple[torch.Tensor, float
     for low, high, start, end in zip(edges, edges[1:], levels, levels[1:], strict=False):
         remapped = remapped + (t1.clamp(low, high) - low) * ((end - start) / (high - low))
     tissues = (white + cortex * grey + fluid * csf) * (1 + rng.uniform(0, 0.06) * rng.smooth(t1.shape, 3))
-    share = rng.uniform(0, 1) if rng.chance(0.4) else rng.uniform(0.75, 1)
+    own = (0.0, 0.4) if crisp else (0.0, 1.0) if rng.chance(0.4) else (0.75, 1.0)
+    share = rng.uniform(*own)
     image = towards(tissues, remapped, torch.tensor(share, device=t1.device))
     image = image * (1 + rng.uniform(0, 0.05) * rng.smooth(t1.shape, 6))
     for _ in range(rng.integer(0, 3)):  # white-matter disease, old infarcts: dark, and no lesion of interest
         patch = torch.sigmoid((rng.smooth(t1.shape, rng.uniform(6, 14)) - rng.uniform(1.6, 2.4)) * 4)
         image = image * (1 - patch * white * rng.uniform(0.1, 0.5))
     return image, fluid
+
+
+def _crisp(maps: dict[str, torch.Tensor], rng: Rng) -> torch.Tensor:
+    """White matter, grey matter and fluid of one person instead of an average of many: sharp, and folded at random.
+
+    Gives their fractions, shape (3, ...); raising a mixture's fractions to a power leaves little of all but one.
+    """
+    fractions = torch.stack([maps["white"], maps["grey"], maps["csf"]]).clamp(min=0.02)
+    chance = rng.uniform(0, 1.5) * torch.stack([rng.smooth(maps["t1"].shape, rng.uniform(1.5, 4)) for _ in range(3)])
+    return torch.softmax(rng.uniform(1.5, 5) * fractions.log() + chance, 0)
 
 
 def _outside(maps: dict[str, torch.Tensor], fluid: float, rng: Rng) -> torch.Tensor:

@@ -6,6 +6,7 @@ import torch.nn.functional as F  # noqa: N812
 from scipy import ndimage
 
 from unetr.preprocessing import Grid, normalise
+from unetr.preprocessing.ras import AIR
 from unetr.synthesis.acquisition import acquire
 from unetr.synthesis.fields import Rng, euler
 from unetr.synthesis.generator import SyntheticVolume
@@ -16,20 +17,27 @@ _MARGIN = 6
 _SMALLEST = 112
 """Voxels an axis has at least, so that a patch of 96 fits in wherever it is cut."""
 
+_WHITE = 0.75
+"""This quantile of the brain is white matter, which lesions are painted relative to."""
 
-def adopt(image: np.ndarray, affine: np.ndarray, reference: np.ndarray, seed: int) -> SyntheticVolume:
-    """Make a training volume from a skull-stripped real one.
+
+def adopt(
+    image: np.ndarray, affine: np.ndarray, reference: np.ndarray, seed: int, *, brain: np.ndarray | None = None
+) -> SyntheticVolume:
+    """Make a training volume from a real one.
 
     Parameters
     ----------
     image
-        Post-contrast T1, 0 outside the brain.
+        T1; 0 outside the brain unless ``brain`` is given.
     affine
         Index to patient LPS mm, 4x4.
     reference
         bool, ``image``'s shape: its lesions.
     seed
         Everything random follows from it. An odd one also paints synthetic lesions into the rest of the brain.
+    brain
+        bool, ``image``'s shape: the brain of a whole head, which two of five copies then show without its skull.
 
     Returns
     -------
@@ -40,11 +48,14 @@ def adopt(image: np.ndarray, affine: np.ndarray, reference: np.ndarray, seed: in
     rng = Rng(seed)
     grid = Grid.of(image.shape, affine)
     scaled = normalise(grid.forward(image))
-    stack = torch.stack([scaled, grid.forward(reference), (scaled > 0).float()])
-    values, fraction, brain = _deformed(_cropped(stack), rng)
-    inside = torch.from_numpy(ndimage.binary_fill_holes(brain.numpy() > 0.5))
+    where = (scaled > 0).float() if brain is None else grid.forward(brain)
+    stack = torch.stack([scaled, grid.forward(reference), where])
+    values, fraction, filled = _deformed(_cropped(stack), rng)
+    values = values / values[(filled > 0.5) & (fraction < 0.1)].quantile(_WHITE)
+    inside = torch.from_numpy(ndimage.binary_fill_holes(filled.numpy() > 0.5))
     depth = torch.from_numpy(ndimage.distance_transform_edt(inside) - ndimage.distance_transform_edt(~inside)).float()
-    values = values * inside
+    if brain is None:
+        values = values * inside
     label_map = torch.zeros(values.shape, dtype=torch.int32)
     shapes = []
     if seed % 2:
@@ -57,13 +68,16 @@ def adopt(image: np.ndarray, affine: np.ndarray, reference: np.ndarray, seed: in
             part = paint(values, free, shape, rng)
             fraction = torch.maximum(fraction, part)
             label_map[part >= 0.5] = number
-    acquired = acquire(values, depth, rng, stripped=False) * inside
+    if brain is None:
+        acquired = acquire(values, depth, rng, stripped=False) * inside
+    else:
+        acquired = acquire(values, depth, rng, stripped=rng.chance(0.4))
     return SyntheticVolume(acquired, fraction, inside, label_map, [(s.kind, s.diameter_mm) for s in shapes])
 
 
 def _cropped(stack: torch.Tensor) -> torch.Tensor:
     """The box around the head with a margin, padded where it is small."""
-    there = stack[2] > 0
+    there = (stack[0] > AIR) | (stack[2] > 0)
     for axis in range(3):
         found = torch.nonzero(there.any(dim=tuple(a for a in range(3) if a != axis))).flatten()
         low, high = int(found[0]) - _MARGIN, int(found[-1]) + _MARGIN + 1
@@ -74,7 +88,7 @@ def _cropped(stack: torch.Tensor) -> torch.Tensor:
         padding = [0, 0] * 3
         padding[2 * (2 - axis)], padding[2 * (2 - axis) + 1] = max(0, -low), max(0, high - size)
         stack = F.pad(stack, padding)
-        there = stack[2] > 0
+        there = (stack[0] > AIR) | (stack[2] > 0)
     return stack
 
 
