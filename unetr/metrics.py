@@ -43,9 +43,18 @@ class Score:
 
 def score(name: str, reference: np.ndarray, predicted: np.ndarray, voxel_mm3: float) -> Score:
     """Compare two boolean masks of one shape."""
-    reference_labels, references = ndimage.label(reference, _TOUCHING)
-    predicted_labels, predictions = ndimage.label(predicted, _TOUCHING)
-    both = reference & predicted
+    return score_labels(name, label(reference), label(predicted), voxel_mm3)
+
+
+def label(mask: np.ndarray) -> np.ndarray:
+    """Number the lesions of a mask from 1 on; 0 is none."""
+    return ndimage.label(mask, _TOUCHING)[0]
+
+
+def score_labels(name: str, reference_labels: np.ndarray, predicted_labels: np.ndarray, voxel_mm3: float) -> Score:
+    """Compare two label maps as :func:`label` makes them; of the predicted ones some may have been taken out."""
+    references, predictions = int(reference_labels.max()), int(predicted_labels.max())
+    both = (reference_labels > 0) & (predicted_labels > 0)
     # Voxels shared by each pair of lesions; one number per pair, since sorting pairs of numbers is far slower.
     pair, shared = np.unique(
         reference_labels[both].astype(np.int64) * (predictions + 1) + predicted_labels[both], return_counts=True
@@ -54,22 +63,23 @@ def score(name: str, reference: np.ndarray, predicted: np.ndarray, voxel_mm3: fl
     reference_sizes = np.bincount(reference_labels.ravel(), minlength=references + 1)
     predicted_sizes = np.bincount(predicted_labels.ravel(), minlength=predictions + 1)
     lesions = []
-    for label in range(1, references + 1):
-        own = of_reference == label
+    for number in range(1, references + 1):
+        own = of_reference == number
         overlap = int(shared[own].sum())
-        dice = 2 * overlap / (reference_sizes[label] + predicted_sizes[of_predicted[own]].sum())
-        lesions.append((_diameter(reference_sizes[label] * voxel_mm3), overlap > 0, float(dice)))
-    false = np.setdiff1d(np.arange(1, predictions + 1), of_predicted)
+        dice = 2 * overlap / (reference_sizes[number] + predicted_sizes[of_predicted[own]].sum())
+        lesions.append((_diameter(reference_sizes[number] * voxel_mm3), overlap > 0, float(dice)))
+    false = np.setdiff1d(np.flatnonzero(predicted_sizes[1:]) + 1, of_predicted)
     false_sizes = predicted_sizes[false] * voxel_mm3
-    total = int(reference.sum()) + int(predicted.sum())
+    in_reference, in_predicted = int(reference_sizes[1:].sum()), int(predicted_sizes[1:].sum())
+    total = in_reference + in_predicted
     return Score(
         name=name,
         dice=2 * int(shared.sum()) / total if total else float("nan"),
         lesions=tuple(lesions),
         false_lesions_mm=tuple(_diameter(size) for size in false_sizes),
         false_volume_ml=float(false_sizes.sum()) / 1000,
-        reference_volume_ml=float(reference.sum()) * voxel_mm3 / 1000,
-        predicted_volume_ml=float(predicted.sum()) * voxel_mm3 / 1000,
+        reference_volume_ml=in_reference * voxel_mm3 / 1000,
+        predicted_volume_ml=in_predicted * voxel_mm3 / 1000,
     )
 
 

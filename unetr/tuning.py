@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from scipy import ndimage
 
-from unetr.metrics import Score, score
+from unetr.metrics import Score, label, score_labels
 
 THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 PEAKS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
-_TOUCHING = np.ones((3, 3, 3))
 
 
 @dataclass(frozen=True)
@@ -48,18 +46,20 @@ def try_points(
     reference
         bool, of the same shape.
     """
+    truth = label(reference)
     for threshold in THRESHOLDS:
-        labels, count = ndimage.label(probability >= threshold, _TOUCHING)
-        sizes = np.bincount(labels.ravel(), minlength=count + 1)
-        highest = np.zeros(count + 1)
-        highest[1:] = ndimage.maximum(probability, labels, np.arange(1, count + 1)) if count else []
+        labels = label(probability >= threshold)
+        sizes = np.bincount(labels.ravel())
+        highest = np.zeros(len(sizes))
+        inside = labels > 0
+        np.maximum.at(highest, labels[inside], probability[inside])
         # The peak is meant after the shift of the log-odds that puts the threshold at 0.5.
         yes, no = highest * (1 - threshold), (1 - highest) * threshold
         shifted = yes / (yes + no)
         for peak in PEAKS:
             keep = (shifted >= peak) & (sizes * voxel_mm3 >= minimum_volume_mm3)
             keep[0] = False
-            yield (threshold, peak), score("", reference, keep[labels], voxel_mm3)
+            yield (threshold, peak), score_labels("", truth, np.where(keep[labels], labels, 0), voxel_mm3)
 
 
 def operating_points(scores: Sequence[dict[tuple[float, float], Score]]) -> list[OperatingPoint]:
