@@ -77,7 +77,7 @@ def describe_data(
 def _of_our_training(definition: dict[str, Any]) -> dict[str, Any]:
     return describe_data(
         definition,
-        shows="T1 post-contrast, 1 mm, median of tissue = 1",
+        shows="T1 post-contrast, 1 mm, median of the brain = 1",
         brightest=5,
         activation="sigmoid",
         channels={"0": "brain metastasis", "1": "brain"},
