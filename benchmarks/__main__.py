@@ -12,6 +12,7 @@ from benchmarks.report import Skipped, machine
 BENCHMARKS = {
     "pipeline": "time of everything around the network, on a real Orthanc",
     "inference": "a network over a whole volume: MONAI's sliding window beside the server's engines",
+    "job": "time of a whole job with the model, stage by stage",
     "memory": "peak memory of a whole job on the CPU",
     "roundtrip": "masks through SEG and RTSTRUCT and back, voxel by voxel; DICOM conformance",
     "measuring": "time of label and measure on a large mask; error on shapes of known size",

@@ -50,10 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     model = model_path(options.model)
     from services.demo_patient import make_visits
-    from unetr.predictor import load_predictor
+    from unetr.predictor import open_model
 
-    settings = load_settings()
-    predictor = load_predictor(model, engine=settings.engine, engines_dir=settings.engines_dir)
+    predictor = open_model(load_settings(), model)
     print(f"model    {predictor.info.name} {predictor.info.version}, {predictor.info.sha256[:12]}\n")
     pairs = []
     for number, visit in enumerate(make_visits(), start=1):

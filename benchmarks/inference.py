@@ -21,6 +21,7 @@ EXAMPLES = """examples:
   python -m benchmarks inference --quick            a volume of four windows; no target is judged
   python -m benchmarks inference --rows openvino-cpu torch-cpu --model models/segresnet
   python -m benchmarks inference --sizes            the default model on 64 x 64 x 64 to 512 x 512 x 400 voxels
+  python -m benchmarks inference --sizes 256x256x200 512x512x400 --plot sizes.png
 """
 
 
@@ -35,13 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="a volume of four windows only")
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="only these, of the table's first column")
     parser.add_argument("--model", help=f"only this: a bundle's folder, or {FULL} (default: {FULL}, and MODEL_PATH)")
-    parser.add_argument("--sizes", action="store_true", help="time and memory against the size of the volume")
+    size_help = "time and memory by size of the volume (default: 64x64x64 to 512x512x400); nothing else is measured"
+    parser.add_argument("--sizes", nargs="*", metavar="AxBxC", help=size_help)
     parser.add_argument("--plot", type=Path, help="where the picture of --sizes goes (default: docs/images/sizes.png)")
     options = parser.parse_args(arguments)
-    if options.sizes:
+    if options.sizes is not None:
         from benchmarks import sizes
 
-        return sizes.main(model_path(Path(options.model) if options.model else None), options.plot)
+        chosen = [sizes.parse(size) for size in options.sizes]
+        return sizes.main(model_path(Path(options.model) if options.model else None), chosen, options.plot)
     met = True
     for model in [options.model] if options.model else [FULL, None]:
         try:

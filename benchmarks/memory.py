@@ -77,10 +77,9 @@ def store_series(account: Account, shape: tuple[int, int, int], spacing: tuple[f
 def run_job(account: Account, study_instance_uid: str, model: Path) -> Use:
     """Segment a study as the worker does."""
     from segmentation import segment_study
-    from unetr.predictor import load_predictor
+    from unetr.predictor import open_model
 
-    settings = load_settings()
-    predictor = load_predictor(model, "cpu", engine=settings.engine, engines_dir=settings.engines_dir)
+    predictor = open_model(load_settings(), model, "cpu")
     loaded, start = peak_bytes(), time.perf_counter()
     segment_study(connect(account), predictor, job_id=str(uuid.uuid4()), study_instance_uid=study_instance_uid)
     return Use(loaded, peak_bytes(), time.perf_counter() - start)

@@ -1,6 +1,7 @@
 """``python -m benchmarks inference --sizes``: what a prediction costs as the volume grows, as a table and a picture."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.isolation import in_fresh_process, peak_bytes
-from benchmarks.report import GIB, ROOT, table
+from benchmarks.memory import TARGET_GIB
+from benchmarks.report import GIB, ROOT, table, verdict
 from settings import load_settings
 
-SIZES = (
+Size = tuple[int, int, int]
+SIZES: tuple[Size, ...] = (
     (64, 64, 64),
     (128, 128, 128),
     (192, 192, 192),
@@ -32,10 +35,24 @@ class Cost:
     peak_bytes: int
 
 
-def main(model: Path, plot: Path | None) -> int:
+def parse(size: str) -> Size:
+    """Read a size as it is given on the command line, like ``64x64x64``."""
+    numbers = size.split("x")
+    if len(numbers) != 3 or not all(number.isdigit() and int(number) >= 16 for number in numbers):
+        raise SystemExit(f"{size} is no size of a volume; expected three numbers of 16 or more, like 64x64x64")
+    a, b, c = map(int, numbers)
+    return a, b, c
+
+
+def main(model: Path, sizes: Sequence[Size], plot: Path | None) -> int:
     """Measure each size in a process of its own, print and draw."""
     in_fresh_process(predict, model, (96, 96, 96))  # compiles the network where that was not done yet
-    costs = {size: in_fresh_process(predict, model, size) for size in tqdm(SIZES, leave=False, disable=None)}
+    bar = tqdm(sorted(sizes or SIZES, key=np.prod), leave=False, disable=None)
+    return show({size: in_fresh_process(predict, model, size) for size in bar}, model.name, plot)
+
+
+def show(costs: dict[Size, Cost], model: str, plot: Path | None) -> int:
+    """Print and draw; gives 0 when the target is met."""
     print("voxels of 1 mm; an ellipsoid of tissue reaches every face of the volume\n")
     header = ["voxels", "million", "s", "s a million", "model loaded, GiB", "peak, GiB"]
     rows = [
@@ -51,26 +68,28 @@ def main(model: Path, plot: Path | None) -> int:
     ]
     print(table(header, rows))
     path = plot or ROOT / "docs" / "images" / "sizes.png"
-    _draw(costs, model.name, path)
-    print(f"\nengine {costs[SIZES[0]].engine}; drawn: {path}")
-    return 0
+    _draw(costs, model, path)
+    print(f"\nengine {next(iter(costs.values())).engine}; drawn: {path}")
+    most = max(cost.peak_bytes for cost in costs.values()) / GIB
+    return 0 if verdict(f"at most {most:.2f} GiB, less than {TARGET_GIB:g} GiB", met=most < TARGET_GIB) else 1
 
 
-def predict(model: Path, size: tuple[int, int, int]) -> Cost:
+def predict(model: Path, size: Size) -> Cost:
     """Segment a noisy ellipsoid that fills the volume."""
-    from unetr.predictor import load_predictor
+    from unetr.predictor import open_model
 
-    settings = load_settings()
-    predictor = load_predictor(model, engine=settings.engine, engines_dir=settings.engines_dir)
+    predictor = open_model(load_settings(), model)
     axes = np.meshgrid(*[np.linspace(-1, 1, n, dtype=np.float32) for n in size], indexing="ij", sparse=True)
-    image = 300 * (axes[0] ** 2 + axes[1] ** 2 + axes[2] ** 2 < 1).astype(np.float32)
-    image += np.random.default_rng(0).normal(20, 6, size).astype(np.float32)
+    image = np.random.default_rng(0).standard_normal(size, dtype=np.float32)
+    image *= 6
+    image += 20
+    np.add(image, 300, out=image, where=axes[0] ** 2 + axes[1] ** 2 + axes[2] ** 2 < 1)
     loaded, start = peak_bytes(), time.perf_counter()
     predictor.predict(image, np.eye(4))
     return Cost(predictor.engine.name, time.perf_counter() - start, loaded, peak_bytes())
 
 
-def _draw(costs: dict[tuple[int, int, int], Cost], model: str, path: Path) -> None:
+def _draw(costs: dict[Size, Cost], model: str, path: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from segmentation import find_models
 from unetr.bundle import BundleInfo, ModelError
-from unetr.loading.converted import usable_bundle
+from unetr.loading.converted import remove_outdated, usable_bundle
 
 if TYPE_CHECKING:
     from unetr.predictor import Predictor
@@ -82,6 +82,7 @@ class Models:
         for path in others[: max(0, len(self._loaded) - KEPT)]:
             del self._loaded[path]
         _give_back_memory()
+        remove_outdated(self._var_dir)
         if is_default:
             self._on_default(self._loaded[info.path])
 

@@ -14,7 +14,6 @@ from Orthanc.folder import FolderArchive
 from segmentation import Outcome, segment_study
 from settings import SettingsError, load_settings
 from unetr.bundle import ModelError
-from unetr.loading.converted import usable_bundle
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,16 +40,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _segment_folder(options: argparse.Namespace) -> int:
     from results.files import write_files  # plotting and torch are not needed for --help
-    from unetr.predictor import load_predictor
+    from unetr.predictor import open_model
 
     archive = FolderArchive(options.folder, options.output)
     studies = archive.study_instance_uids()
     if options.study is None and len(studies) != 1:
         raise StudyNotFoundError(f"{options.folder} holds {len(studies)} studies; name one with --study: {studies}")
     study = options.study or studies[0]
-    settings = load_settings()
-    bundle = usable_bundle(options.model or settings.model_path, settings.var_dir)
-    model = load_predictor(bundle, engine=settings.engine, engines_dir=settings.engines_dir)
+    model = open_model(load_settings(), options.model)
     with ProgressBar() as bar:
         outcome = segment_study(
             archive,

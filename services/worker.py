@@ -69,9 +69,9 @@ def work(settings: Settings) -> int:
 
 
 def _load(bundle: Path, settings: Settings) -> "Predictor":
-    from unetr.predictor import load_predictor  # torch: in the worker only
+    from unetr.predictor import open_model  # torch: in the worker only
 
-    return load_predictor(bundle, engine=settings.engine, engines_dir=settings.engines_dir)
+    return open_model(settings, bundle)
 
 
 def _keep_alive(

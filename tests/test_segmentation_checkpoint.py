@@ -81,6 +81,7 @@ def test_a_worker_takes_a_checkpoint_and_the_one_that_replaces_it(checkpoint, tm
     save_checkpoint(checkpoint, network(parameters), parameters)
     assert models(None).info.sha256 != first.info.sha256
     assert len(loaded) == len(set(loaded)) == 2
+    assert list((tmp_path / "var" / "models").iterdir()) == [loaded[1]]
 
 
 def test_the_worker_process_starts_on_a_checkpoint(checkpoint, tmp_path):

@@ -15,7 +15,7 @@ from unetr.bundle import ModelError, read_bundle
 from unetr.loading import conversion
 from unetr.loading.checkpoint import read_metia_checkpoint
 from unetr.loading.conversion import convert
-from unetr.loading.converted import bundle_folder, converted_bundle, usable_bundle
+from unetr.loading.converted import bundle_folder, converted_bundle, remove_outdated, usable_bundle
 from unetr.loading.network import load_network
 
 WINDOW = torch.rand(2, 1, 32, 32, 32, generator=torch.Generator().manual_seed(5))
@@ -308,6 +308,24 @@ def test_another_checkpoint_in_its_place_is_another_model(tmp_path):
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns + 1))
     after = usable_bundle(path, var_dir)
     assert read_bundle(after).sha256 != read_bundle(before).sha256
+
+
+def test_what_was_converted_goes_with_its_checkpoint(checkpoint, tmp_path):
+    var_dir, replaced, removed = tmp_path / "var", tmp_path / "replaced.cpkt", tmp_path / "removed.cpkt"
+    for copy in (replaced, removed):
+        shutil.copy2(checkpoint, copy)
+        usable_bundle(copy, var_dir)
+    kept = usable_bundle(checkpoint, var_dir)
+    put_there = var_dir / "models" / "mine"
+    shutil.copytree(kept, put_there)
+    next(put_there.glob("*.txt")).unlink()  # a bundle like any other
+    remove_outdated(var_dir)
+    assert len(list((var_dir / "models").iterdir())) == 4, "all checkpoints are there"
+    os.utime(replaced, ns=(0, 0))
+    removed.unlink()
+    remove_outdated(var_dir)
+    assert {path.name for path in (var_dir / "models").iterdir()} == {kept.name, "mine"}
+    assert read_bundle(kept)
 
 
 def test_two_workers_that_convert_at_once_agree(checkpoint, tmp_path, monkeypatch):

@@ -172,7 +172,8 @@ def test_evaluates_synthetic_volumes(tmp_path, tiny_model, monkeypatch, capsys):
     monkeypatch.setattr(volumes, "synthesize", functools.partial(volumes.synthesize, grid=SLAB))
     path = tmp_path / "scores.json"
     options = ["--synthetic", "1", "--seed", "7", "--lesions", "3", "--json", str(path)]
-    assert main(["evaluate", "--model", str(tiny_model), *options]) == 0
+    monkeypatch.setenv("MODEL_PATH", str(tiny_model))
+    assert main(["evaluate", *options]) == 0
     (score,) = json.loads(path.read_text("utf-8"))
     assert score["name"] == "synthetic 7"
     assert len(score["lesions"]) >= 1

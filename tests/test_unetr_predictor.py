@@ -9,9 +9,10 @@ import torch
 from scipy import ndimage
 
 from rano.components import label_lesions
+from settings import load_settings
 from tests import factory
 from tests.tiny_model import DEFINITION, tiny_bundle, tiny_weights
-from unetr.predictor import Predictor, load_predictor
+from unetr.predictor import Predictor, load_predictor, open_model
 from unetr.training.export import write_bundle
 
 SHAPE, SPACING = (40, 44, 42), (2.0, 2.0, 2.0)
@@ -30,6 +31,14 @@ def small():
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
     return float(2 * (a & b).sum() / (a.sum() + b.sum()))
+
+
+def test_a_model_is_opened_as_the_settings_say(tiny_model, tmp_path):
+    environ = {"MODEL_PATH": str(tiny_model), "ENGINE": "openvino-cpu", "VAR_DIR": str(tmp_path)}
+    settings = load_settings(environ, env_file=None)
+    opened = open_model(settings, device="cpu")
+    assert (opened.info.path, opened.engine.name) == (tiny_model, "openvino-cpu")
+    assert list(settings.engines_dir.glob("*.blob"))
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -61,6 +70,12 @@ def test_two_runs_agree_in_every_bit(predictor, tiny_model, small):
     for second in (again, other):
         np.testing.assert_array_equal(first.probability, second.probability)
         np.testing.assert_array_equal(first.mask, second.mask)
+
+
+def test_the_image_stays_as_it_is(predictor, small):
+    image = small.array.astype(np.float32)
+    predictor.predict(image, np.diag([-1.0, -1.0, 1.0, 1.0]))  # the network's own axes and spacing: nothing is turned
+    np.testing.assert_array_equal(image, small.array)
 
 
 def test_nothing_is_found_where_nothing_is(predictor):

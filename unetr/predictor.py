@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from monai.networks.layers.simplelayers import GaussianFilter
+from monai.networks.layers.convutils import gaussian_1d
 from scipy import ndimage
 
+from settings import Settings
 from unetr.bundle import BundleInfo, read_bundle
 from unetr.engines.choice import AUTO, choose_engine
 from unetr.engines.engine import Engine
 from unetr.engines.windows import slide
+from unetr.loading.converted import usable_bundle
 from unetr.loading.network import load_network
 from unetr.preprocessing import PRESETS
 
@@ -83,8 +85,11 @@ class Predictor:
                 air=prepared.air,
                 on_progress=on_progress,
             )
+            back = prepared.back
+            del prepared  # each array of a large volume has hundreds of megabytes
             probability = _smoothed(probability, self.info.postprocessing.smoothing)
-            on_grid = _centred(prepared.back(probability), self.info.postprocessing.threshold).cpu().numpy()
+            probability = _centred(back(probability), self.info.postprocessing.threshold)
+        on_grid = probability.cpu().numpy()
         return Prediction(on_grid, self._mask(on_grid), self.info.postprocessing.minimum_volume_mm3)
 
     def _run(self, windows: torch.Tensor) -> torch.Tensor:
@@ -111,9 +116,21 @@ class Predictor:
         peak = self.info.postprocessing.peak
         if peak <= 0.5 or not mask.any():
             return mask
-        labels, _ = ndimage.label(mask, np.ones((3, 3, 3)))
-        sure = np.unique(labels[probability >= peak])
-        return np.isin(labels, sure[sure > 0])
+        return ndimage.binary_propagation(probability >= peak, np.ones((3, 3, 3)), mask)
+
+
+def open_model(settings: Settings, model: Path | None = None, device: str | None = None) -> Predictor:
+    """Load the model that the settings name, or another, on the engine that they name.
+
+    Parameters
+    ----------
+    model
+        Bundle folder, or MetIA checkpoint, which is converted the first time; by default ``MODEL_PATH``.
+    device
+        See :func:`load_predictor`, as are the errors raised.
+    """
+    bundle = usable_bundle(model or settings.model_path, settings.var_dir)
+    return load_predictor(bundle, device, engine=settings.engine, engines_dir=settings.engines_dir)
 
 
 def load_predictor(
@@ -150,13 +167,28 @@ def load_predictor(
 
 
 def _smoothed(probability: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Smooth with a Gaussian of ``sigma`` voxels."""
-    return GaussianFilter(3, sigma, approx="sampled")(probability[None, None])[0, 0] if sigma else probability
+    """Smooth in place with a Gaussian of ``sigma`` voxels; beyond the edges there is nothing.
+
+    Sums of shifted copies: as a convolution of one channel it would take 16 times the memory, and longer.
+    """
+    if not sigma:
+        return probability
+    kernel = gaussian_1d(torch.tensor(sigma), approx="sampled")
+    middle, *tail = kernel[len(kernel) // 2 :].tolist()
+    for axis, size in enumerate(probability.shape):
+        sharp = probability.clone()
+        probability.mul_(middle)
+        for distance, weight in enumerate(tail[: size - 1], start=1):
+            rest = size - distance
+            probability.narrow(axis, 0, rest).add_(sharp.narrow(axis, distance, rest), alpha=weight)
+            probability.narrow(axis, distance, rest).add_(sharp.narrow(axis, 0, rest), alpha=weight)
+    return probability
 
 
 def _centred(probability: torch.Tensor, threshold: float) -> torch.Tensor:
     """Shift the log-odds so that ``threshold`` becomes 0.5."""
     if threshold == 0.5:
         return probability
-    yes, no = probability * (1 - threshold), (1 - probability) * threshold
-    return yes / (yes + no)
+    no = (1 - probability).mul_(threshold)
+    yes = probability.mul_(1 - threshold)
+    return yes.div_(no.add_(yes))

@@ -12,12 +12,10 @@ from tqdm import tqdm
 
 from settings import load_settings
 from unetr.commands.volumes import LabelledVolume, add_options, labelled_volumes
-from unetr.loading.converted import usable_bundle
 from unetr.metrics import Score, score, summarise
 from unetr.pictures import View, draw, view
-from unetr.predictor import Predictor, load_predictor
+from unetr.predictor import Predictor, open_model
 
-_MODEL = "bundle folder, or MetIA checkpoint (default: %(default)s)"
 _EXAMPLES = """examples:
   python -m unetr evaluate --synthetic 20
   python -m unetr evaluate --synthetic 5 --lesions 0               # healthy heads: what is found is false
@@ -30,7 +28,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
         "Measure sensitivity by lesion size, false lesions and Dice. The same seed gives the same figures."
     )
     parser.epilog = _EXAMPLES
-    parser.add_argument("--model", type=Path, default=Path("models/segresnet"), help=_MODEL)
+    parser.add_argument("--model", type=Path, help="bundle folder, or MetIA checkpoint (default: MODEL_PATH)")
     add_options(parser, seed=910_000)
     parser.add_argument("--json", type=Path, help="write the scores of each volume here")
     parser.add_argument("--picture", type=Path, help="draw the best, the median and the worst volume by Dice here")
@@ -39,7 +37,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     count, volumes = labelled_volumes(options)
-    predictor = load_predictor(usable_bundle(options.model, load_settings().var_dir))
+    predictor = open_model(load_settings(), options.model)
     results = [_evaluate(predictor, volume) for volume in tqdm(volumes, total=count, unit="volume")]
     scores = [score for score, _ in results]
     print(summarise(scores))  # noqa: T201 - the command's answer

@@ -9,9 +9,8 @@ from tqdm import tqdm
 from settings import load_settings
 from unetr.bundle import Postprocessing
 from unetr.commands.volumes import add_options, labelled_volumes
-from unetr.loading.converted import usable_bundle
 from unetr.pictures import draw_trade_off
-from unetr.predictor import Predictor, load_predictor
+from unetr.predictor import Predictor, open_model
 from unetr.tuning import OperatingPoint, choose, operating_points, try_points
 
 _EXAMPLES = """examples:
@@ -38,7 +37,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     count, volumes = labelled_volumes(options)
-    loaded = load_predictor(usable_bundle(options.model, load_settings().var_dir))
+    loaded = open_model(load_settings(), options.model)
     post = loaded.info.postprocessing
     predictor = Predictor(replace(loaded.info, postprocessing=_untouched(post)), loaded.engine)
     scored = []

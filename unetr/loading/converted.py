@@ -6,9 +6,13 @@ again once it has been converted. Nothing here needs torch, except to convert.
 
 import hashlib
 import logging
+import shutil
 from pathlib import Path
 
 from unetr.bundle import ModelError
+
+_SOURCE = "converted-from.txt"
+"""In a folder that was made here: the path of the checkpoint."""
 
 log = logging.getLogger(__name__)
 
@@ -58,4 +62,14 @@ def usable_bundle(model_path: Path, var_dir: Path) -> Path:
 
         log.info("%s is being converted to %s", model_path, bundle)
         convert(model_path, bundle)
+        (bundle / _SOURCE).write_text(str(model_path.resolve()), "utf-8")
     return bundle
+
+
+def remove_outdated(var_dir: Path) -> None:
+    """Remove what was converted here from checkpoints that are gone, or others now; a bundle put there stays."""
+    for source in var_dir.glob(f"models/*/{_SOURCE}"):
+        bundle = source.parent
+        if bundle_folder(Path(source.read_text("utf-8")), var_dir) != bundle:
+            log.info("%s is removed: its checkpoint is there no more", bundle)
+            shutil.rmtree(bundle, ignore_errors=True)

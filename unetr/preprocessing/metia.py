@@ -27,16 +27,16 @@ def prepare(image: np.ndarray, affine: np.ndarray, device: torch.device | str) -
     median, brightest = tissue_median(source), source.max()
     flips = (0, 2) if _against_normal(affine) else (0,)
 
-    oriented = source.permute(1, 2, 0).flip(flips)
-    volume = oriented
+    volume = source.permute(1, 2, 0).flip(flips)
+    sizes = volume.shape
     for axis, step in enumerate(_STEPS):
-        size = round((oriented.shape[axis] - 1) / step + 1)
+        size = round((sizes[axis] - 1) / step + 1)
         volume = _sample(volume, axis, torch.arange(size, device=device) * step)
     volume = _scaled(volume, brightest).clamp(0, 1)
 
     def back(tensor: torch.Tensor) -> torch.Tensor:
         for axis, step in enumerate(_STEPS):
-            tensor = _sample(tensor, axis, torch.arange(oriented.shape[axis], device=device) / step)
+            tensor = _sample(tensor, axis, torch.arange(sizes[axis], device=device) / step)
         return tensor.flip(flips).permute(2, 0, 1).contiguous()
 
     return Prepared(volume, float(_scaled(0.2 * median, brightest)), back)

@@ -5,6 +5,11 @@ from dataclasses import dataclass
 
 import torch
 
+_SAMPLE = 500_000
+"""Voxels at least, or all there are, that tell how bright tissue is."""
+_PART = 1 << 22
+"""Voxels looked at together."""
+
 
 class NothingToSegmentError(ValueError):
     """The image is empty, or holds values that are no numbers."""
@@ -40,8 +45,18 @@ def tissue_median(image: torch.Tensor) -> torch.Tensor:
     NothingToSegmentError
         When the image has no tissue, or a voxel that is no finite number.
     """
-    bright = image[image > 0]
-    if bright.numel() == 0 or not torch.isfinite(image).all():
+    count = int(torch.count_nonzero(image > 0))
+    if count == 0 or not torch.stack(image.aminmax()).isfinite().all():
         raise NothingToSegmentError("the image holds no positive intensity, or values that are no finite numbers")
-    sample = bright[:: max(1, bright.numel() // 500_000)]
+    sample = _bright(image, max(1, count // _SAMPLE))
     return sample[sample > 0.2 * torch.quantile(sample, 0.98)].median()
+
+
+def _bright(image: torch.Tensor, step: int) -> torch.Tensor:
+    """Every so many-th of the positive voxels; some at a time, for choosing by a mask takes 24 bytes a voxel."""
+    chosen, skip = [], 0
+    for part in image.flatten().split(_PART):
+        bright = part[part > 0]
+        chosen.append(bright[skip::step])
+        skip = (skip - bright.numel()) % step
+    return torch.cat(chosen)

@@ -23,15 +23,15 @@ _MARGIN = 4
 def prepare(image: np.ndarray, affine: np.ndarray, device: torch.device | str) -> Prepared:
     """Prepare a volume; see :data:`unetr.preprocessing.Preset`. Empty air around the head is cut away."""
     grid = Grid.of((image.shape[0], image.shape[1], image.shape[2]), affine)
-    volume = normalise(grid.forward(image, device))
-    box = _head_box(volume)
+    whole = normalise(grid.forward(image, device))
+    box = _head_box(whole)
+    cut = [(part.start, size - part.stop) for part, size in zip(box, whole.shape, strict=True)]
+    around = [voxels for ends in reversed(cut) for voxels in ends]
 
     def back(tensor: torch.Tensor) -> torch.Tensor:
-        whole = torch.zeros_like(volume)
-        whole[box] = tensor
-        return grid.back(whole)
+        return grid.back(F.pad(tensor, around))
 
-    return Prepared(volume[box], AIR, back)
+    return Prepared(whole[box].clone(), AIR, back)  # what is not needed any more is not kept
 
 
 def normalise(image: torch.Tensor) -> torch.Tensor:
@@ -42,7 +42,7 @@ def normalise(image: torch.Tensor) -> torch.Tensor:
     NothingToSegmentError
         When the image has no tissue, or a voxel that is no finite number.
     """
-    return (image / tissue_median(image)).clamp(0, _BRIGHTEST)
+    return (image / tissue_median(image)).clamp_(0, _BRIGHTEST)
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,8 @@ class Grid:
         if tuple(volume.shape) != oriented:
             volume = _resize(volume, oriented)
         inverse = [self.order.index(axis) for axis in range(3)]
-        return volume.flip(self.flips).permute(inverse).contiguous()
+        volume = volume.flip(self.flips)
+        return volume.permute(inverse).contiguous()
 
 
 def _resize(volume: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
