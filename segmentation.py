@@ -6,12 +6,14 @@ The server's worker runs it on Orthanc, and ``python segmentation.py FOLDER -o O
 (``services.segment_folder``).
 """
 
+import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -19,7 +21,7 @@ from pydicom import Dataset
 
 from imaging.selection import Selection, choose
 from imaging.volume import Series, read_series
-from Orthanc.archive import Archive, SeriesNotFoundError
+from Orthanc.archive import Archive, ArchiveError, SeriesNotFoundError
 from rano.components import label_lesions
 from rano.lesion import Lesion
 from rano.matching import inherit_tracking
@@ -33,6 +35,11 @@ if TYPE_CHECKING:
     from unetr.predictor import Prediction, Predictor
 
 __all__ = ["STATES", "Cancelled", "Catalogue", "Outcome", "Reporter", "find_models", "segment_study", "write_again"]
+
+logger = logging.getLogger(__name__)
+
+OnStored = Callable[[Sequence[str]], None]
+"""Told the roles of results that the archive has from now on; a failure after that takes them out again."""
 
 STATES = ("queued", "fetching", "reading", "segmenting", "measuring", "writing", "done", "failed", "cancelled")
 """What a job goes through, in this order; one of the last three ends it."""
@@ -109,6 +116,7 @@ def segment_study(
     earlier_lesions: Callable[[str], Sequence[Lesion]] = lambda _: (),
     follow: Callable[[Series, np.ndarray, list[Lesion]], list[Lesion]] = lambda _series, _label_map, lesions: lesions,
     course: Course = lambda _series, _lesions: None,
+    on_stored: OnStored = lambda _roles: None,
     created: datetime | None = None,
     reporter: Reporter | None = None,
 ) -> Outcome:
@@ -128,6 +136,8 @@ def segment_study(
         Given series, label map and lesions, the lesions under the identities that they have at other visits.
     course
         Given series and lesions, where the visit stands among the patient's others, for the report.
+    on_stored
+        Told what is in the archive: the segmentation first, which a viewer can load while the rest is built.
     created
         When the job was taken up, with its time zone: every date in the results; by default now.
 
@@ -161,7 +171,8 @@ def segment_study(
     with watch("writing"):
         model, now = predictor.info, created or datetime.now(UTC)
         context = ResultContext(job_id, model.name, model.version, model.sha256, model.statement, now)
-        objects, standing = _write(archive, series, label_map, lesions, context, outputs, course)
+        standing = course(series, lesions) if lesions and {"SEG", "SR"} <= set(outputs) else None
+        objects = _write(archive, build_objects(series, label_map, lesions, context, outputs, standing), on_stored)
     return Outcome(series, selection, prediction, label_map, lesions, objects, context, watch.seconds, standing)
 
 
@@ -190,24 +201,31 @@ def write_again(
     with watch("reading"):
         series = read_series(datasets)
     with watch("writing"):
-        objects, standing = _write(archive, series, label_map, lesions, context, outputs, course)
+        standing = course(series, lesions) if lesions and {"SEG", "SR"} <= set(outputs) else None
+        objects = _write(archive, build_objects(series, label_map, lesions, context, outputs, standing))
     return Outcome(series, None, None, label_map, lesions, objects, context, watch.seconds, standing)
 
 
 def _write(
-    archive: Archive,
-    series: Series,
-    label_map: np.ndarray,
-    lesions: Sequence[Lesion],
-    context: ResultContext,
-    outputs: Sequence[str],
-    course: Course,
-) -> tuple[dict[str, Dataset], Standing | None]:
-    """Build what was asked for and store it; give the objects by their role, and what the report says of the visit."""
-    objects, standing = build_objects(series, label_map, lesions, context, outputs, course)
-    if objects:
-        archive.store(list(objects.values()))
-    return objects, standing
+    archive: Archive, built: Iterator[tuple[str, Dataset]], on_stored: OnStored = lambda _roles: None
+) -> dict[str, Dataset]:
+    """Store the first of what is built at once and then the rest, or nothing; give the objects by their role."""
+    stored: dict[str, Dataset] = {}
+    try:
+        for count in (1, None):
+            batch = dict(islice(built, count))
+            if batch:
+                archive.store(list(batch.values()))
+                stored |= batch
+                on_stored(list(batch))
+    except Exception:
+        for dataset in stored.values():
+            try:
+                archive.retire_series(dataset.SeriesInstanceUID)
+            except ArchiveError:
+                logger.exception("series %s stays in the archive for now", dataset.SeriesInstanceUID)
+        raise
+    return stored
 
 
 class _Stages:

@@ -160,6 +160,8 @@ def wait_again(job: Job, delay: float, problem: Problem | None) -> None:
     job.state, job.fraction, job.worker_key = QUEUED, 0.0, None
     job.queued_at, job.not_before = now, now + timedelta(seconds=delay)
     job.problem = problem.to_json() if problem else None
+    for result in job.results:
+        result.written_at = None
 
 
 def end_job(session: Session, job: Job, state: str, problem: Problem | None) -> None:

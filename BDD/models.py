@@ -234,7 +234,7 @@ class LesionRow(Base):
 class Result(Base):
     """A series of one instance that this job writes into the archive.
 
-    The row is there before the object: ``written_at`` is set when the job is committed. From ``superseded_at`` on, the
+    The row is there before the object: ``written_at`` is set when the archive has it. From ``superseded_at`` on, the
     object must go from the archive (a newer version was committed, or its job failed); ``retired_at`` says it went.
     """
 

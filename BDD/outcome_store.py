@@ -32,6 +32,13 @@ def plan_results(database: Database, job_id: str, worker: int, planned: Sequence
         _results(session, own_job(session, job_id, worker), planned)
 
 
+def note_written(database: Database, job_id: str, worker: int, written: Sequence[ResultRecord]) -> None:
+    """Note which of the planned series are in the archive, while others are still to come."""
+    with database.writing() as session:
+        for result in _results(session, own_job(session, job_id, worker), written):
+            result.written_at = datetime.now(UTC)
+
+
 def record_outcome(
     database: Database,
     job_id: str,

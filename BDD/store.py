@@ -20,7 +20,14 @@ from BDD.job_run_store import advance, claim_job, record_cancelled, record_failu
 from BDD.job_store import create_job, get_job, list_jobs, queue_position, queued_jobs, request_cancel, retry
 from BDD.key_image_store import key_image, key_images
 from BDD.metia_store import Roi, find_metia_roi, metia_patients, metia_rois, metia_series, metia_studies
-from BDD.outcome_store import earlier_lesions, plan_results, record_outcome, record_retired, results_to_retire
+from BDD.outcome_store import (
+    earlier_lesions,
+    note_written,
+    plan_results,
+    record_outcome,
+    record_retired,
+    results_to_retire,
+)
 from BDD.records import (
     ChangeNotFoundError,
     EditConflictError,
@@ -104,6 +111,7 @@ __all__ = [
     "metia_rois",
     "metia_series",
     "metia_studies",
+    "note_written",
     "open_database",
     "patient_of",
     "plan_results",

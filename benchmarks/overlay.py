@@ -29,7 +29,8 @@ from tests.tiny_model import tiny_bundle
 
 SPACING = (1.0, 1.0, 1.0)
 TARGET_SECONDS = 2.0
-STEPS = ("measuring", "writing", "committing", "showing")
+STEPS = ("measuring", "writing", "showing")
+DONE = "job done"
 EXAMPLES = """examples:
   python -m benchmarks overlay
   python -m benchmarks overlay --slices 400 --lesions 30 --rounds 5
@@ -38,8 +39,7 @@ WATCH = f"""() => {{
     window.metiaSeen = null;
     const small = new OffscreenCanvas(96, 96).getContext('2d', {{ willReadFrequently: true }});
     const look = () => {{
-        const id = window.services.viewportGridService.getActiveViewportId();
-        if (!window.services.segmentationService.getSegmentationRepresentations(id).length) return;
+        if ({VIEWPORT}.getActors().length < 2) return;
         small.drawImage({VIEWPORT}.canvas, 0, 0, 96, 96);
         const {{ data }} = small.getImageData(0, 0, 96, 96);
         for (let k = 0; k < data.length; k += 4) {{
@@ -52,7 +52,7 @@ WATCH = f"""() => {{
     }};
     document.addEventListener('CORNERSTONE_IMAGE_RENDERED', look, true);
 }}"""
-"""Notes when the first colour is drawn over the grey image; without an overlay it does not look, for that costs."""
+"""Notes when the first colour is drawn over the grey image; with nothing laid over it it does not look: that costs."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,10 +73,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise Skipped(str(missing)) from missing
     print(f"{options.slices} slices of 256 x 256, {options.lesions} lesions: seconds from the end of inference\n")
     rows = [[step, *(f"{lap[step]:.2f}" for lap in laps)] for step in STEPS]
-    totals = [sum(lap.values()) for lap in laps]
+    totals = [sum(lap[step] for step in STEPS) for lap in laps]
     rows.append(["all of it", *(f"{total:.2f}" for total in totals)])
+    rows.append([DONE, *(f"{lap[DONE]:.2f}" for lap in laps)])
     print(table(["step", *(f"round {k}" for k, _ in enumerate(laps, start=1))], rows))
-    print("\ncommitting: the outcome into the database; showing: OHIF hears of it, fetches the SEG and draws it\n")
+    print("\nwriting: until the archive has the SEG; showing: OHIF hears of it, fetches and draws it, while the worker")
+    print("writes the other results; job done: all is written and committed, also from the end of inference\n")
     median = statistics.median(totals)
     return 0 if verdict(f"median {median:.2f} s (target {TARGET_SECONDS:g} s)", met=median < TARGET_SECONDS) else 1
 
@@ -123,9 +125,8 @@ def _as_new(datasets: Sequence[Dataset]) -> str:
 def _laps(site: ServerSite, study: str, seen: float) -> dict[str, float]:
     """Part the time by what the worker's log and the job say of it."""
     (job,) = site.jobs(study)
-    said = re.findall(rf"^([\d-]+ [\d:,]+) .*job {job['id']}: (\w+)$", site.log("jobs.py"), re.MULTILINE)
-    begun = {stage: datetime.strptime(time, "%Y-%m-%d %H:%M:%S,%f").astimezone().timestamp() for time, stage in said}
-    written = begun["writing"] + job["timings"]["writing"]
-    finished = datetime.fromisoformat(job["finished"]).timestamp()
-    ends = [begun["measuring"], begun["writing"], written, finished, seen]
-    return {step: end - start for step, start, end in zip(STEPS, ends[:-1], ends[1:], strict=True)}
+    said = re.findall(rf"^([\d-]+ [\d:,]+) .*job {job['id']}: ([\w ]+)", site.log("jobs.py"), re.MULTILINE)
+    begun = {what: datetime.strptime(time, "%Y-%m-%d %H:%M:%S,%f").astimezone().timestamp() for time, what in said}
+    ends = [begun["measuring"], begun["writing"], begun["stored SEG"], seen]
+    laps = {step: end - start for step, start, end in zip(STEPS, ends[:-1], ends[1:], strict=True)}
+    return laps | {DONE: begun["done"] - begun["measuring"]}

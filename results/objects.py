@@ -1,6 +1,6 @@
 """What a job writes back into its study: what can be asked for, the objects that makes, and who builds each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from pydicom import Dataset
 
@@ -31,9 +31,9 @@ def build_objects(
     lesions: Sequence[Lesion],
     context: ResultContext,
     outputs: Sequence[str],
-    course: Course,
-) -> tuple[dict[str, Dataset], Standing | None]:
-    """Build what was asked for; give the objects by their role, and what the report says of the visit.
+    standing: Standing | None,
+) -> Iterator[tuple[str, Dataset]]:
+    """Build what was asked for, one by one in the order of :data:`WRITTEN`, each with its role; without a lesion, none.
 
     Parameters
     ----------
@@ -41,23 +41,21 @@ def build_objects(
         As for ``results.seg.build_seg``.
     outputs
         Which of :data:`WRITTEN` to build.
-    course
-        Asked when there is a volumetric report.
-
-    Returns
-    -------
-    dict, tuple or None
-        No object when there is no lesion; no standing when no report tells it.
+    standing
+        What the volumetric report says of the visit.
     """
-    standing = None
-    built = {kind: OUTPUTS[kind](series, label_map, lesions, context) for kind in outputs if kind in OUTPUTS}
-    if "SR" in outputs:
-        built["SR_BIDIRECTIONAL"] = build_bidirectional_sr(series, label_map, lesions, context)
-        seg = built.get("SEG")
-        if seg is not None:  # the volumes are those of its segments
-            standing = course(series, lesions)
-            point, assessment = standing or (None, None)
-            built["SR_VOLUMETRIC"] = build_volumetric_sr(
-                series, label_map, lesions, seg, context, time_point=point, assessment=assessment
-            )
-    return {role: dataset for role, dataset in built.items() if dataset is not None}, standing
+    seg = None
+    for kind, build in OUTPUTS.items():
+        if kind in outputs and (dataset := build(series, label_map, lesions, context)) is not None:
+            seg = dataset if kind == "SEG" else seg
+            yield kind, dataset
+    if "SR" not in outputs:
+        return
+    drawn = build_bidirectional_sr(series, label_map, lesions, context)
+    if drawn is not None:
+        yield "SR_BIDIRECTIONAL", drawn
+    if seg is not None:  # the volumes are those of its segments
+        point, assessment = standing or (None, None)
+        volumes = build_volumetric_sr(series, label_map, lesions, seg, context, time_point=point, assessment=assessment)
+        if volumes is not None:
+            yield "SR_VOLUMETRIC", volumes

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from BDD import store
 from BDD.models import RUNNING_STATES, WRITING, Job
@@ -39,6 +39,11 @@ class JobReporter:
         """Note the progress within the stage, a few times a second at most."""
         if time.monotonic() - self._noted >= PROGRESS_SECONDS:
             self._note(fraction)
+
+    def stored(self, roles: Sequence[str]) -> None:
+        """Note what the archive has: a viewer may show it, though the job is not done before all is there."""
+        store.note_written(self._database, self._job.job_id, self._worker, results_of(self._job.job_id, roles))
+        logger.info("job %s: stored %s", self._job.job_id, ", ".join(roles))
 
     def _note(self, fraction: float, state: str | None = None) -> None:
         begin, end = SHARES[self._state]

@@ -151,6 +151,7 @@ class Worker:
             earlier_lesions=partial(store.earlier_lesions, self._database),
             follow=follow,
             course=lambda series, lesions: self._course(series, lesions, followed[0].links),
+            on_stored=reporter.stored,
             created=job.created_at,
             reporter=reporter,
         )

@@ -19,9 +19,10 @@ from imaging.errors import MissingSliceError
 from imaging.mr_writer import derive_uid as mr_uid
 from imaging.selection import AmbiguousSeriesError
 from imaging.volume import read_series
-from Orthanc.archive import SeriesNotFoundError, StoreRejectedError, StudyNotFoundError
+from Orthanc.archive import ArchiveUnavailableError, SeriesNotFoundError, StoreRejectedError, StudyNotFoundError
 from rano.components import label_lesions
 from results.context import derive_uid, is_ours
+from results.objects import OUTPUTS
 from results.rtstruct import rasterise_rtstruct
 from results.seg import read_seg
 from segmentation import STATES, Cancelled, segment_study
@@ -293,6 +294,7 @@ def test_the_pipeline_runs_in_order():
         "measuring",
         "writing",
         "store",
+        "store",
     ]
     assert diary.fractions["fetching"] == [0.5]
     assert diary.fractions["segmenting"] == [0.25, 1.0]
@@ -373,6 +375,53 @@ def test_a_failure_to_store_reaches_the_caller():
     with pytest.raises(StoreRejectedError):
         segment(archive)
     assert stored(archive) == set()
+
+
+def test_the_segmentation_is_stored_first_and_said_to_be():
+    archive = MemoryArchive(*MR)
+    said: list[tuple[list[str], set[str]]] = []
+    segment(
+        archive,
+        outputs=("SR", "RTSTRUCT", "SEG"),
+        on_stored=lambda roles: said.append((list(roles), stored(archive))),
+    )
+    first = {derive_uid(JOB, "SEG series")}
+    assert said == [
+        (["SEG"], first),
+        (["RTSTRUCT", "SR_BIDIRECTIONAL", "SR_VOLUMETRIC"], stored(archive)),
+    ]
+    assert len(stored(archive)) == 4
+
+
+@pytest.mark.parametrize("moment", ["building", "storing", "telling"])
+def test_a_failure_after_the_segmentation_takes_it_out_again(moment, monkeypatch):
+    archive = MemoryArchive(*MR)
+
+    def refuse(what: object) -> None:
+        if moment == "telling" or (what == "store" and archive.calls.count("store") == 2):
+            raise StoreRejectedError("POST /studies: no room")
+
+    if moment == "building":
+        monkeypatch.setitem(OUTPUTS, "RTSTRUCT", lambda *_: 1 / 0)
+    elif moment == "storing":
+        archive.fail = refuse
+    with pytest.raises(ZeroDivisionError if moment == "building" else StoreRejectedError):
+        segment(archive, on_stored=refuse if moment == "telling" else lambda _: None)
+    assert archive.calls[-1] == "retire_series"
+    assert stored(archive) == set()
+
+
+def test_what_cannot_be_taken_out_does_not_hide_why_it_had_to_be():
+    archive = MemoryArchive(*MR)
+
+    def die(method: str) -> None:
+        if archive.calls.count("store") == 2:
+            raise ArchiveUnavailableError(method)
+
+    archive.fail = die
+    with pytest.raises(ArchiveUnavailableError, match="store"):
+        segment(archive)
+    assert stored(archive) == {derive_uid(JOB, "SEG series")}, "the worker takes it out when the archive is back"
 
 
 def test_the_caller_may_name_the_series():

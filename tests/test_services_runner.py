@@ -134,7 +134,7 @@ def test_the_order_is_store_commit_retire(site):
 
     site.archive.fail = look
     site.run()
-    assert seen == [("store", "writing"), ("retire_series", "done"), ("retire_series", "done")]
+    assert seen == [*2 * [("store", "writing")], *2 * [("retire_series", "done")]]
 
 
 def test_only_the_outputs_asked_for_and_the_replaced_ones_go_all_the_same(site):
@@ -254,6 +254,30 @@ def test_results_that_are_refused(site):
     assert (job.state, job.stage, job.problem["type"]) == ("failed", "writing", "urn:metia:problem:store-rejected")
     assert job.lesions == []
     assert site.results() == set()
+
+
+@pytest.mark.parametrize(
+    ("error", "state"), [(StoreRejectedError("no"), "failed"), (ArchiveUnavailableError("gone"), "queued")]
+)
+def test_the_first_result_is_known_at_once_and_no_more_when_the_rest_fails(site, error, state):
+    seen: list[set[str]] = []
+
+    def refuse_the_second(method: str) -> None:
+        if site.archive.calls.count("store") == 2 and method == "store":
+            seen.append({one.kind for one in site.job(job_id).results if one.written_at})
+            raise error
+
+    site.archive.fail = refuse_the_second
+    job_id = site.post()
+    site.worker.run_job(job_id)
+    assert seen == [{"SEG"}]
+    job = site.job(job_id)
+    assert (job.state, job.lesions, site.results()) == (state, [], set())
+    assert not any(one.written_at and not one.retired_at for one in job.results)
+    if state == "queued":
+        site.worker.run_job(job_id)
+        assert site.job(job_id).state == "done"
+        assert site.results() == series_of(job_id)
 
 
 def test_what_a_failed_store_left_is_taken_out_once_the_archive_is_back(site):

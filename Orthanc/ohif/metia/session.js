@@ -4,7 +4,7 @@ import { lastChange, withCourse } from './course.js';
 import { createStore } from './store.js';
 
 const POLL_MS = 400;
-const SOON_MS = 150; // when what is left takes a second or two
+const SOON_MS = 100; // when what is left takes a second or two
 const SOON_DONE = ['measuring', 'writing'];
 const DRAWN_MS = 500;
 const FINAL = ['done', 'failed', 'cancelled'];
@@ -76,6 +76,7 @@ export function createSession(viewer) {
 
   async function follow(job) {
     const mine = visit;
+    let early = null; // the overlay, begun while the other results are still being written
     store.set({ job, busy: true });
     try {
       while (!FINAL.includes(job.state)) {
@@ -83,27 +84,34 @@ export function createSession(viewer) {
         if (mine !== visit) return;
         job = await api.job(job.id);
         store.set({ job });
+        if (job.state === 'writing' && !early) {
+          early = overlay(job, { look: true });
+          early?.catch(() => {}); // whoever waits for it hears of it
+        }
       }
     } finally {
       if (mine === visit) store.set({ busy: false });
     }
+    if (job.state === 'done') return show(job, { look: true, early });
+    early?.then(drawn => viewer.forget(drawn.SeriesInstanceUID)).catch(() => {});
     if (job.state === 'failed') throw new api.Problem(job.problem ?? { title: 'The job failed' });
-    if (job.state === 'done') await show(job, { look: true });
   }
 
   const written = (job, kind) => job.results.find(one => one.kind === kind && !one.retired)?.SeriesInstanceUID;
 
-  // Show what a job found: the overlay, the lesions, and the largest of them in view.
-  async function show(job, { look }) {
-    const mine = visit;
+  // The overlay of a job, if there is one by now.
+  function overlay(job, { look }) {
     const series = written(job, 'SEG');
+    return series ? viewer.overlay(job.StudyInstanceUID, job.SeriesInstanceUID, series, { look }) : null;
+  }
+
+  // Show what a job found: the overlay, the lesions, and the largest of them in view.
+  async function show(job, { look, early = null }) {
+    const mine = visit;
     const largest = () => store.get().lesions.find(lesion => !lesion.not_a_lesion);
     viewer.openPanel();
     store.set({ result: job, selected: null });
-    const [drawn] = await Promise.all([
-      series ? viewer.overlay(job.StudyInstanceUID, job.SeriesInstanceUID, series) : null,
-      load().then(() => look && largest() && viewer.jump(largest(), null)), // the overlay then appears there at once
-    ]);
+    const [drawn] = await Promise.all([early ?? overlay(job, { look }), load()]);
     if (mine !== visit) return;
     seg = drawn;
     agree();

@@ -35,8 +35,23 @@ export function createViewer({ servicesManager, commandsManager, extensionManage
     await source.retrieve.series.metadata({ StudyInstanceUID: study, filters: { seriesInstanceUID: missing } });
   }
 
-  // Lay a SEG over its MR in the active viewport; gives the display set of the SEG.
-  async function overlay(study, mrSeries, segSeries) {
+  // Where the first segment, the largest lesion, is: a point of its middle plane.
+  function middle(seg) {
+    const item = (groups, name) => [groups[name] ?? []].flat()[0] ?? {};
+    const planes = [seg.instance?.PerFrameFunctionalGroupsSequence ?? []]
+      .flat()
+      .filter(groups => Number(item(groups, 'SegmentIdentificationSequence').ReferencedSegmentNumber) === 1)
+      .map(groups => item(groups, 'PlanePositionSequence').ImagePositionPatient);
+    return planes[planes.length >> 1]?.map(Number);
+  }
+
+  function lookAt(point) {
+    const viewport = cornerstoneViewportService.getCornerstoneViewport(active());
+    if (point && viewport?.getImageData?.()) viewport.jumpToWorld?.(point);
+  }
+
+  // Lay a SEG over its MR in the active viewport, at its first segment if asked; gives the display set of the SEG.
+  async function overlay(study, mrSeries, segSeries, { look }) {
     await bring(study, [segSeries]);
     const seg = await until(() => bySeries(segSeries), 'The overlay');
     const mr = await until(() => bySeries(mrSeries), 'The segmented series');
@@ -48,12 +63,23 @@ export function createViewer({ servicesManager, commandsManager, extensionManage
       });
     }
     await until(() => shows(viewportId, mr), 'The segmented series');
+    if (look) lookAt(middle(seg));
     const segmentationId = seg.displaySetInstanceUID;
     if (!overlaid(viewportId, segmentationId)) {
       commandsManager.run('addDisplaySetAsLayer', { viewportId, displaySetInstanceUID: segmentationId });
       await until(() => overlaid(viewportId, segmentationId), 'The overlay');
+      await nextImage();
     }
     return seg;
+  }
+
+  // Until OHIF has drawn once more: what is asked of it before that delays the drawing.
+  function nextImage() {
+    const element = cornerstoneViewportService.getCornerstoneViewport(active())?.element;
+    return new Promise(resolve => {
+      element?.addEventListener('CORNERSTONE_IMAGE_RENDERED', resolve, { once: true });
+      setTimeout(resolve, SETTLE_MS);
+    });
   }
 
   function shows(viewportId, displaySet) {
@@ -85,8 +111,7 @@ export function createViewer({ servicesManager, commandsManager, extensionManage
     openPanel: () => panelService.activatePanel(PANEL, true),
     jump(lesion, seg) {
       const viewportId = active();
-      const viewport = cornerstoneViewportService.getCornerstoneViewport(viewportId);
-      if (viewport?.getImageData?.()) viewport.jumpToWorld?.(lesion.centroid_lps_mm);
+      lookAt(lesion.centroid_lps_mm);
       const segment = segments(seg).get(lesion.tracking_uid);
       if (segment && overlaid(viewportId, seg.displaySetInstanceUID)) {
         segmentationService.setActiveSegment(seg.displaySetInstanceUID, segment);
@@ -101,11 +126,13 @@ export function createViewer({ servicesManager, commandsManager, extensionManage
       const [{ segments: drawn = {} }] = segmentationService.getSegmentationRepresentations(viewportId, {
         segmentationId: id,
       });
+      const named = segmentationService.getSegmentation(id)?.segments ?? {};
       return lesions.map(lesion => {
         const segment = numbers.get(lesion.tracking_uid);
         if (!segment) return lesion;
-        const { label, visible } = drawn[segment] ?? {}; // each change has OHIF draw everything again
-        if (label !== lesion.name) segmentationService.setSegmentLabel(id, segment, lesion.name);
+        const { visible } = drawn[segment] ?? {};
+        // Only what is new, for each change has OHIF draw everything again.
+        if (named[segment]?.label !== lesion.name) segmentationService.setSegmentLabel(id, segment, lesion.name);
         if (visible === lesion.not_a_lesion || visible === undefined) {
           segmentationService.setSegmentVisibility(viewportId, id, segment, !lesion.not_a_lesion);
         }
