@@ -88,7 +88,8 @@ class Predictor:
             back = prepared.back
             del prepared  # each array of a large volume has hundreds of megabytes
             probability = _smoothed(probability, self.info.postprocessing.smoothing)
-            probability = _centred(back(probability), self.info.postprocessing.threshold)
+            probability = back(probability)
+            probability = _centred(probability, self.info.postprocessing.threshold)
         on_grid = probability.cpu().numpy()
         return Prediction(on_grid, self._mask(on_grid), self.info.postprocessing.minimum_volume_mm3)
 

@@ -8,8 +8,8 @@ import torch
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """glibc's malloc.h."""
-_KEEP = 1 << 30
-"""Bytes."""
+_LARGEST, _KEEP = 1 << 28, 1 << 30
+"""Bytes of a block, and of all together. Windows' tensors are smaller; a large volume's are not, and are used once."""
 _WORDS = ("not enough memory", "can't allocate memory", "bad_alloc", "out of memory")
 """In the messages of PyTorch's and OpenVINO's plain RuntimeErrors."""
 
@@ -27,7 +27,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @cache
 def keep_freed_memory() -> bool:
-    """Have glibc keep freed blocks of up to 1 GiB for the next tensor; tell whether it does.
+    """Have glibc keep freed blocks of up to 256 MiB for the next tensor; tell whether it does.
 
     By itself it maps each large tensor anew and gives it back at once, and the kernel zeroes its pages every time: a
     third to half of a window's time on a CPU. Other C libraries are left alone.
@@ -38,4 +38,4 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except AttributeError:
         return False
-    return all(mallopt(option, _KEEP) == 1 for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD))
+    return bool(mallopt(_M_MMAP_THRESHOLD, _LARGEST) and mallopt(_M_TRIM_THRESHOLD, _KEEP))
