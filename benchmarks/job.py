@@ -33,7 +33,7 @@ STEPS = {
     "measuring": "measure, follow",
     "writing": "write objects",
 }
-"""The stages of a job; segmenting is three steps here, and writing two, with the database after it."""
+"""The stages of a job; segmenting is three steps here, writing two in turn, and the database has what is around."""
 AT_ONCE = 4
 """Windows that the published system runs together."""
 EXAMPLES = """examples:
@@ -124,7 +124,9 @@ def run_jobs(account: Account, model: Path, repeats: int) -> Jobs:
             announce(state)
 
         with patch.object(reporter, "stage", stage):
-            return segment_study(*arguments, reporter=reporter, **options)
+            outcome = segment_study(*arguments, reporter=reporter, **options)
+        laps.begin("log")
+        return outcome
 
     def timed(step: str, function: Callable[..., Any], then: str) -> Callable[..., Any]:
         def stepping(*arguments: Any, **options: Any) -> Any:
@@ -138,7 +140,7 @@ def run_jobs(account: Account, model: Path, repeats: int) -> Jobs:
     with (
         tempfile.TemporaryDirectory(prefix="metia-benchmark-") as folder,
         patch.object(predictor, "slide", timed("run the network", predictor.slide, "bring back")),
-        patch.object(archive, "store", timed("store", archive.store, "log")),
+        patch.object(archive, "store", timed("store", archive.store, STEPS["writing"])),
     ):
         url = f"sqlite:///{Path(folder, 'metia.db').as_posix()}"
         migrate.upgrade(url)

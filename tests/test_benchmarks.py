@@ -41,7 +41,25 @@ def test_inference_compares_monai_and_the_server(tiny_model: Path, capsys: pytes
     assert "quick" in str(lines)
 
 
-@pytest.mark.parametrize("name", ["memory", "demo"])
+def test_the_cost_of_a_size_is_printed_and_drawn(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "sizes.png"
+    options = ["--sizes", "64x64x80", "--plot", str(picture), "--model", str(tiny_model)]
+    assert command.main(["inference", *options]) == 0
+    printed = capsys.readouterr().out
+    assert "64 x 64 x 80" in printed
+    assert "less than 4 GiB" in printed
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("size", ["64x64", "64x64xlarge", "8x64x64"])
+def test_a_size_that_is_none_is_told(size: str, tiny_model: Path) -> None:
+    with pytest.raises(SystemExit, match=f"{size} is no size of a volume"):
+        command.main(["inference", "--sizes", size, "--model", str(tiny_model)])
+
+
+@pytest.mark.parametrize("name", ["job", "memory", "demo"])
 def test_without_a_model_they_are_skipped(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main([name, "--model", str(tmp_path / "none")]) == 0
     assert f"skipped: There is no model folder {tmp_path / 'none'}" in capsys.readouterr().out
