@@ -2,7 +2,7 @@
 
 With batch normalisation a UNETR can be written down instead of trained: the input passes the first residual block,
 joins the last one by the skip connection, and becomes ``SHARPNESS * (intensity - THRESHOLD)``. The transformer and
-every deeper level run, and weigh nothing. What is brighter than 1.75 times the median of the tissue is lesion.
+every deeper level run, and weigh nothing. What is brighter than 1.75 times the median of the brain is lesion.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from monai.networks.nets import UNETR
 from unetr.training.export import write_bundle
 
 THRESHOLD = 1.75
-"""Intensity of a lesion's surface, the median of the tissue being 1."""
+"""Intensity of a lesion's surface, the median of the brain being 1."""
 SHARPNESS = 20.0
 NAME = "tiny"
 STATEMENT = "Marks what is brighter than 1.75 times the tissue around it; for tests, not a medical device."

@@ -1,4 +1,4 @@
-"""The preset "ras-1mm": 1 mm voxels towards right, anterior, superior, the median of the tissue at 1.
+"""The preset "ras-1mm": 1 mm voxels towards right, anterior, superior, the median of the brain at 1.
 
 The axes are the nearest permutation and flip of the acquired ones: an oblique series is not rotated.
 """
@@ -9,11 +9,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from unetr.preprocessing.prepared import Prepared, tissue_median
+from unetr.preprocessing.brightness import brain_brightness
+from unetr.preprocessing.prepared import Prepared
 
 SPACING_MM = 1.0
 _BRIGHTEST = 5.0
-"""Intensities are cut here, in medians of tissue: a coil's hot spot must not drown the rest."""
+"""Intensities are cut here, in medians of the brain: a coil's hot spot must not drown the rest."""
 AIR = 0.2
 """What is at most this bright is air or bone."""
 _MARGIN = 4
@@ -35,14 +36,14 @@ def prepare(image: np.ndarray, affine: np.ndarray, device: torch.device | str) -
 
 
 def normalise(image: torch.Tensor) -> torch.Tensor:
-    """Scale an image so that the median of its tissue is 1, and cut it to [0, 5].
+    """Scale an image so that the median of the brain is 1, and cut it to [0, 5].
 
     Raises
     ------
     NothingToSegmentError
         When the image has no tissue, or a voxel that is no finite number.
     """
-    return (image / tissue_median(image)).clamp_(0, _BRIGHTEST)
+    return (image / brain_brightness(image)).clamp_(0, _BRIGHTEST)
 
 
 @dataclass(frozen=True)
