@@ -1,5 +1,6 @@
 """The viewer as a radiologist uses it: OHIF in a real Chromium, with Orthanc, the API and a worker."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Route
 from pydicom import Dataset
 from pydicom.uid import CTImageStorage, generate_uid
 
@@ -96,6 +97,34 @@ def test_from_the_button_to_the_lesion(viewer: Viewer, orthanc: RunningOrthanc, 
     viewer.page.wait_for_timeout(1500)
     assert viewer.distance(SMALLEST) < 3
     assert viewer.errors == []
+
+
+def test_the_overlay_is_there_before_the_rest_is_written_and_goes_when_that_fails(
+    viewer: Viewer, orthanc: RunningOrthanc
+) -> None:
+    end: dict[str, Any] = {"state": "writing"}
+
+    def tell(route: Route) -> None:
+        answer = route.fetch()
+        job = answer.json()
+        route.fulfill(response=answer, json=job | end if job.get("state") == "done" else job)
+
+    overlays = "window.services.segmentationService.getSegmentationRepresentations(v).length"
+    shown = f"() => {{ const v = window.services.viewportGridService.getActiveViewportId(); return {overlays} > 0; }}"
+    viewer.page.route(re.compile(r"/jobs/[^/?]+$"), tell)
+    viewer.open(study_of(store(orthanc)))
+    viewer.press()
+    viewer.page.wait_for_function(shown)
+    viewer.page.wait_for_timeout(1500)
+    assert viewer.rows() == [], "the lesions count when the job is done"
+    assert viewer.distance(LARGEST) < 3
+    assert is_coloured(viewer.colour_at(LARGEST))
+
+    end |= {"state": "failed", "problem": {"title": "No room", "detail": "The archive is full."}}
+    viewer.page.wait_for_selector(".metia-problem")
+    viewer.page.wait_for_timeout(1500)
+    assert not viewer.page.evaluate(shown)
+    assert not is_coloured(viewer.colour_at(LARGEST))
 
 
 def test_what_a_person_decides_stays(viewer: Viewer, orthanc: RunningOrthanc, site: ServerSite) -> None:

@@ -145,7 +145,7 @@ export function createSession(viewer) {
     const wanted = results.map(one => one.SeriesInstanceUID);
     const gone = ours.filter(series => series !== overlay && !wanted.includes(series));
     ours = overlay ? [overlay, ...wanted] : wanted;
-    gone.forEach(viewer.forget);
+    await Promise.all(gone.map(viewer.forget));
     await viewer.bring(job.StudyInstanceUID, wanted);
   }
 

@@ -87,14 +87,16 @@ export function createViewer({ servicesManager, commandsManager, extensionManage
     return viewport?.getCurrentImageId?.() && viewport.hasImageURI && shownIn(viewportId).includes(displaySet);
   }
 
-  // Take an overlay that was replaced, and its thumbnail, away.
-  function forget(series) {
+  // Take an overlay that the archive has no more, and its thumbnail, away.
+  async function forget(series) {
     const old = bySeries(series);
     if (!old) return;
     commandsManager.run('removeDisplaySetLayer', {
       viewportId: active(),
       displaySetInstanceUID: old.displaySetInstanceUID,
     });
+    await until(() => !shownIn(active()).includes(old), 'The change');
+    await new Promise(resolve => setTimeout(resolve, LOOK_MS)); // OHIF falls over one that is gone while it shows it
     displaySetService.deleteDisplaySet(old.displaySetInstanceUID);
   }
 
