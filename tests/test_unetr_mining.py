@@ -28,7 +28,8 @@ class Bright(nn.Module):
 
 
 def blob(centre: tuple[int, int, int], radius: float = 3) -> np.ndarray:
-    return sum((axis - c) ** 2 for axis, c in zip(np.ogrid[tuple(map(slice, SHAPE))], centre, strict=True)) <= radius**2
+    x, y, z = (axis - c for axis, c in zip(np.ogrid[tuple(map(slice, SHAPE))], centre, strict=True))
+    return x**2 + y**2 + z**2 <= radius**2
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def head() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_one_voxel_for_each_mistake_and_none_for_what_is_right(head):
-    assert hard_voxels(Bright(), *head, window=16).tolist() == [list(VESSEL), list(MISSED)]
+    assert hard_voxels(Bright(), head[0], head[1], window=16).tolist() == [list(VESSEL), list(MISSED)]
 
 
 def test_a_lesion_drawn_too_large_is_no_mistake(head):
@@ -59,7 +60,7 @@ def test_no_mistake_gives_an_empty_list():
 
 def test_the_network_goes_on_training_afterwards(head):
     network = Bright().train()
-    hard_voxels(network, *head, window=16)
+    hard_voxels(network, head[0], head[1], window=16)
     assert network.training
     assert network.gain.requires_grad
 
