@@ -72,10 +72,8 @@ def labelled_volumes(options: argparse.Namespace) -> tuple[int, Iterator[Labelle
 
 
 def _synthetic(seeds: range, options: argparse.Namespace) -> Iterator[LabelledVolume]:
-    anatomy = mni152() if seeds else None
     for seed in seeds:
-        assert anatomy
-        volume = synthesize(anatomy, seed, lesions=options.lesions, stripped=options.stripped)
+        volume = synthesize(mni152(), seed, lesions=options.lesions, stripped=options.stripped)
         reference = volume.fraction.numpy() >= 0.5
         yield LabelledVolume.of(f"synthetic {seed}", volume.image.numpy(), RAS_TO_LPS @ volume.affine, reference)
 
