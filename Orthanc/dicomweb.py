@@ -113,28 +113,36 @@ class OrthancArchive(OrthancRest):
         self, study_instance_uid: str, series_instance_uid: str, on_progress: OnProgress | None = None
     ) -> list[Dataset]:
         """Return every instance of a series, fetched in one answer that is decoded while it arrives."""
+        expected = self._count(study_instance_uid, series_instance_uid)
         path = f"/dicom-web/studies/{study_instance_uid}/series/{series_instance_uid}"
-        with self._call(f"GET {path}"):
+        datasets: list[Dataset] = []
+        try:
+            with self._rest("GET", path, headers={"Accept": multipart.ACCEPT}, stream=True) as answer:
+                instances = multipart.split(answer.iter_content(CHUNK_BYTES))
+                while True:
+                    with self._call(f"GET {path}"):
+                        dataset = next(instances, None)
+                    if dataset is None:
+                        break
+                    datasets.append(dataset)
+                    if on_progress is not None:
+                        on_progress(min(len(datasets) / expected, 1.0))
+        except ArchiveTimeoutError:
+            raise
+        except ArchiveError:
+            self._count(study_instance_uid, series_instance_uid)  # Orthanc has no one answer for what has just gone
+            raise
+        return datasets
+
+    def _count(self, study_instance_uid: str, series_instance_uid: str) -> int:
+        """Return how many instances a series has; raises SeriesNotFoundError where there is none."""
+        with self._call(f"GET /dicom-web/studies/{study_instance_uid}/series"):
             found = self._dicomweb.search_for_series(
                 study_instance_uid, search_filters={"SeriesInstanceUID": series_instance_uid}
             )
         if not found:
             raise SeriesNotFoundError(f"{self.url} holds no series {series_instance_uid} in study {study_instance_uid}")
-        expected = int(Dataset.from_json(found[0]).NumberOfSeriesRelatedInstances)
-
-        datasets: list[Dataset] = []
-        answer = self._rest("GET", path, headers={"Accept": multipart.ACCEPT}, stream=True)
-        with answer:
-            instances = multipart.split(answer.iter_content(CHUNK_BYTES))
-            while True:
-                with self._call(f"GET {path}"):
-                    dataset = next(instances, None)
-                if dataset is None:
-                    break
-                datasets.append(dataset)
-                if on_progress is not None:
-                    on_progress(min(len(datasets) / expected, 1.0))
-        return datasets
+        return int(Dataset.from_json(found[0]).NumberOfSeriesRelatedInstances)
 
     def store(self, datasets: Sequence[Dataset]) -> None:
         """Store instances of one study by STOW-RS and confirm each by a query; none is left if one fails."""

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -190,6 +191,27 @@ def test_unknown_study_and_series(archive: OrthancArchive, study: str) -> None:
     archive.store(stored)
     with pytest.raises(SeriesNotFoundError):
         archive.fetch_series(str(generate_uid()), stored[0].SeriesInstanceUID)
+
+
+@pytest.mark.parametrize("status", [None, 400])
+def test_a_series_that_goes_between_question_and_answer_is_not_found(
+    orthanc: RunningOrthanc, archive: OrthancArchive, study: str, status: int | None
+) -> None:
+    """Orthanc says 404, or 400 when the series goes while it answers."""
+    ours = result(study, job_id=study)
+    archive.store([ours])
+
+    class Overtaken(OrthancArchive):
+        def _rest(self, method: str, path: str, **arguments: Any) -> requests.Response:
+            if path.startswith("/dicom-web"):
+                archive.retire_series(ours.SeriesInstanceUID)
+                if status:
+                    raise ArchiveUnavailableError(f"{method} {path}: {status}")
+            return super()._rest(method, path, **arguments)
+
+    overtaken = Overtaken(orthanc.url, orthanc.username, orthanc.password)
+    with pytest.raises(SeriesNotFoundError, match=ours.SeriesInstanceUID):
+        overtaken.fetch_series(study, ours.SeriesInstanceUID)
 
 
 def test_a_wrong_password_says_which_settings_to_check(orthanc: RunningOrthanc, study: str) -> None:
