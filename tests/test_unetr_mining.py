@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from unetr.synthesis.pool import Case
-from unetr.training.mining import hard_voxels
+from unetr.training.mining import find_mistakes
 from unetr.training.patches import Patches
 
 SHAPE = (48, 40, 44)
@@ -44,23 +44,30 @@ def head() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_one_voxel_for_each_mistake_and_none_for_what_is_right(head):
-    assert hard_voxels(Bright(), head[0], head[1], window=16).tolist() == [list(VESSEL), list(MISSED)]
+    assert find_mistakes(Bright(), head[0], head[1], window=16).voxels.tolist() == [list(VESSEL), list(MISSED)]
+
+
+def test_what_is_taken_for_a_lesion_is_marked_voxel_by_voxel(head):
+    false = find_mistakes(Bright(), head[0], head[1], window=16).false
+    np.testing.assert_array_equal(false > 0, blob(VESSEL))
 
 
 def test_a_lesion_drawn_too_large_is_no_mistake(head):
     image, fraction = head
     image[blob(FOUND, 5)] = 3
-    assert list(FOUND) not in hard_voxels(Bright(), image, fraction, window=16).tolist()
+    assert list(FOUND) not in find_mistakes(Bright(), image, fraction, window=16).voxels.tolist()
 
 
 def test_no_mistake_gives_an_empty_list():
     image, fraction = np.ones(SHAPE, np.float16), np.zeros(SHAPE, np.uint8)
-    assert hard_voxels(Bright(), image, fraction, window=16).shape == (0, 3)
+    mistakes = find_mistakes(Bright(), image, fraction, window=16)
+    assert mistakes.voxels.shape == (0, 3)
+    assert not mistakes.false.any()
 
 
 def test_the_network_goes_on_training_afterwards(head):
     network = Bright().train()
-    hard_voxels(network, head[0], head[1], window=16)
+    find_mistakes(network, head[0], head[1], window=16)
     assert network.training
     assert network.gain.requires_grad
 
@@ -79,3 +86,16 @@ def test_patches_show_mistakes_as_often_as_asked(head, monkeypatch, share, least
         for patch in itertools.islice(patches, 200)
     )
     assert least <= shown <= most
+
+
+def test_a_false_lesion_counts_as_much_as_a_true_one_of_its_size(head, monkeypatch):
+    monkeypatch.setattr("unetr.training.patches.normalise", lambda volume: volume)
+    patches = Patches([Case("a", *head, np.ones_like(head[1]))], 40, lesion_share=0.0, emphasis=30)
+    before = next(iter(patches))
+    patches.mine(Bright(), 16)
+    after = next(iter(patches))
+    truth = after["fraction"] > 0
+    vessel = (after["image"] > 2.4) & ~truth
+    assert (before["weight"][vessel] == 1).all()
+    assert after["weight"][vessel].unique().tolist() == after["weight"][truth].unique().tolist()
+    assert (after["weight"][truth] > 10).all()

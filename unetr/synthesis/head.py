@@ -107,11 +107,12 @@ def _brain(maps: dict[str, torch.Tensor], rng: Rng) -> tuple[torch.Tensor, float
 def _crisp(maps: dict[str, torch.Tensor], rng: Rng) -> torch.Tensor:
     """White matter, grey matter and fluid of one person instead of an average of many: sharp, and folded at random.
 
-    Gives their fractions, shape (3, ...); raising a mixture's fractions to a power leaves little of all but one.
+    Gives their fractions, shape (3, ...); raising a mixture's fractions to a power leaves little of all but one. Chance
+    has its say in proportion: more of it would strew islands of grey matter, large as lesions, over the white.
     """
     fractions = torch.stack([maps["white"], maps["grey"], maps["csf"]]).clamp(min=0.02)
-    chance = rng.uniform(0, 1.5) * torch.stack([rng.smooth(maps["t1"].shape, rng.uniform(1.5, 4)) for _ in range(3)])
-    return torch.softmax(rng.uniform(1.5, 5) * fractions.log() + chance, 0)
+    chance = rng.uniform(0, 0.3) * torch.stack([rng.smooth(maps["t1"].shape, rng.uniform(1.5, 4)) for _ in range(3)])
+    return torch.softmax(rng.uniform(1.5, 5) * (fractions.log() + chance), 0)
 
 
 def _outside(maps: dict[str, torch.Tensor], fluid: float, rng: Rng) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """Where a half-trained network goes wrong: most of a head is easy, a random patch rarely shows what is hard."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,27 @@ _SEEN = 0.3
 _SOLID = np.ones((3, 3, 3))
 
 
+@dataclass(frozen=True)
+class Mistakes:
+    """What a network gets wrong in one volume.
+
+    Attributes
+    ----------
+    false
+        int32, the volume's shape: n marks the voxels of the n-th thing that it takes for a lesion; numbers may be
+        missing.
+    voxels
+        int64, shape (n, 3), 0-based: of each false lesion the most probable voxel, then of each missed one the voxel
+        nearest to being seen.
+    """
+
+    false: np.ndarray
+    voxels: np.ndarray
+
+
 @torch.inference_mode()
-def hard_voxels(network: nn.Module, image: np.ndarray, fraction: np.ndarray, window: int) -> np.ndarray:
-    """One voxel of each false lesion and of each missed one.
+def find_mistakes(network: nn.Module, image: np.ndarray, fraction: np.ndarray, window: int) -> Mistakes:
+    """Run a network over a volume, and compare.
 
     Parameters
     ----------
@@ -27,11 +46,6 @@ def hard_voxels(network: nn.Module, image: np.ndarray, fraction: np.ndarray, win
         uint8 of the same shape, 255 = all lesion.
     window
         Edge in voxels of the windows it runs with.
-
-    Returns
-    -------
-    int64, shape (n, 3), 0-based voxel indices: of a false lesion the most probable voxel, of a missed one the voxel
-    nearest to being seen.
     """
     device = next(network.parameters()).device
     network.eval()
@@ -44,8 +58,7 @@ def hard_voxels(network: nn.Module, image: np.ndarray, fraction: np.ndarray, win
     probability = torch.sigmoid(logits)[0, 0].cpu().numpy()
     false = _without(probability > _SEEN, ndimage.binary_dilation(fraction > 0, _SOLID))
     missed = _without(fraction > 127, probability > _SEEN)
-    peaks = [_peaks(probability, labels) for labels in (false, missed)]
-    return np.concatenate(peaks).astype(np.int64)
+    return Mistakes(false, np.concatenate([_peaks(probability, labels) for labels in (false, missed)]))
 
 
 def _without(mask: np.ndarray, touched: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from unetr.preprocessing import normalise
 from unetr.synthesis.pool import Case
-from unetr.training.mining import hard_voxels
+from unetr.training.mining import find_mistakes
 
 _EVEN_MM = 20.0
 """A voxel of a lesion of this diameter counts as much as one of healthy tissue."""
@@ -29,7 +29,8 @@ _WEIGHT_UNIT = 4
 class Patches(IterableDataset[dict[str, torch.Tensor]]):
     """An endless stream of ``{"image", "fraction", "brain", "weight"}``, each float32 of shape (1, p, p, p).
 
-    ``weight`` says how much a voxel counts: more in and around small lesions, which have few voxels to speak for them.
+    ``weight`` says how much a voxel counts: more in and around small lesions, which have few voxels to speak for them,
+    and as much where a small thing was mistaken for one: else being found would count far more than being right.
 
     Parameters
     ----------
@@ -56,6 +57,7 @@ class Patches(IterableDataset[dict[str, torch.Tensor]]):
         seed: int = 0,
     ) -> None:
         self._size, self._lesion_share, self._hard_share, self._seed = size, lesion_share, hard_share, seed
+        self._emphasis = emphasis
         for case in cases:
             if min(case.image.shape) < size:
                 raise ValueError(f"{case.name} has {case.image.shape} voxels: too few for patches of {size}")
@@ -65,11 +67,11 @@ class Patches(IterableDataset[dict[str, torch.Tensor]]):
     def mine(self, network: nn.Module, window: int) -> int:
         """Look for false and missed lesions in some of the volumes, to be shown more often; returns how many."""
         picked = np.random.default_rng(self._seed).permutation(len(self._volumes))[:_MINED]
-        self._hard = [
-            (volume, voxel)
-            for volume in tqdm([self._volumes[index] for index in picked], desc="mining", unit="volume")
-            for voxel in hard_voxels(network, volume.image, volume.fraction, window)
-        ]
+        self._hard = []
+        for volume in tqdm([self._volumes[index] for index in picked], desc="mining", unit="volume"):
+            mistakes = find_mistakes(network, volume.image, volume.fraction, window)
+            self._hard += [(volume, voxel) for voxel in mistakes.voxels]
+            np.maximum(volume.weight, _weight(mistakes.false, self._emphasis), out=volume.weight)
         return len(self._hard)
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
@@ -116,22 +118,22 @@ class _Volume:
 
 def _prepare(case: Case, emphasis: float) -> _Volume:
     image = normalise(torch.from_numpy(case.image.astype(np.float32))).numpy().astype(np.float16)
-    labels, count = ndimage.label(case.fraction > 127, np.ones((3, 3, 3)))
-    diameters = (6 / np.pi * np.bincount(labels.ravel(), minlength=count + 1)) ** (1 / 3)
+    labels = ndimage.label(case.fraction > 127, np.ones((3, 3, 3)))[0]
     return _Volume(
         image,
         case.fraction,
         case.brain,
-        _weight(labels, diameters, emphasis),
+        _weight(labels, emphasis),
         lesion_voxels=_centres(labels),
         tissue_voxels=np.argwhere(image[::6, ::6, ::6] > 0.3) * 6,
     )
 
 
-def _weight(labels: np.ndarray, diameters: np.ndarray, emphasis: float) -> np.ndarray:
+def _weight(labels: np.ndarray, emphasis: float) -> np.ndarray:
     """More for smaller lesions, in them and 3 voxels around, so that all count nearly the same; in _WEIGHT_UNIT."""
-    per_lesion = np.ones(len(diameters))
-    per_lesion[1:] = np.clip((_EVEN_MM / diameters[1:]) ** 2.5, _LEAST, emphasis)
+    diameters = (6 / np.pi * np.bincount(labels.ravel()).clip(min=1)) ** (1 / 3)
+    per_lesion = np.clip((_EVEN_MM / diameters) ** 2.5, _LEAST, emphasis)
+    per_lesion[0] = 1
     weight = np.round(per_lesion * _WEIGHT_UNIT).astype(np.uint8)[labels]
     return ndimage.maximum_filter(weight, 7)  # the shell around counts as much: else small lesions would swell
 
