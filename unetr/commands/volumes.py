@@ -9,8 +9,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from unetr.commands.heads import add_head_options, chosen_anatomy
 from unetr.commands.nifti import RAS_TO_LPS, as_axial, find_images
-from unetr.synthesis.anatomy import mni152
 from unetr.synthesis.generator import synthesize
 
 
@@ -46,10 +46,7 @@ def add_options(parser: argparse.ArgumentParser, seed: int) -> None:
     """Add the options that say which volumes; ``seed`` is the default of the first synthetic one."""
     parser.add_argument("--synthetic", type=int, default=0, metavar="N", help="number of synthetic volumes")
     parser.add_argument("--seed", type=int, default=seed, help="of the first synthetic one (default: %(default)s)")
-    parser.add_argument("--lesions", type=int, help="lesions in each synthetic volume (default: 0-30 at random)")
-    kind = parser.add_mutually_exclusive_group()
-    kind.add_argument("--whole-head", dest="stripped", action="store_false", default=None, help="synthetic ones")
-    kind.add_argument("--stripped", dest="stripped", action="store_true", help="the same heads without their skulls")
+    add_head_options(parser)
     parser.add_argument("--images", metavar="PATTERN", help="NIfTI images, a pattern with *")
     parser.add_argument("--mask", help="name of the mask beside each image")
     parser.add_argument("--labels", type=int, nargs="+", default=[1], help="values of the mask that are lesion")
@@ -67,13 +64,14 @@ def labelled_volumes(options: argparse.Namespace) -> tuple[int, Iterator[Labelle
     seeds = range(options.seed, options.seed + options.synthetic)
     if not paths and not seeds:
         raise SystemExit("nothing to evaluate: give --synthetic N or --images PATTERN")
-    volumes = chain(_synthetic(seeds, options), _nifti(paths, options.mask, options.labels))
+    volumes = chain(_synthetic(seeds, options) if seeds else (), _nifti(paths, options.mask, options.labels))
     return len(seeds) + len(paths), volumes
 
 
 def _synthetic(seeds: range, options: argparse.Namespace) -> Iterator[LabelledVolume]:
+    anatomy = chosen_anatomy(options)
     for seed in seeds:
-        volume = synthesize(mni152(), seed, lesions=options.lesions, stripped=options.stripped)
+        volume = synthesize(anatomy, seed, lesions=options.lesions, stripped=options.stripped)
         reference = volume.fraction.numpy() >= 0.5
         yield LabelledVolume.of(f"synthetic {seed}", volume.image.numpy(), RAS_TO_LPS @ volume.affine, reference)
 

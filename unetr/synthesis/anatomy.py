@@ -145,10 +145,33 @@ def _tentorium_and_falx() -> tuple[np.ndarray, np.ndarray]:
 @cache
 def mni152() -> Anatomy:
     """The MNI152 template with its tissues and the structures around it (a few seconds, kept for the process)."""
-    t1 = _on_grid(datasets.load_mni152_template(resolution=1))
     grey = _on_grid(datasets.load_mni152_gm_template(resolution=1)).clip(0, 1)
     white = _on_grid(datasets.load_mni152_wm_template(resolution=1)).clip(0, 1)
-    brain = ndimage.binary_fill_holes(_on_grid(datasets.load_mni152_brain_mask(resolution=1)) > 0.5)
+    return assemble(mni152_t1(), grey, white, mni152_brain())
+
+
+def mni152_t1() -> np.ndarray:
+    """The template's T1 on the working grid, float32."""
+    return _on_grid(datasets.load_mni152_template(resolution=1))
+
+
+def mni152_brain() -> np.ndarray:
+    """The template's brain on the working grid, bool."""
+    return ndimage.binary_fill_holes(_on_grid(datasets.load_mni152_brain_mask(resolution=1)) > 0.5)
+
+
+def assemble(t1: np.ndarray, grey: np.ndarray, white: np.ndarray, brain: np.ndarray) -> Anatomy:
+    """Complete a head that lies in the working grid as the template does with the structures that enhance.
+
+    Parameters
+    ----------
+    t1
+        Of any scale.
+    grey, white
+        Fractions of tissue, 0-1; what they leave of the brain is fluid.
+    brain
+        bool.
+    """
     csf = (brain - grey - white).clip(0, 1)
     depth = _depth(brain)
     deep_csf = ndimage.binary_opening((csf > 0.5) & (depth > 14))

@@ -1,0 +1,36 @@
+"""What kind of synthetic heads a command makes: the options, and the anatomy that they are warped from."""
+
+import argparse
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from unetr.commands.nifti import RAS_TO_LPS
+from unetr.synthesis.anatomy import Anatomy, mni152
+
+
+def add_head_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--lesions", type=int, help="lesions in each synthetic volume (default: 0-30 at random)")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument(
+        "--whole-head", dest="stripped", action="store_false", default=None, help="synthetic ones (default: either)"
+    )
+    kind.add_argument("--stripped", dest="stripped", action="store_true", help="the same heads without their skulls")
+    parser.add_argument(
+        "--anatomy",
+        type=Path,
+        nargs=2,
+        metavar=("T1", "BRAIN"),
+        help="warp synthetic heads from this healthy one and its brain's mask, NIfTI (default: the MNI152 template)",
+    )
+
+
+def chosen_anatomy(options: argparse.Namespace) -> Anatomy:
+    """The template, or the head that the options name: that takes a minute."""
+    if options.anatomy is None:
+        return mni152()
+    from unetr.synthesis.own_head import head_anatomy  # SimpleITK takes a second to load
+
+    head, brain = (nib.Nifti1Image.from_filename(path) for path in options.anatomy)
+    return head_anatomy(head.get_fdata(dtype=np.float32), RAS_TO_LPS @ head.affine, np.asarray(brain.dataobj) > 0.5)
