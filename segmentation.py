@@ -171,8 +171,7 @@ def segment_study(
     with watch("writing"):
         model, now = predictor.info, created or datetime.now(UTC)
         context = ResultContext(job_id, model.name, model.version, model.sha256, model.statement, now)
-        standing = course(series, lesions) if lesions and {"SEG", "SR"} <= set(outputs) else None
-        objects = _write(archive, build_objects(series, label_map, lesions, context, outputs, standing), on_stored)
+        objects, standing = _write(archive, series, label_map, lesions, context, outputs, course, on_stored)
     return Outcome(series, selection, prediction, label_map, lesions, objects, context, watch.seconds, standing)
 
 
@@ -201,14 +200,27 @@ def write_again(
     with watch("reading"):
         series = read_series(datasets)
     with watch("writing"):
-        standing = course(series, lesions) if lesions and {"SEG", "SR"} <= set(outputs) else None
-        objects = _write(archive, build_objects(series, label_map, lesions, context, outputs, standing))
+        objects, standing = _write(archive, series, label_map, lesions, context, outputs, course)
     return Outcome(series, None, None, label_map, lesions, objects, context, watch.seconds, standing)
 
 
 def _write(
-    archive: Archive, built: Iterator[tuple[str, Dataset]], on_stored: OnStored = lambda _roles: None
-) -> dict[str, Dataset]:
+    archive: Archive,
+    series: Series,
+    label_map: np.ndarray,
+    lesions: list[Lesion],
+    context: ResultContext,
+    outputs: Sequence[str],
+    course: Course,
+    on_stored: OnStored = lambda _roles: None,
+) -> tuple[dict[str, Dataset], Standing | None]:
+    """Build the results and store them; give them by their role, with what the report says of the course."""
+    standing = course(series, lesions) if lesions and {"SEG", "SR"} <= set(outputs) else None
+    built = build_objects(series, label_map, lesions, context, outputs, standing)
+    return _store(archive, built, on_stored), standing
+
+
+def _store(archive: Archive, built: Iterator[tuple[str, Dataset]], on_stored: OnStored) -> dict[str, Dataset]:
     """Store the first of what is built at once and then the rest, or nothing; give the objects by their role."""
     stored: dict[str, Dataset] = {}
     try:

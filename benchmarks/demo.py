@@ -1,14 +1,13 @@
 """``python -m benchmarks demo``: how well a model finds and measures the demo's lesions, without any server."""
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.arguments import add_model, new_parser
 from benchmarks.report import deviation, model_path, table, verdict, within
 from imaging.volume import read_series
 from rano.components import label_lesions
@@ -39,13 +38,12 @@ class Pair:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and return 0 when every target is met."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks demo",
-        description="Segment the demo patient's two visits and compare each lesion with what was painted.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = new_parser(
+        "demo",
+        "Segment the demo patient's two visits and compare each lesion with what was painted.",
+        EXAMPLES,
     )
-    parser.add_argument("--model", type=Path, help="model bundle folder (default: MODEL_PATH)")
+    add_model(parser)
     options = parser.parse_args(arguments)
 
     model = model_path(options.model)

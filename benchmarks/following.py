@@ -1,10 +1,10 @@
 """``python -m benchmarks following``: how well lesions are followed through simulated patients."""
 
-import argparse
 from collections.abc import Sequence
 
 import numpy as np
 
+from benchmarks.arguments import new_parser
 from benchmarks.report import table, verdict
 from rano.following import thread
 from tests.patients import Figures, score, simulate_patient
@@ -33,11 +33,10 @@ def simulate(n_patients: int, seed: int) -> Figures:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Simulate, print, and return 0 when every target is met."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks following",
-        description="Follow lesions through simulated patients of 6 visits, and compare the links with the truth.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = new_parser(
+        "following",
+        "Follow lesions through simulated patients of 6 visits, and compare the links with the truth.",
+        EXAMPLES,
     )
     parser.add_argument("--patients", type=int, default=200, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=1, help="other patients (default: %(default)s)")

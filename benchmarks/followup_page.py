@@ -1,6 +1,5 @@
 """``python -m benchmarks followup_page``: how much the follow-up page weighs, and how soon something is to be seen."""
 
-import argparse
 import shutil
 import statistics
 import tempfile
@@ -14,6 +13,7 @@ import waitress
 
 from api import create_app
 from BDD import store
+from benchmarks.arguments import new_parser
 from benchmarks.report import Skipped, table
 from settings import load_settings
 from tests.followup_factory import patient_key, sized, visit
@@ -32,12 +32,7 @@ _DRAWN = f"() => {list(CHARTS)}.every((id) => document.querySelector(`#${{id}} .
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve a patient's page, weigh it, and look at it; returns 0."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks followup_page",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = new_parser("followup_page", __doc__, EXAMPLES)
     parser.add_argument("--visits", type=int, default=10, help="default: 10")
     parser.add_argument("--lesions", type=int, default=12, help="of each visit; default: 12")
     parser.add_argument("--repeats", type=int, default=5, help="views of each kind; default: 5")

@@ -1,6 +1,5 @@
 """``python -m benchmarks inference``: a network over a whole volume, as MONAI runs it and as the server does."""
 
-import argparse
 import statistics
 import sys
 import tempfile
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from benchmarks.arguments import new_parser
 from benchmarks.isolation import in_fresh_process
 from benchmarks.report import GIB, Skipped, model_path, table, verdict
 from benchmarks.ways import FULL, MONAI_FLOAT32, MONAI_HALF, SERVER, SHAPE, Run, find_network, run_volume, ways_here
@@ -27,11 +27,10 @@ EXAMPLES = """examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and return 0 when the targets are met."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks inference",
-        description="Time a network over a volume with a whole head in it: MONAI's sliding window and this server's.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = new_parser(
+        "inference",
+        "Time a network over a volume with a whole head in it: MONAI's sliding window and this server's.",
+        EXAMPLES,
     )
     parser.add_argument("--quick", action="store_true", help="a volume of four windows only")
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="only these, of the table's first column")

@@ -3,7 +3,6 @@
 Beside it the published system's inference, measured on the same volume: its network, its grid, its windows.
 """
 
-import argparse
 import os
 import statistics
 import tempfile
@@ -16,6 +15,7 @@ from unittest.mock import patch
 
 from tqdm import tqdm
 
+from benchmarks.arguments import add_model, new_parser
 from benchmarks.isolation import connect, in_fresh_process, own_orthanc
 from benchmarks.pipeline import SHAPE, SPACING, Laps
 from benchmarks.report import model_path, table, verdict
@@ -63,13 +63,12 @@ class Published:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and return 0 when the target is met."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks job",
-        description="Time a job on a series of 200 slices, from the archive and back into it, as the worker runs it.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = new_parser(
+        "job",
+        "Time a job on a series of 200 slices, from the archive and back into it, as the worker runs it.",
+        EXAMPLES,
     )
-    parser.add_argument("--model", type=Path, help="bundle folder, or MetIA checkpoint (default: MODEL_PATH)")
+    add_model(parser)
     parser.add_argument("--repeats", type=int, default=3, help="jobs after the first (default: %(default)s)")
     options = parser.parse_args(arguments)
 

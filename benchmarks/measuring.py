@@ -1,6 +1,5 @@
 """``python -m benchmarks measuring``: how fast lesions are labelled and measured, and how true the measurements are."""
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +10,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
+from benchmarks.arguments import new_parser
 from benchmarks.report import table, verdict, within
 from benchmarks.subjects import MINIMUM_VOLUME_MM3, make_subject
 from rano.components import label_lesions
@@ -57,11 +57,10 @@ class Case:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and return 0 when every target is met."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks measuring",
-        description="Time label and measure on a large mask; compare measurements of known shapes with their formulas.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = new_parser(
+        "measuring",
+        "Time label and measure on a large mask; compare measurements of known shapes with their formulas.",
+        EXAMPLES,
     )
     parser.add_argument("--repeats", type=int, default=5, help="timed runs; the median counts (default: %(default)s)")
     parser.add_argument(

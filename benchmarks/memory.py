@@ -1,6 +1,5 @@
 """``python -m benchmarks memory``: the most memory that a whole job takes on the CPU."""
 
-import argparse
 import time
 import uuid
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from benchmarks.arguments import add_model, new_parser
 from benchmarks.isolation import connect, in_fresh_process, own_orthanc, peak_bytes
 from benchmarks.report import GIB, model_path, table, verdict
 from services.orthanc import Account
@@ -37,13 +37,12 @@ class Use:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and return 0 when the target is met."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks memory",
-        description="Measure the peak of resident memory of a whole job on the CPU, each in a process of its own.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = new_parser(
+        "memory",
+        "Measure the peak of resident memory of a whole job on the CPU, each in a process of its own.",
+        EXAMPLES,
     )
-    parser.add_argument("--model", type=Path, help="model bundle folder (default: MODEL_PATH)")
+    add_model(parser)
     parser.add_argument("--series", type=int, choices=range(len(SERIES)), help="only this one (default: both)")
     options = parser.parse_args(arguments)
 

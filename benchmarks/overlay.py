@@ -4,7 +4,6 @@ Everything is the real thing: Orthanc, the API, a worker, OHIF in Chromium, a pr
 a small one, for its time is not counted.
 """
 
-import argparse
 import re
 import secrets
 import statistics
@@ -19,6 +18,7 @@ from pydicom import Dataset
 from pydicom.uid import generate_uid
 from tqdm import tqdm
 
+from benchmarks.arguments import new_parser
 from benchmarks.isolation import connect, own_orthanc
 from benchmarks.report import Skipped, table, verdict
 from benchmarks.subjects import make_subject
@@ -57,12 +57,7 @@ WATCH = f"""() => {{
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and return 0 when the target is met."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks overlay",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = new_parser("overlay", __doc__, EXAMPLES)
     parser.add_argument("--slices", type=int, default=200, help="of 256 x 256 (default: %(default)s)")
     parser.add_argument("--lesions", type=int, default=10, help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=3, help="each with a study of its own (default: %(default)s)")

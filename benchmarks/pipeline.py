@@ -3,7 +3,6 @@
 A predictor that knows the answer stands in for the network; the rest is the server's own ``segment_study``.
 """
 
-import argparse
 import statistics
 import time
 import uuid
@@ -14,6 +13,7 @@ from unittest.mock import patch
 
 from tqdm import tqdm
 
+from benchmarks.arguments import new_parser
 from benchmarks.isolation import connect, in_fresh_process, own_orthanc
 from benchmarks.report import table, verdict
 from services.orthanc import Account
@@ -64,11 +64,10 @@ class Laps:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and return 0 when the target is met."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks pipeline",
-        description="Time everything around the network: a series of 200 slices through a whole job on a real Orthanc.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = new_parser(
+        "pipeline",
+        "Time everything around the network: a series of 200 slices through a whole job on a real Orthanc.",
+        EXAMPLES,
     )
     parser.add_argument("--lesions", type=int, nargs="+", default=[10, 30], help="in the series (default: 10 30)")
     parser.add_argument("--repeats", type=int, default=7, help="warm runs; their median counts (default: %(default)s)")

@@ -1,6 +1,5 @@
 """``python -m benchmarks roundtrip``: masks through SEG and RTSTRUCT files and back, voxel by voxel, and dciodvfy."""
 
-import argparse
 import shutil
 import subprocess
 import tempfile
@@ -14,6 +13,7 @@ from pydicom import Dataset, dcmread
 from scipy import ndimage
 from tqdm import tqdm
 
+from benchmarks.arguments import new_parser
 from benchmarks.report import table, verdict
 from imaging.volume import Series
 from rano.components import label_lesions
@@ -51,11 +51,10 @@ CONTEXT = ResultContext(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and return 0 when every voxel came back and nothing is malformed."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks roundtrip",
-        description="Write random masks as SEG and RTSTRUCT files, read them back, compare every voxel, validate.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = new_parser(
+        "roundtrip",
+        "Write random masks as SEG and RTSTRUCT files, read them back, compare every voxel, validate.",
+        EXAMPLES,
     )
     parser.add_argument("--planes", nargs="+", default=list(factory.PLANES), help="default: %(default)s")
     parser.add_argument("--masks", type=int, default=2, help="random masks per series (default: %(default)s)")

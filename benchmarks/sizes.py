@@ -90,13 +90,11 @@ def predict(model: Path, size: Size) -> Cost:
 
 
 def _draw(costs: dict[Size, Cost], model: str, path: Path) -> None:
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     million = [np.prod(size) / 1e6 for size in costs]
-    figure, panels = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    panels = figure.subplots(1, 2)
     values = {
         "seconds": [cost.seconds for cost in costs.values()],
         "peak memory of the process, GiB": [cost.peak_bytes / GIB for cost in costs.values()],

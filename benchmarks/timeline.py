@@ -1,6 +1,5 @@
 """``python -m benchmarks timeline``: how long the course of a patient with many visits and lesions takes over HTTP."""
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -13,6 +12,7 @@ from flask.testing import FlaskClient
 
 from api import create_app
 from BDD import store
+from benchmarks.arguments import new_parser
 from benchmarks.report import table, verdict
 from settings import load_settings
 from tests.followup_factory import FIRST_DAY, patient_key, sized, visit
@@ -28,12 +28,7 @@ EXAMPLES = """examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and return 0 when the target is met."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks timeline",
-        description="Time the answers about one patient, from the database to the last byte.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = new_parser("timeline", "Time the answers about one patient, from the database to the last byte.", EXAMPLES)
     parser.add_argument("--visits", type=int, default=20, help="default: %(default)s")
     parser.add_argument("--lesions", type=int, default=20, help="seen at every visit (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=15, help="requests; the median counts (default: %(default)s)")

@@ -3,7 +3,6 @@
 The client is as thin as can be (bytes on sockets), so that what is compared are the servers.
 """
 
-import argparse
 import base64
 import dataclasses
 import re
@@ -21,6 +20,7 @@ from urllib.parse import urlsplit
 from pydicom import Dataset
 from tqdm import tqdm
 
+from benchmarks.arguments import new_parser
 from benchmarks.isolation import FIRST_PORT, connect, own_orthanc
 from benchmarks.report import ROOT, table, verdict
 from services import front
@@ -41,11 +41,10 @@ EXAMPLES = """examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and return 0 when the best of our ways is fast enough."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks viewer",
-        description="Fetch the frames of a series in parallel: from Orthanc, through the API, and through nginx.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = new_parser(
+        "viewer",
+        "Fetch the frames of a series in parallel: from Orthanc, through the API, and through nginx.",
+        EXAMPLES,
     )
     parser.add_argument("--frames", type=int, default=200, help="slices of the series (default: %(default)s)")
     parser.add_argument("--parallel", type=int, default=10, help="connections (default: %(default)s)")

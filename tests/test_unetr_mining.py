@@ -90,7 +90,8 @@ def test_patches_show_mistakes_as_often_as_asked(head, monkeypatch, share, least
 
 def test_a_false_lesion_counts_as_much_as_a_true_one_of_its_size(head, monkeypatch):
     monkeypatch.setattr("unetr.training.patches.normalise", lambda volume: volume)
-    patches = Patches([Case("a", *head, np.ones_like(head[1]))], 40, lesion_share=0.0, emphasis=30)
+    image, fraction = head
+    patches = Patches([Case("a", image, fraction, np.ones_like(fraction))], 40, lesion_share=0.0, emphasis=30)
     before = next(iter(patches))
     patches.mine(Bright(), 16)
     after = next(iter(patches))

@@ -1,6 +1,6 @@
 """Lesion by lesion: which of the reference's lesions were found, what was found beside them, and how well they overlap.
 
-Two lesions are one when their voxels touch (26 neighbours). A reference lesion counts as found when any predicted
+A reference lesion counts as found when any predicted
 voxel lies in it, a predicted lesion as false when it touches no reference lesion.
 """
 
@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+
+from unetr.components import label
 
 SIZES_MM = ((0.0, 3.0), (3.0, 5.0), (5.0, 10.0), (10.0, 20.0), (20.0, np.inf))
 """Classes of the diameter of the sphere with the lesion's volume."""
-_TOUCHING = np.ones((3, 3, 3))
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,8 @@ def score(name: str, reference: np.ndarray, predicted: np.ndarray, voxel_mm3: fl
     return score_labels(name, label(reference), label(predicted), voxel_mm3)
 
 
-def label(mask: np.ndarray) -> np.ndarray:
-    """Number the lesions of a mask from 1 on; 0 is none."""
-    return ndimage.label(mask, _TOUCHING)[0]
-
-
 def score_labels(name: str, reference_labels: np.ndarray, predicted_labels: np.ndarray, voxel_mm3: float) -> Score:
-    """Compare two label maps as :func:`label` makes them; of the predicted ones some may have been taken out."""
+    """Compare two label maps of :mod:`unetr.components`; of the predicted lesions some may have been taken out."""
     references, predictions = int(reference_labels.max()), int(predicted_labels.max())
     both = (reference_labels > 0) & (predicted_labels > 0)
     # Voxels shared by each pair of lesions; one number per pair, since sorting pairs of numbers is far slower.

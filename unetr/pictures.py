@@ -6,10 +6,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-
-mpl.use("Agg")
-
-import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 from unetr.tuning import OperatingPoint
 
@@ -52,7 +49,8 @@ def view(title: str, image: np.ndarray, reference: np.ndarray, found: np.ndarray
 
 def draw(views: Sequence[View], path: Path) -> None:
     """Draw views side by side: above the slice with most of the reference, below the one that differs most."""
-    figure, panels = plt.subplots(2, len(views), figsize=(3.4 * len(views), 7.4), squeeze=False, layout="constrained")
+    figure = Figure(figsize=(3.4 * len(views), 7.4), layout="constrained")
+    panels = figure.subplots(2, len(views), squeeze=False)
     for column, one in zip(panels.T, views, strict=True):
         for panel, (image, reference, found) in zip(column, one.slices, strict=True):
             bright = float(np.percentile(image[image > 0], 99.5)) if (image > 0).any() else 1.0
@@ -65,14 +63,15 @@ def draw(views: Sequence[View], path: Path) -> None:
     figure.text(0.5, -0.01, "green: reference   orange: found", ha="center", va="top", fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110, bbox_inches="tight")
-    plt.close(figure)
 
 
 def draw_trade_off(points: Sequence[OperatingPoint], chosen: OperatingPoint, path: Path) -> None:
     """Draw sensitivity from 5 mm on against false lesions a volume, one line for each threshold."""
-    figure, panel = plt.subplots(figsize=(6, 4), layout="constrained")
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    panel = figure.subplots()
     thresholds = sorted({point.threshold for point in points})
-    for threshold, shade in zip(thresholds, plt.get_cmap("viridis")(np.linspace(0, 0.9, len(thresholds))), strict=True):
+    shades = mpl.colormaps["viridis"](np.linspace(0, 0.9, len(thresholds)))
+    for threshold, shade in zip(thresholds, shades, strict=True):
         line = [point for point in points if point.threshold == threshold]
         x, y = [p.false_lesions for p in line], [p.sensitivity for p in line]
         panel.plot(x, y, ".-", color=shade, label=f"threshold {threshold}")
@@ -83,4 +82,3 @@ def draw_trade_off(points: Sequence[OperatingPoint], chosen: OperatingPoint, pat
     panel.legend(fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
-    plt.close(figure)

@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from settings import Settings
 from unetr.bundle import BundleInfo, read_bundle
+from unetr.components import TOUCHING
 from unetr.engines.choice import AUTO, choose_engine
 from unetr.engines.engine import Engine
 from unetr.engines.windows import slide
@@ -89,7 +90,7 @@ class Predictor:
             del prepared  # each array of a large volume has hundreds of megabytes
             probability = _smoothed(probability, self.info.postprocessing.smoothing)
             probability = back(probability)
-            probability = _centred(probability, self.info.postprocessing.threshold)
+            probability = centred(probability, self.info.postprocessing.threshold)
         on_grid = probability.cpu().numpy()
         return Prediction(on_grid, self._mask(on_grid), self.info.postprocessing.minimum_volume_mm3)
 
@@ -117,7 +118,7 @@ class Predictor:
         peak = self.info.postprocessing.peak
         if peak <= 0.5 or not mask.any():
             return mask
-        return ndimage.binary_propagation(probability >= peak, np.ones((3, 3, 3)), mask)
+        return ndimage.binary_propagation(probability >= peak, TOUCHING, mask)
 
 
 def open_model(settings: Settings, model: Path | None = None, device: str | None = None) -> Predictor:
@@ -186,8 +187,8 @@ def _smoothed(probability: torch.Tensor, sigma: float) -> torch.Tensor:
     return probability
 
 
-def _centred(probability: torch.Tensor, threshold: float) -> torch.Tensor:
-    """Shift the log-odds so that ``threshold`` becomes 0.5."""
+def centred(probability: torch.Tensor, threshold: float) -> torch.Tensor:
+    """Shift the log-odds, in place, so that ``threshold`` becomes 0.5."""
     if threshold == 0.5:
         return probability
     no = (1 - probability).mul_(threshold)

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+import torch
 
-from unetr.metrics import Score, label, score_labels
+from unetr.components import label, only
+from unetr.metrics import Score, score_labels
+from unetr.predictor import centred
 
 THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 PEAKS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
@@ -53,13 +56,10 @@ def try_points(
         highest = np.zeros(len(sizes))
         inside = labels > 0
         np.maximum.at(highest, labels[inside], probability[inside])
-        # The peak is meant after the shift of the log-odds that puts the threshold at 0.5.
-        yes, no = highest * (1 - threshold), (1 - highest) * threshold
-        shifted = yes / (yes + no)
+        highest = centred(torch.from_numpy(highest), threshold).numpy()  # peaks are meant with the threshold at 0.5
         for peak in PEAKS:
-            keep = (shifted >= peak) & (sizes * voxel_mm3 >= minimum_volume_mm3)
-            keep[0] = False
-            yield (threshold, peak), score_labels("", truth, np.where(keep[labels], labels, 0), voxel_mm3)
+            keep = (highest >= peak) & (sizes * voxel_mm3 >= minimum_volume_mm3)
+            yield (threshold, peak), score_labels("", truth, only(labels, keep), voxel_mm3)
 
 
 def operating_points(scores: Sequence[dict[tuple[float, float], Score]]) -> list[OperatingPoint]:

@@ -7,12 +7,12 @@ from math import isnan
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
 from tqdm import tqdm
 
 from settings import load_settings
 from unetr.commands.volumes import LabelledVolume, add_options, labelled_volumes
-from unetr.metrics import Score, score, summarise
+from unetr.components import label, only
+from unetr.metrics import Score, score_labels, summarise
 from unetr.pictures import View, draw, view
 from unetr.predictor import Predictor, open_model
 
@@ -53,14 +53,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _evaluate(predictor: Predictor, volume: LabelledVolume) -> tuple[Score, View]:
     prediction = predictor.predict(volume.image, volume.affine)
-    mask = _large_enough(prediction.mask, prediction.minimum_volume_mm3 / volume.voxel_mm3)
-    scored = score(volume.name, volume.reference, mask, volume.voxel_mm3)
+    labels = label(prediction.mask)
+    large = np.bincount(labels.ravel()) * volume.voxel_mm3 >= prediction.minimum_volume_mm3
+    found = only(labels, large)
+    scored = score_labels(volume.name, label(volume.reference), found, volume.voxel_mm3)
     title = f"{volume.name}: Dice {scored.dice:.2f}"
-    return scored, view(title, volume.image, volume.reference, mask, volume.affine)
-
-
-def _large_enough(mask: np.ndarray, voxels: float) -> np.ndarray:
-    labels, count = ndimage.label(mask, np.ones((3, 3, 3)))
-    keep = np.bincount(labels.ravel(), minlength=count + 1) >= voxels
-    keep[0] = False
-    return keep[labels]
+    return scored, view(title, volume.image, volume.reference, found > 0, volume.affine)

@@ -9,9 +9,10 @@ from monai.inferers.utils import sliding_window_inference
 from scipy import ndimage
 from torch import nn
 
+from unetr.components import TOUCHING, label, only
+
 _SEEN = 0.3
 """A probability above this counts as a lesion seen."""
-_SOLID = np.ones((3, 3, 3))
 
 
 @dataclass(frozen=True)
@@ -56,18 +57,17 @@ def find_mistakes(network: nn.Module, image: np.ndarray, fraction: np.ndarray, w
         )
     network.train()
     probability = torch.sigmoid(logits)[0, 0].cpu().numpy()
-    false = _without(probability > _SEEN, ndimage.binary_dilation(fraction > 0, _SOLID))
+    false = _without(probability > _SEEN, ndimage.binary_dilation(fraction > 0, TOUCHING))
     missed = _without(fraction > 127, probability > _SEEN)
     return Mistakes(false, np.concatenate([_peaks(probability, labels) for labels in (false, missed)]))
 
 
 def _without(mask: np.ndarray, touched: np.ndarray) -> np.ndarray:
     """The components of ``mask`` that ``touched`` does not meet, labelled."""
-    labels, count = ndimage.label(mask, _SOLID)
-    keep = np.ones(count + 1, bool)
+    labels = label(mask)
+    keep = np.ones(int(labels.max()) + 1, bool)
     keep[np.unique(labels[touched])] = False
-    keep[0] = False
-    return np.where(keep[labels], labels, 0)
+    return only(labels, keep)
 
 
 def _peaks(probability: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.data import IterableDataset
 from tqdm import tqdm
 
+from unetr.components import label
 from unetr.preprocessing import normalise
 from unetr.synthesis.pool import Case
 from unetr.training.mining import find_mistakes
@@ -118,7 +119,7 @@ class _Volume:
 
 def _prepare(case: Case, emphasis: float) -> _Volume:
     image = normalise(torch.from_numpy(case.image.astype(np.float32))).numpy().astype(np.float16)
-    labels = ndimage.label(case.fraction > 127, np.ones((3, 3, 3)))[0]
+    labels = label(case.fraction > 127)
     return _Volume(
         image,
         case.fraction,
@@ -142,7 +143,7 @@ def _centres(labels: np.ndarray) -> np.ndarray:
     """As many voxels of each lesion: by volume, the largest would be all that is ever seen."""
     rng = np.random.default_rng(0)
     picked = [np.zeros((0, 3), int)]
-    for label, box in enumerate(ndimage.find_objects(labels), start=1):
-        members = np.argwhere(labels[box] == label) + [side.start for side in box]
+    for number, box in enumerate(ndimage.find_objects(labels), start=1):
+        members = np.argwhere(labels[box] == number) + [side.start for side in box]
         picked.append(members[rng.integers(len(members), size=_CENTRES)])
     return np.concatenate(picked)
