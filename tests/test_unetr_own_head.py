@@ -3,6 +3,7 @@
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 
 from unetr.__main__ import main
@@ -68,8 +69,14 @@ def test_a_command_makes_heads_of_it(own, monkeypatch, tmp_path):
     names = [tmp_path / "t1.nii.gz", tmp_path / "brain.nii.gz"]
     for name, array in zip(names, (image, brain.astype(np.uint8)), strict=True):
         nib.save(nib.Nifti1Image(array, RAS_TO_LPS @ affine), name)
-    given, warped = [], []
-    monkeypatch.setattr("unetr.synthesis.own_head.head_anatomy", lambda *arrays: given.extend(arrays) or own)
+    given: list[np.ndarray] = []
+    warped: list[torch.Tensor] = []
+
+    def made_before(*arrays: np.ndarray) -> Anatomy:
+        given.extend(arrays)
+        return own
+
+    monkeypatch.setattr("unetr.synthesis.own_head.head_anatomy", made_before)
     monkeypatch.setattr("unetr.commands.synthesize.write_case", lambda *_: None)
     monkeypatch.setattr("unetr.commands.synthesize.synthesize", lambda anatomy, *_, **__: warped.append(anatomy.maps))
     command = ["synthesize", str(tmp_path / "own"), "--count", "2", "--device", "cpu", "--anatomy", *map(str, names)]
