@@ -278,6 +278,12 @@ def test_a_training_goes_on_where_it_was_stopped_and_becomes_a_model(pool, tmp_p
 
 
 @pytest.mark.usefixtures("quiet_lightning")
+def test_a_training_stopped_by_the_clock_has_all_its_minutes_when_it_goes_on(pool, tmp_path):
+    done = [train(pool, tmp_path, 100_000, "--minutes", "0.03")["global_step"] for _ in range(2)]
+    assert 0 < done[0] < done[1]
+
+
+@pytest.mark.usefixtures("quiet_lightning")
 def test_a_gradient_that_is_no_number_ends_the_training_before_it_spoils_the_weights(pool, tmp_path, monkeypatch):
     train(pool, tmp_path / "run", 2)
     monkeypatch.setattr("unetr.training.module.lesion_loss", lambda logits, *_: (logits * float("nan")).sum())

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint, Timer, TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -145,19 +145,25 @@ def run(options: argparse.Namespace) -> int:
     )
     regular.CHECKPOINT_NAME_LAST = "last"
     final = ModelCheckpoint(options.folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
+    deadline = [_Deadline(timedelta(minutes=options.minutes))] if options.minutes else []
     trainer = pl.Trainer(
         max_steps=options.steps,
-        max_time=timedelta(minutes=options.minutes) if options.minutes else None,
         precision=_precision(definition),
         gradient_clip_val=1.0,
         accelerator="auto",
         devices=1,
         logger=TensorBoardLogger(options.folder, name="", version=""),
         log_every_n_steps=20,
-        callbacks=[regular, final, EMAWeightAveraging(decay=0.995), TQDMProgressBar(refresh_rate=10)],
+        callbacks=[regular, final, EMAWeightAveraging(decay=0.995), TQDMProgressBar(refresh_rate=10), *deadline],
     )
     trainer.fit(module, DataLoader(patches, batch_size=options.batch), ckpt_path=last if checkpoint else None)
     return 0
+
+
+class _Deadline(Timer):
+    """Ends the training after a while. Lightning's own would count the time before a resumption too."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
 
 
 def _start_from(info: BundleInfo, module: LesionModule) -> None:
