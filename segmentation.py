@@ -6,13 +6,13 @@ The server's worker runs it on Orthanc, and ``python segmentation.py FOLDER -o O
 (``services.segment_folder``).
 """
 
-import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,7 +21,7 @@ from pydicom import Dataset
 
 from imaging.selection import Selection, choose
 from imaging.volume import Series, read_series
-from Orthanc.archive import Archive, ArchiveError, SeriesNotFoundError
+from Orthanc.archive import Archive, SeriesNotFoundError
 from rano.components import label_lesions
 from rano.lesion import Lesion
 from rano.matching import inherit_tracking
@@ -36,10 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["STATES", "Cancelled", "Catalogue", "Outcome", "Reporter", "find_models", "segment_study", "write_again"]
 
-logger = logging.getLogger(__name__)
-
 OnStored = Callable[[Sequence[str]], None]
-"""Told the roles of results that the archive has from now on; a failure after that takes them out again."""
+"""Told the roles of results that the archive has from now on. Should the rest fail, they are its to take out."""
 
 STATES = ("queued", "fetching", "reading", "segmenting", "measuring", "writing", "done", "failed", "cancelled")
 """What a job goes through, in this order; one of the last three ends it."""
@@ -116,7 +114,7 @@ def segment_study(
     earlier_lesions: Callable[[str], Sequence[Lesion]] = lambda _: (),
     follow: Callable[[Series, np.ndarray, list[Lesion]], list[Lesion]] = lambda _series, _label_map, lesions: lesions,
     course: Course = lambda _series, _lesions: None,
-    on_stored: OnStored = lambda _roles: None,
+    on_stored: OnStored | None = None,
     created: datetime | None = None,
     reporter: Reporter | None = None,
 ) -> Outcome:
@@ -137,14 +135,15 @@ def segment_study(
     course
         Given series and lesions, where the visit stands among the patient's others, for the report.
     on_stored
-        Told what is in the archive: the segmentation first, which a viewer can load while the rest is built.
+        Told what is in the archive: the segmentation first, which a viewer can load while the rest is built. By default
+        all is stored together.
     created
         When the job was taken up, with its time zone: every date in the results; by default now.
 
     Raises
     ------
     imaging.errors.ImagingError, Orthanc.archive.ArchiveError, ValueError, Cancelled
-        Nothing is left in the archive then.
+        Nothing is left in the archive then, but for what ``on_stored`` was told of.
     """
     watch = _Stages(reporter or Silent())
     with watch("fetching"):
@@ -212,32 +211,26 @@ def _write(
     context: ResultContext,
     outputs: Sequence[str],
     course: Course,
-    on_stored: OnStored = lambda _roles: None,
+    on_stored: OnStored | None = None,
 ) -> tuple[dict[str, Dataset], Standing | None]:
     """Build the results and store them; give them by their role, with what the report says of the course."""
-    standing = course(series, lesions) if lesions and {"SEG", "SR"} <= set(outputs) else None
+    standing = cache(partial(course, series, lesions))
     built = build_objects(series, label_map, lesions, context, outputs, standing)
-    return _store(archive, built, on_stored), standing
+    objects = _store(archive, built, on_stored)
+    return objects, standing() if "SR_VOLUMETRIC" in objects else None
 
 
-def _store(archive: Archive, built: Iterator[tuple[str, Dataset]], on_stored: OnStored) -> dict[str, Dataset]:
-    """Store the first of what is built at once and then the rest, or nothing; give the objects by their role."""
-    stored: dict[str, Dataset] = {}
-    try:
-        for count in (1, None):
-            batch = dict(islice(built, count))
-            if batch:
-                archive.store(list(batch.values()))
-                stored |= batch
+def _store(archive: Archive, built: Iterator[tuple[str, Dataset]], on_stored: OnStored | None) -> dict[str, Dataset]:
+    """Store all or nothing; or, for somebody who wants to be told, the first object while the others are built."""
+    objects: dict[str, Dataset] = {}
+    for count in (1, None) if on_stored else (None,):
+        batch = dict(islice(built, count))
+        if batch:
+            archive.store(list(batch.values()))
+            objects |= batch
+            if on_stored:
                 on_stored(list(batch))
-    except Exception:
-        for dataset in stored.values():
-            try:
-                archive.retire_series(dataset.SeriesInstanceUID)
-            except ArchiveError:
-                logger.exception("series %s stays in the archive for now", dataset.SeriesInstanceUID)
-        raise
-    return stored
+    return objects
 
 
 class _Stages:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from BDD.database import Database
-from BDD.job_store import end_job, get_row, wait_again
+from BDD.job_store import end_job, get_row, give_up_results, wait_again
 from BDD.models import CANCELLED, FAILED, FETCHING, QUEUED, RUNNING_STATES, WRITING, Job, Worker
 from BDD.records import JobLostError, Problem, StudyBusyError
 from BDD.worker_store import is_dead
@@ -89,9 +89,11 @@ def record_failure(database: Database, job_id: str, worker: int, problem: Proble
 
 
 def requeue(database: Database, job_id: str, worker: int, *, delay: float, problem: Problem | None) -> None:
-    """Put a running job back to wait ``delay`` seconds, ``problem`` saying why."""
+    """Put a running job back to wait ``delay`` seconds, ``problem`` saying why; what it has stored goes."""
     with database.writing() as session:
-        wait_again(own_job(session, job_id, worker), delay, problem)
+        job = own_job(session, job_id, worker)
+        wait_again(job, delay, problem)
+        give_up_results(session, job)
 
 
 def requeue_orphans(

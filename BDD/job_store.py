@@ -169,8 +169,13 @@ def end_job(session: Session, job: Job, state: str, problem: Problem | None) -> 
     now = datetime.now(UTC)
     job.state, job.finished_at = state, now
     job.problem = problem.to_json() if problem else None
+    give_up_results(session, job)
+
+
+def give_up_results(session: Session, job: Job) -> None:
+    """Mark what the job wrote or may have written to be taken out of the archive; writing it again takes that back."""
     unwanted = (Result.job_key == job.id, Result.superseded_at.is_(None))
-    session.execute(update(Result).where(*unwanted).values(superseded_at=now))
+    session.execute(update(Result).where(*unwanted).values(superseded_at=datetime.now(UTC)))
 
 
 def _busy(database: Database, series_instance_uid: str) -> SeriesBusyError:

@@ -31,7 +31,7 @@ def build_objects(
     lesions: Sequence[Lesion],
     context: ResultContext,
     outputs: Sequence[str],
-    standing: Standing | None,
+    standing: Callable[[], Standing | None],
 ) -> Iterator[tuple[str, Dataset]]:
     """Build what was asked for, one by one in the order of :data:`WRITTEN`, each with its role; without a lesion, none.
 
@@ -42,7 +42,7 @@ def build_objects(
     outputs
         Which of :data:`WRITTEN` to build.
     standing
-        What the volumetric report says of the visit.
+        Asked, when it is the volumetric report's turn, what that says of the visit.
     """
     seg = None
     for kind, build in OUTPUTS.items():
@@ -55,7 +55,7 @@ def build_objects(
     if drawn is not None:
         yield "SR_BIDIRECTIONAL", drawn
     if seg is not None:  # the volumes are those of its segments
-        point, assessment = standing or (None, None)
+        point, assessment = standing() or (None, None)
         volumes = build_volumetric_sr(series, label_map, lesions, seg, context, time_point=point, assessment=assessment)
         if volumes is not None:
             yield "SR_VOLUMETRIC", volumes

@@ -10,7 +10,7 @@ from tests.results_report_cases import Case
 
 
 def build(case: Case, context: ResultContext = cases.CONTEXT) -> dict[str, bytes]:
-    objects = build_objects(*case.arguments(), context, list(WRITTEN), None)
+    objects = build_objects(*case.arguments(), context, list(WRITTEN), lambda: None)
     return {role: cases.written(dataset) for role, dataset in objects}
 
 
@@ -24,7 +24,7 @@ def test_what_is_built_first_does_not_change_what_is_built_from_the_same_series_
 
 def test_what_a_report_refers_to_is_among_its_evidence() -> None:
     case = reports.case()
-    objects = dict(build_objects(*case.arguments(), cases.CONTEXT, ["SEG", "SR"], None))
+    objects = dict(build_objects(*case.arguments(), cases.CONTEXT, ["SEG", "SR"], lambda: None))
     for report in (objects["SR_BIDIRECTIONAL"], objects["SR_VOLUMETRIC"]):
         named = {uid for uids in reports.evidence(report).values() for uid in uids}
         referred = {

@@ -553,6 +553,28 @@ def test_a_worker_that_was_only_asleep_does_no_harm(site):
     assert site.results() == series_of(job_id)
 
 
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_worker_that_was_asleep_while_it_stored_takes_nothing_of_the_other_ones_away(site, call):
+    """Taken for dead while it stores; the other worker's results have the same UIDs."""
+    job_id = site.post()
+
+    def sleep_long(method: str) -> None:
+        if method == "store" and site.archive.calls.count("store") == call:
+            site.archive.fail = lambda _: None
+            bury(site)
+            other = site.new_worker()
+            other.recover()
+            other.run_job(job_id)
+            if call == 2:
+                raise StoreRejectedError("too late")
+
+    site.archive.fail = sleep_long
+    site.worker.run_job(job_id)
+    job = site.job(job_id)
+    assert (job.state, job.attempts) == ("done", 2)
+    assert site.results() == series_of(job_id)
+
+
 def test_a_running_job_is_left_alone_by_recover(site):
     seen = []
 
