@@ -77,6 +77,10 @@ export function createSession(viewer) {
   async function follow(job) {
     const mine = visit;
     let early = null; // the overlay, begun while the other results are still being written
+    const drop = () => {
+      early?.then(drawn => viewer.forget(drawn.SeriesInstanceUID)).catch(() => {});
+      early = null;
+    };
     store.set({ job, busy: true });
     try {
       while (!FINAL.includes(job.state)) {
@@ -84,16 +88,17 @@ export function createSession(viewer) {
         if (mine !== visit) return;
         job = await api.job(job.id);
         store.set({ job });
-        if (job.state === 'writing' && !early) {
-          early = overlay(job, { look: true });
+        if (job.state === 'writing') {
+          early ??= overlay(job, { look: true });
           early?.catch(() => {}); // whoever waits for it hears of it
-        }
+        } else if (job.state !== 'done') drop(); // tried again later, or ended without a result
       }
     } finally {
       if (mine === visit) store.set({ busy: false });
+      if (mine !== visit || job.state !== 'done') drop();
     }
+    if (mine !== visit) return;
     if (job.state === 'done') return show(job, { look: true, early });
-    early?.then(drawn => viewer.forget(drawn.SeriesInstanceUID)).catch(() => {});
     if (job.state === 'failed') throw new api.Problem(job.problem ?? { title: 'The job failed' });
   }
 
@@ -111,7 +116,8 @@ export function createSession(viewer) {
     const largest = () => store.get().lesions.find(lesion => !lesion.not_a_lesion);
     viewer.openPanel();
     store.set({ result: job, selected: null });
-    const [drawn] = await Promise.all([early ?? overlay(job, { look }), load()]);
+    const drawing = early?.catch(() => overlay(job, { look })) ?? overlay(job, { look });
+    const [drawn] = await Promise.all([drawing, load()]);
     if (mine !== visit) return;
     seg = drawn;
     agree();
@@ -145,8 +151,8 @@ export function createSession(viewer) {
     const wanted = results.map(one => one.SeriesInstanceUID);
     const gone = ours.filter(series => series !== overlay && !wanted.includes(series));
     ours = overlay ? [overlay, ...wanted] : wanted;
-    await Promise.all(gone.map(viewer.forget));
     await viewer.bring(job.StudyInstanceUID, wanted);
+    await Promise.all(gone.map(viewer.forget));
   }
 
   // The lesions of the study and their course.

@@ -91,13 +91,12 @@ export function createViewer({ servicesManager, commandsManager, extensionManage
   async function forget(series) {
     const old = bySeries(series);
     if (!old) return;
-    commandsManager.run('removeDisplaySetLayer', {
-      viewportId: active(),
-      displaySetInstanceUID: old.displaySetInstanceUID,
-    });
-    await until(() => !shownIn(active()).includes(old), 'The change');
+    const displaySetInstanceUID = old.displaySetInstanceUID;
+    const showing = () => [...viewportGridService.getState().viewports.keys()].filter(id => shownIn(id).includes(old));
+    showing().forEach(viewportId => commandsManager.run('removeDisplaySetLayer', { viewportId, displaySetInstanceUID }));
+    await until(() => !showing().length, 'The change');
     await new Promise(resolve => setTimeout(resolve, LOOK_MS)); // OHIF falls over one that is gone while it shows it
-    displaySetService.deleteDisplaySet(old.displaySetInstanceUID);
+    displaySetService.deleteDisplaySet(displaySetInstanceUID);
   }
 
   // Tracking UID -> number of the segment.
