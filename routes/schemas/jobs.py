@@ -39,7 +39,10 @@ SCHEMAS: dict[str, Any] = {
             "next_attempt": {**TIME, "description": "When a job that waits to be tried again is taken up"},
             "cancel_requested": TRUTH,
             "version": {"type": ["integer", "null"], "description": "Number of this result among those of its series"},
-            "results": list_of("Result"),
+            "results": {
+                **list_of("Result"),
+                "description": "What the archive has so far: all of it once the job is done",
+            },
             "lesions": list_of("Lesion"),
             "timings": {
                 "type": "object",
@@ -77,7 +80,7 @@ SCHEMAS: dict[str, Any] = {
             "kind": {"enum": list(WRITTEN)},
             "SeriesInstanceUID": UID,
             "SOPInstanceUID": UID,
-            "superseded": {**TIME, "description": "Since when a newer version replaces it"},
+            "superseded": {**TIME, "description": "Since when a newer version replaces it, or its job has failed"},
             "retired": {**TIME, "description": "When it was taken out of the archive"},
         }
     ),
