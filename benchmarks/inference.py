@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", help=f"only this: a bundle's folder, or {FULL} (default: {FULL}, and MODEL_PATH)")
     size_help = "time and memory by size of the volume (default: 64x64x64 to 512x512x400); nothing else is measured"
     parser.add_argument("--sizes", nargs="*", metavar="AxBxC", help=size_help)
-    parser.add_argument("--plot", type=Path, help="where the picture of --sizes goes (default: docs/images/sizes.png)")
+    parser.add_argument("--plot", type=Path, help="draw the table of --sizes here (PNG)")
     options = parser.parse_args(arguments)
     if options.sizes is not None:
         from benchmarks import sizes

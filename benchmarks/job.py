@@ -69,8 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         EXAMPLES,
     )
     add_model(parser)
-    parser.add_argument("--repeats", type=int, default=3, help="jobs after the first (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=3, help="after the first (default: %(default)s)")
     options = parser.parse_args(arguments)
+    if options.repeats < 1:
+        parser.error("--repeats must be 1 or more")
 
     model = model_path(options.model)
     with own_orthanc() as account:
@@ -81,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{model.name} on {jobs.engine}, loaded in {jobs.loading:.1f} s when the worker starts.\n")
     header = ["seconds", "first job of a new worker", f"median of {options.repeats} more"]
     print(table(header, [*rows, ["all of it", f"{first:.2f}", f"{later:.2f}"]]), end="\n\n", flush=True)
-    published = in_fresh_process(run_published)
+    published = in_fresh_process(run_published, options.repeats)
     grid = " x ".join(map(str, published.grid))
     print("The published system's inference alone, on this volume: a UNETR of 92.8 million random weights, MONAI's")
     print(f"sliding window, float32, overlap 0; {published.windows} windows of its {grid} grid, {AT_ONCE} at a time:")
@@ -164,7 +166,7 @@ def run_jobs(account: Account, model: Path, repeats: int) -> Jobs:
     return jobs
 
 
-def run_published(repeats: int = 1) -> Published:
+def run_published(repeats: int) -> Published:
     """Time the published system's network on its grid, ``1 + repeats`` times; nothing of ours is between."""
     import numpy as np
     import torch

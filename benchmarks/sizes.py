@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from benchmarks.isolation import in_fresh_process, peak_bytes
 from benchmarks.memory import TARGET_GIB
-from benchmarks.report import GIB, ROOT, table, verdict
+from benchmarks.report import GIB, table, verdict
 from settings import load_settings
 
 Size = tuple[int, int, int]
@@ -67,9 +67,10 @@ def show(costs: dict[Size, Cost], model: str, plot: Path | None) -> int:
         for size, cost in costs.items()
     ]
     print(table(header, rows))
-    path = plot or ROOT / "docs" / "images" / "sizes.png"
-    _draw(costs, model, path)
-    print(f"\nengine {next(iter(costs.values())).engine}; drawn: {path}")
+    print(f"\nengine {next(iter(costs.values())).engine}")
+    if plot:
+        _draw(costs, model, plot)
+        print(f"drawn: {plot}")
     most = max(cost.peak_bytes for cost in costs.values()) / GIB
     return 0 if verdict(f"at most {most:.2f} GiB, less than {TARGET_GIB:g} GiB", met=most < TARGET_GIB) else 1
 

@@ -15,6 +15,7 @@ import pytest
 
 from tests import factory
 from tests.tiny_model import tiny_bundle
+from unetr import pictures
 from unetr.__main__ import COMMANDS, main
 from unetr.commands import synthesize, volumes
 from unetr.commands.nifti import as_axial
@@ -191,13 +192,34 @@ def test_skull_stripping_is_all_that_differs(monkeypatch):
     assert (stripped.image > 0).sum() < 0.9 * (whole.image > 0).sum()
 
 
-def test_draws_the_best_the_median_and_the_worst(tmp_path, tiny_model):
-    for name in ("one", "two"):
-        save_nifti(tmp_path / name)
+def test_draws_the_best_the_median_and_the_worst(tmp_path, tiny_model, monkeypatch):
+    for number, edge in enumerate((4, 0, 8, 2)):  # of a cube that the reference has too much
+        folder = tmp_path / f"case{number}"
+        save_nifti(folder)
+        mask = nib.nifti1.load(folder / "seg.nii.gz")
+        values = np.array(mask.dataobj)
+        values[:edge, :edge, :edge] = 1
+        nib.save(nib.Nifti1Image(values, mask.affine), folder / "seg.nii.gz")
+    drawn: list[str] = []
+
+    def noted(views: list[pictures.View], path: Path) -> None:
+        drawn.extend(view.title.split(":")[0] for view in views)
+        pictures.draw(views, path)
+
+    monkeypatch.setattr("unetr.commands.evaluate.draw", noted)
     picture = tmp_path / "picture.png"
     options = ["--mask", "seg.nii.gz", "--labels", "1", "4", "--picture", str(picture)]
     assert main(["evaluate", "--model", str(tiny_model), "--images", str(tmp_path / "*" / "t1.nii.gz"), *options]) == 0
+    assert drawn == ["case1", "case0", "case2"]
     assert picture.stat().st_size > 20_000
+
+
+def test_healthy_heads_can_be_drawn_too(tmp_path, tiny_model):
+    save_nifti(tmp_path / "one", lesions=())
+    picture = tmp_path / "picture.png"
+    options = ["--images", str(tmp_path / "one" / "t1.nii.gz")]
+    assert main(["evaluate", "--model", str(tiny_model), *options, "--picture", str(picture)]) == 0
+    assert picture.stat().st_size > 5_000
 
 
 def test_a_chosen_operating_point_gives_what_it_promises(tmp_path, tiny_model, capsys):

@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 from tqdm import tqdm
 
-from unetr.commands.nifti import RAS_TO_LPS, find_images
+from unetr.commands.nifti import RAS_TO_LPS, find_images, read_mask
 from unetr.synthesis.pool import case_names, write_case
 from unetr.synthesis.real import adopt
 
@@ -44,8 +44,9 @@ def run(options: argparse.Namespace) -> int:
         raise SystemExit(f"{options.images} matches no image that is not left out")
     for number, path in enumerate(tqdm(paths, unit="case")):
         source = nib.Nifti1Image.from_filename(path)
-        reference = _beside(path, options.mask, options.labels) if options.mask else np.zeros(source.shape, bool)
-        brain = _beside(path, options.brain, [1]) if options.brain else None
+        none = np.zeros(source.shape, bool)
+        reference = read_mask(path.parent / options.mask, options.labels) if options.mask else none
+        brain = read_mask(path.parent / options.brain) if options.brain else None
         for copy in range(options.copies):
             name = f"real_{path.parent.name}_{copy:02d}"
             if name not in there:
@@ -54,8 +55,3 @@ def run(options: argparse.Namespace) -> int:
                 volume = adopt(image, RAS_TO_LPS @ source.affine, reference, seed, brain=brain)
                 write_case(options.folder, name, volume)
     return 0
-
-
-def _beside(path: Path, name: str, labels: list[int]) -> np.ndarray:
-    """Where the mask of this name, in the image's folder, has one of the labels."""
-    return np.isin(np.asarray(nib.Nifti1Image.from_filename(path.parent / name).dataobj), labels)

@@ -45,9 +45,9 @@ def run(options: argparse.Namespace) -> int:
         rows = [asdict(s) | {"dice": None if isnan(s.dice) else s.dice} for s in scores]
         options.json.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
     if options.picture:
-        by_dice = sorted((one for one in results if not isnan(one[0].dice)), key=lambda one: -one[0].dice)
-        if by_dice:
-            draw([by_dice[0][1], by_dice[len(by_dice) // 2][1], by_dice[-1][1]], options.picture)
+        measured = [one for one in results if not isnan(one[0].dice)] or results  # none, where all heads are healthy
+        views = [view for _, view in sorted(measured, key=lambda one: -one[0].dice)]
+        draw([views[0], views[len(views) // 2], views[-1]], options.picture)
     return 0
 
 

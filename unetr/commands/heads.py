@@ -6,7 +6,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from unetr.commands.nifti import RAS_TO_LPS
+from unetr.commands.nifti import RAS_TO_LPS, read_mask
 from unetr.synthesis.anatomy import Anatomy, mni152
 
 
@@ -32,5 +32,6 @@ def chosen_anatomy(options: argparse.Namespace) -> Anatomy:
         return mni152()
     from unetr.synthesis.own_head import head_anatomy  # SimpleITK takes a second to load
 
-    head, brain = (nib.Nifti1Image.from_filename(path) for path in options.anatomy)
-    return head_anatomy(head.get_fdata(dtype=np.float32), RAS_TO_LPS @ head.affine, np.asarray(brain.dataobj) > 0.5)
+    path, brain = options.anatomy
+    head = nib.Nifti1Image.from_filename(path)
+    return head_anatomy(head.get_fdata(dtype=np.float32), RAS_TO_LPS @ head.affine, read_mask(brain))

@@ -1,5 +1,6 @@
 """Finding NIfTI files by pattern, their coordinates, and their axes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
@@ -14,6 +15,12 @@ def find_images(pattern: str) -> list[Path]:
     parts = Path(pattern).parts
     first = next((i for i, part in enumerate(parts) if "*" in part or "?" in part), len(parts) - 1)
     return sorted(Path(*parts[:first]).glob(str(Path(*parts[first:]))))
+
+
+def read_mask(path: Path, labels: Sequence[int] | None = None) -> np.ndarray:
+    """Where a mask has one of the labels; without labels, where it is more than half of its largest value. bool."""
+    values = np.asarray(nib.Nifti1Image.from_filename(path).dataobj)
+    return np.isin(values, labels) if labels is not None else values > values.max() / 2
 
 
 def as_axial(array: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

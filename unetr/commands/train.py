@@ -139,7 +139,8 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed + done,
     )
     if options.hard_share:
-        tqdm.write(f"{patches.mine(module.network, window[0])} false and missed lesions to learn from")
+        network = module.network.to("cuda" if torch.cuda.is_available() else "cpu")
+        tqdm.write(f"{patches.mine(network, window[0])} false and missed lesions to learn from")
     regular = ModelCheckpoint(
         options.folder, "last", train_time_interval=timedelta(minutes=4), enable_version_counter=False
     )

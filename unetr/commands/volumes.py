@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 
 from unetr.commands.heads import add_head_options, chosen_anatomy
-from unetr.commands.nifti import RAS_TO_LPS, as_axial, find_images
+from unetr.commands.nifti import RAS_TO_LPS, as_axial, find_images, read_mask
 from unetr.synthesis.generator import synthesize
 
 
@@ -21,7 +21,7 @@ class LabelledVolume:
     Attributes
     ----------
     image, reference
-        Numbers and bool; axes slice (to the head's top), row (to posterior), column (to left).
+        Numbers and bool; axes slice (to the feet), row (to posterior), column (to left).
     affine
         Index to patient LPS mm, 4x4.
     """
@@ -79,9 +79,6 @@ def _synthetic(seeds: range, options: argparse.Namespace) -> Iterator[LabelledVo
 def _nifti(paths: list[Path], mask: str | None, labels: list[int]) -> Iterator[LabelledVolume]:
     for path in paths:
         image = nib.Nifti1Image.from_filename(path)
-        if mask is None:  # a healthy head
-            reference = np.zeros(image.shape, bool)
-        else:
-            reference = np.isin(np.asarray(nib.Nifti1Image.from_filename(path.parent / mask).dataobj), labels)
+        reference = read_mask(path.parent / mask, labels) if mask else np.zeros(image.shape, bool)
         affine = RAS_TO_LPS @ image.affine
         yield LabelledVolume.of(path.parent.name, image.get_fdata(dtype=np.float32), affine, reference)

@@ -7,12 +7,16 @@ again once it has been converted. Nothing here needs torch, except to convert.
 import hashlib
 import logging
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from unetr.bundle import ModelError
 
 _SOURCE = "converted-from.txt"
 """In a folder that was made here: the path of the checkpoint."""
+
+_REMOVED = ".removed-"
+"""A folder is renamed before it is removed: half of one is never taken for a bundle."""
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +66,10 @@ def usable_bundle(model_path: Path, var_dir: Path) -> Path:
 
         log.info("%s is being converted to %s", model_path, bundle)
         convert(model_path, bundle)
-        (bundle / _SOURCE).write_text(str(model_path.resolve()), "utf-8")
+        try:
+            (bundle / _SOURCE).write_text(str(model_path.resolve()), "utf-8")
+        except OSError as error:
+            raise ModelError(f"{bundle} cannot be written: {error}.") from error
     return bundle
 
 
@@ -72,4 +79,7 @@ def remove_outdated(var_dir: Path) -> None:
         bundle = source.parent
         if bundle_folder(Path(source.read_text("utf-8")), var_dir) != bundle:
             log.info("%s is removed: its checkpoint is there no more", bundle)
-            shutil.rmtree(bundle, ignore_errors=True)
+            with suppress(OSError):  # it is in use: the next time
+                bundle.replace(bundle.with_name(f"{_REMOVED}{bundle.name}"))
+    for removed in var_dir.glob(f"models/{_REMOVED}*"):
+        shutil.rmtree(removed, ignore_errors=True)

@@ -37,8 +37,8 @@ class Prepared:
 def tissue_median(image: torch.Tensor) -> torch.Tensor:
     """Median brightness of the tissue, a tensor of one element.
 
-    Tissue is what is brighter than a fifth of the 98th percentile of the non-zero voxels: air and bone fall out,
-    and the median moves by a few percent only between a whole head and a skull-stripped one.
+    Tissue is what is brighter than a fifth of the 98th percentile of the non-zero voxels: air and bone fall out. With
+    face and neck in the image the median lies far below the brain's: see ``unetr.preprocessing.brightness``.
 
     Raises
     ------
