@@ -116,6 +116,18 @@ class LopsidedEngine:
         return torch.linspace(-3, 3, windows.shape[2]).reshape(1, 1, -1, 1, 1).expand(windows.shape)
 
 
+class SureEngine(LopsidedEngine):
+    def run(self, windows: torch.Tensor) -> torch.Tensor:
+        return torch.full_like(windows, 50.0)
+
+
+def test_no_probability_is_more_than_one(tmp_path):
+    image = np.random.default_rng(0).uniform(0.5, 1.5, (64, 64, 64)).astype(np.float32)
+    info = load_predictor(tiny_bundle(tmp_path, smoothing=0.7, threshold=0.55), "cpu").info
+    probability = Predictor(info, SureEngine()).predict(image, np.eye(4)).probability
+    assert probability.max() == pytest.approx(1, abs=1e-6)
+
+
 @pytest.mark.parametrize("mirror", [False, True])
 def test_mirrored_windows_are_averaged(tmp_path, mirror):
     image = np.random.default_rng(0).uniform(0.5, 1.5, (64, 64, 64)).astype(np.float32)

@@ -175,7 +175,7 @@ def _smoothed(probability: torch.Tensor, sigma: float) -> torch.Tensor:
     """
     if not sigma:
         return probability
-    kernel = gaussian_1d(torch.tensor(sigma), approx="sampled")
+    kernel = gaussian_1d(torch.tensor(sigma), approx="sampled", normalize=True)
     middle, *tail = kernel[len(kernel) // 2 :].tolist()
     for axis, size in enumerate(probability.shape):
         sharp = probability.clone()
