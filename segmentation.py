@@ -27,7 +27,7 @@ from rano.lesion import Lesion
 from rano.matching import inherit_tracking
 from rano.measuring import measure
 from results.context import ResultContext, derive_uid
-from results.objects import Course, build_objects
+from results.objects import build_objects
 from results.report import Standing
 from unetr.catalogue import Catalogue, find_models
 
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from unetr.predictor import Prediction, Predictor
 
 __all__ = ["STATES", "Cancelled", "Catalogue", "Outcome", "Reporter", "find_models", "segment_study", "write_again"]
+
+Course = Callable[[Series, Sequence[Lesion]], Standing | None]
+"""Given a series and its lesions, where the visit stands among the patient's others; None where that is not known."""
 
 OnStored = Callable[[Sequence[str]], None]
 """Told the roles of results that the archive has from now on. Should the rest fail, they are its to take out."""

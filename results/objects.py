@@ -21,9 +21,6 @@ OUTPUTS: dict[str, Callable[[Series, LabelMap, Sequence[Lesion], ResultContext],
 WRITTEN = {**{kind: (kind,) for kind in OUTPUTS}, "SR": ("SR_BIDIRECTIONAL", "SR_VOLUMETRIC")}
 """All that can be asked for, and the roles of the objects it is written as; their UIDs derive from these."""
 
-Course = Callable[[Series, Sequence[Lesion]], Standing | None]
-"""Given a series and its lesions, where the visit stands among the patient's others; None where that is not known."""
-
 
 def build_objects(
     series: Series,

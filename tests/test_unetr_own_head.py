@@ -7,10 +7,10 @@ import torch
 from scipy import ndimage
 
 from unetr.__main__ import main
+from unetr.commands.nifti import RAS_TO_LPS
 from unetr.synthesis.anatomy import CHANNELS, ORIGIN, Anatomy, mni152, mni152_brain, mni152_t1
 from unetr.synthesis.own_head import head_anatomy
 
-RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SHAPE = (76, 92, 76)
 
 
