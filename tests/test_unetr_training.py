@@ -134,6 +134,22 @@ def test_the_loss_of_a_lesion_follows_its_weight():
     assert missed_first > 1.5 * missed_second
 
 
+def test_a_step_weighs_a_false_lesion_as_the_patches_do_a_true_one():
+    nothing = torch.zeros(1, 1, 32, 32, 32)
+    batch = {"image": nothing.clone(), "fraction": nothing, "brain": nothing, "weight": torch.ones_like(nothing)}
+    batch["image"][..., 10:14, 10:14, 10:14] = 1
+
+    def loss(emphasis: float) -> float:
+        module = LesionModule(DEFINITION, rate=1e-3, steps=10, cooldown=0, emphasis=emphasis)
+        module.network = torch.nn.Conv3d(1, 2, 1)  # bright is lesion
+        with torch.no_grad():
+            for name, value in module.network.named_parameters():
+                value.fill_({"weight": 8.0, "bias": -4.0}[name])
+        return float(module.training_step(batch, 0))
+
+    assert loss(30.0) > 1.5 * loss(1.0)
+
+
 def test_patches_follow_from_their_seed():
     cases = [case()]
     first, again, other = (draw(Patches(cases, 16, seed=seed), 4) for seed in (1, 1, 2))

@@ -119,7 +119,9 @@ def run(options: argparse.Namespace) -> int:
         "img_size": window,
         "fold": 2,
     }
-    module = LesionModule(definition, rate=options.rate, steps=options.steps, cooldown=options.cooldown)
+    module = LesionModule(
+        definition, rate=options.rate, steps=options.steps, cooldown=options.cooldown, emphasis=options.emphasis
+    )
     if checkpoint:
         module.load_state_dict(checkpoint["state_dict"])  # for mining; fitting goes on from the whole checkpoint
     elif options.start_from:

@@ -1,6 +1,5 @@
 """Where a half-trained network goes wrong: most of a head is easy, a random patch rarely shows what is hard."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,32 +8,11 @@ from monai.inferers.utils import sliding_window_inference
 from scipy import ndimage
 from torch import nn
 
-from unetr.components import TOUCHING, label, only
-
-_SEEN = 0.3
-"""A probability above this counts as a lesion seen."""
-
-
-@dataclass(frozen=True)
-class Mistakes:
-    """What a network gets wrong in one volume.
-
-    Attributes
-    ----------
-    false
-        int32, the volume's shape: n marks the voxels of the n-th thing that it takes for a lesion; numbers may be
-        missing.
-    voxels
-        int64, shape (n, 3), 0-based: of each false lesion the most probable voxel, then of each missed one the voxel
-        nearest to being seen.
-    """
-
-    false: np.ndarray
-    voxels: np.ndarray
+from unetr.training.weight import SEEN, apart, find_false
 
 
 @torch.inference_mode()
-def find_mistakes(network: nn.Module, image: np.ndarray, fraction: np.ndarray, window: int) -> Mistakes:
+def find_mistakes(network: nn.Module, image: np.ndarray, fraction: np.ndarray, window: int) -> np.ndarray:
     """Run a network over a volume, and compare.
 
     Parameters
@@ -47,6 +25,12 @@ def find_mistakes(network: nn.Module, image: np.ndarray, fraction: np.ndarray, w
         uint8 of the same shape, 255 = all lesion.
     window
         Edge in voxels of the windows it runs with.
+
+    Returns
+    -------
+    np.ndarray
+        int64, shape (n, 3), 0-based: of each false lesion the most probable voxel, then of each missed one the voxel
+        nearest to being seen.
     """
     device = next(network.parameters()).device
     network.eval()
@@ -57,17 +41,8 @@ def find_mistakes(network: nn.Module, image: np.ndarray, fraction: np.ndarray, w
         )
     network.train()
     probability = torch.sigmoid(logits)[0, 0].cpu().numpy()
-    false = _without(probability > _SEEN, ndimage.binary_dilation(fraction > 0, TOUCHING))
-    missed = _without(fraction > 127, probability > _SEEN)
-    return Mistakes(false, np.concatenate([_peaks(probability, labels) for labels in (false, missed)]))
-
-
-def _without(mask: np.ndarray, touched: np.ndarray) -> np.ndarray:
-    """The components of ``mask`` that ``touched`` does not meet, labelled."""
-    labels = label(mask)
-    keep = np.ones(int(labels.max()) + 1, bool)
-    keep[np.unique(labels[touched])] = False
-    return only(labels, keep)
+    missed = apart(fraction > 127, probability > SEEN)
+    return np.concatenate([_peaks(probability, labels) for labels in (find_false(probability, fraction), missed)])
 
 
 def _peaks(probability: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from unetr.network import build
+from unetr.training.weight import count_false
 
 
 def build_network(definition: dict[str, Any]) -> nn.Module:
@@ -37,15 +38,24 @@ class LesionModule(pl.LightningModule):
 
     The rate warms up linearly, stays constant, and decays linearly to zero over the last ``cooldown`` steps. The brain
     is asked for because it teaches the network early what lies outside of it, where much is bright and nothing counts.
+    ``emphasis`` is the one that the patches were weighted with.
     """
 
     def __init__(
-        self, definition: dict[str, Any], *, rate: float, steps: int, cooldown: int, warmup: int = 200
+        self,
+        definition: dict[str, Any],
+        *,
+        rate: float,
+        steps: int,
+        cooldown: int,
+        emphasis: float = 20.0,
+        warmup: int = 200,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
         self.network = build_network(definition)
         self._rate, self._steps, self._cooldown, self._warmup = rate, steps, cooldown, warmup
+        self._emphasis = emphasis
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         return self.network(image)
@@ -53,7 +63,9 @@ class LesionModule(pl.LightningModule):
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:  # noqa: ARG002 - Lightning's signature
         logits = self.network(batch["image"]).float()
         lesion, brain = logits[:, :1], logits[:, 1:]
-        loss = lesion_loss(lesion, batch["fraction"], batch["weight"])
+        probability = torch.sigmoid(lesion.detach())
+        weight = count_false(batch["weight"], probability, batch["fraction"], self._emphasis)
+        loss = lesion_loss(lesion, batch["fraction"], weight)
         loss = loss + F.binary_cross_entropy_with_logits(brain, batch["brain"])
         with torch.no_grad():
             mask, truth = lesion > 0, batch["fraction"] >= 0.5

@@ -14,11 +14,8 @@ from unetr.components import label
 from unetr.preprocessing import normalise
 from unetr.synthesis.pool import Case
 from unetr.training.mining import find_mistakes
+from unetr.training.weight import weigh
 
-_EVEN_MM = 20.0
-"""A voxel of a lesion of this diameter counts as much as one of healthy tissue."""
-_LEAST = 0.25
-"""What a voxel inside the largest lesions counts."""
 _MINED = 100
 """Volumes looked through for mistakes: in more of them they are much the same."""
 _CENTRES = 40
@@ -30,8 +27,7 @@ _WEIGHT_UNIT = 4
 class Patches(IterableDataset[dict[str, torch.Tensor]]):
     """An endless stream of ``{"image", "fraction", "brain", "weight"}``, each float32 of shape (1, p, p, p).
 
-    ``weight`` says how much a voxel counts: more in and around small lesions, which have few voxels to speak for them,
-    and as much where a small thing was mistaken for one: else being found would count far more than being right.
+    ``weight`` says how much a voxel counts: more in and around small lesions, which have few voxels to speak for them.
 
     Parameters
     ----------
@@ -58,7 +54,6 @@ class Patches(IterableDataset[dict[str, torch.Tensor]]):
         seed: int = 0,
     ) -> None:
         self._size, self._lesion_share, self._hard_share, self._seed = size, lesion_share, hard_share, seed
-        self._emphasis = emphasis
         for case in cases:
             if min(case.image.shape) < size:
                 raise ValueError(f"{case.name} has {case.image.shape} voxels: too few for patches of {size}")
@@ -70,9 +65,8 @@ class Patches(IterableDataset[dict[str, torch.Tensor]]):
         picked = np.random.default_rng(self._seed).permutation(len(self._volumes))[:_MINED]
         self._hard = []
         for volume in tqdm([self._volumes[index] for index in picked], desc="mining", unit="volume"):
-            mistakes = find_mistakes(network, volume.image, volume.fraction, window)
-            self._hard += [(volume, voxel) for voxel in mistakes.voxels]
-            np.maximum(volume.weight, _weight(mistakes.false, self._emphasis), out=volume.weight)
+            voxels = find_mistakes(network, volume.image, volume.fraction, window)
+            self._hard += [(volume, voxel) for voxel in voxels]
         return len(self._hard)
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
@@ -124,19 +118,10 @@ def _prepare(case: Case, emphasis: float) -> _Volume:
         image,
         case.fraction,
         case.brain,
-        _weight(labels, emphasis),
+        np.round(weigh(labels, emphasis) * _WEIGHT_UNIT).astype(np.uint8),
         lesion_voxels=_centres(labels),
         tissue_voxels=np.argwhere(image[::6, ::6, ::6] > 0.3) * 6,
     )
-
-
-def _weight(labels: np.ndarray, emphasis: float) -> np.ndarray:
-    """More for smaller lesions, in them and 3 voxels around, so that all count nearly the same; in _WEIGHT_UNIT."""
-    diameters = (6 / np.pi * np.bincount(labels.ravel()).clip(min=1)) ** (1 / 3)
-    per_lesion = np.clip((_EVEN_MM / diameters) ** 2.5, _LEAST, emphasis)
-    per_lesion[0] = 1
-    weight = np.round(per_lesion * _WEIGHT_UNIT).astype(np.uint8)[labels]
-    return ndimage.maximum_filter(weight, 7)  # the shell around counts as much: else small lesions would swell
 
 
 def _centres(labels: np.ndarray) -> np.ndarray:
