@@ -16,6 +16,7 @@ from BDD.database import Database
 from BDD.followup_models import Finding, TrackedLesion, VisitAssessment
 from BDD.identities import Identity, identify
 from BDD.models import DONE, SEGMENT, Job, LesionRow, Patient, Series, Study
+from BDD.newest import newest
 from BDD.records import VisitNotFoundError
 from rano.history import ClinicalStatus, LesionAtVisit, VisitFindings
 
@@ -83,15 +84,9 @@ def patient_of(database: Database, study_instance_uid: str) -> int:
 
 def current_jobs(session: Session, studies: Sequence[int]) -> list[Job]:
     """Give the segmentation that speaks for each of these studies, by date, with series, study and model."""
-    newest = (
-        select(func.max(Job.id))
-        .join(Series, Job.series_key == Series.id)
-        .where(Series.study_key.in_(studies), Job.state == DONE, Job.purpose == SEGMENT)
-        .group_by(Series.study_key)
-    )
     query = (
         select(Job)
-        .where(Job.id.in_(newest))
+        .where(Job.id.in_(newest(Series.study_key, Series.study_key.in_(studies), Job.purpose == SEGMENT)))
         .join(Job.series)
         .join(Series.study)
         .options(contains_eager(Job.series).contains_eager(Series.study), joinedload(Job.model))

@@ -8,14 +8,15 @@ understood, and so is that of an RTSTRUCT that was replaced since. Each list sho
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session, contains_eager, selectinload
 
 from BDD.database import Database
 from BDD.followup_models import TrackedLesion
 from BDD.followup_store import study_of, tracked_lesions
 from BDD.identities import root
-from BDD.models import DONE, Job, LesionRow, Patient, Result, Series, Study
+from BDD.models import Job, LesionRow, Patient, Result, Series, Study
+from BDD.newest import newest
 
 
 @dataclass(frozen=True)
@@ -88,10 +89,9 @@ def patient_name_of(study: Study) -> str:
 
 def _newest(session: Session, series_key: int | None = None) -> Sequence[Job]:
     """Give the newest version of each series, or of this one: its job with lesions and results, study and patient."""
-    newest = select(func.max(Job.id)).where(Job.state == DONE).group_by(Job.series_key)
     query = (
         select(Job)
-        .where(Job.id.in_(newest))
+        .where(Job.id.in_(newest(Job.series_key)))
         .join(Job.series)
         .join(Series.study)
         .join(Study.patient)

@@ -9,13 +9,14 @@ the archive once it is committed. What it writes comes from the label map of the
 lost when a lesion was called none and comes back.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session, contains_eager
 
 from BDD.course_store import KnownVisits, content_of, known_visits
@@ -26,10 +27,13 @@ from BDD.identities import Identity, identify
 from BDD.job_store import create_job
 from BDD.lesion_rows import lesion_of
 from BDD.models import DONE, RELABEL, SEGMENT, Job, Patient, Series, Study
+from BDD.newest import newest
 from BDD.packing import unpack_label_map
 from BDD.records import JobStateError, ModelRecord, SeriesBusyError
 from rano.lesion import Lesion
 from rano.links import Link, Status
+
+logger = logging.getLogger(__name__)
 
 SAYS_STANDING = {"SEG", "SR"}
 """Where both are written, the report of the volumes says where the visit stands."""
@@ -65,7 +69,7 @@ def queue_relabelling(database: Database) -> list[str]:
     """
     with database.reading() as session:
         known = cache(partial(known_visits, session))
-        jobs = [(job, study_of(job).patient, _is_stale(session, job, known)) for job in _unchecked(session)]
+        jobs = [(job, study_of(job).patient, _must_be_written(session, job, known)) for job in _unchecked(session)]
     queued = []
     for job, patient, stale in jobs:
         if stale:
@@ -136,7 +140,6 @@ def _link(identity: Identity) -> Link:
 
 def _unchecked(session: Session) -> list[Job]:
     """Give the newest segmentation of each series that was not looked at since something of its patient changed."""
-    newest = select(func.max(Job.id)).where(Job.state == DONE, Job.purpose == SEGMENT).group_by(Job.series_key)
     query = (
         select(Job)
         .join(LabelMapRow, LabelMapRow.job_key == Job.id)
@@ -144,7 +147,7 @@ def _unchecked(session: Session) -> list[Job]:
         .join(Series.study)
         .join(Study.patient)
         .where(
-            Job.id.in_(newest),
+            Job.id.in_(newest(Job.series_key, Job.purpose == SEGMENT)),
             Patient.changed_at.is_not(None),
             or_(Series.checked_at.is_(None), Series.checked_at != Patient.changed_at),
         )
@@ -152,6 +155,14 @@ def _unchecked(session: Session) -> list[Job]:
         .order_by(Job.id)
     )
     return list(session.scalars(query))
+
+
+def _must_be_written(session: Session, job: Job, known: Callable[[int], KnownVisits]) -> bool:
+    try:
+        return _is_stale(session, job, known)
+    except (LookupError, ValueError):  # what contradicts itself of one patient must not keep others waiting
+        logger.exception("job %s: what its series is to be written with could not be told", job.job_id)
+        return False
 
 
 def _is_stale(session: Session, job: Job, known: Callable[[int], KnownVisits]) -> bool:
