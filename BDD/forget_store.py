@@ -27,14 +27,20 @@ def forget_study(database: Database, study_instance_uid: str) -> bool:
         key, patient_key = study.id, study.patient_key
         _forget_changes(session, "visit", [key])
         _forget(session, _table(Study), _table(Study).c.id, [key])
-        while unseen := _unseen_lesions(session, patient_key):
-            _forget_changes(session, "lesion", unseen)
-            _forget(session, _table(TrackedLesion), _table(TrackedLesion).c.id, unseen)
-        if session.scalar(select(Study.id).where(Study.patient_key == patient_key).limit(1)) is None:
-            _forget(session, _table(Patient), _table(Patient).c.id, [patient_key])
-        else:  # what the reports of the other visits say of the course has to be looked at
+        if not forget_unseen(session, patient_key):  # the reports of the other visits may say something else now
             session.get_one(Patient, patient_key).changed_at = datetime.now(UTC)
         return True
+
+
+def forget_unseen(session: Session, patient_key: int) -> bool:
+    """Take out the lesions of a patient that no visit shows any more, and without visits the patient: say whether."""
+    while unseen := _unseen_lesions(session, patient_key):
+        _forget_changes(session, "lesion", unseen)
+        _forget(session, _table(TrackedLesion), _table(TrackedLesion).c.id, unseen)
+    left = session.scalar(select(Study.id).where(Study.patient_key == patient_key).limit(1))
+    if left is None:
+        _forget(session, _table(Patient), _table(Patient).c.id, [patient_key])
+    return left is None
 
 
 def _unseen_lesions(session: Session, patient_key: int) -> Sequence[int]:

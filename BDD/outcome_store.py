@@ -18,9 +18,11 @@ from BDD.followup_store import findings_of
 from BDD.job_run_store import own_job
 from BDD.lesion_rows import lesion_of, lesion_row
 from BDD.models import DONE, SEGMENT, WRITING, Job, LesionRow, Patient, Result, Series, Study
+from BDD.moving import move_study
 from BDD.records import JobLostError, ModelRecord, ResultRecord, SeriesRecord, SliceName
 from BDD.worker_store import model_row
 from rano.lesion import Lesion
+from rano.matching import not_seen_since, unused_names
 
 if TYPE_CHECKING:
     from BDD.following_store import Following  # registration is the worker's business
@@ -118,39 +120,46 @@ def record_outcome(
 
 
 def track(session: Session, patient_key: int, rows: Sequence[LesionRow]) -> None:
-    """Enter new lesion rows as findings of the patient's tracked lesions, by tracking UID."""
+    """Enter new lesion rows as findings of the patient's tracked lesions, by tracking UID.
+
+    Names are one lesion's alone: one that another visit has given away meanwhile makes room for an unused one.
+    """
     known = {
         lesion.tracking_uid: lesion
         for lesion in session.scalars(select(TrackedLesion).where(TrackedLesion.patient_key == patient_key))
     }
+    taken = {lesion.name for lesion in known.values()}
+    unused = unused_names(taken | {row.name for row in rows})
     for row in rows:
         lesion = known.get(row.tracking_uid)
         if lesion is None:
-            lesion = TrackedLesion(patient_key=patient_key, tracking_uid=row.tracking_uid, name=row.name)
+            name = next(unused) if row.name in taken else row.name
+            lesion = TrackedLesion(patient_key=patient_key, tracking_uid=row.tracking_uid, name=name)
         session.add(Finding(lesion_key=row.id, tracked=lesion, merged=[]))
 
 
 def earlier_lesions(database: Database, series_instance_uid: str) -> list[Lesion]:
-    """Give the lesions that the newest segmentation of a series found, by label; none when it was never segmented.
+    """Give the lesions that were ever found in a series: those of the newest segmentation, then those not seen since.
 
     They go by the names they have now, and those that people have called no lesion are among them: found again, they
     are to be known again. Those that were merged go by what they were before, for the merging rests on that.
     """
-    current = (
+    segmentations = (
         select(Job)
         .join(Job.series)
         .join(Series.study)
-        .where(Series.series_instance_uid == series_instance_uid, Job.purpose == SEGMENT)
+        .where(Series.series_instance_uid == series_instance_uid, Job.state == DONE, Job.purpose == SEGMENT)
         .options(contains_eager(Job.series).contains_eager(Series.study))
         .order_by(Job.version.desc())
-        .limit(1)
     )
+    lesions: list[Lesion] = []
     with database.reading() as session:
-        job = session.scalar(current)
-        if job is None or job.series is None:
-            return []
-        findings = findings_of(session, [job]).get(job.id, [])
-        return [lesion_of(one.lesion, one.tracked.name, one.tracked.tracking_uid) for one in findings]
+        jobs = session.scalars(segmentations).all()
+        found = findings_of(session, jobs)
+        for job in jobs:
+            of_job = [lesion_of(one.lesion, one.tracked.name, one.tracked.tracking_uid) for one in found[job.id]]
+            lesions += not_seen_since(of_job, lesions)
+    return lesions
 
 
 def results_to_retire(database: Database) -> list[str]:
@@ -185,7 +194,11 @@ def _series_row(session: Session, record: SeriesRecord) -> Series:
     study = session.scalar(select(Study).where(Study.study_instance_uid == record.study_instance_uid))
     if study is None:
         study = Study(study_instance_uid=record.study_instance_uid)
-    study.patient = _patient_row(session, record, study)
+    patient = _patient_row(session, record, study)
+    if study.patient is not None and study.patient is not patient:
+        session.add(patient)
+        move_study(session, study, patient)
+    study.patient = patient
     study.study_date = record.study_date
     series = session.scalar(select(Series).where(Series.series_instance_uid == record.series_instance_uid))
     if series is None:

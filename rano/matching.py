@@ -75,6 +75,17 @@ def inherit_tracking(
     return lesions
 
 
+def not_seen_since(older: Sequence[Lesion], newer: Sequence[Lesion]) -> list[Lesion]:
+    """Give those of the older lesions that none of the newer ones has the identity or the place of."""
+    taken = {lesion.name for lesion in newer} | {lesion.tracking_uid for lesion in newer}
+    placed = set(_pairs([lesion.measurement for lesion in newer], [lesion.measurement for lesion in older]).values())
+    return [
+        lesion
+        for index, lesion in enumerate(older)
+        if index not in placed and taken.isdisjoint({lesion.name, lesion.tracking_uid})
+    ]
+
+
 def _pairs(new: Sequence[Measurement], earlier: Sequence[Measurement]) -> dict[int, int]:
     """Return the index in ``earlier`` of the lesion that each index in ``new`` continues."""
     if not new or not earlier:

@@ -74,11 +74,14 @@ def test_a_new_version_replaces_the_earlier_one(database, worker):
     replaced = finish(database, job, worker, [lesion(1, volume_mm3=700)])
     assert set(replaced) == set(written_series(first.job_id).values()) == set(store.results_to_retire(database))
     assert store.get_job(database, job.job_id).version == 2
-    assert [found.measurement.volume_mm3 for found in store.earlier_lesions(database, SERIES)] == [700]
+    volumes = [found.measurement.volume_mm3 for found in store.earlier_lesions(database, SERIES)]
+    assert volumes == [700, 500], "what is there now, then what was once"
     assert len(store.get_job(database, first.job_id).lesions) == 2, "the earlier version is still known"
     third = running_job(database, worker)
     assert set(finish(database, third, worker, [])) == set(written_series(job.job_id).values())
-    assert store.earlier_lesions(database, SERIES) == [], "a version without lesions is current all the same"
+    assert store.results_to_retire(database) != [], "a version without lesions is current all the same"
+    volumes = [found.measurement.volume_mm3 for found in store.earlier_lesions(database, SERIES)]
+    assert volumes == [700, 500], "each as it was last"
 
 
 def test_a_failed_job_changes_no_lesion(database, worker):

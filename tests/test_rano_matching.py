@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rano.lesion import Chord, Lesion, Measurement
-from rano.matching import inherit_tracking
+from rano.matching import inherit_tracking, not_seen_since
 
 NOWHERE = Chord(0, (0, 0, 0), (0, 0, 0))
 
@@ -107,3 +107,13 @@ def test_earlier_lesions_that_share_an_identity_are_refused():
         inherit_tracking([], [one, replace(known("b", (9, 9, 9)), name="a")])
     with pytest.raises(ValueError, match="share the tracking UID"):
         inherit_tracking([], [one, replace(known("b", (9, 9, 9)), tracking_uid=one.tracking_uid)])
+
+
+def test_what_was_once_there_is_known_unless_its_place_or_identity_is_another_lesions_now():
+    newer = [known("GTV_MetIA_1", (0, 0, 0)), known("left frontal", (50, 0, 0))]
+    moved = known("GTV_MetIA_1", (90, 0, 0))
+    renamed = replace(known("GTV_MetIA_4", (50.5, 0, 0)))
+    gone = known("GTV_MetIA_3", (20, 0, 0))
+    assert not_seen_since([moved, renamed, gone], newer) == [gone]
+    assert not_seen_since([gone], []) == [gone]
+    assert not_seen_since([], newer) == []

@@ -1,0 +1,86 @@
+"""Moves a study to another patient, when its PatientID was corrected in the archive: what people decided goes with it.
+
+A lesion that no other study shows is moved. One that others still show, under the patient of before, is copied; when
+they are moved in turn, theirs is known there already by its tracking UID.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from BDD.followup_models import Change, Finding, TrackedLesion
+from BDD.followup_store import tracked_lesions
+from BDD.forget_store import forget_unseen
+from BDD.models import Job, LesionRow, Patient, Series, Study
+from rano.matching import unused_names
+
+
+def move_study(session: Session, study: Study, patient: Patient) -> None:
+    """Make a study the new patient's, with the lesions it shows and the decisions about them and about the visit."""
+    former = study.patient
+    session.flush()
+    lesions = tracked_lesions(session, former.id)
+    shown = _findings(session, Series.study_key == study.id)
+    elsewhere = _findings(session, Series.study_key != study.id, TrackedLesion.patient_key == former.id)
+    kept = _with_what_they_point_to({finding.tracked_key for finding in elsewhere}, lesions)
+    going = _with_what_they_point_to({finding.tracked_key for finding in shown}, lesions)
+    theirs = {lesion.tracking_uid: lesion for lesion in tracked_lesions(session, patient.id).values()}
+    names = {lesion.name for lesion in theirs.values()}
+    unused = unused_names(names | {lesion.name for lesion in lesions.values()})
+    arrived: dict[int, TrackedLesion] = {}
+    copies: list[TrackedLesion] = []
+    for old in (lesions[key] for key in sorted(going)):
+        if (there := theirs.get(old.tracking_uid)) is not None:
+            arrived[old.id] = there
+            continue
+        name = next(unused) if old.name in names else old.name
+        if old.id in kept:
+            decided = {"target": old.target, "not_a_lesion": old.not_a_lesion, "split_at": old.split_at}
+            arrived[old.id] = TrackedLesion(patient_key=patient.id, tracking_uid=old.tracking_uid, name=name, **decided)
+            session.add(arrived[old.id])
+            copies.append(old)
+        else:
+            old.patient_key, old.name = patient.id, name
+            arrived[old.id] = old
+            _move_changes(session, "lesion", old.id, patient.id)
+    session.flush()
+    for old in [*copies, *(one for key, one in arrived.items() if one.id == key)]:
+        one = arrived[old.id]
+        one.merged_into = None if old.merged_into is None else arrived[old.merged_into].id
+        one.split_from = None if old.split_from is None else arrived[old.split_from].id
+    for finding in shown:
+        finding.tracked = arrived[finding.tracked_key]
+    _move_changes(session, "visit", study.id, patient.id)
+    study.patient = patient
+    former.changed_at = patient.changed_at = datetime.now(UTC)
+    session.flush()
+    forget_unseen(session, former.id)
+
+
+def _findings(session: Session, *conditions: object) -> list[Finding]:
+    query = (
+        select(Finding)
+        .join(Finding.lesion)
+        .join(Finding.tracked)
+        .join(Job, LesionRow.job_key == Job.id)
+        .join(Job.series)
+        .where(*conditions)  # type: ignore[arg-type]
+    )
+    return list(session.scalars(query))
+
+
+def _with_what_they_point_to(keys: Collection[int], lesions: Mapping[int, TrackedLesion]) -> set[int]:
+    """Add the lesions that these were merged into or split from, and theirs in turn."""
+    order = sorted(keys)
+    for key in order:  # grows as it goes
+        pointed = (lesions[key].merged_into, lesions[key].split_from)
+        order += [other for other in pointed if other is not None and other not in order]
+    return set(order)
+
+
+def _move_changes(session: Session, subject: str, key: int, patient_key: int) -> None:
+    session.execute(
+        update(Change).where(Change.subject == subject, Change.subject_key == key).values(patient_key=patient_key)
+    )

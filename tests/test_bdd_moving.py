@@ -1,0 +1,93 @@
+"""A PatientID corrected in the archive: the study moves to its patient, with what people decided."""
+
+import pytest
+
+from BDD import store
+from tests.followup_factory import sized, study_of, visit
+from tests.store_factory import new_database, new_worker
+
+WRONG, RIGHT = "A-0042", "A-0024"
+
+
+@pytest.fixture
+def database(tmp_path):
+    database = new_database(tmp_path)
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
+def worker(database):
+    return new_worker(database)
+
+
+def timelines(database):
+    """Give the timelines of all patients by PatientID."""
+    return {one.patient_id: store.load_timeline(database, one.key) for one in store.list_patients(database)}
+
+
+def decisions(timeline):
+    return {one.name: (one.target, one.not_a_lesion) for one in timeline.lesions}
+
+
+def decide(database, patient_id, name, /, **values):
+    (lesion,) = (one for one in timelines(database)[patient_id].lesions if one.name == name)
+    return store.edit_lesion(database, lesion.key, values, version=lesion.version, made_by="ana")
+
+
+def test_decisions_go_with_the_only_study(database, worker):
+    visit(database, worker, 1, [sized(1, 12), sized(2, 8)])
+    decide(database, WRONG, "GTV_MetIA_1", name="left frontal", target=False)
+    decide(database, WRONG, "GTV_MetIA_2", not_a_lesion=True)
+    visit(database, worker, 1, [sized(1, 12), sized(2, 8)], patient_id=RIGHT)
+    (only,) = timelines(database).items()
+    assert only[0] == RIGHT, "of the wrong patient nothing is left"
+    assert decisions(only[1]) == {"left frontal": (False, False), "GTV_MetIA_2": (None, True)}
+    changes = store.list_changes(database, only[1].patient_key)
+    assert len(changes) == 2
+    store.undo_change(database, changes[0].id, made_by="ben")
+    assert decisions(timelines(database)[RIGHT])["GTV_MetIA_2"] == (None, False)
+
+
+def test_studies_that_follow_one_by_one_are_one_course_again(database, worker):
+    lesions = [sized(1, 12), sized(2, 8), sized(3, 7)]
+    for number in (1, 2):
+        visit(database, worker, number, lesions)
+    decide(database, WRONG, "GTV_MetIA_1", name="left frontal", target=False)
+    first = next(one.key for one in timelines(database)[WRONG].lesions if one.name == "left frontal")
+    decide(database, WRONG, "GTV_MetIA_2", merged_into=first)
+    decide(database, WRONG, "GTV_MetIA_3", not_a_lesion=True)
+    decided = {"left frontal": (False, False), "GTV_MetIA_3": (None, True)}
+    visit(database, worker, 1, lesions, patient_id=RIGHT)
+    both = timelines(database)
+    assert [len(both[patient].visits) for patient in (WRONG, RIGHT)] == [1, 1]
+    for patient in (WRONG, RIGHT):
+        shown = decisions(both[patient])
+        assert decided.items() <= shown.items()
+    visit(database, worker, 2, lesions, patient_id=RIGHT)
+    (timeline,) = timelines(database).values()
+    assert [one.study_instance_uid for one in timeline.visits] == [study_of(1), study_of(2)]
+    assert decided.items() <= decisions(timeline).items()
+    (frontal,) = (one for one in timeline.lesions if one.name == "left frontal")
+    assert all(frontal.sizes)
+
+
+def test_a_name_that_the_right_patient_has_given_makes_room(database, worker):
+    visit(database, worker, 1, [sized(1, 12, uid="2.25.71")], patient_id=RIGHT)
+    visit(database, worker, 2, [sized(1, 12, uid="2.25.72")])
+    visit(database, worker, 2, [sized(1, 12, uid="2.25.72")], patient_id=RIGHT)
+    (timeline,) = timelines(database).values()
+    assert sorted((one.name, one.tracking_uid) for one in timeline.lesions) == [
+        ("GTV_MetIA_1", "2.25.71"),
+        ("GTV_MetIA_2", "2.25.72"),
+    ]
+    assert store.queue_relabelling(database) == [], "no label map was kept: nothing can be written again"
+
+
+def test_another_series_under_the_corrected_id_keeps_nobody_waiting(database, worker):
+    visit(database, worker, 1, [sized(1, 12), sized(2, 8)])
+    first, second = timelines(database)[WRONG].lesions
+    store.edit_lesion(database, second.key, {"merged_into": first.key}, version=1, made_by="ana")
+    visit(database, worker, 1, [sized(1, 12)], patient_id=RIGHT)
+    assert set(timelines(database)) == {RIGHT}
+    store.queue_relabelling(database)
