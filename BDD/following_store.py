@@ -13,11 +13,11 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, undefer
 
 from BDD.database import Database
-from BDD.followup_models import Finding, RegistrationRow, TrackedLesion, VisitImage
+from BDD.followup_models import Finding, TrackedLesion, VisitImage
 from BDD.followup_store import current_jobs, findings_of, study_of, tracked_lesions
 from BDD.identities import carry, identify, is_said
-from BDD.models import Job, LesionRow, Patient, Study
-from BDD.places import Places, bases_for, place_of, places_of
+from BDD.models import Job, LesionRow, Patient, Series, Study
+from BDD.places import Places, bases_for, keep_registration, place_of, places_of, register_missing
 from BDD.records import SeriesRecord
 from rano.following import thread
 from rano.lesion import Lesion
@@ -60,15 +60,7 @@ class Following:
         image.image, image.frame_of_reference_uid = self.image.to_bytes(), self.frame_of_reference_uid
         session.add(image)
         for other, registration in self.registrations.items():
-            pair = (RegistrationRow.earlier_key == other, RegistrationRow.later_key == series_key)
-            row = session.scalar(select(RegistrationRow).where(*pair))
-            if row is None:
-                row = RegistrationRow(earlier_key=other, later_key=series_key)
-            row.matrix = registration.transform.matrix.ravel().tolist()
-            row.ok, row.reason = bool(registration.ok), registration.reason
-            names = ("mutual_information", "edge_correlation", "overlap")
-            row.quality = {name: float(getattr(registration, name)) for name in names}
-            session.add(row)
+            keep_registration(session, other, series_key, registration)
         shapes = {one.measurement.label: shape for one, shape in zip(self.lesions, self.shapes, strict=True)}
         followed = {
             one.measurement.label: link.tracking_uid for one, link in zip(self.lesions, self.links, strict=False)
@@ -112,25 +104,28 @@ def follow(
         if patient is None:
             return Following(list(lesions), shapes, image, frame_of_reference_uid, {})
         jobs = _jobs(session, patient.id)
-        others = [job for job in jobs if study_of(job).study_instance_uid != record.study_instance_uid]
+        # Another series of the same study is one more visit, of the same day.
+        others = [job for job in jobs if job.series_instance_uid != record.series_instance_uid]
         tracked = tracked_lesions(session, patient.id)
         found = findings_of(session, jobs, undefer(Finding.shape))
-        places = places_of(session, [job.series_key for job in jobs if job.series_key is not None])
+        places = places_of(session, patient.id)
         known = [_followed_visit(job, found.get(job.id, []), tracked, places) for job in others]
         said = {one.tracking_uid for one in tracked.values() if is_said(one, record.study_instance_uid)}
-        own = next((job.series_key for job in jobs if job.series_instance_uid == record.series_instance_uid), None)
-        bases = bases_for(session, others, record)
+        own = session.scalar(select(Series.id).where(Series.series_instance_uid == record.series_instance_uid))
+        bases = bases_for(session, others, record.study_date)
     place, trouble = places.get(own or 0, (None, ""))
     registrations: dict[int, Registration] = {}
     if not others:
         place = RigidTransform.identity()
     elif place is None:
         place, registrations, trouble = place_of(frame_of_reference_uid, image, bases, places)
+    uids = {one.tracking_uid for one in tracked.values()}
     now = FollowedVisit(
-        record.study_instance_uid,
+        record.series_instance_uid,
         record.study_date,
         tuple(
-            FollowedLesion(shape, one.tracking_uid, fixed=one.tracking_uid in said)
+            # One just made is nobody's yet: it must not be weighed against those that people have decided about.
+            FollowedLesion(shape, uid if (uid := one.tracking_uid) in uids else None, fixed=uid in said)
             for one, shape in zip(lesions, shapes, strict=True)
         ),
         place,
@@ -150,7 +145,11 @@ def _patient(record: SeriesRecord) -> Select[Patient]:
 
 
 def rethread(database: Database, study_instance_uid: str) -> None:
-    """Go through all visits of this study's patient again and set right which findings are one lesion."""
+    """Go through all visits of this study's patient again and set right which findings are one lesion.
+
+    Visits that were never registered to one another are registered first.
+    """
+    _join(database, study_instance_uid)
     with database.writing() as session:
         study = session.scalar(select(Study).where(Study.study_instance_uid == study_instance_uid))
         if study is None:
@@ -162,7 +161,7 @@ def rethread(database: Database, study_instance_uid: str) -> None:
         by_uid = {one.tracking_uid: one for one in tracked.values()}
         names = unused_names({one.name for one in tracked.values()})
         found = findings_of(session, jobs, undefer(Finding.shape))
-        places = places_of(session, [job.series_key for job in jobs if job.series_key is not None])
+        places = places_of(session, study.patient_key)
         known = [_followed_visit(job, found.get(job.id, []), tracked, places) for job in jobs]
         visits = {visit.visit: visit for visit in thread(known)}
         for job in jobs:
@@ -181,6 +180,19 @@ def rethread(database: Database, study_instance_uid: str) -> None:
                 finding.tracked = lesion
         if any(session.is_modified(one) for one in session.dirty):
             study.patient.changed_at = datetime.now(UTC)
+
+
+def _join(database: Database, study_instance_uid: str) -> None:
+    """Find ways to the visits of this study's patient to which none leads; it takes seconds where there are any."""
+    with database.reading() as session:
+        patient_key = session.scalar(select(Study.patient_key).where(Study.study_instance_uid == study_instance_uid))
+        if patient_key is None:
+            return
+        found = register_missing(session, _jobs(session, patient_key), places_of(session, patient_key))
+    if found:
+        with database.writing() as session:
+            for (earlier, later), registration in found.items():
+                keep_registration(session, earlier, later, registration)
 
 
 def _jobs(session: Session, patient_key: int) -> list[Job]:

@@ -1,5 +1,6 @@
 """How the visits of a patient lie to each other: by registration, or by a frame of reference that they share."""
 
+import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,8 +10,7 @@ from sqlalchemy.orm import Session, undefer
 
 from BDD.followup_models import RegistrationRow, VisitImage
 from BDD.followup_store import study_of
-from BDD.models import Job
-from BDD.records import SeriesRecord
+from BDD.models import Job, Series, Study
 from rano.reduced import ReducedVolume
 from rano.registration import Registration, register
 from rano.rigid import RigidTransform
@@ -18,52 +18,61 @@ from rano.rigid import RigidTransform
 Places = dict[int, tuple[RigidTransform | None, str]]
 """By the key of a series: from its coordinates to those common to the patient, or why that is not known."""
 
+Steps = dict[int, dict[int, RigidTransform]]
+"""``steps[a][b]`` leads from the coordinates of series b to those of series a."""
+
 _TRIES = 3
 """A visit is registered to so many others at most, until one registration can be trusted."""
 
 
-def places_of(session: Session, series: Sequence[int]) -> Places:
-    """Give how each series lies in the coordinates of the one that became known first, or why that is not known."""
-    images = {
-        image.series_key: image
-        for image in session.scalars(select(VisitImage).where(VisitImage.series_key.in_(series)))
-    }
+def places_of(session: Session, patient_key: int) -> Places:
+    """Give how each series of a patient lies in their common coordinates, or why that is not known.
+
+    All series count, also those that speak for their study no more: a way from visit to visit may lead over them.
+    The coordinates are those of the series that became known first, among those that a way joins to the most others.
+    """
+    of_patient = select(Series.id).join(Series.study).where(Study.patient_key == patient_key)
+    images = session.scalars(
+        select(VisitImage).where(VisitImage.series_key.in_(of_patient)).order_by(VisitImage.series_key)
+    ).all()
+    series = session.scalars(of_patient.order_by(Series.id)).all()
     rows = session.scalars(
         select(RegistrationRow).where(RegistrationRow.earlier_key.in_(series), RegistrationRow.later_key.in_(series))
     ).all()
-    steps: dict[int, list[tuple[int, RigidTransform]]] = {key: [] for key in series}
+    steps: Steps = {key: {} for key in series}
+    for image in images:
+        for other in images:
+            frame = image.frame_of_reference_uid
+            if frame and frame == other.frame_of_reference_uid and image is not other:
+                steps[image.series_key][other.series_key] = RigidTransform.identity()
     for row in rows:
         if row.ok:
             step = RigidTransform(np.reshape(row.matrix, (4, 4)))
-            steps[row.later_key].append((row.earlier_key, step))
-            steps[row.earlier_key].append((row.later_key, step.inverse()))
-    for key, image in images.items():
-        for other, same in images.items():
-            if (
-                key != other
-                and image.frame_of_reference_uid
-                and image.frame_of_reference_uid == same.frame_of_reference_uid
-            ):
-                steps[key].append((other, RigidTransform.identity()))
+            steps[row.earlier_key].setdefault(row.later_key, step)
+            steps[row.later_key].setdefault(row.earlier_key, step.inverse())
     places: Places = {
         key: (None, next((row.reason for row in rows if row.later_key == key), "it was not registered"))
         for key in series
     }
-    if not images:
-        return places
-    # Outwards from the first; a step leads from a series to one whose place is known.
-    anchor = min(images)
-    places[anchor] = (RigidTransform.identity(), "")
-    reached = [anchor]
-    for known in reached:  # grows as it goes
-        base = places[known][0]
-        assert base is not None, "only what has a place is reached"
-        for key in series:
-            leads = next((step for other, step in steps[key] if other == known), None)
-            if places[key][0] is None and leads is not None:
-                places[key] = (leads.then(base), "")
-                reached.append(key)
+    groups: list[dict[int, RigidTransform]] = []
+    for image in images:
+        if not any(image.series_key in group for group in groups):
+            groups.append(_reached_from(image.series_key, steps))
+    for key, place in max(groups, key=len, default={}).items():
+        places[key] = (place, "")
     return places
+
+
+def _reached_from(anchor: int, steps: Steps) -> dict[int, RigidTransform]:
+    """Give the series that steps join to this one, and how each lies in its coordinates, by the fewest steps."""
+    reached = {anchor: RigidTransform.identity()}
+    order = [anchor]
+    for known in order:  # grows as it goes
+        for other, step in steps[known].items():
+            if other not in reached:
+                reached[other] = step.then(reached[known])
+                order.append(other)
+    return reached
 
 
 @dataclass(frozen=True)
@@ -73,12 +82,12 @@ class Base:
     image: ReducedVolume
 
 
-def bases_for(session: Session, jobs: Sequence[Job], record: SeriesRecord) -> list[Base]:
-    """Give the images that a new visit may be registered to, those nearest in time first."""
+def bases_for(session: Session, jobs: Sequence[Job], date: datetime.date | None) -> list[Base]:
+    """Give the images that a visit of this date may be registered to, those nearest in time first."""
 
     def distance(job: Job) -> float:
-        date = study_of(job).study_date
-        return abs((date - record.study_date).days) if date and record.study_date else float("inf")
+        other = study_of(job).study_date
+        return abs((other - date).days) if other and date else float("inf")
 
     order = [job.series_key for job in sorted(jobs, key=distance)]
     query = select(VisitImage).where(VisitImage.series_key.in_(order)).options(undefer(VisitImage.image))
@@ -94,17 +103,70 @@ def place_of(
     image: ReducedVolume,
     bases: Sequence[Base],
     places: Places,
+    tries: int = _TRIES,
 ) -> tuple[RigidTransform | None, dict[int, Registration], str]:
-    """Find the new visit's place: as one in the same frame of reference, or registered to one whose place is known."""
-    placed = [(base, place) for base in bases if (place := places[base.series_key][0]) is not None]
-    for base, place in placed:
-        if frame_of_reference_uid and base.frame_of_reference_uid == frame_of_reference_uid:
+    """Find a visit's place: as one in the same frame of reference, or registered to one whose place is known.
+
+    Where that fails it is registered to others too: once they are joined to each other, more is known than before.
+    """
+    for base in bases:
+        place = places[base.series_key][0]
+        if place is not None and frame_of_reference_uid and base.frame_of_reference_uid == frame_of_reference_uid:
             return place, {}, ""
     registrations: dict[int, Registration] = {}
     trouble = "no other visit can be registered to"
-    for base, place in placed[:_TRIES]:
+    for base in sorted(bases, key=lambda base: places[base.series_key][0] is None)[:tries]:
         registration = registrations[base.series_key] = register(image, base.image)
-        if registration.ok:
+        if not registration.ok:
+            trouble = registration.reason
+        elif (place := places[base.series_key][0]) is not None:
             return registration.transform.then(place), registrations, ""
-        trouble = registration.reason
     return None, registrations, trouble
+
+
+def register_missing(session: Session, jobs: Sequence[Job], places: Places) -> dict[tuple[int, int], Registration]:
+    """Register the visits that have no place to others that they were not registered to yet.
+
+    Ways are lost when a study is forgotten, and were never sought between visits segmented at the same time.
+
+    Returns
+    -------
+    dict
+        By the keys of the series registered to, and of the one registered.
+    """
+    tried = {
+        frozenset(pair) for pair in session.execute(select(RegistrationRow.earlier_key, RegistrationRow.later_key))
+    }
+    found: dict[tuple[int, int], Registration] = {}
+    for job in jobs:
+        key = job.series_key
+        image = session.get(VisitImage, key, options=[undefer(VisitImage.image)])
+        if key is None or image is None or places[key][0] is not None:
+            continue
+        others = [other for other in jobs if other is not job and frozenset((other.series_key, key)) not in tried]
+        left = _TRIES - sum(key in pair for pair in tried)
+        if not others or left <= 0:
+            continue
+        _, registrations, _ = place_of(
+            image.frame_of_reference_uid,
+            ReducedVolume.from_bytes(image.image),
+            bases_for(session, others, study_of(job).study_date),
+            places,
+            left,
+        )
+        found |= {(other, key): registration for other, registration in registrations.items()}
+        tried |= {frozenset((other, key)) for other in registrations}
+    return found
+
+
+def keep_registration(session: Session, earlier: int, later: int, registration: Registration) -> None:
+    """Keep how series ``later`` lies to ``earlier``; the newest word holds."""
+    pair = (RegistrationRow.earlier_key == earlier, RegistrationRow.later_key == later)
+    row = session.scalar(select(RegistrationRow).where(*pair))
+    if row is None:
+        row = RegistrationRow(earlier_key=earlier, later_key=later)
+    row.matrix = registration.transform.matrix.ravel().tolist()
+    row.ok, row.reason = bool(registration.ok), registration.reason
+    names = ("mutual_information", "edge_correlation", "overlap")
+    row.quality = {name: float(getattr(registration, name)) for name in names}
+    session.add(row)

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 import BDD.places
+import services.runner
 from BDD import store
 from imaging.mr_writer import derive_uid
 from Orthanc.archive import ArchiveUnavailableError
 from rano.registration import Registration
 from rano.rigid import RigidTransform
+from services.runner import Worker
 from tests import factory, results_cases
 from tests.api_factory import ApiSite
 from tests.factory import Sphere
@@ -24,13 +26,17 @@ def study_of(number):
     return derive_uid("tests", "visit", number)
 
 
-def visit_datasets(number, lesions, *, shift=(0, 0, 0), frame="one", patient_id="TEST-001", date=None):
+def series_of(number, series=""):
+    return derive_uid("tests", "visit series", f"{number}{series}")
+
+
+def visit_datasets(number, lesions, *, shift=(0, 0, 0), frame="one", patient_id="TEST-001", date=None, series=""):
     """Make visit ``number``: the lesions where the head of visit 1 has them, the head moved by ``shift``."""
     moved = [Sphere(tuple(np.add(one.centre_lps, shift)), one.radius_mm) for one in lesions]
     return factory.series_datasets(
         factory.volume(lesions=moved, seed=number),
         study_instance_uid=study_of(number),
-        series_instance_uid=derive_uid("tests", "visit series", number),
+        series_instance_uid=series_of(number, series),
         frame_of_reference_uid=derive_uid("tests", "frame", frame),
         study_date=date or f"2024{number:02}08",
         patient_id=patient_id,
@@ -48,7 +54,8 @@ def see(site, number, lesions, **changes):
     """Let a visit arrive and be segmented, and whatever follows from it be written."""
     for dataset in visit_datasets(number, lesions, **changes):
         site.archive.instances[str(dataset.SOPInstanceUID)] = dataset
-    answer = site.client.post("/segment", json={"StudyInstanceUID": study_of(number)})
+    wanted = {"StudyInstanceUID": study_of(number), "SeriesInstanceUID": series_of(number, changes.get("series", ""))}
+    answer = site.client.post("/segment", json=wanted)
     site.work()
     job = site.client.get(answer.headers["Location"]).get_json()
     assert job["state"] == "done", job["problem"]
@@ -63,6 +70,56 @@ def segments(site, number):
         if one.Modality == "SEG" and str(one.StudyInstanceUID) == study_of(number)
     ]
     return {str(item.SegmentLabel): str(item.TrackingUID) for item in seg.SegmentSequence}
+
+
+def decide(site, lesion, **values):
+    """Let a person say something of a lesion of the timeline."""
+    answer = site.client.patch(f"/lesions/{lesion['id']}", json={**values, "version": lesion["version"]})
+    assert answer.status_code == 200, answer.get_json()
+    site.work()
+
+
+def decisions(site):
+    return [(one["name"], one["target"], one["not_a_lesion"]) for one in timeline_of(site)["lesions"]]
+
+
+DECIDED = [("left frontal", False, False), ("vessel", None, True)]
+
+
+def decide_both(site):
+    first, second = timeline_of(site)["lesions"]
+    decide(site, first, name="left frontal", target=False)
+    decide(site, second, name="vessel", not_a_lesion=True)
+    assert decisions(site) == DECIDED
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    """Let heads be registered by what is known of how they were shifted; gives the pairs that were."""
+    shifts, pairs = {}, []
+    reduce = services.runner.reduce_volume
+
+    def reduce_volume(array, affine):
+        reduced = reduce(array, affine)
+        shifts[reduced.array.tobytes()] = registered_shift["now"]
+        return reduced
+
+    def register(first, second):
+        here, there = (np.array(shifts[volume.array.tobytes()]) for volume in (first, second))
+        pairs.append((tuple(here), tuple(there)))
+        matrix = np.eye(4)
+        matrix[:3, 3] = there - here
+        return Registration(RigidTransform(matrix), 1.0, 0.9, 0.95, True, "as good as it gets")
+
+    registered_shift = {"now": (0, 0, 0)}
+    monkeypatch.setattr(services.runner, "reduce_volume", reduce_volume)
+    monkeypatch.setattr(BDD.places, "register", register)
+
+    def see_shifted(site, number, lesions, shift, **changes):
+        registered_shift["now"] = shift
+        return see(site, number, lesions, shift=shift, frame=f"frame {number}", **changes)
+
+    return see_shifted, registered_shift, pairs
 
 
 def timeline_of(site):
@@ -102,6 +159,134 @@ def test_an_older_study_that_arrives_late_is_threaded_in(site):
     rows = sorted([bool(size) for size in lesion["sizes"]] for lesion in timeline["lesions"])
     assert rows == [[False, False, True], [False, True, True], [True, True, True]]
     assert segments(site, 1).items() < segments(site, 2).items() < segments(site, 3).items()
+
+
+def test_an_older_study_that_arrives_late_leaves_what_people_decided(site):
+    see(site, 2, [A, B])
+    decide_both(site)
+    known = segments(site, 2)
+    see(site, 1, [A, B])
+    site.worker.recover()
+    site.work()
+    assert decisions(site) == DECIDED
+    assert segments(site, 1) == segments(site, 2) == known
+
+
+def test_another_series_of_a_study_shows_the_same_lesions(site):
+    see(site, 1, [A, B])
+    decide_both(site)
+    uids = [one["tracking_uid"] for one in timeline_of(site)["lesions"]]
+    see(site, 1, [A, B], series="second")
+    assert decisions(site) == DECIDED
+    assert [one["tracking_uid"] for one in timeline_of(site)["lesions"]] == uids
+
+
+def test_another_series_of_one_of_two_visits_leaves_what_people_decided(site):
+    see(site, 1, [A, B])
+    see(site, 2, [A, B])
+    decide_both(site)
+    see(site, 1, [A, B], series="second")
+    site.worker.recover()
+    site.work()
+    assert decisions(site) == DECIDED
+
+
+def test_a_lesion_missed_once_is_known_again(site):
+    see(site, 1, [A, B])
+    decide_both(site)
+    see(site, 1, [A])
+    assert decisions(site) == DECIDED[:1]
+    see(site, 1, [A, B])
+    assert decisions(site) == DECIDED
+
+
+def test_an_older_job_that_is_tried_again_is_what_the_follow_up_shows(site):
+    def failing():
+        raise RuntimeError("not now")
+
+    site.predictor.during = failing
+    for dataset in visit_datasets(1, [A]):
+        site.archive.instances[str(dataset.SOPInstanceUID)] = dataset
+    older = site.client.post("/segment", json={"StudyInstanceUID": study_of(1)}).headers["Location"]
+    site.work()
+    site.predictor.during = lambda: None
+    see(site, 1, [A, B])
+    assert len(timeline_of(site)["lesions"]) == 2
+    see_again = visit_datasets(1, [A])
+    for dataset in see_again:
+        site.archive.instances[str(dataset.SOPInstanceUID)] = dataset
+    assert site.client.post(f"{older}/retry").status_code == 202
+    site.work()
+    assert site.client.get(older).get_json()["version"] == 2
+    assert set(segments(site, 1)) == {one["name"] for one in timeline_of(site)["lesions"]}
+    assert len(segments(site, 1)) == 1
+
+
+def test_ways_between_visits_outlast_another_series_of_the_one_in_between(site, registered):
+    see_shifted, _, pairs = registered
+    for number in (1, 2, 3):
+        see_shifted(site, number, [A], (-14 * number, 9 * number, -9 * number))
+    before = timeline_of(site)
+    assert [visit["radiographic"] and visit["radiographic"]["response"] for visit in before["visits"]] == [
+        None,
+        "SD",
+        "SD",
+    ]
+    see_shifted(site, 2, [A], (-28, 18, -18), series="second")
+    site.worker.recover()
+    site.work()
+    after = timeline_of(site)
+    assert [one["tracking_uid"] for one in after["lesions"]] == [one["tracking_uid"] for one in before["lesions"]]
+    assert after["visits"][2]["radiographic"]["response"] == "SD"
+    assert len(pairs) <= 4
+
+
+def test_visits_find_a_new_way_when_the_one_in_between_is_forgotten(site, registered):
+    see_shifted, _, _ = registered
+    for number in (1, 2, 3):
+        see_shifted(site, number, [A], (-14 * number, 9 * number, -9 * number))
+    assert site.client.delete(f"/delete-study/{study_of(2)}").status_code == 200
+    see_shifted(site, 4, [A], (0, 0, 0))
+    site.worker.recover()
+    site.work()
+    timeline = timeline_of(site)
+    assert len(timeline["lesions"]) == 1
+    assert [visit["radiographic"]["response"] for visit in timeline["visits"][1:]] == ["SD", "SD"]
+
+
+def test_two_visits_segmented_at_the_same_time_are_one_course(site, registered):
+    _, shift, pairs = registered
+    for number, moved in ((1, (0, 0, 0)), (2, (-28, 18, -18))):
+        for dataset in visit_datasets(number, [A], shift=moved, frame=f"frame {number}"):
+            site.archive.instances[str(dataset.SOPInstanceUID)] = dataset
+    answers = [site.client.post("/segment", json={"StudyInstanceUID": study_of(number)}) for number in (1, 2)]
+    jobs = [answer.headers["Location"].rsplit("/", 1)[-1] for answer in answers]
+    other = Worker(
+        site.database,
+        site.settings.queue_url,
+        site.archive,
+        lambda _: site.predictor,
+        store.worker_started(site.database, pid=2),
+        (0.0,),
+    )
+
+    def meanwhile(method):
+        if method == "store":
+            site.archive.fail = lambda _: None
+            shift["now"] = (-28, 18, -18)
+            other.run_job(jobs[1])
+            shift["now"] = (0, 0, 0)
+
+    site.archive.fail = meanwhile
+    site.worker.run_job(jobs[0])
+    site.worker.recover()
+    site.work()
+    other.queue.close()
+    timeline = timeline_of(site)
+    assert len(timeline["lesions"]) == 1
+    assert timeline["visits"][1]["radiographic"]["response"] == "SD"
+    assert len(pairs) == 1
+    assert segments(site, 1) == segments(site, 2)
 
 
 def test_another_frame_of_reference_is_registered(site, monkeypatch):

@@ -1,0 +1,87 @@
+"""How visits lie to each other: over any series of the patient, by the fewest steps, in the largest group."""
+
+import numpy as np
+import pytest
+
+from BDD.followup_models import VisitImage
+from BDD.models import Patient, Series, Study
+from BDD.places import keep_registration, places_of
+from rano.registration import Registration
+from rano.rigid import RigidTransform
+from tests.store_factory import new_database
+
+
+@pytest.fixture
+def session(tmp_path):
+    database = new_database(tmp_path)
+    with database.writing() as session:
+        yield session
+    database.dispose()
+
+
+def patient(session, frames):
+    """Enter a patient with one series for each frame of reference, keys 1, 2, ..."""
+    one = Patient(patient_id="A", patient_name="")
+    for number, frame in enumerate(frames, start=1):
+        study = Study(study_instance_uid=f"1.{number}", patient=one)
+        series = Series(series_instance_uid=f"2.{number}", study=study, modality="MR", series_description="")
+        session.add(series)
+        session.flush()
+        assert series.id == number
+        session.add(VisitImage(series_key=number, frame_of_reference_uid=frame, image=b""))
+    session.flush()
+    return one.id
+
+
+def join(session, earlier, later, shift, *, ok=True):
+    matrix = np.eye(4)
+    matrix[:3, 3] = shift
+    keep_registration(
+        session, earlier, later, Registration(RigidTransform(matrix), 1.0, 0.9, 0.9, ok, "well" if ok else "badly")
+    )
+    session.flush()
+
+
+def shifts(places):
+    return {key: None if place is None else place.matrix[:3, 3].tolist() for key, (place, _) in places.items()}
+
+
+def test_a_way_leads_over_other_visits_in_either_direction(session):
+    key = patient(session, ["a", "b", "c"])
+    join(session, 2, 1, (1, 0, 0))  # from 1 to 2
+    join(session, 2, 3, (0, 5, 0))  # from 3 to 2
+    assert shifts(places_of(session, key)) == {1: [0, 0, 0], 2: [-1, 0, 0], 3: [-1, 5, 0]}
+
+
+def test_a_shared_frame_of_reference_goes_before_a_registration(session):
+    key = patient(session, ["a", "a"])
+    join(session, 1, 2, (0.3, 0, 0))
+    assert shifts(places_of(session, key)) == {1: [0, 0, 0], 2: [0, 0, 0]}
+
+
+def test_one_visit_that_nothing_fits_does_not_leave_the_others_without_a_place(session):
+    key = patient(session, ["a", "b", "c", None])
+    join(session, 1, 2, (0, 0, 0), ok=False)
+    join(session, 2, 3, (0, 0, 7))
+    places = places_of(session, key)
+    assert shifts(places) == {1: None, 2: [0, 0, 0], 3: [0, 0, 7], 4: None}
+    assert places[4][1] == "it was not registered"
+
+
+def test_of_equal_groups_the_one_known_first_has_the_place(session):
+    key = patient(session, ["a", "b"])
+    join(session, 1, 2, (0, 0, 0), ok=False)
+    places = places_of(session, key)
+    assert shifts(places) == {1: [0, 0, 0], 2: None}
+    assert places[2][1] == "badly"
+
+
+def test_a_pair_registered_again_has_the_newest_word(session):
+    key = patient(session, ["a", "b"])
+    join(session, 1, 2, (0, 0, 0), ok=False)
+    join(session, 1, 2, (0, 2, 0))
+    assert shifts(places_of(session, key)) == {1: [0, 0, 0], 2: [0, 2, 0]}
+
+
+def test_a_patient_without_visits_has_no_places(session):
+    assert places_of(session, 7) == {}
