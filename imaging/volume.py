@@ -9,6 +9,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.pixels import pixel_array
 
+from imaging.charset import declare_character_sets
 from imaging.errors import (
     DuplicateSliceError,
     GantryTiltError,
@@ -93,8 +94,9 @@ def read_series(datasets: Sequence[Dataset]) -> Series:
     ----------
     datasets
         MR instances with pixel data, in any order: single-frame slices, or one enhanced multi-frame. An instance
-        given twice counts once. Instances without a frame of reference (anonymisers drop it) are given one derived
-        from the series, in place, so that results can refer to it.
+        given twice counts once. Two things are mended in place, so that results can refer to the series and to its
+        patient: instances without a frame of reference (anonymisers drop it) are given one derived from the series,
+        and those with text beyond ASCII but no character set are given that too (``charset``).
 
     Returns
     -------
@@ -107,6 +109,7 @@ def read_series(datasets: Sequence[Dataset]) -> Series:
         Or one of the kinds of GeometryError; the message names the numbers in mm.
     """
     instances = _once(datasets)
+    declare_character_sets(instances)
     _check_kind(instances)
     if not any(ds.get("FrameOfReferenceUID") for ds in instances):
         for ds in instances:

@@ -44,7 +44,7 @@ class Measurement:
     label
         The lesion's value in the label map, 1-based.
     volume_mm3
-        Volume.
+        Volume. From a probability map, voxels at the surface count in part; of a mask, all its voxels count whole.
     longest, perpendicular
         Longest diameter within one axial plane, over all axial planes, and the longest chord at 90 degrees to it
         in the same plane.

@@ -38,6 +38,9 @@ AXIAL_WITHIN_DEGREES = 5.0
 """Acquired slices tilted no more than this against the patient's axial plane are measured as they are."""
 
 MINIMUM_LONGEST_MM = 10.0
+MINIMUM_SLICE_DISTANCES = 2
+"""Of the distance between slices, gaps included: that long is the longest diameter at least. Above 5 mm that is more
+than 10 mm (Lin et al., Lancet Oncol 2015;16:e270-8)."""
 MINIMUM_PERPENDICULAR_MM = 5.0
 MINIMUM_SLICES = 2
 
@@ -107,7 +110,9 @@ def _measure_lesion(
     nearest = round(float(_transform(np.linalg.inv(affine), middle)[0]))
     # Reformatting adds planes but no evidence: a lesion on one sagittal slice has been seen once.
     visible = min(last_slice - first_slice + 1, int((axial > LEVEL).any(axis=(1, 2)).sum()))
-    measurable, reason = _judge(longest.length_mm, perpendicular.length_mm, visible)
+    # The acquired slices, also where the axial planes were resampled: these are no sharper than what they come from.
+    apart = float(np.linalg.norm(affine[:3, 0]))
+    measurable, reason = _judge(longest.length_mm, perpendicular.length_mm, visible, apart)
     sure = None if probability is None else confidence(probability[crop][label_map[crop] == label])
     return Measurement(
         label=label,
@@ -176,18 +181,33 @@ def _chords(axial: Floats, to_lps: Floats, centroid: Floats) -> tuple[Chord, Cho
     return in_lps(widest, start, end), max(across, key=lambda chord: chord.length_mm)
 
 
-def _judge(longest_mm: float, perpendicular_mm: float, slices: int) -> tuple[bool, str]:
-    """Say whether RANO-BM calls a lesion measurable, and why; lengths count to 0.01 mm, as they are printed."""
+def _judge(longest_mm: float, perpendicular_mm: float, slices: int, apart_mm: float) -> tuple[bool, str]:
+    """Say whether RANO-BM calls a lesion measurable, and why; lengths count to 0.01 mm, as they are printed.
+
+    Parameters
+    ----------
+    longest_mm, perpendicular_mm
+        The diameters.
+    slices
+        On how many the lesion is visible.
+    apart_mm
+        From the middle of one slice to that of the next: the thickness, and the gap if there is one.
+    """
+    apart = round(apart_mm, 2)
+    least_longest = max(MINIMUM_LONGEST_MM, round(MINIMUM_SLICE_DISTANCES * apart, 2))
+    longest_words = f"{least_longest:g} mm"
+    if least_longest > MINIMUM_LONGEST_MM:
+        longest_words += f", {MINIMUM_SLICE_DISTANCES} x the {apart:g} mm between slices"
     checks = [
-        ("longest diameter", round(longest_mm, 2), MINIMUM_LONGEST_MM),
-        ("perpendicular", round(perpendicular_mm, 2), MINIMUM_PERPENDICULAR_MM),
+        ("longest diameter", round(longest_mm, 2), least_longest, longest_words),
+        ("perpendicular", round(perpendicular_mm, 2), MINIMUM_PERPENDICULAR_MM, f"{MINIMUM_PERPENDICULAR_MM:g} mm"),
     ]
-    failed = [f"{name} {value:.2f} mm is below {least:g} mm" for name, value, least in checks if value < least]
+    failed = [f"{name} {value:.2f} mm is below {words}" for name, value, least, words in checks if value < least]
     if slices < MINIMUM_SLICES:
         failed.append(f"visible on {slices} slice, fewer than {MINIMUM_SLICES}")
     if failed:
         return False, "Not measurable: " + "; ".join(failed) + "."
-    met = [f"{name} {value:.2f} mm (at least {least:g} mm)" for name, value, least in checks]
+    met = [f"{name} {value:.2f} mm (at least {words})" for name, value, _, words in checks]
     return True, "Measurable: " + ", ".join([*met, f"visible on {slices} slices (at least {MINIMUM_SLICES})"]) + "."
 
 

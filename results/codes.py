@@ -17,7 +17,6 @@ QUALITATIVE_EVALUATIONS = CodedConcept("C0034375", "UMLS", "Qualitative Evaluati
 LONG_AXIS = CodedConcept("103339001", "SCT", "Long Axis")
 SHORT_AXIS = CodedConcept("103340004", "SCT", "Short Axis")
 VOLUME = CodedConcept.from_code(codes.SCT.Volume)
-VOXEL_SUM = CodedConcept.from_code(codes.DCM.SumOfSegmentedVoxelMethodForVolume)
 DIAMETER_3D = CodedConcept.from_code(codes.IBSI.Maximum3DDiameterOfAMesh)
 MILLIMETRE = CodedConcept.from_code(codes.UCUM.Millimeter)
 CUBIC_MILLIMETRE = CodedConcept.from_code(codes.UCUM.CubicMillimeter)

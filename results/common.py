@@ -145,6 +145,8 @@ def inherit(result: hd.SOPClass, series: Series) -> None:
     for tag in set(result.keys()) - required:
         if not _is_valid(result[tag]):
             del result[tag]
+        elif result[tag].VR == "SQ":
+            _decode(result[tag].value)
 
 
 def lesion_boxes(series: Series, label_map: LabelMap, lesions: Sequence[Lesion]) -> list[tuple[slice, slice, slice]]:
@@ -174,6 +176,17 @@ def _thickness(plane: Plane) -> float | None:
             if holder.get("SliceThickness"):
                 return float(holder.SliceThickness)
     return None
+
+
+def _decode(items: Iterable[Dataset]) -> None:
+    """Turn the text in the items of a sequence from bytes into words.
+
+    pydicom leaves bytes that nobody has looked at as they are, and would write those of a source in Latin-1 into a
+    result in UTF-8.
+    """
+    for item in items:
+        for _ in item.iterall():
+            pass
 
 
 def _is_valid(element: DataElement) -> bool:

@@ -25,6 +25,7 @@ SERIES_NUMBER = 9004
 _KINDS = {"baseline": codes.BASELINE, "nadir": codes.NADIR}
 _ROLES = {"target": codes.TARGET_LESION, "non_target": codes.NON_TARGET_LESION}
 _PLANES = {"acquired": "Diameters in an acquired slice.", "reformatted": "Diameters in the patient's axial plane."}
+_PARTIAL_VOLUME = "In the volume voxels at the surface count in part: it is not the sum of the segment's whole voxels."
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,8 @@ def _group(
         finding_sites=[hd.sr.FindingSite(codes.BRAIN)],
         time_point_context=_context(time_point),
         measurements=[
-            measurement(codes.VOLUME, m.volume_mm3, codes.CUBIC_MILLIMETRE, method=codes.VOXEL_SUM),
+            # No method: those of CID 7474 sum whole voxels or areas, or take the lesion for an ellipsoid.
+            measurement(codes.VOLUME, m.volume_mm3, codes.CUBIC_MILLIMETRE),
             measurement(codes.DIAMETER_3D, m.diameter_3d_mm),
             measurement(codes.LONG_AXIS, m.longest.length_mm, method=codes.RANO),
             measurement(codes.SHORT_AXIS, m.perpendicular.length_mm, method=codes.RANO),
@@ -182,7 +184,8 @@ def _group(
         if role
         else None,
     )
-    group[0].ContentSequence.append(comment(f"{m.reason} {_PLANES[m.plane]}"))
+    said = [m.reason, _PARTIAL_VOLUME if m.confidence else "", _PLANES[m.plane]]
+    group[0].ContentSequence.append(comment(" ".join(filter(None, said))))
     return group
 
 

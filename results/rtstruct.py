@@ -30,8 +30,9 @@ def build_rtstruct(
 ) -> Dataset | None:
     """Write a label map as a structure set of closed contours in the acquired slices.
 
-    The contours run along voxel edges, so their areas times the distance between slices are the lesion's volume, and
-    filling them returns its voxels. Holes are cut in by keyholes.
+    The contours run along voxel edges, so their areas times the distance between slices are the volume of the lesion's
+    voxels, and filling them returns these. ROIVolume is the volume that was measured, in which voxels at the surface
+    count in part: of a ball of 3 mm it is a third more. Holes are cut in by keyholes.
 
     Parameters
     ----------

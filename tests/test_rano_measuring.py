@@ -238,6 +238,52 @@ def test_measurable_and_why(shape, measurable, words):
     assert re.search(words, m.reason), m.reason
 
 
+def _two_slices(length_mm: int, apart_mm: float) -> Measurement:
+    """Measure a square block of 1 mm voxels, two slices thick."""
+    labels = np.pad(np.ones((2, length_mm, length_mm), int), 4)
+    affine = np.eye(4)
+    affine[:3, :3] = AXIAL * [apart_mm, 1.0, 1.0]
+    (m,) = measure(labels, affine, labels.astype(np.float32))
+    return m
+
+
+@pytest.mark.parametrize(
+    ("length", "apart", "measurable", "words"),
+    [
+        # Diameters of 10.6 mm and 13.5 mm, and more.
+        (8, 3.0, True, r"10\.\d\d mm \(at least 10 mm\), perpendicular"),
+        (8, 5.0, True, r"10\.\d\d mm \(at least 10 mm\), perpendicular"),
+        (8, 5.0000004, True, r"10\.\d\d mm \(at least 10 mm\), perpendicular"),  # 5 mm, from rounded positions
+        (
+            8,
+            5.5,
+            False,
+            r"Not measurable: longest diameter 10\.\d\d mm is below 11 mm, 2 x the 5\.5 mm between slices\.",
+        ),
+        (10, 7.0, False, r"longest diameter 13\.\d\d mm is below 14 mm, 2 x the 7 mm between slices\."),
+        (
+            11,
+            7.0,
+            True,
+            r"\(at least 14 mm, 2 x the 7 mm between slices\), perpendicular 1\d\.\d\d mm \(at least 5 mm\)",
+        ),
+    ],
+)
+def test_in_slices_more_than_5_mm_apart_twice_their_distance_is_measurable(length, apart, measurable, words):
+    m = _two_slices(length, apart)
+    assert m.measurable is measurable
+    assert re.search(words, m.reason), m.reason
+
+
+def test_thick_sagittal_slices_are_no_thinner_for_being_resampled_to_axial_planes():
+    labels = np.pad(np.ones((2, 11, 9), int), 4)
+    affine = np.eye(4)
+    affine[:3, :3] = SAGITTAL * [8.0, 1.0, 1.0]
+    (m,) = measure(labels, affine, labels.astype(np.float32))
+    assert m.plane == "reformatted"
+    assert "16 mm, 2 x the 8 mm between slices" in m.reason
+
+
 def test_a_row_of_ten_voxels_of_1_mm_is_10_mm_in_spite_of_rounding():
     """A plus sign of 10 x 10 voxels: both diameters are exactly on a threshold."""
     labels = np.zeros((4, 20, 20), int)

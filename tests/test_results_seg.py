@@ -8,8 +8,9 @@ import highdicom as hd
 import numpy as np
 import pytest
 from pydicom import config
-from pydicom.dataelem import DataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from imaging.volume import read_series
 from results.common import ResultError
@@ -164,6 +165,32 @@ def test_names_in_any_character_set_survive() -> None:
         dataset.SpecificCharacterSet = "ISO_IR 100"
     series = read_series([cases.read_back(dataset) for dataset in instances])
     assert cases.read_back(build(series)).PatientName == "Müller^Zoë"
+
+
+@pytest.mark.parametrize("undefined_length", [False, True])
+def test_text_in_sequences_is_not_written_in_the_character_set_of_the_source(*, undefined_length: bool) -> None:
+    instances = cases.datasets()
+    for dataset in instances:
+        procedure = Dataset()
+        procedure.CodeValue, procedure.CodingSchemeDesignator, procedure.CodeMeaning = "1", "99X", "Schädel"
+        dataset.ProcedureCodeSequence = [procedure]
+        dataset["ProcedureCodeSequence"].is_undefined_length = undefined_length
+        dataset.SpecificCharacterSet = "ISO_IR 100"
+    series = read_series([cases.read_back(dataset) for dataset in instances])
+    assert cases.read_back(build(series)).ProcedureCodeSequence[0].CodeMeaning == "Schädel"
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
+def test_names_in_a_character_set_that_nobody_declared_survive(encoding: str) -> None:
+    instances = cases.datasets(patient_name="Doe")
+    for dataset in instances:
+        del dataset.SpecificCharacterSet
+    instances = [cases.read_back(dataset) for dataset in instances]
+    for dataset in instances:
+        name = "Müller^Zoë ".encode(encoding)
+        tag = Tag("PatientName")
+        dataset[tag] = RawDataElement(tag, "PN", len(name), name, 0, False, True)
+    assert cases.read_back(build(read_series(instances))).PatientName == "Müller^Zoë"
 
 
 def sparse_datasets() -> list[Dataset]:
