@@ -70,6 +70,15 @@ class Visit:
         return [m for m in self.lesions if not set(group).isdisjoint(self.families[m.tracking_uid])]
 
 
+def _held(visit: Visit, holder: Mapping[str, str]) -> Visit:
+    """Let a lesion that the baseline has no size of speak for the one that held it there."""
+    families = {
+        uid: tuple(dict.fromkeys([*family, *(holder[member] for member in family if member in holder)]))
+        for uid, family in visit.families.items()
+    }
+    return replace(visit, families=families)
+
+
 @dataclass
 class _SoFar:
     """What the days before have left behind."""
@@ -110,6 +119,13 @@ class Course:
         self.known = frozenset(uid for visit in that_day for family in visit.families.values() for uid in family)
         there = dict.fromkeys(m.tracking_uid for visit in [self.baseline, *that_day] for m in visit.lesions)
         self.non_targets = tuple(uid for uid in there if uid not in self.targets)
+        # What the baseline shows only as a part of another lesion may be seen by itself later.
+        holder: dict[str, str] = {}
+        for visit in [self.baseline, *that_day]:
+            for uid, family in visit.families.items():
+                holder.update({member: uid for member in family if member not in there and member not in holder})
+        self.course = [_held(visit, holder) for visit in self.course]
+        self.baseline = next(visit for visit in self.course if visit.findings.visit == baseline)
         # When each new lesion was one beyond doubt for the first time.
         self.established: dict[str, datetime.date] = {}
         for visit in self.course:

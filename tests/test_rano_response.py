@@ -393,6 +393,19 @@ def test_a_target_that_merged_into_another_lesion_has_not_gone():
         assert (got.radiographic.response, got.new_lesions) == (SD, ())
 
 
+def test_a_lesion_that_the_baseline_shows_within_another_is_measured_when_it_is_apart_again():
+    before, baseline = visit(0, ("X", 12.0), ("Y", 14.0)), visit(30, lesion("Y", 26.0, merged=("X",)))
+    apart, grown = visit(60, ("X", 12.0), ("Y", 12.0)), visit(90, ("X", 40.0), ("Y", 12.0))
+    got = assess([before, baseline, apart, grown], baseline="day 30")
+    assert got.targets == ("Y",)
+    first, second = (present(one.diameters) for one in got.visits[2:])
+    assert (first.total, second.total) == (24.0, 52.0)
+    assert [one.new_lesions for one in got.visits[2:]] == [(), ()]
+    assert present(got.visits[3].radiographic).response is PD
+    # It alone is what is left of the target.
+    assert last(before, baseline, visit(60, ("X", 12.0)), baseline="day 30").diameters.total == 12.0
+
+
 def test_non_targets_that_merged_have_not_grown_by_it():
     baseline = visit(0, ("N", 8.0), ("M", 7.0))
     assert radiographic(baseline, visit(60, lesion("N", 15.0, merged=("M",))))[1] is NEITHER
