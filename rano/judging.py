@@ -1,18 +1,17 @@
 """One visit after the other, against the baseline and the days between: the response of each, with its reasons."""
 
 import datetime
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import groupby
 
 from rano import table
 from rano.confirmation import Verdict
-from rano.criteria import Change, Part, Reading, Response, compare, hundredths, judge, read
+from rano.criteria import Change, Part, Response, compare, hundredths, judge
+from rano.groups import LENGTH, VOLUME, Group, Nadir, Visit, held, lower
 from rano.history import TARGET_RULES, LesionAtVisit, Rules, TargetRule, VisitFindings, choose_targets, families
 from rano.non_targets import judge_non_targets
-
-_LENGTH, _VOLUME = "longest_mm", "volume_mm3"
 
 
 @dataclass(frozen=True)
@@ -53,38 +52,13 @@ class VisitResponse:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Visit:
-    """A visit with a date, and which earlier lesions each of its lesions speaks for."""
-
-    findings: VisitFindings
-    date: datetime.date
-    lesions: tuple[LesionAtVisit, ...]
-    families: Mapping[str, tuple[str, ...]]
-
-    def read(self, group: Sequence[str], attribute: str) -> Reading:
-        return read(self.lesions, self.families, group, attribute)
-
-    def shown(self, group: Collection[str]) -> list[LesionAtVisit]:
-        """Return the lesions that speak for any of a group."""
-        return [m for m in self.lesions if not set(group).isdisjoint(self.families[m.tracking_uid])]
-
-
-def _held(visit: Visit, holder: Mapping[str, str]) -> Visit:
-    """Let a lesion that the baseline has no size of speak for the one that held it there."""
-    families = {
-        uid: tuple(dict.fromkeys([*family, *(holder[member] for member in family if member in holder)]))
-        for uid, family in visit.families.items()
-    }
-    return replace(visit, families=families)
-
-
 @dataclass
 class _SoFar:
     """What the days before have left behind."""
 
-    nadir: dict[str, tuple[Reading, str]]  # of the target lesions, per attribute, and the visit that had it
+    nadirs: dict[Group, Nadir]  # of the target lesions, alone and with what has merged with them
     smallest: dict[str, int]  # of each non-target lesion
+    days: list[list[Visit]] = field(default_factory=list)  # those assessed after the baseline's
     cleared: datetime.date | None = None  # the first day on which all lesions of the baseline had gone
 
 
@@ -124,7 +98,7 @@ class Course:
         for visit in [self.baseline, *that_day]:
             for uid, family in visit.families.items():
                 holder.update({member: uid for member in family if member not in there and member not in holder})
-        self.course = [_held(visit, holder) for visit in self.course]
+        self.course = [held(visit, holder) for visit in self.course]
         self.baseline = next(visit for visit in self.course if visit.findings.visit == baseline)
         # When each new lesion was one beyond doubt for the first time.
         self.established: dict[str, datetime.date] = {}
@@ -138,9 +112,7 @@ class Course:
         early = [visit for visit in self.visits if visit.date < self.baseline.date]
         answers = [VisitResponse(visit.findings.visit, visit.date, "before baseline") for visit in early]
         days = [list(visits) for _, visits in groupby(self.course, key=lambda visit: visit.date)]
-        name = self.baseline.findings.visit
-        start = {attribute: (self.baseline.read(self.targets, attribute), name) for attribute in (_LENGTH, _VOLUME)}
-        so_far = _SoFar(start, self._non_target_sizes(days[0]))
+        so_far = _SoFar({}, self._non_target_sizes(days[0]))
         for number, day in enumerate(days):
             notes = () if len(day) == 1 else ("There is another visit on this day; neither confirms the other.",)
             answers += [self._answer(visit, so_far, notes) for visit in day]
@@ -165,17 +137,20 @@ class Course:
         new = self._new(visit)
         certain = [m for m in new if m.tracking_uid in self.established]
         doubtful = [m for m in new if m.tracking_uid not in self.established]
+        joined = self._joined(visit)
+        group = self.targets + joined
+        nadir = self._nadir(group, so_far)
         answer = replace(
             answer,
-            diameters=self._compare("mm", visit.read(self.targets, _LENGTH), so_far.nadir[_LENGTH]),
-            volumes=self._compare("mm3", visit.read(self.targets, _VOLUME), so_far.nadir[_VOLUME]),
+            diameters=self._compare("mm", visit, group, nadir),
+            volumes=self._compare("mm3", visit, group, nadir),
             new_lesions=tuple(m.tracking_uid for m in certain),
             equivocal_lesions=tuple(m.tracking_uid for m in doubtful),
-            notes=notes + self._merged(visit),
+            notes=notes + self._merged(visit) + self._together(joined),
         )
         if visit is self.baseline:
             return replace(answer, role="baseline", notes=answer.notes + self.baseline_notes)
-        by_rule = {rule: self._judge_targets(rule, visit, so_far) for rule in TARGET_RULES if self.targets}
+        by_rule = {rule: self._judge_targets(rule, visit, group, nadir) for rule in TARGET_RULES if self.targets}
         non_targets = self._judge_non_targets(visit, so_far)
         back = [m.label for m in visit.shown(self.known)] if so_far.cleared else []
         progression = [f"{', '.join(back)} came back after all lesions had gone on {so_far.cleared}"] if back else []
@@ -196,18 +171,34 @@ class Course:
             overall=self._overall(visit, radiographic),
         )
 
-    def _compare(self, unit: str, now: Reading, nadir: tuple[Reading, str]) -> Change | None:
-        baseline = self.baseline.read(self.targets, _LENGTH if unit == "mm" else _VOLUME)
+    def _joined(self, visit: Visit) -> Group:
+        """Return the non-target lesions that are measured with a target at this visit, because they have merged."""
+        with_targets = {uid for m in visit.shown(self.targets) for uid in visit.families[m.tracking_uid]}
+        return tuple(uid for uid in self.non_targets if uid in with_targets)
+
+    def _nadir(self, group: Group, so_far: _SoFar) -> Nadir:
+        if group not in so_far.nadirs:
+            name = self.baseline.findings.visit
+            nadir = {attribute: (self.baseline.read(group, attribute), name) for attribute in (LENGTH, VOLUME)}
+            for day in so_far.days:
+                lower(nadir, group, day)
+            so_far.nadirs[group] = nadir
+        return so_far.nadirs[group]
+
+    def _compare(self, unit: str, visit: Visit, group: Group, nadir: Nadir) -> Change | None:
+        attribute = LENGTH if unit == "mm" else VOLUME
+        baseline = self.baseline.read(group, attribute)
         if not self.targets or baseline.total is None:
             return None
-        return compare(unit, baseline, *nadir, now)
+        return compare(unit, baseline, *nadir[attribute], visit.read(group, attribute))
 
-    def _judge_targets(self, rule: TargetRule, visit: Visit, so_far: _SoFar) -> Part:
-        attribute = _VOLUME if rule == "volume" else _LENGTH
-        first, now = (v.read(self.targets, attribute) for v in (self.baseline, visit))
+    def _judge_targets(self, rule: TargetRule, visit: Visit, group: Group, nadir: Nadir) -> Part:
+        attribute = VOLUME if rule == "volume" else LENGTH
+        first, now = (v.read(group, attribute) for v in (self.baseline, visit))
         if first.total is None:
-            return Response.NE, "the volume of a target lesion is not known at the baseline"
-        return judge(rule, self.rules, first, so_far.nadir[attribute][0], now, self.names)
+            unknown = ", ".join(self.names[uid] for uid, size in first.sizes.items() if size is None)
+            return Response.NE, f"the size of {unknown} is not known at the baseline"
+        return judge(rule, self.rules, first, nadir[attribute][0], now, self.names)
 
     def _judge_non_targets(self, visit: Visit, so_far: _SoFar) -> Part | None:
         if not self.non_targets:
@@ -226,6 +217,12 @@ class Course:
         merged = [(m.label, [self.names.get(uid, uid) for uid in m.merged]) for m in visit.lesions if m.merged]
         return tuple(f"{label} now includes {', '.join(others)} (merged)." for label, others in merged)
 
+    def _together(self, joined: Group) -> tuple[str, ...]:
+        if not joined:
+            return ()
+        names = ", ".join(self.names[uid] for uid in joined)
+        return (f"Non-target {names} can't be told from a target any more: all sums here are with it.",)
+
     def _overall(self, visit: Visit, radiographic: Verdict) -> Verdict:
         return table.overall(
             radiographic,
@@ -237,12 +234,9 @@ class Course:
 
     def _remember(self, day: Sequence[Visit], so_far: _SoFar) -> None:
         """Take the visits of one day into account; a lesion that one of several does not show may still be there."""
-        for attribute, (nadir, _) in so_far.nadir.items():
-            readings = [(visit.read(self.targets, attribute), visit.findings.visit) for visit in day]
-            complete = [(reading, name) for reading, name in readings if reading.total is not None]
-            largest = max(complete, key=lambda item: item[0].known, default=None)
-            if largest and largest[0].known < nadir.known:
-                so_far.nadir[attribute] = largest
+        so_far.days.append(list(day))
+        for group, nadir in so_far.nadirs.items():
+            lower(nadir, group, day)
         for uid, size in self._non_target_sizes(day).items():
             smallest = so_far.smallest.get(uid)
             so_far.smallest[uid] = size if smallest is None else min(smallest, size)
@@ -253,7 +247,7 @@ class Course:
         """Return the largest size on one day of each non-target lesion that is assessed and itself (not merged)."""
         sizes: dict[str, int] = {}
         for visit in day:
-            shown = visit.read(self.non_targets, _LENGTH).sizes
+            shown = visit.read(self.non_targets, LENGTH).sizes
             living_on = {uid for m in visit.lesions for uid in visit.families[m.tracking_uid]}
             for uid, size in shown.items():
                 if size or (size == 0 and uid not in living_on):

@@ -406,6 +406,27 @@ def test_a_lesion_that_the_baseline_shows_within_another_is_measured_when_it_is_
     assert last(before, baseline, visit(60, ("X", 12.0)), baseline="day 30").diameters.total == 12.0
 
 
+def test_a_target_has_not_grown_by_merging_with_a_non_target():
+    """Whichever of the two the whole goes by, it is compared with both."""
+    baseline = visit(0, ("X", 14.0), ("Z", 9.0))
+    for whole, other in (("X", "Z"), ("Z", "X")):
+        merged = visit(60, lesion(whole, 23.0, merged=(other,)))
+        got = last(baseline, merged)
+        assert (got.diameters.baseline, got.diameters.total) == (23.0, 23.0)
+        assert (got.diameters.largest_growth, got.radiographic.response) == (0.0, SD)
+        assert got.notes[-1] == "Non-target Z can't be told from a target any more: all sums here are with it."
+        # The nadir is that of both as well, though one of them was smallest at another visit.
+        less = visit(30, ("X", 10.0), ("Z", 8.0))
+        got = last(baseline, less, merged)
+        assert (got.diameters.nadir, got.radiographic.response) == (18.0, PD)
+        assert last(baseline, merged, visit(90, (whole, 29.0))).diameters.from_nadir == 6.0
+        # Apart again, the target counts alone.
+        got = last(baseline, merged, visit(90, ("X", 14.0), ("Z", 9.0)))
+        assert (got.diameters.baseline, got.diameters.total, got.radiographic.response) == (14.0, 14.0, SD)
+    unknown = visit(0, ("X", 14.0), ("Z", None))
+    assert last(unknown, visit(60, lesion("X", 23.0, merged=("Z",)))).radiographic.response is NE
+
+
 def test_non_targets_that_merged_have_not_grown_by_it():
     baseline = visit(0, ("N", 8.0), ("M", 7.0))
     assert radiographic(baseline, visit(60, lesion("N", 15.0, merged=("M",))))[1] is NEITHER
