@@ -20,7 +20,7 @@ from BDD.records import SeriesRecord
 from rano.history import ClinicalStatus, LesionAtVisit, VisitFindings
 from rano.lesion import Lesion
 from rano.links import Link, Status
-from rano.response import Assessment, assess
+from rano.response import Assessment, assess, best_until
 from results import report
 
 NO_LINK = Link("", Status.NEW, ambiguous=False, reason="")
@@ -151,14 +151,14 @@ def _standing(study_instance_uid: str, uids: Collection[str], assessment: Assess
     roles = {uid: "target" for uid in assessment.targets if uid in uids}
     roles |= {uid: "non_target" for uid in assessment.non_targets if uid in uids}
     radiographic, overall = response.radiographic, response.overall
-    if radiographic is None or overall is None:
+    if radiographic is None or overall is None or response.date is None:
         return point, report.Assessment(roles, reason=assessment.reason)
     target = response.by_target_rule.get("any_lesion")
     return point, report.Assessment(
         roles,
         target_response=str(target) if target else None,
         current_response=str(overall.response),
-        best_overall_response=str(assessment.best_overall.response),
+        best_overall_response=str(best_until(assessment, response.date).response),
         reason=f"On the images: {radiographic.response}, {radiographic.reason}. "
         f"Overall: {overall.response}, {overall.reason}.",
     )

@@ -12,7 +12,7 @@ from rano import table
 from rano.confirmation import Verdict
 from rano.criteria import Response
 from rano.history import ClinicalStatus, HistoryError, LesionAtVisit, Rules, VisitFindings
-from rano.response import assess
+from rano.response import assess, best_until
 from tests.present import present
 
 CR, PR, SD, PD = Response.CR, Response.PR, Response.SD, Response.PD
@@ -609,6 +609,13 @@ def test_confirmation_in_words():
         "PR on 2024-03-01 counts as SD: PR was not sustained: SD on 2024-03-16, 15 days later."
     )
     assert "no visit at least 28 days later yet" in course((60, 20.0)).visits[1].radiographic.confirmation
+
+
+def test_the_best_response_so_far_knows_nothing_of_later_visits():
+    got = course((60, 38.0), (90, None), (150, None))
+    days = [START + datetime.timedelta(days=day) for day in (0, 60, 90, 150)]
+    assert [best_until(got, day).response for day in days] == [NE, SD, SD, CR]
+    assert got.best_overall == best_until(got, days[-1])
 
 
 def test_a_visit_that_cannot_be_judged_does_not_break_a_response():
