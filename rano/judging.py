@@ -135,7 +135,9 @@ class Course:
             radiographic = Verdict(Response.NE, "the visit was not assessed")
             return replace(answer, radiographic=radiographic, overall=self._overall(visit, radiographic))
         new = self._new(visit)
-        certain = [m for m in new if m.tracking_uid in self.established]
+        # One seen before that this visit can't tell anything of is no progression at it, and rules out every response.
+        missed = [m for m in new if m.tracking_uid in self.established and m.longest_mm is None]
+        certain = [m for m in new if m.tracking_uid in self.established and m not in missed]
         doubtful = [m for m in new if m.tracking_uid not in self.established]
         joined = self._joined(visit)
         group = self.targets + joined
@@ -146,13 +148,13 @@ class Course:
             volumes=self._compare("mm3", visit, group, nadir),
             new_lesions=tuple(m.tracking_uid for m in certain),
             equivocal_lesions=tuple(m.tracking_uid for m in doubtful),
-            notes=notes + self._merged(visit) + self._together(joined),
+            notes=notes + self._merged(visit) + self._together(joined) + self._not_assessed(visit),
         )
         if visit is self.baseline:
             return replace(answer, role="baseline", notes=answer.notes + self.baseline_notes)
         by_rule = {rule: self._judge_targets(rule, visit, group, nadir) for rule in TARGET_RULES if self.targets}
         non_targets = self._judge_non_targets(visit, so_far)
-        back = [m.label for m in visit.shown(self.known)] if so_far.cleared else []
+        back = [m.label for m in visit.shown(self.known) if m.longest_mm is not None] if so_far.cleared else []
         progression = [f"{', '.join(back)} came back after all lesions had gone on {so_far.cleared}"] if back else []
         if not self.rules.immunotherapy:
             progression += [self._describe(m, visit) for m in certain]
@@ -163,6 +165,9 @@ class Course:
             tolerated=[m.label for m in certain],
             equivocal=[m.label for m in doubtful],
         )
+        if missed and radiographic.response is not Response.PD:
+            names = ", ".join(m.label for m in missed)
+            radiographic = Verdict(Response.NE, f"{names}, new since the baseline, can't be assessed")
         return replace(
             answer,
             by_target_rule={rule: response for rule, (response, _) in by_rule.items()},
@@ -222,6 +227,10 @@ class Course:
             return ()
         names = ", ".join(self.names[uid] for uid in joined)
         return (f"Non-target {names} can't be told from a target any more: all sums here are with it.",)
+
+    def _not_assessed(self, visit: Visit) -> tuple[str, ...]:
+        names = ", ".join(m.label for m in visit.lesions if m.longest_mm is None)
+        return (f"Can't be assessed at this visit: {names}.",) if names else ()
 
     def _overall(self, visit: Visit, radiographic: Verdict) -> Verdict:
         return table.overall(

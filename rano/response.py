@@ -102,9 +102,7 @@ def assess(
 
 def best_until(assessment: Assessment, date: datetime.date, rules: Rules = DEFAULT_RULES) -> Best:
     """Return the best overall response up to and including a day, as it stood then: nothing later confirms it."""
-    judged = [
-        Judged(a.visit, a.date, a.overall) for a in assessment.visits if a.date and a.overall and a.date <= date
-    ]
+    judged = [Judged(a.visit, a.date, a.overall) for a in assessment.visits if a.date and a.overall and a.date <= date]
     return best(judged, rules.confirmation_days, bool(assessment.targets))
 
 

@@ -162,8 +162,13 @@ def _draw_table(axes: Axes, rows: Sequence[Sequence[str]], lesions: int) -> None
 
 def _sizes(lesion: TimelineLesion, first: int) -> list[str]:
     return [
-        _EMPTY if size is None else f"{size.longest_mm:.1f}{' ?' if size.ambiguous else ''}"
-        for size in lesion.sizes[first:]
+        f"{size.longest_mm:.1f}{' ?' if size.ambiguous else ''}"
+        if size
+        else "not covered"
+        if lesion.is_outside(number)
+        else _EMPTY
+        for number, size in enumerate(lesion.sizes)
+        if number >= first
     ]
 
 

@@ -62,7 +62,7 @@ def sum_chart(timeline: Timeline) -> Figure | None:
 
 
 def curves(timeline: Timeline, lesions: list[TimelineLesion], what: str) -> Figure | None:
-    """Draw each lesion's course: ``what`` is ``"longest_mm"``, or ``"volume_mm3"`` (in cm3); gone is 0."""
+    """Draw each lesion: ``what`` is ``"longest_mm"``, or ``"volume_mm3"`` (in cm3). Gone is 0, not covered a gap."""
     scale, unit = (1.0, "mm") if what == "longest_mm" else (1e-3, "cm³")
     label = "longest diameter, mm" if what == "longest_mm" else "volume, cm³"
     placed = [(number, visit) for number, visit in enumerate(timeline.visits) if visit.date]
@@ -71,10 +71,14 @@ def curves(timeline: Timeline, lesions: list[TimelineLesion], what: str) -> Figu
     days = [_day(visit) for _, visit in placed]
     traces = []
     for number, lesion in enumerate(lesions):
-        sizes = [lesion.sizes[k] for k, _ in placed]
+        sizes = [
+            getattr(size, what) * scale if size else None if lesion.is_outside(k) else 0
+            for k, _ in placed
+            for size in [lesion.sizes[k]]
+        ]
         traces.append(
             {
-                "x": days, "y": [getattr(size, what) * scale if size else 0 for size in sizes], "name": lesion.name,
+                "x": days, "y": sizes, "name": lesion.name,
                 "mode": "lines+markers", "line": _line(number, lesion), "marker": _marker(number),
                 "hovertemplate": f"%{{y:.2f}} {unit}",
             }

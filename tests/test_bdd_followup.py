@@ -340,7 +340,7 @@ def test_the_report_of_a_visit_states_the_best_response_up_to_then(database, wor
         assess(database, number, corticosteroid_mg=0.0, clinical_status="stable")
     with database.reading() as session:
         known = known_visits(session, patient_key(database))
-    said = [known.standing(one)[1] for one in known.visits.values()]
+    said = [present(known.standing(one))[1] for one in known.visits.values()]
     assert [(one.current_response, one.best_overall_response) for one in said] == [
         (None, None),
         ("SD", "SD"),

@@ -352,6 +352,22 @@ def test_a_target_that_cannot_be_assessed():
     assert radiographic(baseline, visit(60, ("A", 10.0), ("B", None)), visit(90, ("A", 20.0), ("B", 20.0)))[2] is SD
 
 
+def test_what_was_not_assessed_has_not_gone_nor_come_back():
+    gone = visit(60), visit(90, ("A", None))
+    got = assess([visit(0, ("A", 20.0)), *gone])
+    assert [present(one.radiographic).response for one in got.visits[1:]] == [CR, NE]
+    assert got.visits[2].notes == ("Can't be assessed at this visit: A.",)
+    # It alone may be left of all lesions: they were not all gone, and so are not back.
+    later = last(visit(0, ("A", 20.0)), visit(60, ("A", None)), visit(90, ("A", 18.0)))
+    assert later.radiographic.response is SD
+    # A new lesion that can't be assessed is no progression at this visit, and no response can be claimed.
+    new = visit(0, ("A", 20.0)), visit(60, ("A", 20.0), ("X", 8.0))
+    got = last(*new, visit(90, ("A", 10.0), ("X", None)))
+    assert (got.radiographic.response, got.new_lesions) == (NE, ())
+    assert got.radiographic.reason == "X, new since the baseline, can't be assessed"
+    assert last(*new, visit(90, ("A", 30.0), ("X", None))).radiographic.response is PD
+
+
 def test_a_volume_unknown_at_the_baseline_leaves_the_diameters():
     got = last(visit(0, ("A", 20.0, None)), visit(60, ("A", 10.0, None)))
     assert got.by_target_rule == {"any_lesion": PR, "sum": PR, "volume": NE}
