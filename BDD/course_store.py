@@ -15,7 +15,7 @@ from BDD.coverage_store import not_assessed, not_covered_of
 from BDD.database import Database
 from BDD.followup_models import TrackedLesion, VisitAssessment
 from BDD.followup_store import current_jobs, findings_of, study_of, tracked_lesions, visit_findings
-from BDD.identities import identify, root
+from BDD.identities import identify, is_said, root
 from BDD.models import Patient, Study
 from BDD.records import SeriesRecord
 from rano.history import ClinicalStatus, LesionAtVisit, VisitFindings
@@ -134,11 +134,13 @@ def _now(
     known: KnownVisits,
 ) -> VisitFindings:
     decisions = {one.tracking_uid: root(one, known.tracked) for one in known.tracked.values()}
+    by_uid = {one.tracking_uid: one for one in known.tracked.values()}
     present = []
     for lesion, link in zip(lesions, links or [NO_LINK] * len(lesions), strict=True):
         decided = decisions.get(lesion.tracking_uid)
         if decided is not None and decided.not_a_lesion:
             continue
+        own = by_uid.get(link.tracking_uid)
         present.append(
             LesionAtVisit(
                 lesion.tracking_uid,
@@ -149,6 +151,7 @@ def _now(
                 target=decided.target if decided else None,
                 part_of=link.part_of,
                 merged=tuple(link.merged),
+                doubt=link.ambiguous and not (own is not None and is_said(own, record.study_instance_uid)),
             )
         )
     missed = [one for one in known.tracked.values() if one.tracking_uid in not_covered]
@@ -173,7 +176,7 @@ def _standing(study_instance_uid: str, uids: Collection[str], assessment: Assess
     roles |= {uid: "non_target" for uid in assessment.non_targets if uid in uids}
     radiographic, overall = response.radiographic, response.overall
     if radiographic is None or overall is None or response.date is None:
-        return point, report.Assessment(roles, reason=assessment.reason)
+        return point, report.Assessment(roles, reason=f"{assessment.reason} {response.doubt}".rstrip())
     target = response.by_target_rule.get("any_lesion")
     return point, report.Assessment(
         roles,
@@ -181,5 +184,5 @@ def _standing(study_instance_uid: str, uids: Collection[str], assessment: Assess
         current_response=str(overall.response),
         best_overall_response=str(best_until(assessment, response.date).response),
         reason=f"On the images: {radiographic.response}, {radiographic.reason}. "
-        f"Overall: {overall.response}, {overall.reason}.",
+        f"Overall: {overall.response}, {overall.reason}. {response.doubt}".rstrip(),
     )

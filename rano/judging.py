@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import groupby
 
-from rano import table
+from rano import remarks, table
 from rano.confirmation import Verdict
 from rano.criteria import Change, Part, Response, compare, hundredths, judge
 from rano.groups import LENGTH, VOLUME, Group, Nadir, Visit, held, lower
@@ -36,6 +36,8 @@ class VisitResponse:
         The response; None at the baseline and before.
     notes
         What a reader should know besides.
+    doubt
+        Which lesions a person should look at before the response is relied on, in a sentence; it is among the notes.
     """
 
     visit: str
@@ -50,6 +52,7 @@ class VisitResponse:
     radiographic: Verdict | None = None
     overall: Verdict | None = None
     notes: tuple[str, ...] = ()
+    doubt: str = ""
 
 
 @dataclass
@@ -100,6 +103,12 @@ class Course:
                 holder.update({member: uid for member in family if member not in there and member not in holder})
         self.course = [held(visit, holder) for visit in self.course]
         self.baseline = next(visit for visit in self.course if visit.findings.visit == baseline)
+        # Since when it is not sure which lesion each is.
+        self.doubted: dict[str, datetime.date] = {}
+        for visit in self.course:
+            for lesion in visit.lesions:
+                if lesion.doubt:
+                    self.doubted.setdefault(lesion.tracking_uid, visit.date)
         # When each new lesion was one beyond doubt for the first time.
         self.established: dict[str, datetime.date] = {}
         for visit in self.course:
@@ -142,13 +151,23 @@ class Course:
         joined = self._joined(visit)
         group = self.targets + joined
         nadir = self._nadir(group, so_far)
+        # That a lesion is new rests on the earlier visits that showed it.
+        doubted = [m for m in visit.lesions if m.doubt or (m in new and self._was_doubted(m, visit))]
+        doubt = remarks.doubt([m.label for m in doubted])
         answer = replace(
             answer,
             diameters=self._compare("mm", visit, group, nadir),
             volumes=self._compare("mm3", visit, group, nadir),
             new_lesions=tuple(m.tracking_uid for m in certain),
             equivocal_lesions=tuple(m.tracking_uid for m in doubtful),
-            notes=notes + self._merged(visit) + self._together(joined) + self._not_assessed(visit),
+            notes=(
+                *notes,
+                *remarks.merged(visit.lesions, self.names),
+                *remarks.measured_together([self.names[uid] for uid in joined]),
+                *remarks.not_assessed(visit.lesions),
+                *([doubt] if doubt else []),
+            ),
+            doubt=doubt,
         )
         if visit is self.baseline:
             return replace(answer, role="baseline", notes=answer.notes + self.baseline_notes)
@@ -218,19 +237,8 @@ class Course:
             return f"new lesion {lesion.label}, in doubt at first and confirmed on {since}, counts from this visit"
         return f"new lesion {lesion.label}"
 
-    def _merged(self, visit: Visit) -> tuple[str, ...]:
-        merged = [(m.label, [self.names.get(uid, uid) for uid in m.merged]) for m in visit.lesions if m.merged]
-        return tuple(f"{label} now includes {', '.join(others)} (merged)." for label, others in merged)
-
-    def _together(self, joined: Group) -> tuple[str, ...]:
-        if not joined:
-            return ()
-        names = ", ".join(self.names[uid] for uid in joined)
-        return (f"Non-target {names} can't be told from a target any more: all sums here are with it.",)
-
-    def _not_assessed(self, visit: Visit) -> tuple[str, ...]:
-        names = ", ".join(m.label for m in visit.lesions if m.longest_mm is None)
-        return (f"Can't be assessed at this visit: {names}.",) if names else ()
+    def _was_doubted(self, lesion: LesionAtVisit, visit: Visit) -> bool:
+        return self.doubted.get(lesion.tracking_uid, datetime.date.max) <= visit.date
 
     def _overall(self, visit: Visit, radiographic: Verdict) -> Verdict:
         return table.overall(

@@ -40,7 +40,10 @@ def link_visit(visit: FollowedVisit, threads: dict[str, Thread]) -> VisitLinks:
         doubt = f"not sure: the visit is not registered ({visit.trouble or 'no reason given'})"
         links = VisitLinks(
             links.visit,
-            tuple(replace(one, ambiguous=True, reason=f"{one.reason}; {doubt}") for one in links.lesions),
+            tuple(
+                one if i in paired.said else replace(one, ambiguous=True, reason=f"{one.reason}; {doubt}")
+                for i, one in enumerate(links.lesions)
+            ),
             tuple(replace(one, ambiguous=True, reason=f"{one.reason}; {doubt}") for one in links.absent),
         )
     _carry_on(paired, links)

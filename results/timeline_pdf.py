@@ -186,6 +186,7 @@ def _reasons(timeline: Timeline, lesions: Sequence[TimelineLesion]) -> list[str]
         for kind, verdict in (("images", visit.response.radiographic), ("overall", visit.response.overall)):
             if verdict is not None:
                 lines.append(f"{visit_day(visit)}, {kind}: {verdict.response}, {verdict.reason}.")
+        lines += [f"{visit_day(visit)}: {note}" for note in visit.response.notes]
     best = timeline.assessment.best_overall
     lines.append(f"Best overall response: {best.response}. {best.reason}")
     wrapped = [part for line in lines for part in textwrap.wrap(line, _LINE_LENGTH, subsequent_indent="    ")]

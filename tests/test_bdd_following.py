@@ -177,6 +177,32 @@ def test_an_older_visit_that_arrives_late_shows_what_a_later_one_does_not_cover(
     assert relabelled(site) == [2]
 
 
+def test_a_doubt_is_said_where_the_response_is_read_until_a_person_has_decided(site, monkeypatch):
+    failed = Registration(RigidTransform.identity(), 0.0, 0.0, 0.0, False, "the heads do not overlap")
+    monkeypatch.setattr(BDD.places, "register", lambda *_: failed)
+    see(site, 1, [A, B])
+    see(site, 2, [A, C], frame="another")
+    lesions = timeline_of(site)["lesions"]
+    same, new = lesions[0], lesions[2]
+    verdict, notes = (timeline_of(site)["visits"][1][key] for key in ("radiographic", "notes"))
+    assert verdict["response"] == "PD"
+    doubt = "were followed is not sure: a person should look at them before relying on the response."
+    assert notes == [f"How {same['name']}, {new['name']} {doubt}"]
+    assert notes[0] in volumetric_report(site, 2)
+    assert relabelled(site) == [], "the report was right from the start"
+    assert notes[0] in site.client.get(f"/follow-up/{patient_key(site.database)}").get_data(as_text=True)
+    site.worker.recover()
+    site.work()
+    assert relabelled(site) == []
+    merge(site, new, lesions[1])
+    assert new["name"] not in timeline_of(site)["visits"][1]["notes"][0]
+    assert f"How {same['name']} was followed is not sure" in volumetric_report(site, 2)
+    assert relabelled(site) == [2]
+    see(site, 2, [A, C], frame="another")
+    assert f"How {same['name']} was followed is not sure" in volumetric_report(site, 2)
+    assert relabelled(site) == [2]
+
+
 def test_what_a_person_has_merged_stays_merged_at_the_next_visit(site):
     see(site, 1, [A])
     see(site, 2, [C])

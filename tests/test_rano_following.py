@@ -237,6 +237,12 @@ def test_a_visit_that_is_not_registered_is_matched_as_it_lies_and_all_of_it_doub
     assert [link.status for link in links[2].lesions] == [Status.PERSISTING, Status.PERSISTING, Status.NEW]
 
 
+def test_what_a_person_said_of_a_visit_that_is_not_registered_is_not_doubted():
+    said = visit(30, lesion((0, 0, 0, 10), uid="mine", fixed=True), (40, 0, 0, 8), to_common=None, trouble="noise")
+    first, second = follow(visit(0, lesion((0, 0, 0, 10), uid="mine")), said)[1].lesions
+    assert (first.reason, first.ambiguous, second.ambiguous) == ("a person said so", False, True)
+
+
 def test_an_older_visit_that_arrives_late_joins_the_lesions_that_are_known():
     second = visit(60, lesion((0, 0, 0, 10), uid="A"), lesion((30, 0, 0, 10), uid="B"))
     third = visit(120, lesion((0, 0, 0, 12), uid="A"), lesion((0, 30, 0, 6), uid="C"))

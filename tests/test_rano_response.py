@@ -449,6 +449,23 @@ def test_non_targets_that_merged_have_not_grown_by_it():
     assert radiographic(baseline, visit(60, lesion("N", 20.0, merged=("M",))))[1] is PD
 
 
+# --- lesions of which it is not sure which they are
+
+
+def test_a_doubt_is_said_and_changes_no_answer():
+    baseline = visit(0, ("A", 20.0), ("B", 20.0))
+    got = last(baseline, visit(60, lesion("A", 12.0, doubt=True), ("B", 12.0)))
+    words = "How A was followed is not sure: a person should look at it before relying on the response."
+    assert (got.radiographic.response, got.doubt, got.notes) == (PR, words, (words,))
+    both = last(baseline, visit(60, lesion("A", 12.0, doubt=True), lesion("B", 12.0, doubt=True)))
+    assert both.doubt.startswith("How A, B were followed is not sure: a person should look at them")
+    # It is over with the visit, but for a lesion that is new only if the doubt is none.
+    assert last(baseline, visit(60, lesion("A", 12.0, doubt=True)), visit(90, ("A", 12.0))).doubt == ""
+    new = last(baseline, visit(60, ("A", 12.0), lesion("X", 9.0, doubt=True)), visit(90, ("A", 12.0), ("X", 9.0)))
+    assert (new.radiographic.response, new.doubt[:27]) == (PD, "How X was followed is not s")
+    assert assess([visit(0, lesion("A", 20.0, doubt=True))]).visits[0].doubt
+
+
 # --- new lesions
 
 
