@@ -6,7 +6,7 @@ Such a lesion is not seen, and has not gone: RANO-BM calls it not evaluable.
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from sqlalchemy import LargeBinary, delete, func, select
+from sqlalchemy import LargeBinary, func, select
 from sqlalchemy.orm import Session
 
 from BDD.followup_models import NotCovered, TrackedLesion, VisitImage
@@ -34,13 +34,12 @@ def keep_not_covered(session: Session, lesions: Mapping[int, Iterable[TrackedLes
     """Keep the lesions that these jobs' images do not cover, in the place of what was known; say whether it is new."""
     session.flush()  # lesions that following has just made have no key before
     now = {(job, lesion.id) for job, missed in lesions.items() for lesion in missed}
-    of_jobs = NotCovered.job_key.in_(lesions)
-    before = {(row.job_key, row.tracked_key) for row in session.scalars(select(NotCovered).where(of_jobs))}
-    if now == before:
-        return False
-    session.execute(delete(NotCovered).where(of_jobs))
-    session.add_all(NotCovered(job_key=job, tracked_key=lesion) for job, lesion in sorted(now))
-    return True
+    rows = session.scalars(select(NotCovered).where(NotCovered.job_key.in_(list(lesions))))
+    before = {(row.job_key, row.tracked_key): row for row in rows}
+    for key in before.keys() - now:
+        session.delete(before[key])
+    session.add_all(NotCovered(job_key=job, tracked_key=lesion) for job, lesion in sorted(now - before.keys()))
+    return now != before.keys()
 
 
 def not_covered_of(session: Session, jobs: Sequence[Job]) -> dict[int, list[TrackedLesion]]:

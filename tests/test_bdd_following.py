@@ -169,6 +169,23 @@ def test_a_lesion_that_the_images_do_not_cover_is_not_evaluable(site):
     assert timeline_of(site)["visits"][1]["radiographic"]["response"] != "NE"
 
 
+def test_what_is_not_covered_is_worked_out_anew_with_each_visit_and_forgotten_with_it(site):
+    see(site, 1, [A, DEEP])
+    see(site, 3, [DEEP], slices=LOWER)
+    see(site, 4, [DEEP], slices=LOWER)
+
+    def not_covered():
+        return {lesion["tracking_uid"]: lesion["not_covered"] for lesion in timeline_of(site)["lesions"]}
+
+    assert sorted(not_covered().values()) == [[False] * 3, [False, True, True]]
+    see(site, 2, [A, DEEP, C])  # an older visit with one more that the later ones do not cover
+    assert sorted(not_covered().values()) == [[False] * 4, [False, False, True, True], [False, False, True, True]]
+    store.forget_study(site.database, study_of(2))
+    assert sorted(not_covered().values()) == [[False] * 3, [False, True, True]]
+    store.forget_study(site.database, study_of(1))
+    assert list(not_covered().values()) == [[False, False]]
+
+
 def test_an_older_visit_that_arrives_late_shows_what_a_later_one_does_not_cover(site):
     see(site, 2, [A, DEEP], slices=LOWER)
     see(site, 1, [A, DEEP])
