@@ -11,16 +11,17 @@ from dataclasses import dataclass, replace
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from BDD.coverage_store import not_assessed, not_covered_of
 from BDD.database import Database
 from BDD.followup_models import TrackedLesion, VisitAssessment
 from BDD.followup_store import current_jobs, findings_of, study_of, tracked_lesions, visit_findings
-from BDD.identities import identify, root
+from BDD.identities import identify, is_said, root
 from BDD.models import Patient, Study
 from BDD.records import SeriesRecord
 from rano.history import ClinicalStatus, LesionAtVisit, VisitFindings
 from rano.lesion import Lesion
 from rano.links import Link, Status
-from rano.response import Assessment, assess
+from rano.response import Assessment, assess, best_until
 from results import report
 
 NO_LINK = Link("", Status.NEW, ambiguous=False, reason="")
@@ -52,7 +53,7 @@ class KnownVisits:
         baseline = next(
             (study for study, one in self.said.items() if one.baseline and study in visits and visits[study].date), None
         )
-        uids = {lesion.tracking_uid for lesion in now.lesions or ()}
+        uids = {lesion.tracking_uid for lesion in now.lesions or () if lesion.longest_mm is not None}
         return _standing(now.visit, uids, assess(list(visits.values()), baseline=baseline))
 
 
@@ -67,14 +68,24 @@ def known_visits(session: Session, patient_key: int) -> KnownVisits:
     found = findings_of(session, jobs)
     assessments = session.scalars(select(VisitAssessment).where(VisitAssessment.study_key.in_(names)))
     said = {one.study_key: one for one in assessments}
-    visits = [visit_findings(job, identify(found.get(job.id, []), tracked), said.get(study_of(job).id)) for job in jobs]
+    missed = not_covered_of(session, jobs)
+    visits = [
+        visit_findings(
+            job, identify(found.get(job.id, []), tracked), said.get(study_of(job).id), missed.get(job.id, ()), tracked
+        )
+        for job in jobs
+    ]
     return KnownVisits(
         {visit.visit: visit for visit in visits}, {names[key]: one for key, one in said.items()}, tracked
     )
 
 
 def course(
-    database: Database, record: SeriesRecord, lesions: Sequence[Lesion], links: Sequence[Link]
+    database: Database,
+    record: SeriesRecord,
+    lesions: Sequence[Lesion],
+    links: Sequence[Link],
+    not_covered: Collection[str] = (),
 ) -> report.Standing | None:
     """Judge a visit that is being written within the course of its patient, as far as that is known now.
 
@@ -86,6 +97,8 @@ def course(
         What was found, under the identities that hold.
     links
         How each was followed to this visit; empty when none was.
+    not_covered
+        Tracking UIDs of lesions that lie outside the images.
     """
     same = Patient.patient_id == record.patient_id
     if record.patient_id is None:  # then each study has a patient of its own
@@ -94,7 +107,7 @@ def course(
     with database.reading() as session:
         patient = session.scalar(select(Patient).where(same))
         known = known_visits(session, patient.id) if patient else KnownVisits({}, {}, {})
-    return known.standing(_now(record, lesions, links, known))
+    return known.standing(_now(record, lesions, links, not_covered, known))
 
 
 def content_of(lesions: Iterable[tuple[str, str]], standing: report.Standing | None) -> str:
@@ -113,13 +126,21 @@ def content_of(lesions: Iterable[tuple[str, str]], standing: report.Standing | N
     return hashlib.sha256(repr((sorted(lesions), standing)).encode()).hexdigest()
 
 
-def _now(record: SeriesRecord, lesions: Sequence[Lesion], links: Sequence[Link], known: KnownVisits) -> VisitFindings:
+def _now(
+    record: SeriesRecord,
+    lesions: Sequence[Lesion],
+    links: Sequence[Link],
+    not_covered: Collection[str],
+    known: KnownVisits,
+) -> VisitFindings:
     decisions = {one.tracking_uid: root(one, known.tracked) for one in known.tracked.values()}
+    by_uid = {one.tracking_uid: one for one in known.tracked.values()}
     present = []
     for lesion, link in zip(lesions, links or [NO_LINK] * len(lesions), strict=True):
         decided = decisions.get(lesion.tracking_uid)
         if decided is not None and decided.not_a_lesion:
             continue
+        own = by_uid.get(link.tracking_uid)
         present.append(
             LesionAtVisit(
                 lesion.tracking_uid,
@@ -130,8 +151,11 @@ def _now(record: SeriesRecord, lesions: Sequence[Lesion], links: Sequence[Link],
                 target=decided.target if decided else None,
                 part_of=link.part_of,
                 merged=tuple(link.merged),
+                doubt=link.ambiguous and not (own is not None and is_said(own, record.study_instance_uid)),
             )
         )
+    missed = [one for one in known.tracked.values() if one.tracking_uid in not_covered]
+    present += not_assessed(missed, known.tracked, {lesion.tracking_uid for lesion in lesions})
     said = known.said.get(record.study_instance_uid)
     return VisitFindings(
         record.study_instance_uid,
@@ -151,14 +175,14 @@ def _standing(study_instance_uid: str, uids: Collection[str], assessment: Assess
     roles = {uid: "target" for uid in assessment.targets if uid in uids}
     roles |= {uid: "non_target" for uid in assessment.non_targets if uid in uids}
     radiographic, overall = response.radiographic, response.overall
-    if radiographic is None or overall is None:
-        return point, report.Assessment(roles, reason=assessment.reason)
+    if radiographic is None or overall is None or response.date is None:
+        return point, report.Assessment(roles, reason=f"{assessment.reason} {response.doubt}".rstrip())
     target = response.by_target_rule.get("any_lesion")
     return point, report.Assessment(
         roles,
         target_response=str(target) if target else None,
         current_response=str(overall.response),
-        best_overall_response=str(assessment.best_overall.response),
+        best_overall_response=str(best_until(assessment, response.date).response),
         reason=f"On the images: {radiographic.response}, {radiographic.reason}. "
-        f"Overall: {overall.response}, {overall.reason}.",
+        f"Overall: {overall.response}, {overall.reason}. {response.doubt}".rstrip(),
     )

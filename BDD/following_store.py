@@ -5,13 +5,14 @@ it is committed, ``rethread`` goes through the whole history again: an older stu
 one lesion, and the series concerned are then written again (``relabel_store``).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, undefer
 
+from BDD.coverage_store import grids_of, keep_not_covered, not_covered_in
 from BDD.database import Database
 from BDD.followup_models import Finding, TrackedLesion, VisitImage
 from BDD.followup_store import current_jobs, findings_of, study_of, tracked_lesions
@@ -19,6 +20,7 @@ from BDD.identities import carry, identify, is_said
 from BDD.models import Job, LesionRow, Patient, Series, Study
 from BDD.places import Places, bases_for, keep_registration, place_of, places_of, register_missing
 from BDD.records import SeriesRecord
+from rano.coverage import Grid
 from rano.following import thread
 from rano.lesion import Lesion
 from rano.links import FollowedLesion, FollowedVisit, Link
@@ -45,6 +47,8 @@ class Following:
         Of this series to others, by their keys.
     links
         How each lesion was followed to this visit; empty when the patient has no others.
+    not_covered
+        Tracking UIDs of the patient's lesions that lie outside the images of this visit.
     """
 
     lesions: list[Lesion]
@@ -53,6 +57,7 @@ class Following:
     frame_of_reference_uid: str | None
     registrations: Mapping[int, Registration]
     links: Sequence[Link] = ()
+    not_covered: Collection[str] = ()
 
     def keep(self, session: Session, series_key: int, rows: Sequence[LesionRow]) -> None:
         """Keep what later visits need to follow from this one, within the transaction that records the job."""
@@ -109,7 +114,8 @@ def follow(
         tracked = tracked_lesions(session, patient.id)
         found = findings_of(session, jobs, undefer(Finding.shape))
         places = places_of(session, patient.id)
-        known = [_followed_visit(job, found.get(job.id, []), tracked, places) for job in others]
+        grids = grids_of(session, [job.series_key for job in others])
+        known = [_followed_visit(job, found.get(job.id, []), tracked, places, grids) for job in others]
         said = {one.tracking_uid for one in tracked.values() if is_said(one, record.study_instance_uid)}
         own = session.scalar(select(Series.id).where(Series.series_instance_uid == record.series_instance_uid))
         bases = bases_for(session, others, record.study_date)
@@ -130,10 +136,11 @@ def follow(
         ),
         place,
         trouble,
+        image.grid,
     )
-    links = {visit.visit: visit.lesions for visit in thread([*known, now], make_tracking_uid)}[now.visit]
-    named = _named(lesions, links, tracked)
-    return Following(named, shapes, image, frame_of_reference_uid, registrations, links)
+    links = {visit.visit: visit for visit in thread([*known, now], make_tracking_uid)}[now.visit]
+    named = _named(lesions, links.lesions, tracked)
+    return Following(named, shapes, image, frame_of_reference_uid, registrations, links.lesions, not_covered_in(links))
 
 
 def _patient(record: SeriesRecord) -> Select[Patient]:
@@ -162,7 +169,8 @@ def rethread(database: Database, study_instance_uid: str) -> None:
         names = unused_names({one.name for one in tracked.values()})
         found = findings_of(session, jobs, undefer(Finding.shape))
         places = places_of(session, study.patient_key)
-        known = [_followed_visit(job, found.get(job.id, []), tracked, places) for job in jobs]
+        grids = grids_of(session, [job.series_key for job in jobs])
+        known = [_followed_visit(job, found.get(job.id, []), tracked, places, grids) for job in jobs]
         visits = {visit.visit: visit for visit in thread(known)}
         for job in jobs:
             followed = [one for one in found.get(job.id, []) if one.shape is not None]
@@ -178,7 +186,10 @@ def rethread(database: Database, study_instance_uid: str) -> None:
                     )
                     by_uid[link.tracking_uid] = lesion
                 finding.tracked = lesion
-        if any(session.is_modified(one) for one in session.dirty):
+        changed = any(session.is_modified(one) for one in session.dirty)
+        missed = {job.id: not_covered_in(visits[study_of(job).study_instance_uid]) for job in jobs}
+        known_missed = {job: [by_uid[uid] for uid in uids if uid in by_uid] for job, uids in missed.items()}
+        if keep_not_covered(session, known_missed) or changed:
             study.patient.changed_at = datetime.now(UTC)
 
 
@@ -200,7 +211,11 @@ def _jobs(session: Session, patient_key: int) -> list[Job]:
 
 
 def _followed_visit(
-    job: Job, findings: Sequence[Finding], tracked: Mapping[int, TrackedLesion], places: Places
+    job: Job,
+    findings: Sequence[Finding],
+    tracked: Mapping[int, TrackedLesion],
+    places: Places,
+    grids: Mapping[int, Grid],
 ) -> FollowedVisit:
     """Give a visit as it is followed; findings without a kept shape are left out."""
     assert job.series_key is not None, "a job that is done has a series"
@@ -219,6 +234,7 @@ def _followed_visit(
         ),
         place,
         trouble,
+        grids.get(job.series_key),
     )
 
 

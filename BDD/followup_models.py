@@ -106,6 +106,15 @@ class RegistrationRow(Base):
     reason: Mapped[str] = mapped_column(Text)
 
 
+class NotCovered(Base):
+    """A lesion known from other visits whose place the images of this job do not show."""
+
+    __tablename__ = "not_covered"
+
+    job_key: Mapped[int] = mapped_column(ForeignKey("jobs.id"), primary_key=True, autoincrement=False)
+    tracked_key: Mapped[int] = mapped_column(ForeignKey("tracked_lesions.id"), primary_key=True, autoincrement=False)
+
+
 class VisitAssessment(Base):
     """What people know of a visit that no image shows; ``baseline`` says that it was chosen to compare with."""
 

@@ -4,7 +4,7 @@ A visit is a study; where several of its series were segmented, the one segmente
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -12,9 +12,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, contains_eager, joinedload
 from sqlalchemy.sql.base import ExecutableOption
 
+from BDD.coverage_store import not_assessed
 from BDD.database import Database
 from BDD.followup_models import Finding, TrackedLesion, VisitAssessment
-from BDD.identities import Identity, identify
+from BDD.identities import Identity, identify, is_said
 from BDD.models import DONE, SEGMENT, Job, LesionRow, Patient, Series, Study
 from BDD.newest import newest
 from BDD.records import VisitNotFoundError
@@ -123,25 +124,54 @@ def study_of(job: Job) -> Study:
     return job.series.study
 
 
-def visit_findings(job: Job, identities: Sequence[Identity], said: VisitAssessment | None) -> VisitFindings:
-    """Give a visit as ``rano.response`` judges it."""
+def is_doubted(finding: Finding, study_instance_uid: str) -> bool:
+    """Say whether it is not sure which lesion a finding of a study is, and nobody has decided it."""
+    return finding.ambiguous and not is_said(finding.tracked, study_instance_uid)
+
+
+def visit_findings(
+    job: Job,
+    identities: Sequence[Identity],
+    said: VisitAssessment | None,
+    missed: Sequence[TrackedLesion],
+    lesions: Mapping[int, TrackedLesion],
+) -> VisitFindings:
+    """Give a visit as ``rano.response`` judges it.
+
+    Parameters
+    ----------
+    job
+        The segmentation that speaks for the visit.
+    identities
+        What it found.
+    said
+        What people have said of the visit.
+    missed
+        The lesions that its images do not cover.
+    lesions
+        All tracked lesions of the patient by key.
+    """
     study = study_of(job)
     return VisitFindings(
         visit=study.study_instance_uid,
         date=study.study_date,
-        lesions=tuple(
-            LesionAtVisit(
-                tracking_uid=identity.lesion.tracking_uid,
-                longest_mm=identity.finding.lesion.longest_diameter_mm,
-                volume_mm3=identity.finding.lesion.volume_mm3,
-                measurable=identity.finding.lesion.measurable,
-                name=identity.lesion.name,
-                target=identity.lesion.target,
-                part_of=identity.part_of.tracking_uid if identity.part_of else identity.finding.part_of,
-                merged=tuple(identity.finding.merged),
-            )
-            for identity in identities
-            if identity.is_lesion
+        lesions=(
+            *(
+                LesionAtVisit(
+                    tracking_uid=identity.lesion.tracking_uid,
+                    longest_mm=identity.finding.lesion.longest_diameter_mm,
+                    volume_mm3=identity.finding.lesion.volume_mm3,
+                    measurable=identity.finding.lesion.measurable,
+                    name=identity.lesion.name,
+                    target=identity.lesion.target,
+                    part_of=identity.part_of.tracking_uid if identity.part_of else identity.finding.part_of,
+                    merged=tuple(identity.finding.merged),
+                    doubt=is_doubted(identity.finding, study.study_instance_uid),
+                )
+                for identity in identities
+                if identity.is_lesion
+            ),
+            *not_assessed(missed, lesions, {identity.lesion.tracking_uid for identity in identities}),
         ),
         corticosteroid_mg=said.corticosteroid_mg if said else None,
         clinical_status=ClinicalStatus(said.clinical_status) if said and said.clinical_status else None,

@@ -20,9 +20,10 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session, contains_eager
 
 from BDD.course_store import KnownVisits, content_of, known_visits
+from BDD.coverage_store import not_covered_of
 from BDD.database import Database
 from BDD.followup_models import LabelMapRow
-from BDD.followup_store import findings_of, study_of, tracked_lesions, visit_findings
+from BDD.followup_store import findings_of, is_doubted, study_of, tracked_lesions, visit_findings
 from BDD.identities import Identity, identify
 from BDD.job_store import create_job
 from BDD.lesion_rows import lesion_of
@@ -53,12 +54,15 @@ class Found:
         How each was followed to this visit, or what people have said of that.
     model
         That found them.
+    not_covered
+        Tracking UIDs of lesions that lie outside the images.
     """
 
     label_map: npt.NDArray[np.int32]
     lesions: list[Lesion]
     links: list[Link]
     model: ModelRecord
+    not_covered: list[str]
 
 
 def queue_relabelling(database: Database) -> list[str]:
@@ -114,7 +118,8 @@ def found_in(database: Database, series_instance_uid: str) -> Found:
             raise JobStateError(f"the label map of series {series_instance_uid} was not kept: segment it again")
         kept = _kept(session, row.job)
         old = unpack_label_map(row.voxels)
-        model = row.job.model
+        model, study = row.job.model, study_of(row.job).study_instance_uid
+        not_covered = [one.tracking_uid for one in not_covered_of(session, [row.job]).get(row.job.id, ())]
     renumber = np.zeros(int(old.max(initial=0)) + 1, np.int32)
     lesions = []
     for label, identity in enumerate(kept, start=1):
@@ -122,16 +127,16 @@ def found_in(database: Database, series_instance_uid: str) -> Found:
         lesion = identity.lesion
         lesions.append(lesion_of(identity.finding.lesion, lesion.name, lesion.tracking_uid, label=label))
     record = ModelRecord(model.name, model.version, model.sha256, model.statement)
-    return Found(renumber[old], lesions, [_link(identity) for identity in kept], record)
+    return Found(renumber[old], lesions, [_link(identity, study) for identity in kept], record, not_covered)
 
 
-def _link(identity: Identity) -> Link:
+def _link(identity: Identity, study_instance_uid: str) -> Link:
     finding, whole = identity.finding, identity.part_of
     part_of = whole.tracking_uid if whole else finding.part_of
     return Link(
         identity.lesion.tracking_uid,
         Status.NEW if whole is None and part_of is None else Status.SPLIT,
-        finding.ambiguous,
+        is_doubted(finding, study_instance_uid),
         finding.relation,
         part_of,
         tuple(finding.merged),
@@ -174,7 +179,8 @@ def _is_stale(session: Session, job: Job, known: Callable[[int], KnownVisits]) -
     if kept and set(job.outputs) >= SAYS_STANDING:
         visits = known(study_of(job).patient_key)
         said = visits.said.get(study_of(job).study_instance_uid)
-        standing = visits.standing(visit_findings(job, kept, said))
+        missed = not_covered_of(session, [job]).get(job.id, ())
+        standing = visits.standing(visit_findings(job, kept, said, missed, visits.tracked))
     return written != content_of([(one.lesion.name, one.lesion.tracking_uid) for one in kept], standing)
 
 

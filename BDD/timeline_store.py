@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import select
 
+from BDD.coverage_store import not_covered_of
 from BDD.database import Database
 from BDD.followup_models import Finding, TrackedLesion, VisitAssessment
 from BDD.followup_store import current_jobs, findings_of, study_of, tracked_lesions, visit_findings
@@ -29,13 +30,14 @@ def load_timeline(database: Database, patient_key: int) -> Timeline:
         studies = session.scalars(select(Study.id).where(Study.patient_key == patient_key)).all()
         jobs = current_jobs(session, studies)
         found = findings_of(session, jobs)
+        missed = not_covered_of(session, jobs)
         lesions = tracked_lesions(session, patient_key)
         said = {
             one.study_key: one
             for one in session.scalars(select(VisitAssessment).where(VisitAssessment.study_key.in_(studies)))
         }
     identities = {job.id: identify(found.get(job.id, []), lesions) for job in jobs}
-    return _timeline(patient, jobs, identities, lesions, said)
+    return _timeline(patient, jobs, identities, lesions, said, missed)
 
 
 def _timeline(
@@ -44,8 +46,12 @@ def _timeline(
     identities: Mapping[int, list[Identity]],
     lesions: Mapping[int, TrackedLesion],
     said: Mapping[int, VisitAssessment],
+    missed: Mapping[int, Sequence[TrackedLesion]],
 ) -> Timeline:
-    visits = [visit_findings(job, identities[job.id], said.get(study_of(job).id)) for job in jobs]
+    visits = [
+        visit_findings(job, identities[job.id], said.get(study_of(job).id), missed.get(job.id, ()), lesions)
+        for job in jobs
+    ]
     baseline = next(
         (
             study_of(job).study_instance_uid
@@ -59,6 +65,7 @@ def _timeline(
     order = {response.visit: place for place, response in enumerate(assessment.visits)}
     jobs = sorted(jobs, key=lambda job: order[study_of(job).study_instance_uid])
     sizes = [_sizes(identities[job.id], lesions) for job in jobs]
+    outside = [{root(one, lesions).id for one in missed.get(job.id, ())} for job in jobs]
     return Timeline(
         patient_key=patient.id,
         patient_id=patient.patient_id,
@@ -91,6 +98,9 @@ def _timeline(
                 merged_into=lesion.merged_into,
                 split_from=lesion.split_from,
                 sizes=tuple(visit.get(lesion.id) for visit in sizes),
+                not_covered=tuple(
+                    lesion.id in keys and lesion.id not in visit for keys, visit in zip(outside, sizes, strict=True)
+                ),
             )
             for lesion in lesions.values()
             if lesion.merged_into is not None or any(lesion.id in visit for visit in sizes)

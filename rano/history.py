@@ -48,6 +48,8 @@ class LesionAtVisit:
         Whether a reader doubts that a new lesion is one. None leaves it to the rule.
     progression
         Whether a reader calls a non-target lesion unequivocally progressive. None leaves it to the rule.
+    doubt
+        Whether it is not sure that this is the lesion of the tracking UID, and nobody has decided that.
     """
 
     tracking_uid: str
@@ -60,6 +62,7 @@ class LesionAtVisit:
     merged: tuple[str, ...] = ()
     equivocal: bool | None = None
     progression: bool | None = None
+    doubt: bool = False
 
     def __post_init__(self) -> None:
         for what, value in (("longest diameter", self.longest_mm), ("volume", self.volume_mm3)):

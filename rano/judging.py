@@ -1,18 +1,17 @@
 """One visit after the other, against the baseline and the days between: the response of each, with its reasons."""
 
 import datetime
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import groupby
 
-from rano import table
+from rano import remarks, table
 from rano.confirmation import Verdict
-from rano.criteria import Change, Part, Reading, Response, compare, hundredths, judge, read
+from rano.criteria import Change, Part, Response, compare, hundredths, judge
+from rano.groups import LENGTH, VOLUME, Group, Nadir, Visit, held, lower
 from rano.history import TARGET_RULES, LesionAtVisit, Rules, TargetRule, VisitFindings, choose_targets, families
 from rano.non_targets import judge_non_targets
-
-_LENGTH, _VOLUME = "longest_mm", "volume_mm3"
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,8 @@ class VisitResponse:
         The response; None at the baseline and before.
     notes
         What a reader should know besides.
+    doubt
+        Which lesions a person should look at before the response is relied on, in a sentence; it is among the notes.
     """
 
     visit: str
@@ -51,31 +52,16 @@ class VisitResponse:
     radiographic: Verdict | None = None
     overall: Verdict | None = None
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Visit:
-    """A visit with a date, and which earlier lesions each of its lesions speaks for."""
-
-    findings: VisitFindings
-    date: datetime.date
-    lesions: tuple[LesionAtVisit, ...]
-    families: Mapping[str, tuple[str, ...]]
-
-    def read(self, group: Sequence[str], attribute: str) -> Reading:
-        return read(self.lesions, self.families, group, attribute)
-
-    def shown(self, group: Collection[str]) -> list[LesionAtVisit]:
-        """Return the lesions that speak for any of a group."""
-        return [m for m in self.lesions if not set(group).isdisjoint(self.families[m.tracking_uid])]
+    doubt: str = ""
 
 
 @dataclass
 class _SoFar:
     """What the days before have left behind."""
 
-    nadir: dict[str, tuple[Reading, str]]  # of the target lesions, per attribute, and the visit that had it
+    nadirs: dict[Group, Nadir]  # of the target lesions, alone and with what has merged with them
     smallest: dict[str, int]  # of each non-target lesion
+    days: list[list[Visit]] = field(default_factory=list)  # those assessed after the baseline's
     cleared: datetime.date | None = None  # the first day on which all lesions of the baseline had gone
 
 
@@ -110,6 +96,19 @@ class Course:
         self.known = frozenset(uid for visit in that_day for family in visit.families.values() for uid in family)
         there = dict.fromkeys(m.tracking_uid for visit in [self.baseline, *that_day] for m in visit.lesions)
         self.non_targets = tuple(uid for uid in there if uid not in self.targets)
+        # What the baseline shows only as a part of another lesion may be seen by itself later.
+        holder: dict[str, str] = {}
+        for visit in [self.baseline, *that_day]:
+            for uid, family in visit.families.items():
+                holder.update({member: uid for member in family if member not in there and member not in holder})
+        self.course = [held(visit, holder) for visit in self.course]
+        self.baseline = next(visit for visit in self.course if visit.findings.visit == baseline)
+        # Since when it is not sure which lesion each is.
+        self.doubted: dict[str, datetime.date] = {}
+        for visit in self.course:
+            for lesion in visit.lesions:
+                if lesion.doubt:
+                    self.doubted.setdefault(lesion.tracking_uid, visit.date)
         # When each new lesion was one beyond doubt for the first time.
         self.established: dict[str, datetime.date] = {}
         for visit in self.course:
@@ -122,9 +121,7 @@ class Course:
         early = [visit for visit in self.visits if visit.date < self.baseline.date]
         answers = [VisitResponse(visit.findings.visit, visit.date, "before baseline") for visit in early]
         days = [list(visits) for _, visits in groupby(self.course, key=lambda visit: visit.date)]
-        name = self.baseline.findings.visit
-        start = {attribute: (self.baseline.read(self.targets, attribute), name) for attribute in (_LENGTH, _VOLUME)}
-        so_far = _SoFar(start, self._non_target_sizes(days[0]))
+        so_far = _SoFar({}, self._non_target_sizes(days[0]))
         for number, day in enumerate(days):
             notes = () if len(day) == 1 else ("There is another visit on this day; neither confirms the other.",)
             answers += [self._answer(visit, so_far, notes) for visit in day]
@@ -147,21 +144,36 @@ class Course:
             radiographic = Verdict(Response.NE, "the visit was not assessed")
             return replace(answer, radiographic=radiographic, overall=self._overall(visit, radiographic))
         new = self._new(visit)
-        certain = [m for m in new if m.tracking_uid in self.established]
+        # One seen before that this visit can't tell anything of is no progression at it, and rules out every response.
+        missed = [m for m in new if m.tracking_uid in self.established and m.longest_mm is None]
+        certain = [m for m in new if m.tracking_uid in self.established and m not in missed]
         doubtful = [m for m in new if m.tracking_uid not in self.established]
+        joined = self._joined(visit)
+        group = self.targets + joined
+        nadir = self._nadir(group, so_far)
+        # That a lesion is new rests on the earlier visits that showed it.
+        doubted = [m for m in visit.lesions if m.doubt or (m in new and self._was_doubted(m, visit))]
+        doubt = remarks.doubt([m.label for m in doubted])
         answer = replace(
             answer,
-            diameters=self._compare("mm", visit.read(self.targets, _LENGTH), so_far.nadir[_LENGTH]),
-            volumes=self._compare("mm3", visit.read(self.targets, _VOLUME), so_far.nadir[_VOLUME]),
+            diameters=self._compare("mm", visit, group, nadir),
+            volumes=self._compare("mm3", visit, group, nadir),
             new_lesions=tuple(m.tracking_uid for m in certain),
             equivocal_lesions=tuple(m.tracking_uid for m in doubtful),
-            notes=notes + self._merged(visit),
+            notes=(
+                *notes,
+                *remarks.merged(visit.lesions, self.names),
+                *remarks.measured_together([self.names[uid] for uid in joined]),
+                *remarks.not_assessed(visit.lesions),
+                *([doubt] if doubt else []),
+            ),
+            doubt=doubt,
         )
         if visit is self.baseline:
             return replace(answer, role="baseline", notes=answer.notes + self.baseline_notes)
-        by_rule = {rule: self._judge_targets(rule, visit, so_far) for rule in TARGET_RULES if self.targets}
+        by_rule = {rule: self._judge_targets(rule, visit, group, nadir) for rule in TARGET_RULES if self.targets}
         non_targets = self._judge_non_targets(visit, so_far)
-        back = [m.label for m in visit.shown(self.known)] if so_far.cleared else []
+        back = [m.label for m in visit.shown(self.known) if m.longest_mm is not None] if so_far.cleared else []
         progression = [f"{', '.join(back)} came back after all lesions had gone on {so_far.cleared}"] if back else []
         if not self.rules.immunotherapy:
             progression += [self._describe(m, visit) for m in certain]
@@ -172,6 +184,9 @@ class Course:
             tolerated=[m.label for m in certain],
             equivocal=[m.label for m in doubtful],
         )
+        if missed and radiographic.response is not Response.PD:
+            names = ", ".join(m.label for m in missed)
+            radiographic = Verdict(Response.NE, f"{names}, new since the baseline, can't be assessed")
         return replace(
             answer,
             by_target_rule={rule: response for rule, (response, _) in by_rule.items()},
@@ -180,18 +195,34 @@ class Course:
             overall=self._overall(visit, radiographic),
         )
 
-    def _compare(self, unit: str, now: Reading, nadir: tuple[Reading, str]) -> Change | None:
-        baseline = self.baseline.read(self.targets, _LENGTH if unit == "mm" else _VOLUME)
+    def _joined(self, visit: Visit) -> Group:
+        """Return the non-target lesions that are measured with a target at this visit, because they have merged."""
+        with_targets = {uid for m in visit.shown(self.targets) for uid in visit.families[m.tracking_uid]}
+        return tuple(uid for uid in self.non_targets if uid in with_targets)
+
+    def _nadir(self, group: Group, so_far: _SoFar) -> Nadir:
+        if group not in so_far.nadirs:
+            name = self.baseline.findings.visit
+            nadir = {attribute: (self.baseline.read(group, attribute), name) for attribute in (LENGTH, VOLUME)}
+            for day in so_far.days:
+                lower(nadir, group, day)
+            so_far.nadirs[group] = nadir
+        return so_far.nadirs[group]
+
+    def _compare(self, unit: str, visit: Visit, group: Group, nadir: Nadir) -> Change | None:
+        attribute = LENGTH if unit == "mm" else VOLUME
+        baseline = self.baseline.read(group, attribute)
         if not self.targets or baseline.total is None:
             return None
-        return compare(unit, baseline, *nadir, now)
+        return compare(unit, baseline, *nadir[attribute], visit.read(group, attribute))
 
-    def _judge_targets(self, rule: TargetRule, visit: Visit, so_far: _SoFar) -> Part:
-        attribute = _VOLUME if rule == "volume" else _LENGTH
-        first, now = (v.read(self.targets, attribute) for v in (self.baseline, visit))
+    def _judge_targets(self, rule: TargetRule, visit: Visit, group: Group, nadir: Nadir) -> Part:
+        attribute = VOLUME if rule == "volume" else LENGTH
+        first, now = (v.read(group, attribute) for v in (self.baseline, visit))
         if first.total is None:
-            return Response.NE, "the volume of a target lesion is not known at the baseline"
-        return judge(rule, self.rules, first, so_far.nadir[attribute][0], now, self.names)
+            unknown = ", ".join(self.names[uid] for uid, size in first.sizes.items() if size is None)
+            return Response.NE, f"the size of {unknown} is not known at the baseline"
+        return judge(rule, self.rules, first, nadir[attribute][0], now, self.names)
 
     def _judge_non_targets(self, visit: Visit, so_far: _SoFar) -> Part | None:
         if not self.non_targets:
@@ -206,9 +237,8 @@ class Course:
             return f"new lesion {lesion.label}, in doubt at first and confirmed on {since}, counts from this visit"
         return f"new lesion {lesion.label}"
 
-    def _merged(self, visit: Visit) -> tuple[str, ...]:
-        merged = [(m.label, [self.names.get(uid, uid) for uid in m.merged]) for m in visit.lesions if m.merged]
-        return tuple(f"{label} now includes {', '.join(others)} (merged)." for label, others in merged)
+    def _was_doubted(self, lesion: LesionAtVisit, visit: Visit) -> bool:
+        return self.doubted.get(lesion.tracking_uid, datetime.date.max) <= visit.date
 
     def _overall(self, visit: Visit, radiographic: Verdict) -> Verdict:
         return table.overall(
@@ -221,12 +251,9 @@ class Course:
 
     def _remember(self, day: Sequence[Visit], so_far: _SoFar) -> None:
         """Take the visits of one day into account; a lesion that one of several does not show may still be there."""
-        for attribute, (nadir, _) in so_far.nadir.items():
-            readings = [(visit.read(self.targets, attribute), visit.findings.visit) for visit in day]
-            complete = [(reading, name) for reading, name in readings if reading.total is not None]
-            largest = max(complete, key=lambda item: item[0].known, default=None)
-            if largest and largest[0].known < nadir.known:
-                so_far.nadir[attribute] = largest
+        so_far.days.append(list(day))
+        for group, nadir in so_far.nadirs.items():
+            lower(nadir, group, day)
         for uid, size in self._non_target_sizes(day).items():
             smallest = so_far.smallest.get(uid)
             so_far.smallest[uid] = size if smallest is None else min(smallest, size)
@@ -237,7 +264,7 @@ class Course:
         """Return the largest size on one day of each non-target lesion that is assessed and itself (not merged)."""
         sizes: dict[str, int] = {}
         for visit in day:
-            shown = visit.read(self.non_targets, _LENGTH).sizes
+            shown = visit.read(self.non_targets, LENGTH).sizes
             living_on = {uid for m in visit.lesions for uid in visit.families[m.tracking_uid]}
             for uid, size in shown.items():
                 if size or (size == 0 and uid not in living_on):

@@ -4,6 +4,7 @@ import datetime
 from dataclasses import dataclass
 from enum import StrEnum
 
+from rano.coverage import Grid
 from rano.rigid import RigidTransform
 from rano.shape import LesionShape
 
@@ -14,6 +15,7 @@ class Status(StrEnum):
     SPLIT = "split"
     MERGED = "merged"
     RESOLVED = "resolved"
+    NOT_COVERED = "not covered"
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class FollowedVisit:
         From the visit's LPS coordinates to those common to the patient; None when the visit is not registered.
     trouble
         Why it is not registered.
+    grid
+        What its images cover; None when that is not known, and then they cover everything.
     """
 
     visit: str
@@ -58,6 +62,7 @@ class FollowedVisit:
     lesions: tuple[FollowedLesion, ...]
     to_common: RigidTransform | None
     trouble: str = ""
+    grid: Grid | None = None
 
 
 @dataclass(frozen=True)
@@ -90,14 +95,14 @@ class Link:
 
 @dataclass(frozen=True)
 class Absence:
-    """A lesion that was seen before and is not at this visit, for the first time.
+    """A lesion that was seen before and is not at this visit: for the first time, or not covered by its images.
 
     Attributes
     ----------
     tracking_uid
         The lesion's.
     status
-        Resolved, or merged (``into``).
+        Resolved, merged (``into``), or not covered: it may be there as before, or have grown, or have gone.
     ambiguous, reason
         As of ``Link``.
     into
@@ -113,7 +118,7 @@ class Absence:
 
 @dataclass(frozen=True)
 class VisitLinks:
-    """All links of a visit: of its lesions, in the order given, and of those that have gone."""
+    """All links of a visit: of its lesions, in the order given, and of those that are not seen."""
 
     visit: str
     lesions: tuple[Link, ...]

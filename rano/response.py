@@ -100,6 +100,12 @@ def assess(
     )
 
 
+def best_until(assessment: Assessment, date: datetime.date, rules: Rules = DEFAULT_RULES) -> Best:
+    """Return the best overall response up to and including a day, as it stood then: nothing later confirms it."""
+    judged = [Judged(a.visit, a.date, a.overall) for a in assessment.visits if a.date and a.overall and a.date <= date]
+    return best(judged, rules.confirmation_days, bool(assessment.targets))
+
+
 def _unplaced(visit: VisitFindings, reason: str) -> VisitResponse:
     verdict = Verdict(Response.NE, reason)
     return VisitResponse(visit.visit, visit.date, "unplaced", radiographic=verdict, overall=verdict)

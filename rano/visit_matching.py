@@ -7,6 +7,7 @@ the tracking UIDs are given out afterwards.
 from collections.abc import Sequence
 from dataclasses import replace
 
+from rano.coverage import COVERED
 from rano.links import Absence, FollowedVisit, Link, Status, VisitLinks
 from rano.visit_pairing import IN_PLACE, Thread, VisitPairing
 
@@ -31,13 +32,18 @@ def link_visit(visit: FollowedVisit, threads: dict[str, Thread]) -> VisitLinks:
     """Return the links of a visit, by the threads' keys, and carry the threads on."""
     paired = VisitPairing(visit, threads)
     absent = [_absence(paired, k) for k in paired.left]
-    lesions = [_merge(_link(paired, i), absent) for i in range(len(paired.now))]
+    # Whether what had gone is still gone can't be said either.
+    absent += [_not_covered(paired, k) for k in paired.gone if paired.covered(k) < COVERED]
+    lesions = [_merge(_cut(paired, i, _link(paired, i)), absent) for i in range(len(paired.now))]
     links = VisitLinks(visit.visit, tuple(lesions), tuple(absent))
     if visit.to_common is None:
         doubt = f"not sure: the visit is not registered ({visit.trouble or 'no reason given'})"
         links = VisitLinks(
             links.visit,
-            tuple(replace(one, ambiguous=True, reason=f"{one.reason}; {doubt}") for one in links.lesions),
+            tuple(
+                one if i in paired.said else replace(one, ambiguous=True, reason=f"{one.reason}; {doubt}")
+                for i, one in enumerate(links.lesions)
+            ),
             tuple(replace(one, ambiguous=True, reason=f"{one.reason}; {doubt}") for one in links.absent),
         )
     _carry_on(paired, links)
@@ -52,6 +58,15 @@ def _link(paired: VisitPairing, i: int) -> Link:
     if i in paired.partner:
         return _continued(paired, i, paired.partner[i])
     return _begun(paired, i)
+
+
+def _cut(paired: VisitPairing, i: int, link: Link) -> Link:
+    """Doubt a lesion that the images may show only a part of."""
+    visit = paired.visit
+    if i in paired.said or visit.grid is None or not visit.grid.cuts(visit.lesions[i].shape.points):
+        return link
+    words = "it is at the edge of the images, where a part of it may be cut off"
+    return replace(link, ambiguous=True, reason=f"{link.reason}; {words}")
 
 
 def _continued(paired: VisitPairing, i: int, k: int) -> Link:
@@ -137,6 +152,8 @@ def _absence(paired: VisitPairing, k: int) -> Absence:
         if tiny:
             words += "; it was too small to tell whether it went before"
         return Absence(paired.keys[k], Status.MERGED, tiny or share < CLEARLY_IN_PLACE, words, into=paired.key[by])
+    if paired.covered(k) < COVERED:
+        return _not_covered(paired, k)
     doubts = []
     if any(other == k for _, other in paired.pairs):
         doubts.append("there is another lesion next to where it was")
@@ -144,6 +161,11 @@ def _absence(paired: VisitPairing, k: int) -> Absence:
     if any(paired.distance(i, k) < NEIGHBOUR_MM for i in begun):
         doubts.append("there is a new lesion close to it")
     return Absence(paired.keys[k], Status.RESOLVED, bool(doubts), "; ".join(["no lesion here now", *doubts]))
+
+
+def _not_covered(paired: VisitPairing, k: int) -> Absence:
+    words = f"only {paired.covered(k):.0%} of where it was lies well within the images"
+    return Absence(paired.keys[k], Status.NOT_COVERED, False, words)
 
 
 def _merge(link: Link, absent: Sequence[Absence]) -> Link:
@@ -175,6 +197,8 @@ def _carry_on(paired: VisitPairing, links: VisitLinks) -> None:
     if not registered:
         return
     for absence in links.absent:
+        if absence.status is Status.NOT_COVERED:
+            continue
         one = paired.threads[absence.tracking_uid]
         one.gone, one.doubted, one.into = True, absence.ambiguous, absence.into
     for i, k in paired.pairs:

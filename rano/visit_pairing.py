@@ -54,6 +54,8 @@ class VisitPairing:
         Of each lesion's thread, by i; those that are paired with none begin one.
     left
         k of those that are paired with none and had not gone before.
+    gone
+        k of those that had gone before, by themselves, and are paired with none.
     """
 
     def __init__(self, visit: FollowedVisit, threads: dict[str, Thread]) -> None:
@@ -82,7 +84,9 @@ class VisitPairing:
             for i in range(len(self.now))
         ]
         continued = set(self.key)
-        self.left = [k for k, key in enumerate(self.keys) if key not in continued and not threads[key].gone]
+        unpaired = [k for k, key in enumerate(self.keys) if key not in continued]
+        self.left = [k for k in unpaired if not self.thread(k).gone]
+        self.gone = [k for k in unpaired if self.thread(k).gone and self.thread(k).into is None]
 
     def _what_people_said(self) -> dict[int, str]:
         """Return the keys of the threads that lesions belong to because a person said so."""
@@ -139,6 +143,13 @@ class VisitPairing:
         shares = {i: pair.before_within for (i, other), pair in self.pairs.items() if other == k and i in self.partner}
         by = max(shares, key=lambda i: shares[i], default=None)
         return by if by is not None and k not in self.taken and shares[by] >= IN_PLACE else None
+
+    def covered(self, k: int) -> float:
+        """Return the share of the place of a lesion of before that this visit's images cover."""
+        place, grid, to_common = self.thread(k).place, self.visit.grid, self.visit.to_common
+        if place is None or grid is None or to_common is None:
+            return 1.0
+        return grid.share_within(to_common.inverse().apply(place.points))
 
     def distance(self, i: int, k: int) -> float:
         place = self.thread(k).place

@@ -56,7 +56,9 @@ class TimelineLesion:
     target, not_a_lesion, merged_into, split_from
         What people have decided.
     sizes
-        One per visit; None where it is not there.
+        One per visit; None where it is not there, or not covered.
+    not_covered
+        One per visit: whether its place lies outside the images, so that nobody can say whether it is there.
     """
 
     key: int
@@ -69,6 +71,11 @@ class TimelineLesion:
     merged_into: int | None
     sizes: tuple[LesionSize | None, ...]
     split_from: int | None = None
+    not_covered: tuple[bool, ...] = ()
+
+    def is_outside(self, visit: int) -> bool:
+        """Say whether the images of a visit, by its place from 0, do not show where the lesion is."""
+        return visit < len(self.not_covered) and self.not_covered[visit]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import csv
 import io
 from typing import Any
 
-from results.timeline import LesionSize, Timeline, TimelineLesion, TimelineVisit
+from results.timeline import Timeline, TimelineLesion, TimelineVisit
 
 COLUMNS = (
     "visit",
@@ -31,8 +31,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def timeline_csv(timeline: Timeline) -> str:
     """Write a timeline as CSV (RFC 4180).
 
-    A lesion that a visit does not show has 0 mm there; a visit without any lesion has one row without a lesion. Names
-    that a spreadsheet would take for a formula get an apostrophe in front.
+    A lesion that is not found at a visit has 0 mm there, and no size at all where the images do not cover it; a visit
+    without any lesion has one row without a lesion. Names that a spreadsheet would take for a formula get an
+    apostrophe in front.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="")
@@ -40,7 +41,7 @@ def timeline_csv(timeline: Timeline) -> str:
     lesions = [lesion for lesion in timeline.lesions if lesion.role not in ("merged", "not_a_lesion")]
     for number, visit in enumerate(timeline.visits):
         common = _of_visit(number + 1, visit)
-        writer.writerows([{**common, **_of_lesion(lesion, lesion.sizes[number])} for lesion in lesions] or [common])
+        writer.writerows([{**common, **_of_lesion(lesion, number)} for lesion in lesions] or [common])
     return text.getvalue()
 
 
@@ -60,9 +61,12 @@ def _of_visit(number: int, visit: TimelineVisit) -> dict[str, Any]:
     return row
 
 
-def _of_lesion(lesion: TimelineLesion, size: LesionSize | None) -> dict[str, Any]:
+def _of_lesion(lesion: TimelineLesion, visit: int) -> dict[str, Any]:
     name = f"'{lesion.name}" if lesion.name.startswith(_FORMULA) else lesion.name
     row: dict[str, Any] = {"lesion": name, "tracking_uid": lesion.tracking_uid, "role": lesion.role}
+    size = lesion.sizes[visit]
+    if lesion.is_outside(visit):
+        return row
     if size is None:
         return {**row, "longest_diameter_mm": 0, "volume_mm3": 0, "parts": 0}
     return {

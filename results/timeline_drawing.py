@@ -1,12 +1,13 @@
 """What the timeline's page draws: the lesions' growth as curves, and their pictures at the visits that decide."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 
 from results.key_images import recoloured
 from results.palette import rgb
-from results.timeline import LesionSize, Timeline, TimelineLesion, TimelineVisit
+from results.timeline import Timeline, TimelineLesion, TimelineVisit
 
 _TICKS = 4
 _CAPTION, _GAP, _DATES = 0.17, 0.07, 0.62  # inches: lines above and below pictures, between them, to their left
@@ -59,7 +60,11 @@ def _curves(axes: Axes, timeline: Timeline, lesions: Sequence[TimelineLesion], w
     placed = [(number, visit.date) for number, visit in enumerate(timeline.visits) if visit.date is not None]
     days = [day.toordinal() for _, day in placed]
     for number, lesion in enumerate(lesions, start=1):
-        values = [getattr(size, what) if size else 0.0 for k, _ in placed for size in [lesion.sizes[k]]]
+        values = [
+            getattr(size, what) if size else math.nan if lesion.is_outside(k) else 0.0
+            for k, _ in placed
+            for size in [lesion.sizes[k]]
+        ]
         style = "-" if lesion.role == "target" else "--"
         name = _short(lesion)
         axes.plot(days, values, style, color=line_colour(number), marker="o", markersize=3, linewidth=1, label=name)
@@ -113,19 +118,20 @@ def draw_pictures(
         for column, lesion in enumerate(lesions[:columns]):
             left = _DATES + column * (edge + _GAP)
             axes = band.inset_axes((left / width, bottom / height, edge / width, edge / height))
-            _picture(axes, lesion.sizes[number], pictures, column + 1)
+            _picture(axes, lesion, number, pictures, column + 1)
             if row == 0:
                 axes.set_title(_short(lesion), fontsize=7, weight="bold", color=line_colour(column + 1), pad=3)
     return columns
 
 
-def _picture(axes: Axes, size: LesionSize | None, pictures: Mapping[int, bytes], number: int) -> None:
+def _picture(axes: Axes, lesion: TimelineLesion, visit: int, pictures: Mapping[int, bytes], number: int) -> None:
     """Draw a lesion at one visit, and below how large it is; grey where there is nothing to see."""
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_facecolor("0.95")
     axes.spines[:].set_color("0.8")
-    words = "not there"
+    size = lesion.sizes[visit]
+    words = "not covered" if lesion.is_outside(visit) else "not there"
     if size is not None:
         words = f"{size.longest_mm:.1f} x {size.perpendicular_mm:.1f} mm{' ?' if size.ambiguous else ''}"
         if size.finding in pictures:

@@ -162,8 +162,13 @@ def _draw_table(axes: Axes, rows: Sequence[Sequence[str]], lesions: int) -> None
 
 def _sizes(lesion: TimelineLesion, first: int) -> list[str]:
     return [
-        _EMPTY if size is None else f"{size.longest_mm:.1f}{' ?' if size.ambiguous else ''}"
-        for size in lesion.sizes[first:]
+        f"{size.longest_mm:.1f}{' ?' if size.ambiguous else ''}"
+        if size
+        else "not covered"
+        if lesion.is_outside(number)
+        else _EMPTY
+        for number, size in enumerate(lesion.sizes)
+        if number >= first
     ]
 
 
@@ -181,6 +186,7 @@ def _reasons(timeline: Timeline, lesions: Sequence[TimelineLesion]) -> list[str]
         for kind, verdict in (("images", visit.response.radiographic), ("overall", visit.response.overall)):
             if verdict is not None:
                 lines.append(f"{visit_day(visit)}, {kind}: {verdict.response}, {verdict.reason}.")
+        lines += [f"{visit_day(visit)}: {note}" for note in visit.response.notes]
     best = timeline.assessment.best_overall
     lines.append(f"Best overall response: {best.response}. {best.reason}")
     wrapped = [part for line in lines for part in textwrap.wrap(line, _LINE_LENGTH, subsequent_indent="    ")]

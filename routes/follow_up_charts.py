@@ -23,10 +23,11 @@ def sum_chart(timeline: Timeline) -> Figure | None:
     if len(placed) < 2:
         return None
     days = [_day(visit) for visit, _ in placed]
-    baseline = placed[0][1].baseline
-    falls = [baseline * (1 - _RULES.partial_percent / 100)] * len(placed)
+    # Not the same at every visit: where a target has merged with another lesion, sums are those of both.
+    baselines = [change.baseline for _, change in placed]
+    falls = [baseline * (1 - _RULES.partial_percent / 100) for baseline in baselines]
     rises = [change.nadir * (1 + _RULES.progressive_percent / 100) for _, change in placed]
-    top = 1.15 * max([baseline, *rises, *(change.total or 0 for _, change in placed)])
+    top = 1.15 * max([*baselines, *rises, *(change.total or 0 for _, change in placed)])
     edges = {"PR": [min(pair) for pair in zip(falls, rises, strict=True)], "SD": rises, "PD": [top] * len(placed)}
     traces: list[dict[str, Any]] = [
         {
@@ -38,7 +39,7 @@ def sum_chart(timeline: Timeline) -> Figure | None:
         for number, (response, edge) in enumerate(edges.items())
     ]  # fmt: skip
     traces += [
-        _limit(days, [baseline] * len(placed), "baseline", "#475569", "dot"),
+        _limit(days, baselines, "baseline", "#475569", "dot"),
         _limit(days, falls, f"−{_RULES.partial_percent:g} % of baseline", "#15803d", "dash"),
         _limit(days, [change.nadir for _, change in placed], "nadir before the visit", "#7e22ce", "dot"),
         _limit(days, rises, f"+{_RULES.progressive_percent:g} % of nadir", "#b91c1c", "dash"),
@@ -61,7 +62,7 @@ def sum_chart(timeline: Timeline) -> Figure | None:
 
 
 def curves(timeline: Timeline, lesions: list[TimelineLesion], what: str) -> Figure | None:
-    """Draw each lesion's course: ``what`` is ``"longest_mm"``, or ``"volume_mm3"`` (in cm3); gone is 0."""
+    """Draw each lesion: ``what`` is ``"longest_mm"``, or ``"volume_mm3"`` (in cm3). Gone is 0, not covered a gap."""
     scale, unit = (1.0, "mm") if what == "longest_mm" else (1e-3, "cm³")
     label = "longest diameter, mm" if what == "longest_mm" else "volume, cm³"
     placed = [(number, visit) for number, visit in enumerate(timeline.visits) if visit.date]
@@ -70,10 +71,14 @@ def curves(timeline: Timeline, lesions: list[TimelineLesion], what: str) -> Figu
     days = [_day(visit) for _, visit in placed]
     traces = []
     for number, lesion in enumerate(lesions):
-        sizes = [lesion.sizes[k] for k, _ in placed]
+        sizes = [
+            getattr(size, what) * scale if size else None if lesion.is_outside(k) else 0
+            for k, _ in placed
+            for size in [lesion.sizes[k]]
+        ]
         traces.append(
             {
-                "x": days, "y": [getattr(size, what) * scale if size else 0 for size in sizes], "name": lesion.name,
+                "x": days, "y": sizes, "name": lesion.name,
                 "mode": "lines+markers", "line": _line(number, lesion), "marker": _marker(number),
                 "hovertemplate": f"%{{y:.2f}} {unit}",
             }

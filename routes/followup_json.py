@@ -45,6 +45,7 @@ def timeline_to_json(timeline: Timeline) -> dict[str, Any]:
                 "merged_into": lesion.merged_into,
                 "split_from": lesion.split_from,
                 "sizes": [_size(size) for size in lesion.sizes],
+                "not_covered": [lesion.is_outside(visit) for visit in range(len(lesion.sizes))],
             }
             for lesion in timeline.lesions
         ],

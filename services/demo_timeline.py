@@ -19,7 +19,7 @@ def show(api: str, patient_id: str) -> None:
     for lesion in timeline["lesions"]:
         if lesion["role"] not in ("merged", "not_a_lesion"):
             sizes = "".join(f" {_size(size):>19}" for size in lesion["sizes"])
-            print(f"  {lesion['name']:<18} {lesion['role'].replace('_', '-'):<10}{sizes}  {_growth(lesion['sizes'])}")
+            print(f"  {lesion['name']:<18} {lesion['role'].replace('_', '-'):<10}{sizes}  {_growth(lesion)}")
     print(f"  {'sum of targets':<29}" + "".join(f" {_sum(visit):>19}" for visit in visits))
     for number, visit in enumerate(visits, start=1):
         verdict = visit["radiographic"]
@@ -36,11 +36,13 @@ def _size(size: dict[str, Any] | None) -> str:
     return f"{size['longest_diameter_mm']:.1f} mm {size['volume_mm3']:7.0f}" if size else _DASH
 
 
-def _growth(sizes: list[dict[str, Any] | None]) -> str:
+def _growth(lesion: dict[str, Any]) -> str:
     """Say what became of a lesion from the first visit to the last."""
-    first, last = sizes[0], sizes[-1]
+    first, last = lesion["sizes"][0], lesion["sizes"][-1]
     if first and last:
         return f"{last['longest_diameter_mm'] - first['longest_diameter_mm']:+.1f} mm"
+    if lesion["not_covered"][-1]:
+        return "not covered"
     return "new" if last else "gone" if first else ""
 
 

@@ -30,7 +30,6 @@ from imaging.volume import Series
 from jobs import JobQueue
 from Orthanc.archive import Archive, ArchiveError, ArchiveTimeoutError, ArchiveUnavailableError, NotOursError
 from rano.lesion import Lesion
-from rano.links import Link
 from rano.reduced import reduce_volume
 from rano.shape import lesion_shapes
 from results.context import ResultContext, derive_uid
@@ -150,7 +149,7 @@ class Worker:
             outputs=tuple(job.outputs),
             earlier_lesions=partial(store.earlier_lesions, self._database),
             follow=follow,
-            course=lambda series, lesions: self._course(series, lesions, followed[0].links),
+            course=lambda series, lesions: self._course(series, lesions, followed[0]),
             on_stored=reporter.stored,
             created=job.created_at,
             reporter=reporter,
@@ -178,8 +177,11 @@ class Worker:
             lambda key: derive_uid(job.job_id, key),
         )
 
-    def _course(self, series: Series, lesions: Sequence[Lesion], links: Sequence[Link]) -> Standing | None:
-        return course(self._database, store.SeriesRecord.from_header(series.header), lesions, links)
+    def _course(
+        self, series: Series, lesions: Sequence[Lesion], known: following_store.Following | store.Found
+    ) -> Standing | None:
+        record = store.SeriesRecord.from_header(series.header)
+        return course(self._database, record, lesions, known.links, known.not_covered)
 
     def _relabel(self, job: Job, reporter: JobReporter) -> Outcome:
         found = store.found_in(self._database, job.series_instance_uid)
@@ -194,7 +196,7 @@ class Worker:
                 job.job_id, model.name, model.version, model.sha256, model.statement, created=job.created_at
             ),
             outputs=tuple(job.outputs),
-            course=lambda series, lesions: self._course(series, lesions, found.links),
+            course=lambda series, lesions: self._course(series, lesions, found),
             reporter=reporter,
         )
 

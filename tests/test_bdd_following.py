@@ -20,6 +20,9 @@ from tests.jobs_factory import MemoryArchive
 A, B, C = factory.LESIONS
 GROWN = Sphere(A.centre_lps, A.radius_mm + 2)
 SHIFT = np.array([4.0, -3.0, 5.0])
+DEEP = Sphere((-15.0, 7.0, -5.0), 5.5)
+LOWER = slice(24, None)
+"""Slices of the head up to 10 mm: all of DEEP, nothing of A."""
 
 
 def study_of(number):
@@ -30,11 +33,16 @@ def series_of(number, series=""):
     return derive_uid("tests", "visit series", f"{number}{series}")
 
 
-def visit_datasets(number, lesions, *, shift=(0, 0, 0), frame="one", patient_id="TEST-001", date=None, series=""):
-    """Make visit ``number``: the lesions where the head of visit 1 has them, the head moved by ``shift``."""
+def visit_datasets(
+    number, lesions, *, shift=(0, 0, 0), frame="one", patient_id="TEST-001", date=None, series="", slices=None
+):
+    """Make visit ``number``: the lesions where the head of visit 1 has them, the head moved by ``shift``.
+
+    ``slices`` are those of the head that the images show.
+    """
     moved = [Sphere(tuple(np.add(one.centre_lps, shift)), one.radius_mm) for one in lesions]
     return factory.series_datasets(
-        factory.volume(lesions=moved, seed=number),
+        factory.volume(lesions=moved, seed=number)[slices or slice(None)],
         study_instance_uid=study_of(number),
         series_instance_uid=series_of(number, series),
         frame_of_reference_uid=derive_uid("tests", "frame", frame),
@@ -316,6 +324,87 @@ def test_a_visit_that_cannot_be_registered_says_so(site, monkeypatch):
     late = [size for lesion in timeline_of(site)["lesions"] for size in lesion["sizes"][1:] if size]
     assert late
     assert all(size["ambiguous"] and "the heads do not overlap" in size["relation"] for size in late)
+
+
+def test_a_lesion_that_the_images_do_not_cover_is_not_evaluable(site):
+    see(site, 1, [A, DEEP])
+    see(site, 2, [A, DEEP], slices=LOWER)
+    timeline = timeline_of(site)
+    assert [lesion["not_covered"] for lesion in timeline["lesions"]] == [[False, True], [False, False]]
+    assert [bool(size) for size in timeline["lesions"][0]["sizes"]] == [True, False]
+    verdict = timeline["visits"][1]["radiographic"]
+    name = timeline["lesions"][0]["name"]
+    assert (verdict["response"], verdict["reason"]) == ("NE", f"{name} can't be assessed")
+    assert f"On the images: NE, {name} can't be assessed" in volumetric_report(site, 2)
+    assert relabelled(site) == [], "the report was right from the start"
+    key = patient_key(site.database)
+    assert "not covered" in site.client.get(f"/follow-up/{key}").get_data(as_text=True)
+    for kind in ("timeline.csv", "report.pdf"):
+        assert site.client.get(f"/patients/{key}/{kind}").status_code == 200
+    # Written again for another reason, the report still says so.
+    assess(site, 2, corticosteroid_mg=0, clinical_status="worse")
+    site.work()
+    assert f"On the images: NE, {name} can't be assessed" in volumetric_report(site, 2)
+    # Segmented again, and with all of the head, it is known that it has gone.
+    see(site, 3, [DEEP])
+    assert timeline_of(site)["visits"][2]["radiographic"]["response"] == "PR"
+    see(site, 2, [A, DEEP], slices=LOWER)
+    assert timeline_of(site)["visits"][1]["radiographic"]["response"] == "NE"
+    # No lesion at all is nothing to assess.
+    lesion = timeline_of(site)["lesions"][0]
+    site.client.patch(f"/lesions/{lesion['id']}", json={"not_a_lesion": True, "version": lesion["version"]})
+    assert timeline_of(site)["visits"][1]["radiographic"]["response"] != "NE"
+
+
+def test_what_is_not_covered_is_worked_out_anew_with_each_visit_and_forgotten_with_it(site):
+    see(site, 1, [A, DEEP])
+    see(site, 3, [DEEP], slices=LOWER)
+    see(site, 4, [DEEP], slices=LOWER)
+
+    def not_covered():
+        return {lesion["tracking_uid"]: lesion["not_covered"] for lesion in timeline_of(site)["lesions"]}
+
+    assert sorted(not_covered().values()) == [[False] * 3, [False, True, True]]
+    see(site, 2, [A, DEEP, C])  # an older visit with one more that the later ones do not cover
+    assert sorted(not_covered().values()) == [[False] * 4, [False, False, True, True], [False, False, True, True]]
+    store.forget_study(site.database, study_of(2))
+    assert sorted(not_covered().values()) == [[False] * 3, [False, True, True]]
+    store.forget_study(site.database, study_of(1))
+    assert list(not_covered().values()) == [[False, False]]
+
+
+def test_an_older_visit_that_arrives_late_shows_what_a_later_one_does_not_cover(site):
+    see(site, 2, [A, DEEP], slices=LOWER)
+    see(site, 1, [A, DEEP])
+    assert timeline_of(site)["visits"][1]["radiographic"]["response"] == "NE"
+    assert "On the images: NE" in volumetric_report(site, 2)
+    assert relabelled(site) == [2]
+
+
+def test_a_doubt_is_said_where_the_response_is_read_until_a_person_has_decided(site, monkeypatch):
+    failed = Registration(RigidTransform.identity(), 0.0, 0.0, 0.0, False, "the heads do not overlap")
+    monkeypatch.setattr(BDD.places, "register", lambda *_: failed)
+    see(site, 1, [A, B])
+    see(site, 2, [A, C], frame="another")
+    lesions = timeline_of(site)["lesions"]
+    same, new = lesions[0], lesions[2]
+    verdict, notes = (timeline_of(site)["visits"][1][key] for key in ("radiographic", "notes"))
+    assert verdict["response"] == "PD"
+    doubt = "were followed is not sure: a person should look at them before relying on the response."
+    assert notes == [f"How {same['name']}, {new['name']} {doubt}"]
+    assert notes[0] in volumetric_report(site, 2)
+    assert relabelled(site) == [], "the report was right from the start"
+    assert notes[0] in site.client.get(f"/follow-up/{patient_key(site.database)}").get_data(as_text=True)
+    site.worker.recover()
+    site.work()
+    assert relabelled(site) == []
+    merge(site, new, lesions[1])
+    assert new["name"] not in timeline_of(site)["visits"][1]["notes"][0]
+    assert f"How {same['name']} was followed is not sure" in volumetric_report(site, 2)
+    assert relabelled(site) == [2]
+    see(site, 2, [A, C], frame="another")
+    assert f"How {same['name']} was followed is not sure" in volumetric_report(site, 2)
+    assert relabelled(site) == [2]
 
 
 def test_what_a_person_has_merged_stays_merged_at_the_next_visit(site):

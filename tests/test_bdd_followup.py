@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from BDD import store
+from BDD.course_store import known_visits
 from BDD.packing import pack_label_map, unpack_label_map
 from tests.followup_factory import FIRST_DAY, patient_key, sized, study_of, visit
 from tests.present import present
@@ -331,6 +332,21 @@ def test_dose_and_status_make_the_overall_response(database, worker):
         assess(database, 2, note="worse")
     assess(database, 2, version=1, clinical_status="worse")
     assert timeline_of(database).visits[1].response.overall.response == "PD"
+
+
+def test_the_report_of_a_visit_states_the_best_response_up_to_then(database, worker):
+    for number, sizes in enumerate([[sized(1, 20)], [sized(1, 19)], [], []], start=1):
+        visit(database, worker, number, sizes)
+        assess(database, number, corticosteroid_mg=0.0, clinical_status="stable")
+    with database.reading() as session:
+        known = known_visits(session, patient_key(database))
+    said = [present(known.standing(one))[1] for one in known.visits.values()]
+    assert [(one.current_response, one.best_overall_response) for one in said] == [
+        (None, None),
+        ("SD", "SD"),
+        ("CR", "SD"),
+        ("CR", "CR"),
+    ]
 
 
 def test_another_baseline(database, worker):

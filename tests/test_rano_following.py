@@ -9,6 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from benchmarks.following import simulate
+from rano.coverage import Grid
 from rano.following import thread
 from rano.links import FollowedLesion, FollowedVisit, Status
 from rano.pairing import Placed, assign, compare
@@ -40,10 +41,10 @@ def lesion(*balls, uid=None, fixed=False):
     return FollowedLesion(shape(*balls), uid, fixed)
 
 
-def visit(day, *lesions, to_common=STAYS, trouble="", name=None):
+def visit(day, *lesions, to_common=STAYS, trouble="", name=None, grid=None):
     date = START + datetime.timedelta(days=day)
     found = tuple(one if isinstance(one, FollowedLesion) else lesion(one) for one in lesions)
-    return FollowedVisit(name or f"day {day}", date, found, to_common, trouble)
+    return FollowedVisit(name or f"day {day}", date, found, to_common, trouble, grid)
 
 
 def follow(*visits):
@@ -81,6 +82,63 @@ def test_new_and_resolved_and_seen_again():
     assert [gone.tracking_uid for gone in links[2].absent] == ["day 30/2"]  # said once
     assert uids(links[3]) == ["day 0/2", "day 0/1"]
     assert links[3].lesions[0].reason.startswith("seen again after it had gone")
+
+
+def box(low, high, voxel=2.0):
+    """A grid from one corner to the other, in mm."""
+    affine = np.diag([voxel, voxel, voxel, 1.0])
+    affine[:3, 3] = np.array(low) + voxel / 2
+    return Grid(affine, tuple(((np.array(high) - low) / voxel).astype(int).tolist()))
+
+
+WIDE = box((-80, -80, -80), (80, 80, 80))
+
+
+def test_a_lesion_outside_the_images_has_not_gone():
+    first = visit(0, (0, 0, 0, 10), (0, 0, 40, 8), grid=WIDE)
+    lower = visit(30, (0, 0, 0, 12), grid=box((-80, -80, -80), (80, 80, 40)))
+    links = follow(first, lower, visit(60, (0, 0, 0, 12), (0, 0, 40, 9), grid=WIDE), visit(90, grid=WIDE))
+    (missed,) = links[1].absent
+    assert (missed.tracking_uid, missed.status, missed.ambiguous) == ("day 0/2", Status.NOT_COVERED, False)
+    assert re.fullmatch(r"only \d\d?% of where it was lies well within the images", missed.reason)
+    assert uids(links[2]) == ["day 0/1", "day 0/2"]
+    assert not links[2].lesions[1].reason.startswith("seen again")
+    assert {one.status for one in links[3].absent} == {Status.RESOLVED}
+
+
+@pytest.mark.parametrize(("top", "status"), [(30, Status.NOT_COVERED), (44, Status.NOT_COVERED), (48, Status.RESOLVED)])
+def test_what_lies_at_the_edge_of_the_images_is_not_covered_either(top, status):
+    """The lesion reaches from 36 to 44 mm."""
+    links = follow(visit(0, (0, 0, 40, 8), grid=WIDE), visit(30, grid=box((-80, -80, -80), (80, 80, top), voxel=4.0)))
+    assert [one.status for one in links[1].absent] == [status]
+
+
+def test_that_a_lesion_is_still_gone_takes_images_of_its_place():
+    first = visit(0, (0, 0, 0, 10), (0, 0, 40, 8), grid=WIDE)
+    later = visit(60, (0, 0, 0, 10), grid=box((-80, -80, -80), (80, 80, 20)))
+    links = follow(first, visit(30, (0, 0, 0, 10), grid=WIDE), later, visit(90, (0, 0, 0, 10), grid=WIDE))
+    assert [[one.status for one in found.absent] for found in links] == [
+        [], [Status.RESOLVED], [Status.NOT_COVERED], []
+    ]  # fmt: skip
+
+
+def test_what_the_images_cover_is_asked_in_their_own_coordinates():
+    up = RigidTransform(np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 50], [0, 0, 0, 1.0]]))
+    low = box((-80, -80, -80), (80, 80, 20))
+    first = visit(0, (0, 0, 40, 8), grid=WIDE)
+    assert follow(first, visit(30, grid=low, to_common=up))[1].absent[0].status is Status.RESOLVED
+    assert follow(first, visit(30, grid=low))[1].absent[0].status is Status.NOT_COVERED
+    # Of a visit that is not registered nothing is known.
+    assert follow(first, visit(30, grid=low, to_common=None))[1].absent[0].status is Status.RESOLVED
+
+
+def test_a_lesion_at_the_edge_of_the_images_may_be_cut_off():
+    first, cut = visit(0, (0, 0, 0, 10), (0, 0, 16, 8), grid=WIDE), box((-80, -80, -80), (80, 80, 20))
+    inner, edge = follow(first, visit(30, (0, 0, 0, 10), (0, 0, 16, 8), grid=cut))[1].lesions
+    assert (inner.ambiguous, edge.ambiguous) == (False, True)
+    assert edge.reason.endswith("it is at the edge of the images, where a part of it may be cut off")
+    said = visit(30, (0, 0, 0, 10), lesion((0, 0, 16, 8), uid="mine", fixed=True), grid=cut)
+    assert not follow(first, said)[1].lesions[1].ambiguous
 
 
 def test_split_and_merged():
@@ -177,6 +235,12 @@ def test_a_visit_that_is_not_registered_is_matched_as_it_lies_and_all_of_it_doub
     assert uids(links[2]) == ["day 0/1", "day 0/2", "day 60/3"]
     assert not any(link.ambiguous for link in links[2].lesions)
     assert [link.status for link in links[2].lesions] == [Status.PERSISTING, Status.PERSISTING, Status.NEW]
+
+
+def test_what_a_person_said_of_a_visit_that_is_not_registered_is_not_doubted():
+    said = visit(30, lesion((0, 0, 0, 10), uid="mine", fixed=True), (40, 0, 0, 8), to_common=None, trouble="noise")
+    first, second = follow(visit(0, lesion((0, 0, 0, 10), uid="mine")), said)[1].lesions
+    assert (first.reason, first.ambiguous, second.ambiguous) == ("a person said so", False, True)
 
 
 def test_an_older_visit_that_arrives_late_joins_the_lesions_that_are_known():

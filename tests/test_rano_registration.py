@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from imaging.volume import read_series
-from rano.reduced import ReducedVolume, average_blocks, reduce_volume
+from rano.reduced import HEAD_BYTES, ReducedVolume, average_blocks, grid_of, reduce_volume
 from rano.registration import place, register
 from rano.rigid import RigidTransform
 
@@ -184,6 +184,9 @@ def test_a_reduced_volume_survives_being_stored(phantom):
     again = ReducedVolume.from_bytes(stored)
     assert np.array_equal(again.array, reduced.array)
     assert np.array_equal(again.affine, reduced.affine)
+    grid = grid_of(stored[:HEAD_BYTES])
+    assert np.array_equal(grid.affine, reduced.affine)
+    assert grid.shape == reduced.array.shape
     for wrong in (
         b"",
         b"{}",
@@ -194,6 +197,9 @@ def test_a_reduced_volume_survives_being_stored(phantom):
     ):
         with pytest.raises(ValueError, match="reduced volume"):
             ReducedVolume.from_bytes(wrong)
+        if wrong != stored[:-9]:
+            with pytest.raises(ValueError, match="reduced volume"):
+                grid_of(wrong)
 
 
 def test_motions_follow_each_other_and_turn_back():

@@ -12,7 +12,7 @@ from rano import table
 from rano.confirmation import Verdict
 from rano.criteria import Response
 from rano.history import ClinicalStatus, HistoryError, LesionAtVisit, Rules, VisitFindings
-from rano.response import assess
+from rano.response import assess, best_until
 from tests.present import present
 
 CR, PR, SD, PD = Response.CR, Response.PR, Response.SD, Response.PD
@@ -352,6 +352,22 @@ def test_a_target_that_cannot_be_assessed():
     assert radiographic(baseline, visit(60, ("A", 10.0), ("B", None)), visit(90, ("A", 20.0), ("B", 20.0)))[2] is SD
 
 
+def test_what_was_not_assessed_has_not_gone_nor_come_back():
+    gone = visit(60), visit(90, ("A", None))
+    got = assess([visit(0, ("A", 20.0)), *gone])
+    assert [present(one.radiographic).response for one in got.visits[1:]] == [CR, NE]
+    assert got.visits[2].notes == ("Can't be assessed at this visit: A.",)
+    # It alone may be left of all lesions: they were not all gone, and so are not back.
+    later = last(visit(0, ("A", 20.0)), visit(60, ("A", None)), visit(90, ("A", 18.0)))
+    assert later.radiographic.response is SD
+    # A new lesion that can't be assessed is no progression at this visit, and no response can be claimed.
+    new = visit(0, ("A", 20.0)), visit(60, ("A", 20.0), ("X", 8.0))
+    got = last(*new, visit(90, ("A", 10.0), ("X", None)))
+    assert (got.radiographic.response, got.new_lesions) == (NE, ())
+    assert got.radiographic.reason == "X, new since the baseline, can't be assessed"
+    assert last(*new, visit(90, ("A", 30.0), ("X", None))).radiographic.response is PD
+
+
 def test_a_volume_unknown_at_the_baseline_leaves_the_diameters():
     got = last(visit(0, ("A", 20.0, None)), visit(60, ("A", 10.0, None)))
     assert got.by_target_rule == {"any_lesion": PR, "sum": PR, "volume": NE}
@@ -393,10 +409,61 @@ def test_a_target_that_merged_into_another_lesion_has_not_gone():
         assert (got.radiographic.response, got.new_lesions) == (SD, ())
 
 
+def test_a_lesion_that_the_baseline_shows_within_another_is_measured_when_it_is_apart_again():
+    before, baseline = visit(0, ("X", 12.0), ("Y", 14.0)), visit(30, lesion("Y", 26.0, merged=("X",)))
+    apart, grown = visit(60, ("X", 12.0), ("Y", 12.0)), visit(90, ("X", 40.0), ("Y", 12.0))
+    got = assess([before, baseline, apart, grown], baseline="day 30")
+    assert got.targets == ("Y",)
+    first, second = (present(one.diameters) for one in got.visits[2:])
+    assert (first.total, second.total) == (24.0, 52.0)
+    assert [one.new_lesions for one in got.visits[2:]] == [(), ()]
+    assert present(got.visits[3].radiographic).response is PD
+    # It alone is what is left of the target.
+    assert last(before, baseline, visit(60, ("X", 12.0)), baseline="day 30").diameters.total == 12.0
+
+
+def test_a_target_has_not_grown_by_merging_with_a_non_target():
+    """Whichever of the two the whole goes by, it is compared with both."""
+    baseline = visit(0, ("X", 14.0), ("Z", 9.0))
+    for whole, other in (("X", "Z"), ("Z", "X")):
+        merged = visit(60, lesion(whole, 23.0, merged=(other,)))
+        got = last(baseline, merged)
+        assert (got.diameters.baseline, got.diameters.total) == (23.0, 23.0)
+        assert (got.diameters.largest_growth, got.radiographic.response) == (0.0, SD)
+        assert got.notes[-1] == "Non-target Z can't be told from a target any more: all sums here are with it."
+        # The nadir is that of both as well, though one of them was smallest at another visit.
+        less = visit(30, ("X", 10.0), ("Z", 8.0))
+        got = last(baseline, less, merged)
+        assert (got.diameters.nadir, got.radiographic.response) == (18.0, PD)
+        assert last(baseline, merged, visit(90, (whole, 29.0))).diameters.from_nadir == 6.0
+        # Apart again, the target counts alone.
+        got = last(baseline, merged, visit(90, ("X", 14.0), ("Z", 9.0)))
+        assert (got.diameters.baseline, got.diameters.total, got.radiographic.response) == (14.0, 14.0, SD)
+    unknown = visit(0, ("X", 14.0), ("Z", None))
+    assert last(unknown, visit(60, lesion("X", 23.0, merged=("Z",)))).radiographic.response is NE
+
+
 def test_non_targets_that_merged_have_not_grown_by_it():
     baseline = visit(0, ("N", 8.0), ("M", 7.0))
     assert radiographic(baseline, visit(60, lesion("N", 15.0, merged=("M",))))[1] is NEITHER
     assert radiographic(baseline, visit(60, lesion("N", 20.0, merged=("M",))))[1] is PD
+
+
+# --- lesions of which it is not sure which they are
+
+
+def test_a_doubt_is_said_and_changes_no_answer():
+    baseline = visit(0, ("A", 20.0), ("B", 20.0))
+    got = last(baseline, visit(60, lesion("A", 12.0, doubt=True), ("B", 12.0)))
+    words = "How A was followed is not sure: a person should look at it before relying on the response."
+    assert (got.radiographic.response, got.doubt, got.notes) == (PR, words, (words,))
+    both = last(baseline, visit(60, lesion("A", 12.0, doubt=True), lesion("B", 12.0, doubt=True)))
+    assert both.doubt.startswith("How A, B were followed is not sure: a person should look at them")
+    # It is over with the visit, but for a lesion that is new only if the doubt is none.
+    assert last(baseline, visit(60, lesion("A", 12.0, doubt=True)), visit(90, ("A", 12.0))).doubt == ""
+    new = last(baseline, visit(60, ("A", 12.0), lesion("X", 9.0, doubt=True)), visit(90, ("A", 12.0), ("X", 9.0)))
+    assert (new.radiographic.response, new.doubt[:27]) == (PD, "How X was followed is not s")
+    assert assess([visit(0, lesion("A", 20.0, doubt=True))]).visits[0].doubt
 
 
 # --- new lesions
@@ -575,6 +642,13 @@ def test_confirmation_in_words():
         "PR on 2024-03-01 counts as SD: PR was not sustained: SD on 2024-03-16, 15 days later."
     )
     assert "no visit at least 28 days later yet" in course((60, 20.0)).visits[1].radiographic.confirmation
+
+
+def test_the_best_response_so_far_knows_nothing_of_later_visits():
+    got = course((60, 38.0), (90, None), (150, None))
+    days = [START + datetime.timedelta(days=day) for day in (0, 60, 90, 150)]
+    assert [best_until(got, day).response for day in days] == [NE, SD, SD, CR]
+    assert got.best_overall == best_until(got, days[-1])
 
 
 def test_a_visit_that_cannot_be_judged_does_not_break_a_response():

@@ -5,9 +5,11 @@ import datetime
 import io
 import re
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from rano.history import LesionAtVisit, VisitFindings
 from rano.lesion import Lesion
@@ -78,6 +80,19 @@ def test_one_row_per_lesion_and_visit():
     assert rows[2]["from_baseline_percent"] == "-40.00"
     assert rows[2]["radiographic_response"] == "PD"
     assert set(rows[0]) == set(COLUMNS)
+
+
+def test_what_the_images_do_not_cover_has_no_size():
+    made = timeline({"A": [20.0, None, 14.0], "B": [20.0, None, 8.0]}, visits=3)
+    outside, gone = made.lesions
+    made = replace(made, lesions=(replace(outside, not_covered=(False, True, False)), gone))
+    rows = list(csv.DictReader(io.StringIO(timeline_csv(made))))[2:4]
+    assert [(row["lesion"], row["longest_diameter_mm"], row["parts"]) for row in rows] == [
+        ("A", "", ""),
+        ("B", "0", "0"),
+    ]
+    written = {text.get_text() for text in timeline_figure(made, {}).findobj(Text)}
+    assert "not covered" in written
 
 
 def test_a_visit_without_lesions_has_a_row():

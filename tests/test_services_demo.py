@@ -138,13 +138,26 @@ TIMELINE = {
                 {"longest_diameter_mm": 20.0, "volume_mm3": 4000.0},
                 {"longest_diameter_mm": 26.5, "volume_mm3": 9000.0},
             ],
+            "not_covered": [False, False],
         },
         {
             "name": "GTV_MetIA_2",
             "role": "non_target",
             "sizes": [{"longest_diameter_mm": 5.0, "volume_mm3": 60.0}, None],
+            "not_covered": [False, False],
         },
-        {"name": "GTV_MetIA_3", "role": "new", "sizes": [None, {"longest_diameter_mm": 8.0, "volume_mm3": 260.0}]},
+        {
+            "name": "GTV_MetIA_3",
+            "role": "new",
+            "sizes": [None, {"longest_diameter_mm": 8.0, "volume_mm3": 260.0}],
+            "not_covered": [False, False],
+        },
+        {
+            "name": "GTV_MetIA_4",
+            "role": "non_target",
+            "sizes": [{"longest_diameter_mm": 4.0, "volume_mm3": 30.0}, None],
+            "not_covered": [False, True],
+        },
         {"name": "an artefact", "role": "not_a_lesion", "sizes": [None, None]},
     ],
 }
@@ -231,6 +244,7 @@ def test_it_ends_with_the_timeline(server, capsys):
     rows = {line.split()[0]: line for line in timeline.splitlines() if line.startswith("  GTV")}
     assert rows["GTV_MetIA_1"].endswith("+6.5 mm")
     assert rows["GTV_MetIA_2"].endswith("gone")
+    assert rows["GTV_MetIA_4"].endswith("not covered")
     assert rows["GTV_MetIA_3"].endswith("new")
     assert "artefact" not in timeline
     assert "Visit 2: PD on the images (RANO-BM): new lesion GTV_MetIA_3." in timeline

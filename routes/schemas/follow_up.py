@@ -114,7 +114,16 @@ SCHEMAS: dict[str, Any] = {
     ),
     "BestResponse": structure({"response": TEXT, "visit": TEXT_OR_NULL, "reason": TEXT}),
     "TimelineLesion": structure(
-        {**_TRACKED, "role": {"enum": _ROLES}, "sizes": {"type": "array", "items": or_null("Size")}}
+        {
+            **_TRACKED,
+            "role": {"enum": _ROLES},
+            "sizes": {"type": "array", "items": or_null("Size")},
+            "not_covered": {
+                "type": "array",
+                "items": {"type": "boolean"},
+                "description": "Per visit: its place lies outside the images, nobody can say whether it is there",
+            },
+        }
     ),
     "Size": structure(
         {

@@ -1,0 +1,33 @@
+"""What a reader of a response should know besides, in sentences."""
+
+from collections.abc import Mapping, Sequence
+
+from rano.history import LesionAtVisit
+
+
+def merged(lesions: Sequence[LesionAtVisit], names: Mapping[str, str]) -> list[str]:
+    """Say which lesions of a visit have just taken in others."""
+    found = [(m.label, [names.get(uid, uid) for uid in m.merged]) for m in lesions if m.merged]
+    return [f"{label} now includes {', '.join(others)} (merged)." for label, others in found]
+
+
+def measured_together(names: Sequence[str]) -> list[str]:
+    """Say which non-target lesions have merged with targets."""
+    if not names:
+        return []
+    return [f"Non-target {', '.join(names)} can't be told from a target any more: all sums here are with it."]
+
+
+def not_assessed(lesions: Sequence[LesionAtVisit]) -> list[str]:
+    """Say which lesions a visit tells nothing of."""
+    names = ", ".join(m.label for m in lesions if m.longest_mm is None)
+    return [f"Can't be assessed at this visit: {names}."] if names else []
+
+
+def doubt(names: Sequence[str]) -> str:
+    """Say of which lesions it is not sure which they are; empty when there is none."""
+    if not names:
+        return ""
+    verb, them = ("was", "it") if len(names) == 1 else ("were", "them")
+    followed = f"How {', '.join(names)} {verb} followed is not sure"
+    return f"{followed}: a person should look at {them} before relying on the response."
