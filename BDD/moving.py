@@ -7,10 +7,10 @@ they are moved in turn, theirs is known there already by its tracking UID.
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from BDD.followup_models import Change, Finding, TrackedLesion
+from BDD.followup_models import Change, Finding, NotCovered, TrackedLesion
 from BDD.followup_store import tracked_lesions
 from BDD.forget_store import forget_unseen
 from BDD.models import Job, LesionRow, Patient, Series, Study
@@ -52,6 +52,8 @@ def move_study(session: Session, study: Study, patient: Patient) -> None:
         one.split_from = None if old.split_from is None else arrived[old.split_from].id
     for finding in shown:
         finding.tracked = arrived[finding.tracked_key]
+    of_study = select(Job.id).join(Job.series).where(Series.study_key == study.id)
+    session.execute(delete(NotCovered).where(NotCovered.job_key.in_(of_study)))  # found anew when visits are followed
     _move_changes(session, "visit", study.id, patient.id)
     study.patient = patient
     former.changed_at = patient.changed_at = datetime.now(UTC)

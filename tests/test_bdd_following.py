@@ -104,7 +104,8 @@ def decide_both(site):
 @pytest.fixture
 def registered(monkeypatch):
     """Let heads be registered by what is known of how they were shifted; gives the pairs that were."""
-    shifts, pairs = {}, []
+    shifts: dict[bytes, tuple[float, ...]] = {}
+    pairs: list[tuple[tuple[float, ...], tuple[float, ...]]] = []
     reduce = services.runner.reduce_volume
 
     def reduce_volume(array, affine):

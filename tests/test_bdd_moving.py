@@ -1,8 +1,11 @@
 """A PatientID corrected in the archive: the study moves to its patient, with what people decided."""
 
 import pytest
+from sqlalchemy import select
 
 from BDD import store
+from BDD.followup_models import NotCovered
+from BDD.models import Job
 from tests.followup_factory import sized, study_of, visit
 from tests.store_factory import new_database, new_worker
 
@@ -82,6 +85,19 @@ def test_a_name_that_the_right_patient_has_given_makes_room(database, worker):
         ("GTV_MetIA_2", "2.25.72"),
     ]
     assert store.queue_relabelling(database) == [], "no label map was kept: nothing can be written again"
+
+
+def test_what_the_wrong_patients_visits_had_is_not_missed_at_this_one(database, worker):
+    visit(database, worker, 1, [sized(1, 12), sized(2, 8)])
+    visit(database, worker, 2, [sized(1, 12)])
+    missed = next(one.key for one in timelines(database)[WRONG].lesions if one.name == "GTV_MetIA_2")
+    with database.writing() as session:
+        job = session.scalars(select(Job).where(Job.study_instance_uid == study_of(2))).one()
+        session.add(NotCovered(job_key=job.id, tracked_key=missed))
+    visit(database, worker, 2, [sized(1, 12)], patient_id=RIGHT)
+    with database.reading() as session:
+        assert session.scalars(select(NotCovered)).all() == []
+    assert [one.name for one in timelines(database)[RIGHT].lesions] == ["GTV_MetIA_1"]
 
 
 def test_another_series_under_the_corrected_id_keeps_nobody_waiting(database, worker):
