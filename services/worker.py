@@ -32,8 +32,7 @@ logger = logging.getLogger(__name__)
 
 def work(settings: Settings) -> int:
     """Be a worker; gives the exit status."""
-    migrate.upgrade(settings.database_url)
-    database = store.open_database(settings.database_url)
+    database = _open_database(settings)
     number = store.worker_started(database, pid=os.getpid())
     error: str | None = None
     duties: list[Callable[[], None]] = []
@@ -58,7 +57,7 @@ def work(settings: Settings) -> int:
             router = AutoRouter(database, worker.queue, open_archive(settings))
             threading.Thread(target=router.run, args=(stop,), daemon=True).start()
         worker.work()
-    except (ModelError, SettingsError) as problem:
+    except (ModelError, SettingsError, OSError) as problem:
         error = str(problem)
         logger.critical("the worker cannot work: %s", error)
     finally:
@@ -66,6 +65,14 @@ def work(settings: Settings) -> int:
         heartbeat.join()
         store.worker_stopped(database, number, error=error)
     return 1 if error else 0
+
+
+def _open_database(settings: Settings) -> store.Database:
+    try:
+        migrate.upgrade(settings.database_url)
+        return store.open_database(settings.database_url)
+    except OSError as error:
+        raise SettingsError(f"the database of DATABASE_URL cannot be used: {error}") from error
 
 
 def _load(bundle: Path, settings: Settings) -> "Predictor":
@@ -104,13 +111,12 @@ def main() -> int:
     """Start a worker with the settings of this machine."""
     try:
         settings = load_settings()
+        logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        logging.getLogger("huey").setLevel(logging.WARNING)
+        return work(settings)
     except SettingsError as error:
         logger.critical("%s", error)
         return 2
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("huey").setLevel(logging.WARNING)
-    try:
-        return work(settings)
-    except (SQLAlchemyError, OSError) as error:
+    except SQLAlchemyError as error:
         logger.critical("the database of DATABASE_URL cannot be used: %s", error)
         return 2
