@@ -216,14 +216,30 @@ class Worker:
             logger.exception("job %s: its end could not be noted", job.job_id)
 
     def tidy(self) -> None:
-        """Take out of the archive what must not be there any more: replaced versions, remains of failed jobs."""
+        """Take out of the archive what must not be there any more: replaced versions, remains of failed jobs.
+
+        Each is looked at again just before: another worker may be writing it anew, with the same UIDs. It would have to
+        run a job that was tried again, from its fetching to its first result, within the one call that removes that
+        result; nothing keeps it from that.
+        """
         try:
             for uid in store.results_to_retire(self._database):
-                with suppress(NotOursError):  # somebody has put it to a use of his own; it is no longer our concern
-                    self._archive.retire_series(uid)
-                store.record_retired(self._database, uid)
+                if store.results_to_retire(self._database, uid):
+                    self._retire(uid)
         except (ArchiveError, SQLAlchemyError) as error:
             logger.warning("replaced results stay in the archive for now: %s", problem_of(error).detail)
+
+    def _retire(self, series_instance_uid: str) -> None:
+        """Take one series out; that it cannot be done is no reason to leave those after it."""
+        try:
+            with suppress(NotOursError):  # somebody has put it to a use of his own; it is no longer our concern
+                self._archive.retire_series(series_instance_uid)
+        except Exception as error:
+            self._archive.check()  # raises when it is the archive as a whole
+            detail = problem_of(error).detail
+            logger.warning("replaced series %s stays in the archive for now: %s", series_instance_uid, detail)
+        else:
+            store.record_retired(self._database, series_instance_uid)
 
     def recover(self) -> None:
         """Queue again what no living worker runs, what waits in the database but is in no queue, and new names."""

@@ -272,9 +272,10 @@ def test_the_first_result_is_known_at_once_and_no_more_when_the_rest_fails(site,
     site.worker.run_job(job_id)
     assert seen == [{"SEG"}]
     job = site.job(job_id)
-    assert (job.state, job.lesions, site.results()) == (state, [], set())
+    assert (job.state, job.lesions) == (state, [])
     assert not any(one.written_at and not one.retired_at for one in job.results)
-    if state == "queued":
+    assert site.results() == (set() if state == "failed" else {derive_uid(job_id, "SEG series")})
+    if state == "queued":  # what it is about to write again is left there, and said to be there no more
         site.worker.run_job(job_id)
         assert site.job(job_id).state == "done"
         assert site.results() == series_of(job_id)
@@ -323,6 +324,57 @@ def test_a_version_that_cannot_be_taken_out_now_is_taken_out_later(site):
     site.archive.fail = lambda _: None
     site.worker.tidy()
     assert site.results() == series_of(second)
+
+
+def test_one_that_can_never_be_taken_out_holds_up_no_other(site):
+    first = site.run()
+    stuck = min(series_of(first))
+    retire = site.archive.retire_series
+
+    def fails(uid):
+        if uid == stuck:
+            raise ValueError("a header nobody can read")
+        retire(uid)
+
+    site.archive.retire_series = fails
+    second = site.run()
+    assert site.results() == {stuck} | series_of(second)
+    assert store.results_to_retire(site.database) == [stuck]
+
+
+def test_what_another_worker_writes_again_is_not_taken_out(site):
+    """A job fails half way, and is tried again by another worker while the first looks after another series."""
+    earlier = site.run()
+    site.archive.fail = fail_at("retire_series", ArchiveUnavailableError("gone"))
+    site.run()
+    site.archive.fail = lambda method: refuse_the_second(method)
+
+    def refuse_the_second(method: str) -> None:
+        if method == "retire_series" or (method == "store" and site.archive.calls.count("store") % 2 == 0):
+            raise StoreRejectedError("no")
+
+    job_id = site.run()
+    assert {*store.results_to_retire(site.database)} == series_of(earlier) | series_of(job_id)
+    retire, other = site.archive.retire_series, site.new_worker()
+
+    def retire_slowly(uid):
+        if site.job(job_id).state == "failed":
+            store.retry(site.database, job_id)
+            other.run_job(job_id)
+        retire(uid)
+
+    site.archive.fail = lambda _: None
+    site.archive.retire_series = retire_slowly
+    site.worker.tidy()
+    assert site.job(job_id).state == "done"
+    assert site.results() == series_of(job_id)
+    assert not any(one.retired_at for one in site.job(job_id).results)
+
+
+def test_what_a_waiting_job_writes_again_is_not_taken_out(site):
+    site.archive.fail = fail_at("store", ArchiveUnavailableError("gone"))
+    site.run()
+    assert "retire_series" not in site.archive.calls
 
 
 def test_a_result_that_somebody_made_his_own_is_let_go(site):
