@@ -3,7 +3,8 @@
 A worker claims the job in the database, runs the pipeline, and commits the outcome in one transaction; only then are
 the objects of an earlier version taken out of the archive. Whatever stops it, the database knows what is left to do:
 
-* the archive does not answer: the job waits (JOB_RETRY_DELAYS) and is tried again, then fails and can be run again;
+* the archive or the database does not answer: the job waits (JOB_RETRY_DELAYS) and is tried again, then fails and can
+  be run again;
 * the worker is killed: at its next start, or by another worker, the job is queued again; the UIDs of its results derive
   from its id, so nothing doubles;
 * the job fails or is cancelled: objects it had stored already are marked, and taken out until none is left.
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from huey import crontab
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from BDD import following_store, store
 from BDD.course_store import content_of, course
@@ -44,8 +45,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-TRANSIENT = (ArchiveUnavailableError, ArchiveTimeoutError)
-"""What may be over after a while: the job is tried again."""
+TRANSIENT = (ArchiveUnavailableError, ArchiveTimeoutError, OperationalError, IntegrityError)
+"""What may be over after a while: the job is tried again.
+
+Of the database: it is locked, full or away; or another worker has just entered the same patient, study or network,
+which the next try finds there.
+"""
 
 BUSY_SECONDS = 2.0
 MINIMUM_STARTS = 3
@@ -61,7 +66,7 @@ class Worker:
     model
         Gives the network of a name; None for the default.
     retry_delays
-        Seconds before each further try of a job whose archive does not answer.
+        Seconds before each further try of a job whose archive or database does not answer.
     segment
         The pipeline.
     """
@@ -206,7 +211,8 @@ class Worker:
                 logger.info("job %s: cancelled", job.job_id)
             elif isinstance(error, TRANSIENT) and job.attempts <= len(self._retry_delays):
                 delay = self._retry_delays[job.attempts - 1]
-                logger.warning("job %s: %s; tried again in %g s", job.job_id, error, delay)
+                first_line = str(error).partition("\n")[0]  # a database's further ones are the statement
+                logger.warning("job %s: %s; tried again in %g s", job.job_id, first_line, delay)
                 store.requeue(self._database, job.job_id, self._number, delay=delay, problem=problem_of(error))
                 self.queue.enqueue(job.job_id, delay=delay)
             else:

@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import insert
 from sqlalchemy.exc import OperationalError
 
-from BDD import store
-from BDD.models import Job
+from BDD import database, outcome_store, store
+from BDD.models import Job, Patient
+from BDD.models import Model as ModelRow
 from BDD.models import Worker as WorkerRow
 from Orthanc.archive import ArchiveTimeoutError, ArchiveUnavailableError, StoreRejectedError
 from results.context import derive_uid
@@ -419,6 +420,8 @@ def test_an_unforeseen_error_shows_nothing_of_its_inside(site, caplog):
 
 
 def test_a_commit_that_fails_leaves_nothing_in_the_archive(site, monkeypatch):
+    site.worker.queue.close()
+    site.worker = site.new_worker(retry_delays=())
     first = site.run()
 
     def fail(*_args, **_kwargs):
@@ -446,7 +449,7 @@ def test_a_database_that_is_gone_is_recovered_from(site, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(store, "record_outcome", fail)
-        patch.setattr(store, "record_failure", fail)
+        patch.setattr(store, "requeue", fail)
         job_id = site.run()
     assert site.job(job_id).state == "writing"
     site.worker.recover()
@@ -454,6 +457,53 @@ def test_a_database_that_is_gone_is_recovered_from(site, monkeypatch):
     site.worker.run_job(job_id)
     assert site.job(job_id).state == "done"
     assert site.results() == series_of(job_id), "the same objects, once"
+
+
+@pytest.mark.parametrize("row", ["_patient_row", "model_row"])
+def test_a_row_that_another_worker_enters_at_once_is_found_at_the_next_try(site, monkeypatch, row):
+    """On PostgreSQL two workers may both find no row of a new patient or network, and both enter one."""
+    site.run()
+    find = getattr(outcome_store, row)
+
+    def not_there_yet(session, record, *_):
+        monkeypatch.setattr(outcome_store, row, find)
+        with session.no_autoflush:
+            made = (
+                Patient(patient_id=record.patient_id, patient_name="")
+                if row == "_patient_row"
+                else ModelRow(**vars(record))
+            )
+            session.add(made)
+        return made
+
+    monkeypatch.setattr(outcome_store, row, not_there_yet)
+    job_id = site.run()
+    job = site.job(job_id)
+    assert (job.state, job.attempts, job.problem["type"]) == ("queued", 1, "urn:metia:problem:database")
+    site.worker.run_job(job_id)
+    assert (site.job(job_id).state, site.job(job_id).version) == ("done", 2)
+    assert site.results() == series_of(job_id)
+
+
+def test_a_database_that_is_locked_for_a_moment(site, monkeypatch, caplog):
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 50)
+    site.database.dispose()
+    lock = sqlite3.connect(site.folder / "metia.db", isolation_level=None)
+    requeue = store.requeue
+
+    def requeue_afterwards(*args, **kwargs):
+        lock.execute("ROLLBACK")
+        requeue(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "requeue", requeue_afterwards)
+        patch.setattr(site.predictor, "during", lambda: lock.execute("BEGIN IMMEDIATE"))
+        job_id = site.run()
+    assert site.job(job_id).state == "queued"
+    assert "(sqlite3.OperationalError) database is locked; tried again in 0 s" in caplog.text
+    site.worker.run_job(job_id)
+    assert site.job(job_id).state == "done"
+    lock.close()
 
 
 def test_no_patient_in_the_log(site, caplog):
