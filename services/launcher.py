@@ -16,7 +16,7 @@ import requests
 
 from services import environment, front, ohif, orthanc
 from services.bootstrap import ROOT, parser
-from services.processes import ServiceError, Services, free_port, obey_interrupts, only_one
+from services.processes import AtDeath, ServiceError, Services, free_port, obey_interrupts, only_one
 from settings import Settings, SettingsError, load_settings
 
 READY_SECONDS = 300.0
@@ -53,8 +53,8 @@ def start(services: Services, settings: Settings) -> Settings:
     account = orthanc.carry_out(orthanc.plan(account_of(settings)), services, settings.var_dir / "orthanc", say)
     settings = dataclasses.replace(settings, orthanc_url=account.url, api_port=free_port(settings.api_port))
     addresses = {"ORTHANC_URL": settings.orthanc_url, "API_PORT": str(settings.api_port), "PYTHONUNBUFFERED": "1"}
-    services.start("API", [sys.executable, "api.py"], ROOT, addresses)
-    services.start("Worker", [sys.executable, "jobs.py"], ROOT, addresses)
+    services.start("API", [sys.executable, "api.py"], ROOT, addresses, AtDeath.START_AGAIN)
+    services.start("Worker", [sys.executable, "jobs.py"], ROOT, addresses, AtDeath.START_AGAIN)
     try:
         ohif.fetch(settings.ohif_dir, say)
     except ServiceError as error:
@@ -144,7 +144,7 @@ def run(arguments: argparse.Namespace) -> int:
             else:
                 status = 0
             say("Ctrl-C ends it.")
-            services.watch()
+            services.watch(say)
     except KeyboardInterrupt:
         say("\nEnded.")
     return status

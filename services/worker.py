@@ -18,6 +18,7 @@ from BDD.problems import problem_of
 from jobs import open_archive
 from services.autoroute import AutoRouter
 from services.models import Models
+from services.processes import WRONG_SETTINGS
 from services.runner import Worker
 from settings import Settings, SettingsError, load_settings
 from unetr.bundle import ModelError
@@ -35,6 +36,7 @@ def work(settings: Settings) -> int:
     database = _open_database(settings)
     number = store.worker_started(database, pid=os.getpid())
     error: str | None = None
+    status = 0
     duties: list[Callable[[], None]] = []
     stop = threading.Event()
     heartbeat = threading.Thread(target=_keep_alive, args=(database, number, duties, stop), daemon=True)
@@ -59,12 +61,13 @@ def work(settings: Settings) -> int:
         worker.work()
     except (ModelError, SettingsError, OSError) as problem:
         error = str(problem)
+        status = 1 if isinstance(problem, OSError) else WRONG_SETTINGS
         logger.critical("the worker cannot work: %s", error)
     finally:
         stop.set()
         heartbeat.join()
         store.worker_stopped(database, number, error=error)
-    return 1 if error else 0
+    return status
 
 
 def _open_database(settings: Settings) -> store.Database:
@@ -116,7 +119,7 @@ def main() -> int:
         return work(settings)
     except SettingsError as error:
         logger.critical("%s", error)
-        return 2
+        return WRONG_SETTINGS
     except SQLAlchemyError as error:
         logger.critical("the database of DATABASE_URL cannot be used: %s", error)
-        return 2
+        return WRONG_SETTINGS
