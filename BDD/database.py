@@ -58,7 +58,7 @@ class Database:
 
 
 def open_database(url: str) -> Database:
-    """Connect to ``url`` (SQLite or PostgreSQL); an SQLite file's folder is made.
+    """Connect to ``url`` (SQLite or PostgreSQL); an SQLite file and its folder are made for nobody else on the machine.
 
     Errors do not show the values of a statement or of a row: a patient's name may be among them.
     """
@@ -68,7 +68,10 @@ def open_database(url: str) -> Database:
         return Database(engine)
     engine = create_engine(url, hide_parameters=True)
     if engine.url.database and engine.url.database != ":memory:":
-        Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+        path = Path(engine.url.database)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            path.touch(mode=0o600)  # SQLite gives the files that it lays beside it the same mode
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return Database(engine)

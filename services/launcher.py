@@ -16,6 +16,7 @@ import requests
 
 from services import environment, front, ohif, orthanc
 from services.bootstrap import ROOT, parser
+from services.private import keep_private
 from services.processes import AtDeath, ServiceError, Services, free_port, obey_interrupts, only_one
 from settings import Settings, SettingsError, load_settings
 
@@ -144,6 +145,7 @@ def run(arguments: argparse.Namespace) -> int:
     if environment.prepare(ENV, EXAMPLE):
         say(f"Wrote {ENV.name} with a generated password for Orthanc")
     settings = load_settings(env_file=ENV)
+    keep_private(settings)
     status = INTERRUPTED
     try:
         with only_one(settings.var_dir / "launcher.lock"), Services(settings.var_dir / "log") as services:

@@ -93,7 +93,7 @@ class Services:
         self._endings = ExitStack()
 
     def __enter__(self) -> Self:
-        self.log_dir.mkdir(parents=True, exist_ok=True)
+        self.log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self
 
     def __exit__(
@@ -262,7 +262,7 @@ def free_port(preferred: int) -> int:
 @contextlib.contextmanager
 def only_one(lock: Path) -> Iterator[None]:
     """Hold a lock file; the system gives it back even when we are killed."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with lock.open("a+", encoding="ascii") as file:
         try:
             _lock(file)

@@ -18,6 +18,7 @@ from BDD.problems import problem_of
 from jobs import open_archive
 from services.autoroute import AutoRouter
 from services.models import Models
+from services.private import keep_private
 from services.processes import WRONG_SETTINGS
 from services.runner import Worker
 from settings import Settings, SettingsError, load_settings
@@ -116,6 +117,7 @@ def main() -> int:
         settings = load_settings()
         logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         logging.getLogger("huey").setLevel(logging.WARNING)
+        keep_private(settings)
         return work(settings)
     except SettingsError as error:
         logger.critical("%s", error)
