@@ -64,7 +64,7 @@ def _open_huey(url: str) -> Huey:
     path = sqlite_path(url)
     try:
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             return SqliteHuey(filename=str(path), strict_fifo=True, timeout=15, **options)
         return PostgresHuey(dsn=url, **options) if url.startswith("postgresql") else RedisHuey(url=url, **options)
     except ConfigurationError as error:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, DateTime, Dialect, Engine, TypeDecorator, create_engine, event
+from sqlalchemy import Connection, DateTime, Dialect, Engine, ExceptionContext, TypeDecorator, create_engine, event
 from sqlalchemy.orm import Session
 
 BUSY_TIMEOUT_MS = 15_000
@@ -58,18 +58,37 @@ class Database:
 
 
 def open_database(url: str) -> Database:
-    """Connect to ``url`` (SQLite or PostgreSQL); an SQLite file's folder is made.
+    """Connect to ``url`` (SQLite or PostgreSQL); an SQLite file and its folder are made for nobody else on the machine.
 
-    Errors do not show the values of a statement: a patient's name may be among them.
+    Errors do not show the values of a statement or of a row: a patient's name may be among them.
     """
     if not url.startswith("sqlite"):
-        return Database(create_engine(url, pool_pre_ping=True, hide_parameters=True))
+        engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
+        event.listen(engine, "handle_error", hide_values)
+        return Database(engine)
     engine = create_engine(url, hide_parameters=True)
     if engine.url.database and engine.url.database != ":memory:":
-        Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+        path = Path(engine.url.database)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            path.touch(mode=0o600)  # SQLite gives the files that it lays beside it the same mode
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return Database(engine)
+
+
+def hide_values(context: ExceptionContext) -> None:
+    """Leave of PostgreSQL's words the SQLSTATE: they quote the row they are about, in whatever log the error ends.
+
+    What comes before there is a connection knows no row, and says what is amiss with it.
+    """
+    error = context.original_exception
+    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)  # psycopg, psycopg2
+    if state is None or context.connection is None:
+        return
+    error.args = (f"SQLSTATE {state}",)
+    if context.sqlalchemy_exception is not None:
+        context.sqlalchemy_exception.args = (f"({type(error).__name__}) SQLSTATE {state}",)
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

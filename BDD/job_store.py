@@ -4,7 +4,7 @@ States: queued -> fetching -> reading -> segmenting -> measuring -> writing -> d
 worker's side of it is in ``job_run_store``. Each public function that takes a Database is one transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -16,6 +16,9 @@ from sqlalchemy.orm import Session, selectinload
 from BDD.database import Database
 from BDD.models import CANCELLED, FAILED, OPEN_STATES, QUEUED, RUNNING_STATES, SEGMENT, WRITING, Job, Result
 from BDD.records import JobNotFoundError, JobStateError, Problem, SeriesBusyError
+
+TRIES = 3
+"""So often a series is asked for that another job had, which has ended before it could be named."""
 
 
 def new_job(
@@ -56,13 +59,14 @@ def create_job(database: Database, **values: Any) -> Job:
     SeriesBusyError
         When a job of this series is open; it names that job.
     """
-    job = new_job(**values)
-    try:
+
+    def enter() -> Job:
+        job = new_job(**values)
         with database.writing() as session:
             session.add(job)
-    except IntegrityError as error:
-        raise _busy(database, job.series_instance_uid) from error
-    return get_job(database, job.job_id)
+        return job
+
+    return get_job(database, _unless_busy(database, values["series_instance_uid"], enter).job_id)
 
 
 def get_job(database: Database, job_id: str) -> Job:
@@ -130,19 +134,18 @@ def retry(database: Database, job_id: str) -> Job:
     SeriesBusyError
         When another job of the series is open.
     """
-    series_instance_uid = ""
-    try:
+
+    def queue() -> Job:
         with database.writing() as session:
             job = get_row(session, job_id)
-            series_instance_uid = job.series_instance_uid
             if job.state not in (FAILED, CANCELLED):
                 raise JobStateError(f"job {job_id} is {job.state}; only a failed or cancelled job can be tried again")
             wait_again(job, 0.0, None)
             job.attempts, job.cancel_requested = 0, False
             job.started_at = job.finished_at = None
             return job
-    except IntegrityError as error:
-        raise _busy(database, series_instance_uid) from error
+
+    return _unless_busy(database, get_job(database, job_id).series_instance_uid, queue)
 
 
 _WHOLE = (selectinload(Job.lesions), selectinload(Job.results), selectinload(Job.model), selectinload(Job.series))
@@ -178,7 +181,22 @@ def give_up_results(session: Session, job: Job) -> None:
     session.execute(update(Result).where(*unwanted).values(superseded_at=datetime.now(UTC)))
 
 
-def _busy(database: Database, series_instance_uid: str) -> SeriesBusyError:
+def _unless_busy(database: Database, series_instance_uid: str, open_job: Callable[[], Job]) -> Job:
+    """Open a job of a series; the job in its way may have ended by the time that it is looked for: then again.
+
+    Raises
+    ------
+    SeriesBusyError
+    """
     query = select(Job.job_id).where(Job.series_instance_uid == series_instance_uid, Job.state.in_(OPEN_STATES))
-    with database.reading() as session:
-        return SeriesBusyError(session.scalar(query) or "")
+    for tries_left in reversed(range(TRIES)):
+        try:
+            return open_job()
+        except IntegrityError as error:
+            with database.reading() as session:
+                in_its_way = session.scalar(query)
+            if in_its_way is not None:
+                raise SeriesBusyError(in_its_way) from error
+            if not tries_left:
+                raise
+    raise AssertionError("the last try returns or raises")

@@ -17,7 +17,7 @@ from BDD.followup_models import Finding, LabelMapRow, TrackedLesion
 from BDD.followup_store import findings_of
 from BDD.job_run_store import own_job
 from BDD.lesion_rows import lesion_of, lesion_row
-from BDD.models import DONE, SEGMENT, WRITING, Job, LesionRow, Patient, Result, Series, Study
+from BDD.models import DONE, OPEN_STATES, SEGMENT, WRITING, Job, LesionRow, Patient, Result, Series, Study
 from BDD.moving import move_study
 from BDD.records import JobLostError, ModelRecord, ResultRecord, SeriesRecord, SliceName
 from BDD.worker_store import model_row
@@ -162,9 +162,15 @@ def earlier_lesions(database: Database, series_instance_uid: str) -> list[Lesion
     return lesions
 
 
-def results_to_retire(database: Database) -> list[str]:
-    """Give the SeriesInstanceUIDs that must go from the archive and have not gone yet."""
-    query = select(Result.series_instance_uid).where(Result.superseded_at.is_not(None), Result.retired_at.is_(None))
+def results_to_retire(database: Database, series_instance_uid: str | None = None) -> list[str]:
+    """Give the SeriesInstanceUIDs that must go from the archive and have not gone yet, or one of them when named.
+
+    Those of an open job are none: it is about to write the same series again, or will be ended, and then they are.
+    """
+    query = select(Result.series_instance_uid).join(Job, Result.job_key == Job.id)
+    query = query.where(Result.superseded_at.is_not(None), Result.retired_at.is_(None), Job.state.not_in(OPEN_STATES))
+    if series_instance_uid is not None:
+        query = query.where(Result.series_instance_uid == series_instance_uid)
     with database.reading() as session:
         return list(session.scalars(query.order_by(Result.id)))
 

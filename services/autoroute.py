@@ -8,11 +8,13 @@ import logging
 import threading
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from BDD import store
 from BDD.problems import problem_of
 from imaging.selection import AmbiguousSeriesError, NoCandidateError, choose
 from jobs import JobQueue
-from Orthanc.archive import ArchiveError, StudyNotFoundError
+from Orthanc.archive import StudyNotFoundError
 from Orthanc.dicomweb import OrthancArchive
 from Orthanc.rest import Change
 from results.context import is_ours
@@ -24,7 +26,7 @@ POLL_SECONDS = 2.0
 STABLE = "StableSeries"
 BATCH = 100
 TRIES = 5
-"""So often a series is looked at that the archive, alive, fails to describe; then it is passed over."""
+"""So often a series is looked at that cannot be understood though the archive is alive; then it is passed over."""
 
 
 class AutoRouter:
@@ -89,7 +91,9 @@ class AutoRouter:
             return self._qualified(entry)
         except StudyNotFoundError:
             return None
-        except ArchiveError:
+        except SQLAlchemyError:  # no fault of the series: it waits for the database
+            raise
+        except Exception:
             self._archive.check()  # raises when it is the archive as a whole
             number, tries = self._failed
             self._failed = (entry.sequence, tries + 1 if number == entry.sequence else 1)

@@ -1,6 +1,7 @@
 """nginx in front of the API and Orthanc: one address for the viewer, and images at full speed.
 
-It is used where it is installed and ORTHANC_URL is plain http; everything works without it, through the API.
+It is used where it is installed and ORTHANC_URL is plain http; everything works without it, through the API: that it
+cannot be started, or ends, ends nothing else.
 """
 
 import base64
@@ -13,12 +14,16 @@ from urllib.parse import urlsplit
 
 import requests
 
-from services.processes import ServiceError, Services, free_port
+from services.processes import AtDeath, ServiceError, Services, free_port
 from settings import ROOT, Settings
 
 TEMPLATE = ROOT / "Orthanc" / "nginx.conf"
 FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/bin")
 WAIT_SECONDS = 30.0
+
+
+class NoFrontError(ServiceError):
+    """nginx cannot be started; the message says why in one line."""
 
 
 def find_nginx() -> str | None:
@@ -76,17 +81,32 @@ def configuration(settings: Settings, folder: Path) -> str:
 
 
 def start(services: Services, settings: Settings) -> Settings:
-    """Start nginx and wait until the API answers through it; returns the settings with the port it really has."""
-    settings = replace(settings, front_port=free_port(settings.front_port))
+    """Start nginx and wait until the API answers through it; returns the settings with the port it really has.
+
+    Raises
+    ------
+    NoFrontError
+        When nginx cannot be started, or the API not be reached through it; it is ended then.
+    ServiceError
+        When https is set up in part only, or another service has ended meanwhile.
+    """
     folder = settings.var_dir / "nginx"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / "nginx.conf"
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(configuration(settings, folder))  # it holds Orthanc's password
-    command = [str(find_nginx()), "-p", str(folder), "-c", str(path), "-e", "stderr", "-g", "daemon off;"]
-    services.start("nginx", command, folder, {})
-    services.wait_for("nginx", lambda: _missing(f"{url(settings)}/health"), WAIT_SECONDS)
+    configuration(settings, folder)  # what is wrong with https is for a person to put right
+    try:
+        settings = replace(settings, front_port=free_port(settings.front_port))
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / "nginx.conf"
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(configuration(settings, folder))  # it holds Orthanc's password
+        command = [str(find_nginx()), "-p", str(folder), "-c", str(path), "-g", "daemon off;"]
+        services.start("nginx", command, folder, {}, AtDeath.GO_ON)
+        services.wait_for("nginx", lambda: _missing(f"{url(settings)}/health"), WAIT_SECONDS)
+    except (ServiceError, OSError) as error:
+        services.stop("nginx")
+        services.check()
+        first, *rest = str(error).splitlines()
+        raise NoFrontError(" ".join((first, *(line.strip(" |") for line in rest[-1:])))) from error
     return settings
 
 

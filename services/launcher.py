@@ -16,7 +16,8 @@ import requests
 
 from services import environment, front, ohif, orthanc
 from services.bootstrap import ROOT, parser
-from services.processes import ServiceError, Services, free_port, obey_interrupts, only_one
+from services.private import keep_private
+from services.processes import AtDeath, ServiceError, Services, free_port, obey_interrupts, only_one
 from settings import Settings, SettingsError, load_settings
 
 READY_SECONDS = 300.0
@@ -48,19 +49,34 @@ def api_url(settings: Settings) -> str:
     return f"http://{front.reachable(settings.api_host)}:{settings.api_port}"
 
 
-def start(services: Services, settings: Settings) -> Settings:
-    """Start everything and wait until it answers; returns the settings with the addresses it really has."""
+def start(services: Services, settings: Settings) -> tuple[Settings, str]:
+    """Start everything and wait until it answers.
+
+    Returns
+    -------
+    Settings
+        With the addresses it really has.
+    str
+        The origin of the viewer: nginx where that runs, else the API.
+    """
     account = orthanc.carry_out(orthanc.plan(account_of(settings)), services, settings.var_dir / "orthanc", say)
     settings = dataclasses.replace(settings, orthanc_url=account.url, api_port=free_port(settings.api_port))
     addresses = {"ORTHANC_URL": settings.orthanc_url, "API_PORT": str(settings.api_port), "PYTHONUNBUFFERED": "1"}
-    services.start("API", [sys.executable, "api.py"], ROOT, addresses)
-    services.start("Worker", [sys.executable, "jobs.py"], ROOT, addresses)
+    services.start("API", [sys.executable, "api.py"], ROOT, addresses, AtDeath.START_AGAIN)
+    services.start("Worker", [sys.executable, "jobs.py"], ROOT, addresses, AtDeath.START_AGAIN)
     try:
         ohif.fetch(settings.ohif_dir, say)
     except ServiceError as error:
         say(f"No viewer: {error}")
     services.wait_for("MetIA server", not_ready(f"{api_url(settings)}/ready"), READY_SECONDS)
-    return front.start(services, settings) if front.is_possible(settings) else settings
+    if front.is_possible(settings):
+        try:
+            settings = front.start(services, settings)
+        except front.NoFrontError as error:
+            say(f"No nginx, the API serves viewer and images instead: {error}")
+        else:
+            return settings, front.url(settings)
+    return settings, api_url(settings)
 
 
 def has_viewer(settings: Settings) -> bool:
@@ -68,9 +84,9 @@ def has_viewer(settings: Settings) -> bool:
     return (settings.ohif_dir / "index.html").is_file()
 
 
-def viewer_url(settings: Settings) -> str:
+def viewer_url(origin: str) -> str:
     """Return the address of the viewer's list of studies."""
-    return f"{front.url(settings) if front.is_possible(settings) else api_url(settings)}/ohif/"
+    return f"{origin}/ohif/"
 
 
 def not_ready(url: str) -> Callable[[], str | None]:
@@ -86,22 +102,22 @@ def not_ready(url: str) -> Callable[[], str | None]:
     return ask
 
 
-def addresses(settings: Settings, seconds: float) -> list[str]:
+def addresses(settings: Settings, origin: str, seconds: float) -> list[str]:
     """Return the lines that tell a person where everything is."""
     url = api_url(settings)
     return [
         f"MetIA server is ready ({seconds:.1f} s)",
-        f"  Viewer   {viewer_url(settings) if has_viewer(settings) else 'not installed: see above'}",
+        f"  Viewer   {viewer_url(origin) if has_viewer(settings) else 'not installed: see above'}",
         f"  API      {url}        try {url}/docs",
         f"  Orthanc  {settings.orthanc_url}        user {settings.orthanc_username}, password in .env",
         f"  Logs     {settings.var_dir / 'log'}",
     ]
 
 
-def open_browser(settings: Settings) -> None:
+def open_browser(settings: Settings, origin: str) -> None:
     """Show the viewer on Windows, where a double click started us and nobody may look at the lines above."""
     if os.name == "nt" and has_viewer(settings):
-        webbrowser.open(viewer_url(settings))
+        webbrowser.open(viewer_url(origin))
 
 
 def describe() -> int:
@@ -129,14 +145,15 @@ def run(arguments: argparse.Namespace) -> int:
     if environment.prepare(ENV, EXAMPLE):
         say(f"Wrote {ENV.name} with a generated password for Orthanc")
     settings = load_settings(env_file=ENV)
+    keep_private(settings)
     status = INTERRUPTED
     try:
         with only_one(settings.var_dir / "launcher.lock"), Services(settings.var_dir / "log") as services:
-            settings = start(services, settings)
-            headline, *rest = addresses(settings, time.monotonic() - began)
+            settings, origin = start(services, settings)
+            headline, *rest = addresses(settings, origin, time.monotonic() - began)
             say(headline, colour="1;32")
             say("\n".join(rest))
-            open_browser(settings)
+            open_browser(settings, origin)
             if arguments.demo:
                 status = run_demo(services, settings, stop=arguments.stop)
                 if arguments.stop:
@@ -144,7 +161,7 @@ def run(arguments: argparse.Namespace) -> int:
             else:
                 status = 0
             say("Ctrl-C ends it.")
-            services.watch()
+            services.watch(say)
     except KeyboardInterrupt:
         say("\nEnded.")
     return status

@@ -172,6 +172,10 @@ def _succeeds(*command: str) -> bool:
 
 def _run(command: list[str], log: Path, environment: dict[str, str]) -> None:
     with log.open("ab") as output:
-        status = subprocess.run(command, check=False, env=environment, stdout=output, stderr=output).returncode
+        # What a package installs is for everybody on the machine, and not only for us.
+        umask = 0o022 if os.name == "posix" else -1
+        status = subprocess.run(
+            command, check=False, env=environment, stdout=output, stderr=output, umask=umask
+        ).returncode
     if status != 0:
         raise ServiceError(f"{' '.join(command[:3])} ... ended with status {status}; see {log}")

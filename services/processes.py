@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -26,19 +27,50 @@ PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None if sys.platform != "win32" else "msvcrt")
 INTERRUPTS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 """What a person, a service manager, and a terminal that closes send to end us."""
+WRONG_SETTINGS = 2
+"""The exit status of a program of ours that cannot work as it is set up: trying again changes nothing."""
+MEANT = {0, WRONG_SETTINGS, 0xC000013A, *(-number for number in INTERRUPTS)}
+"""Exit statuses of what ended because somebody wanted it to (0xC000013A: Ctrl-C on Windows), or will end again."""
+KILLED = {-9: " (killed: out of memory?)"}
+PAUSES = (1.0, 5.0, 15.0, 60.0)
+"""Seconds before a service that died is started again, and again; then it is given up, and everything ends."""
+WATCH_SECONDS = 0.5
+CALM_SECONDS = 600.0
+"""After so long an earlier death is forgotten."""
 
 
 class ServiceError(RuntimeError):
     """A service cannot be had, did not answer, or ended; the message says which, why, and what to do."""
 
 
-@dataclass(frozen=True)
+class AtDeath(Enum):
+    """What is done when a service ends by itself while it is watched."""
+
+    END_ALL = auto()
+    START_AGAIN = auto()
+    GO_ON = auto()
+
+
+@dataclass
 class Service:
-    """A child process of ours and its log."""
+    """A child process of ours and its log.
+
+    Attributes
+    ----------
+    deaths
+        How often it has died lately.
+    due
+        When it is to be started again, on the monotonic clock.
+    """
 
     name: str
-    process: subprocess.Popen[bytes]
     log: Path
+    run: Callable[[str], subprocess.Popen[bytes]]
+    process: subprocess.Popen[bytes]
+    at_death: AtDeath
+    began: float
+    deaths: int = 0
+    due: float | None = None
 
     def last_words(self) -> str:
         """Return the last lines of the log."""
@@ -61,7 +93,7 @@ class Services:
         self._endings = ExitStack()
 
     def __enter__(self) -> Self:
-        self.log_dir.mkdir(parents=True, exist_ok=True)
+        self.log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self
 
     def __exit__(
@@ -70,23 +102,39 @@ class Services:
         with _deaf_to_interrupts():
             self._endings.close()
 
-    def start(self, name: str, command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> Service:
+    def start(
+        self,
+        name: str,
+        command: Sequence[str],
+        cwd: Path,
+        environment: Mapping[str, str],
+        at_death: AtDeath = AtDeath.END_ALL,
+    ) -> Service:
         """Start a command with additions to our environment, its output going to ``name.log``."""
         log = self.log_dir / f"{name.lower()}.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                command,
-                cwd=cwd,
-                env={**os.environ, **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                **_own_group(),
-            )
-        service = Service(name, process, log)
+
+        def run(mode: str) -> subprocess.Popen[bytes]:
+            with log.open(mode) as output:
+                return subprocess.Popen(
+                    command,
+                    cwd=cwd,
+                    env={**os.environ, **environment},
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    **_own_group(),
+                )
+
+        service = Service(name, log, run, run("wb"), at_death, time.monotonic())
         self.running.append(service)
-        self._endings.callback(end, process)
+        self._endings.callback(lambda: end(service.process))
         return service
+
+    def stop(self, name: str) -> None:
+        """End the service of this name before the others; nothing when there is none."""
+        for service in [one for one in self.running if one.name == name]:
+            end(service.process)
+            self.running.remove(service)
 
     def at_end(self, action: Callable[[], object]) -> None:
         """Call something when the block ends, before what was started earlier is ended."""
@@ -95,12 +143,8 @@ class Services:
     def check(self) -> None:
         """Raise ServiceError if a service has ended by itself."""
         for service in self.running:
-            status = service.process.poll()
-            if status is not None:
-                raise ServiceError(
-                    f"{service.name} ended with status {status}; the last lines of {service.log}:\n"
-                    f"{service.last_words()}"
-                )
+            if service.process.poll() is not None:
+                raise _dead(service)
 
     def wait_for(self, name: str, missing: Callable[[], str | None], seconds: float) -> None:
         """Wait until ``missing`` has nothing to say, while every service lives."""
@@ -113,11 +157,40 @@ class Services:
                 )
             time.sleep(0.1)
 
-    def watch(self) -> None:
-        """Return never: raise ServiceError when a service ends."""
+    def watch(self, say: Callable[[str], object]) -> None:
+        """Return never: start what dies again where that is wanted; raise ServiceError when one ends for good."""
         while True:
-            self.check()
-            time.sleep(0.5)
+            for service in tuple(self.running):
+                self._look_after(service, say)
+            time.sleep(WATCH_SECONDS)
+
+    def _look_after(self, service: Service, say: Callable[[str], object]) -> None:
+        status, now = service.process.poll(), time.monotonic()
+        if status is None:
+            if now - service.began > CALM_SECONDS:
+                service.deaths = 0
+        elif service.at_death is AtDeath.GO_ON:
+            say(f"{service.name} ended with status {status}; the rest goes on without it. See {service.log}")
+            self.running.remove(service)
+        elif service.at_death is AtDeath.END_ALL or status in MEANT or service.deaths == len(PAUSES):
+            raise _dead(service)
+        elif service.due is None:
+            service.due = now + PAUSES[service.deaths]
+            say(
+                f"{service.name} ended with status {status}{KILLED.get(status, '')}; it is started again in "
+                f"{PAUSES[service.deaths]:g} s ({service.deaths + 1} of {len(PAUSES)}). See {service.log}"
+            )
+        elif now >= service.due:
+            service.process, service.began, service.due = service.run("ab"), now, None
+            service.deaths += 1
+
+
+def _dead(service: Service) -> ServiceError:
+    again = f", started again {service.deaths} times" if service.deaths else ""
+    return ServiceError(
+        f"{service.name} ended with status {service.process.returncode}{again}; the last lines of {service.log}:\n"
+        f"{service.last_words()}"
+    )
 
 
 def end(process: subprocess.Popen[bytes], seconds: float = END_SECONDS) -> None:
@@ -189,7 +262,7 @@ def free_port(preferred: int) -> int:
 @contextlib.contextmanager
 def only_one(lock: Path) -> Iterator[None]:
     """Hold a lock file; the system gives it back even when we are killed."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with lock.open("a+", encoding="ascii") as file:
         try:
             _lock(file)

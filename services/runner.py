@@ -3,7 +3,8 @@
 A worker claims the job in the database, runs the pipeline, and commits the outcome in one transaction; only then are
 the objects of an earlier version taken out of the archive. Whatever stops it, the database knows what is left to do:
 
-* the archive does not answer: the job waits (JOB_RETRY_DELAYS) and is tried again, then fails and can be run again;
+* the archive or the database does not answer: the job waits (JOB_RETRY_DELAYS) and is tried again, then fails and can
+  be run again;
 * the worker is killed: at its next start, or by another worker, the job is queued again; the UIDs of its results derive
   from its id, so nothing doubles;
 * the job fails or is cancelled: objects it had stored already are marked, and taken out until none is left.
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from huey import crontab
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from BDD import following_store, store
 from BDD.course_store import content_of, course
@@ -43,8 +44,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-TRANSIENT = (ArchiveUnavailableError, ArchiveTimeoutError)
-"""What may be over after a while: the job is tried again."""
+TRANSIENT = (ArchiveUnavailableError, ArchiveTimeoutError, OperationalError, IntegrityError)
+"""What may be over after a while: the job is tried again.
+
+Of the database: it is locked, full or away; or another worker has just entered the same patient, study or network,
+which the next try finds there.
+"""
 
 BUSY_SECONDS = 2.0
 MINIMUM_STARTS = 3
@@ -60,7 +65,7 @@ class Worker:
     model
         Gives the network of a name; None for the default.
     retry_delays
-        Seconds before each further try of a job whose archive does not answer.
+        Seconds before each further try of a job whose archive or database does not answer.
     segment
         The pipeline.
     """
@@ -208,7 +213,8 @@ class Worker:
                 logger.info("job %s: cancelled", job.job_id)
             elif isinstance(error, TRANSIENT) and job.attempts <= len(self._retry_delays):
                 delay = self._retry_delays[job.attempts - 1]
-                logger.warning("job %s: %s; tried again in %g s", job.job_id, error, delay)
+                first_line = str(error).partition("\n")[0]  # a database's further ones are the statement
+                logger.warning("job %s: %s; tried again in %g s", job.job_id, first_line, delay)
                 store.requeue(self._database, job.job_id, self._number, delay=delay, problem=problem_of(error))
                 self.queue.enqueue(job.job_id, delay=delay)
             else:
@@ -218,14 +224,30 @@ class Worker:
             logger.exception("job %s: its end could not be noted", job.job_id)
 
     def tidy(self) -> None:
-        """Take out of the archive what must not be there any more: replaced versions, remains of failed jobs."""
+        """Take out of the archive what must not be there any more: replaced versions, remains of failed jobs.
+
+        Each is looked at again just before: another worker may be writing it anew, with the same UIDs. It would have to
+        run a job that was tried again, from its fetching to its first result, within the one call that removes that
+        result; nothing keeps it from that.
+        """
         try:
             for uid in store.results_to_retire(self._database):
-                with suppress(NotOursError):  # somebody has put it to a use of his own; it is no longer our concern
-                    self._archive.retire_series(uid)
-                store.record_retired(self._database, uid)
+                if store.results_to_retire(self._database, uid):
+                    self._retire(uid)
         except (ArchiveError, SQLAlchemyError) as error:
             logger.warning("replaced results stay in the archive for now: %s", problem_of(error).detail)
+
+    def _retire(self, series_instance_uid: str) -> None:
+        """Take one series out; that it cannot be done is no reason to leave those after it."""
+        try:
+            with suppress(NotOursError):  # somebody has put it to a use of his own; it is no longer our concern
+                self._archive.retire_series(series_instance_uid)
+        except Exception as error:
+            self._archive.check()  # raises when it is the archive as a whole
+            detail = problem_of(error).detail
+            logger.warning("replaced series %s stays in the archive for now: %s", series_instance_uid, detail)
+        else:
+            store.record_retired(self._database, series_instance_uid)
 
     def recover(self) -> None:
         """Queue again what no living worker runs, what waits in the database but is in no queue, and new names."""

@@ -18,6 +18,8 @@ from BDD.problems import problem_of
 from jobs import open_archive
 from services.autoroute import AutoRouter
 from services.models import Models
+from services.private import keep_private
+from services.processes import WRONG_SETTINGS
 from services.runner import Worker
 from settings import Settings, SettingsError, load_settings
 from unetr.bundle import ModelError
@@ -32,10 +34,10 @@ logger = logging.getLogger(__name__)
 
 def work(settings: Settings) -> int:
     """Be a worker; gives the exit status."""
-    migrate.upgrade(settings.database_url)
-    database = store.open_database(settings.database_url)
+    database = _open_database(settings)
     number = store.worker_started(database, pid=os.getpid())
     error: str | None = None
+    status = 0
     duties: list[Callable[[], None]] = []
     stop = threading.Event()
     heartbeat = threading.Thread(target=_keep_alive, args=(database, number, duties, stop), daemon=True)
@@ -58,14 +60,23 @@ def work(settings: Settings) -> int:
             router = AutoRouter(database, worker.queue, open_archive(settings))
             threading.Thread(target=router.run, args=(stop,), daemon=True).start()
         worker.work()
-    except (ModelError, SettingsError) as problem:
+    except (ModelError, SettingsError, OSError) as problem:
         error = str(problem)
+        status = 1 if isinstance(problem, OSError) else WRONG_SETTINGS
         logger.critical("the worker cannot work: %s", error)
     finally:
         stop.set()
         heartbeat.join()
         store.worker_stopped(database, number, error=error)
-    return 1 if error else 0
+    return status
+
+
+def _open_database(settings: Settings) -> store.Database:
+    try:
+        migrate.upgrade(settings.database_url)
+        return store.open_database(settings.database_url)
+    except OSError as error:
+        raise SettingsError(f"the database of DATABASE_URL cannot be used: {error}") from error
 
 
 def _load(bundle: Path, settings: Settings) -> "Predictor":
@@ -104,13 +115,13 @@ def main() -> int:
     """Start a worker with the settings of this machine."""
     try:
         settings = load_settings()
+        logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        logging.getLogger("huey").setLevel(logging.WARNING)
+        keep_private(settings)
+        return work(settings)
     except SettingsError as error:
         logger.critical("%s", error)
-        return 2
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("huey").setLevel(logging.WARNING)
-    try:
-        return work(settings)
-    except (SQLAlchemyError, OSError) as error:
+        return WRONG_SETTINGS
+    except SQLAlchemyError as error:
         logger.critical("the database of DATABASE_URL cannot be used: %s", error)
-        return 2
+        return WRONG_SETTINGS

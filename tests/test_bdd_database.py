@@ -1,12 +1,15 @@
 """The connection: SQLite's settings, UTC, transactions that wait for each other."""
 
+import sqlite3
 import threading
+import traceback
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import IntegrityError, StatementError
 
+from BDD.database import hide_values
 from BDD.models import Patient, Study, Worker
 from tests.store_factory import new_database
 
@@ -43,6 +46,27 @@ def test_a_time_without_zone_is_refused(database):
     naive = datetime(2024, 7, 1)
     with pytest.raises(StatementError, match="without a time zone"), database.writing() as session:
         session.add(Worker(host="h", pid=1, started_at=naive, seen_at=naive))
+
+
+class UniqueViolation(sqlite3.IntegrityError):
+    """As psycopg raises it."""
+
+    sqlstate = "23505"
+
+
+def test_an_error_quotes_no_row(database):
+    number = "A-0042"
+
+    def refuse(*_):
+        raise UniqueViolation(f"duplicate key value\nDETAIL:  Key (patient_id)=({number}) already exists.")
+
+    event.listen(database.engine, "do_execute", refuse)
+    event.listen(database.engine, "handle_error", hide_values)
+    with pytest.raises(IntegrityError) as caught, database.writing() as session:
+        session.add(Patient(patient_id=number, patient_name="Doe^Jane"))
+    told = "".join(traceback.format_exception(caught.value))
+    assert number not in told
+    assert str(caught.value).startswith("(UniqueViolation) SQLSTATE 23505\n")
 
 
 def test_an_exception_rolls_back(database):

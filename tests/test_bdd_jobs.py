@@ -2,10 +2,13 @@
 
 import threading
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
-from BDD import store
+from BDD import job_store, store
+from BDD.database import Database
 from BDD.models import RUNNING_STATES, Job, Worker
 from tests.store_factory import (
     STUDY,
@@ -20,6 +23,7 @@ from tests.store_factory import (
     written_series,
 )
 
+NOTHING: Any = None
 PROBLEM = store.Problem("urn:metia:problem:x", "It broke", 502, "GET /x: refused", "try again")
 
 
@@ -93,6 +97,40 @@ def test_a_race_for_a_new_job_has_one_winner(database):
         thread.join()
     assert sorted(kind for kind, _ in answers) == ["made"] + ["told"] * 5
     assert len({job_id for _, job_id in answers}) == 1
+
+
+def ending_before_it_is_named(database, worker, job, monkeypatch):
+    """Let the open job end after it was in the way, and before anybody can see which one it was."""
+    reading = Database.reading
+
+    def reading_late(self):
+        monkeypatch.setattr(Database, "reading", reading)
+        store.record_failure(database, job.job_id, worker, PROBLEM)
+        return reading(self)
+
+    monkeypatch.setattr(Database, "reading", reading_late)
+
+
+def test_a_job_that_ends_while_it_is_in_the_way_is_in_nobodys_way(database, monkeypatch):
+    worker = new_worker(database)
+    ending_before_it_is_named(database, worker, running_job(database, worker), monkeypatch)
+    assert queued_job(database).state == "queued"
+
+
+def test_nor_in_the_way_of_one_that_is_tried_again(database, monkeypatch):
+    worker = new_worker(database)
+    first = queued_job(database)
+    store.request_cancel(database, first.job_id)
+    second = running_job(database, worker)
+    get_job = job_store.get_job(database, first.job_id)
+    monkeypatch.setattr(job_store, "get_job", lambda *_: get_job)
+    ending_before_it_is_named(database, worker, second, monkeypatch)
+    assert store.retry(database, first.job_id).state == "queued"
+
+
+def test_what_is_refused_for_another_reason_is_not_tried_for_ever(database):
+    with pytest.raises(IntegrityError):
+        queued_job(database, study=NOTHING)
 
 
 def test_a_job_is_claimed_once(database):

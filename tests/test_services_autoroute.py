@@ -1,10 +1,12 @@
 """Auto-routing on a made-up change log: what qualifies runs once, whatever happens, and nothing else does."""
 
 import logging
+import sqlite3
 from typing import cast
 
 import pytest
 from pydicom.uid import generate_uid
+from sqlalchemy.exc import OperationalError
 
 import jobs
 from BDD import store
@@ -247,21 +249,36 @@ def test_an_archive_that_is_down_is_waited_for(hall):
     assert hall.ran() == [series]
 
 
-def test_one_series_that_cannot_be_described_holds_up_no_other(hall):
+@pytest.mark.parametrize("error", [ArchiveUnavailableError("something unexpected"), ValueError("DS: 'abc'")], ids=repr)
+def test_one_series_that_cannot_be_described_holds_up_no_other(hall, error):
     bad, good = hall.archive.arrive(), hall.archive.arrive()
     describe = hall.archive.series_tags
 
     def fails(identifier):
         if identifier == bad:
-            raise ArchiveUnavailableError("something unexpected")
+            raise error
         return describe(identifier)
 
     hall.archive.series_tags = fails
     for _ in range(autoroute.TRIES - 1):
-        with pytest.raises(ArchiveUnavailableError):
+        with pytest.raises(type(error)):
             hall.read()
     hall.read()
     assert hall.ran() == [good]
+
+
+def test_a_database_that_is_down_is_waited_for(hall, monkeypatch):
+    def locked(*_):
+        raise OperationalError("SELECT", {}, sqlite3.OperationalError("database is locked"))
+
+    series = hall.archive.arrive()
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "was_segmented", locked)
+        for _ in range(2 * autoroute.TRIES):
+            with pytest.raises(OperationalError):
+                hall.read()
+    hall.read()
+    assert hall.ran() == [series]
 
 
 def test_a_series_that_has_gone(hall):

@@ -1,12 +1,13 @@
 """What is written into nginx's configuration, and when nginx is used at all."""
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 
-from services import front
-from services.processes import ServiceError
+from services import front, launcher, orthanc
+from services.processes import ServiceError, Services
 from settings import Settings, load_settings
 
 ACCOUNT = {"ORTHANC_USERNAME": "metia", "ORTHANC_PASSWORD": "se:cret"}
@@ -55,6 +56,56 @@ def test_it_is_used_where_it_can_be(
 ) -> None:
     monkeypatch.setattr(front, "find_nginx", lambda: nginx)
     assert front.is_possible(settings_from(ORTHANC_URL=orthanc)) is possible
+
+
+@pytest.mark.skipif(os.name == "nt", reason="stand-ins are shell scripts")
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("echo 'nginx: [emerg] bind() failed' >&2; exit 1", "ended with status 1.*nginx: \\[emerg\\] bind"),
+        ("sleep 60", "nginx was not ready"),
+        (None, "No such file"),
+    ],
+)
+def test_without_nginx_the_rest_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str | None, words: str
+) -> None:
+    nginx = tmp_path / "stand-in"
+    if script is not None:
+        nginx.write_text(f"#!/bin/sh\n{script}\n")
+        nginx.chmod(0o755)
+    monkeypatch.setattr(front, "find_nginx", lambda: str(nginx))
+    monkeypatch.setattr(front, "WAIT_SECONDS", 0.5 if script == "sleep 60" else 20.0)
+    said: list[str] = []
+    monkeypatch.setattr(launcher, "say", said.append)
+    monkeypatch.setattr(launcher.orthanc, "plan", lambda account: orthanc.Plan("running", account, ""))
+    monkeypatch.setattr(launcher.ohif, "fetch", lambda *_: None)
+    monkeypatch.setattr(launcher, "not_ready", lambda _: lambda: None)
+    monkeypatch.setattr(launcher, "ROOT", tmp_path)
+    for program in ("api.py", "jobs.py"):
+        (tmp_path / program).write_text("import time; time.sleep(60)")
+    with Services(tmp_path / "log") as services:
+        settings, origin = launcher.start(services, settings_from(VAR_DIR=str(tmp_path)))
+        services.check()
+        assert [service.name for service in services.running] == ["API", "Worker"]
+    assert origin == launcher.api_url(settings)
+    assert f"{origin}/ohif/" in launcher.viewer_url(origin)
+    (line,) = said
+    assert "\n" not in line
+    assert re.search(words, line)
+
+
+def test_nginx_is_asked_for_nothing_that_older_ones_do_not_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ubuntu 22.04 has 1.18; ``-e`` came with 1.19.5."""
+    commands: list[list[str]] = []
+    services = Services(tmp_path)
+    monkeypatch.setattr(front, "find_nginx", lambda: "nginx")
+    monkeypatch.setattr(services, "start", lambda _, command, *__: commands.append(command))
+    monkeypatch.setattr(services, "wait_for", lambda *_: None)
+    front.start(services, settings_from(VAR_DIR=str(tmp_path)))
+    assert {word for word in commands[0] if word.startswith("-")} == {"-p", "-c", "-g"}
 
 
 def test_the_address_is_one_that_can_be_reached() -> None:

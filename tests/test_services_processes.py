@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from services.processes import ServiceError, Services, end, free_port, is_free, only_one
+from services import processes
+from services.processes import AtDeath, ServiceError, Services, end, free_port, is_free, only_one
 
 SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
 STUBBORN = [
@@ -67,6 +68,74 @@ def test_a_death_is_told_with_its_last_words(tmp_path: Path) -> None:
         services.start("Worker", DIES, tmp_path, {})
         with pytest.raises(ServiceError, match=r"(?s)Worker ended with status 3.*no model at models/unetr"):
             services.wait_for("Worker", lambda: "not yet", 20)
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a watch says; it looks often, and waits for little."""
+    monkeypatch.setattr(processes, "WATCH_SECONDS", 0.01)
+    monkeypatch.setattr(processes, "PAUSES", (0.0, 0.05))
+    return []
+
+
+def test_one_that_is_killed_is_started_again(tmp_path: Path, said: list[str]) -> None:
+    dies_at_first = (
+        "import os, sys, time\n"
+        "if not os.path.exists('once'): open('once', 'w').close(); print('once', flush=True); os._exit(3)\n"
+        "print('twice', flush=True); open('twice', 'w').close(); time.sleep(60)"
+    )
+    ends_then = "import os, time\nwhile not os.path.exists('twice'): time.sleep(0.01)\nraise SystemExit(4)"
+    with Services(tmp_path) as services:
+        worker = services.start("Worker", [sys.executable, "-c", dies_at_first], tmp_path, {}, AtDeath.START_AGAIN)
+        services.start("Orthanc", [sys.executable, "-c", ends_then], tmp_path, {})
+        with pytest.raises(ServiceError, match="Orthanc ended with status 4"):
+            services.watch(said.append)
+        assert worker.process.poll() is None
+    assert worker.process.poll() is not None, "what was started again is ended too"
+    assert worker.log.read_text(encoding="utf-8").split() == ["once", "twice"]
+    (line,) = said
+    assert "Worker ended with status 3; it is started again in 0 s (1 of 2)" in line
+
+
+def test_a_death_long_ago_is_forgotten(tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with Services(tmp_path) as services:
+        worker = services.start("Worker", SLEEP, tmp_path, {}, AtDeath.START_AGAIN)
+        worker.deaths = 2
+        services._look_after(worker, said.append)
+        assert worker.deaths == 2
+        monkeypatch.setattr(processes, "CALM_SECONDS", 0.0)
+        services._look_after(worker, said.append)
+        assert worker.deaths == 0
+
+
+def test_one_that_dies_again_and_again_is_given_up(tmp_path: Path, said: list[str]) -> None:
+    with Services(tmp_path) as services:
+        services.start("Worker", DIES, tmp_path, {}, AtDeath.START_AGAIN)
+        with pytest.raises(ServiceError, match=r"(?s)status 3, started again 2 times.*no model at models/unetr"):
+            services.watch(said.append)
+    assert len(said) == 2
+
+
+@pytest.mark.parametrize("status", [0, 2])
+def test_one_that_was_meant_to_end_is_not_started_again(tmp_path: Path, said: list[str], status: int) -> None:
+    with Services(tmp_path) as services:
+        services.start(
+            "Worker", [sys.executable, "-c", f"raise SystemExit({status})"], tmp_path, {}, AtDeath.START_AGAIN
+        )
+        with pytest.raises(ServiceError, match=f"Worker ended with status {status};"):
+            services.watch(said.append)
+    assert said == []
+
+
+def test_one_that_can_be_done_without_ends_nothing_else(tmp_path: Path, said: list[str]) -> None:
+    with Services(tmp_path) as services:
+        services.start("nginx", DIES, tmp_path, {}, AtDeath.GO_ON)
+        services.start(
+            "Orthanc", [sys.executable, "-c", "import time; time.sleep(1); raise SystemExit(4)"], tmp_path, {}
+        )
+        with pytest.raises(ServiceError, match="Orthanc ended with status 4"):
+            services.watch(said.append)
+    assert [line.partition(";")[0] for line in said] == ["nginx ended with status 3"]
 
 
 def test_gives_up_with_the_reason(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import insert
 from sqlalchemy.exc import OperationalError
 
-from BDD import store
-from BDD.models import Job
+from BDD import database, outcome_store, store
+from BDD.models import Job, Patient
+from BDD.models import Model as ModelRow
 from BDD.models import Worker as WorkerRow
 from Orthanc.archive import ArchiveTimeoutError, ArchiveUnavailableError, StoreRejectedError
 from results.context import derive_uid
@@ -273,9 +274,10 @@ def test_the_first_result_is_known_at_once_and_no_more_when_the_rest_fails(site,
     site.worker.run_job(job_id)
     assert seen == [{"SEG"}]
     job = site.job(job_id)
-    assert (job.state, job.lesions, site.results()) == (state, [], set())
+    assert (job.state, job.lesions) == (state, [])
     assert not any(one.written_at and not one.retired_at for one in job.results)
-    if state == "queued":
+    assert site.results() == (set() if state == "failed" else {derive_uid(job_id, "SEG series")})
+    if state == "queued":  # what it is about to write again is left there, and said to be there no more
         site.worker.run_job(job_id)
         assert site.job(job_id).state == "done"
         assert site.results() == series_of(job_id)
@@ -326,6 +328,57 @@ def test_a_version_that_cannot_be_taken_out_now_is_taken_out_later(site):
     assert site.results() == series_of(second)
 
 
+def test_one_that_can_never_be_taken_out_holds_up_no_other(site):
+    first = site.run()
+    stuck = min(series_of(first))
+    retire = site.archive.retire_series
+
+    def fails(uid):
+        if uid == stuck:
+            raise ValueError("a header nobody can read")
+        retire(uid)
+
+    site.archive.retire_series = fails
+    second = site.run()
+    assert site.results() == {stuck} | series_of(second)
+    assert store.results_to_retire(site.database) == [stuck]
+
+
+def test_what_another_worker_writes_again_is_not_taken_out(site):
+    """A job fails half way, and is tried again by another worker while the first looks after another series."""
+    earlier = site.run()
+    site.archive.fail = fail_at("retire_series", ArchiveUnavailableError("gone"))
+    site.run()
+    site.archive.fail = lambda method: refuse_the_second(method)
+
+    def refuse_the_second(method: str) -> None:
+        if method == "retire_series" or (method == "store" and site.archive.calls.count("store") % 2 == 0):
+            raise StoreRejectedError("no")
+
+    job_id = site.run()
+    assert {*store.results_to_retire(site.database)} == series_of(earlier) | series_of(job_id)
+    retire, other = site.archive.retire_series, site.new_worker()
+
+    def retire_slowly(uid):
+        if site.job(job_id).state == "failed":
+            store.retry(site.database, job_id)
+            other.run_job(job_id)
+        retire(uid)
+
+    site.archive.fail = lambda _: None
+    site.archive.retire_series = retire_slowly
+    site.worker.tidy()
+    assert site.job(job_id).state == "done"
+    assert site.results() == series_of(job_id)
+    assert not any(one.retired_at for one in site.job(job_id).results)
+
+
+def test_what_a_waiting_job_writes_again_is_not_taken_out(site):
+    site.archive.fail = fail_at("store", ArchiveUnavailableError("gone"))
+    site.run()
+    assert "retire_series" not in site.archive.calls
+
+
 def test_a_result_that_somebody_made_his_own_is_let_go(site):
     first = site.run()
     for dataset in site.archive.instances.values():
@@ -368,6 +421,8 @@ def test_an_unforeseen_error_shows_nothing_of_its_inside(site, caplog):
 
 
 def test_a_commit_that_fails_leaves_nothing_in_the_archive(site, monkeypatch):
+    site.worker.queue.close()
+    site.worker = site.new_worker(retry_delays=())
     first = site.run()
 
     def fail(*_args, **_kwargs):
@@ -395,7 +450,7 @@ def test_a_database_that_is_gone_is_recovered_from(site, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(store, "record_outcome", fail)
-        patch.setattr(store, "record_failure", fail)
+        patch.setattr(store, "requeue", fail)
         job_id = site.run()
     assert site.job(job_id).state == "writing"
     site.worker.recover()
@@ -403,6 +458,53 @@ def test_a_database_that_is_gone_is_recovered_from(site, monkeypatch):
     site.worker.run_job(job_id)
     assert site.job(job_id).state == "done"
     assert site.results() == series_of(job_id), "the same objects, once"
+
+
+@pytest.mark.parametrize("row", ["_patient_row", "model_row"])
+def test_a_row_that_another_worker_enters_at_once_is_found_at_the_next_try(site, monkeypatch, row):
+    """On PostgreSQL two workers may both find no row of a new patient or network, and both enter one."""
+    site.run()
+    find = getattr(outcome_store, row)
+
+    def not_there_yet(session, record, *_):
+        monkeypatch.setattr(outcome_store, row, find)
+        with session.no_autoflush:
+            made = (
+                Patient(patient_id=record.patient_id, patient_name="")
+                if row == "_patient_row"
+                else ModelRow(**vars(record))
+            )
+            session.add(made)
+        return made
+
+    monkeypatch.setattr(outcome_store, row, not_there_yet)
+    job_id = site.run()
+    job = site.job(job_id)
+    assert (job.state, job.attempts, job.problem["type"]) == ("queued", 1, "urn:metia:problem:database")
+    site.worker.run_job(job_id)
+    assert (site.job(job_id).state, site.job(job_id).version) == ("done", 2)
+    assert site.results() == series_of(job_id)
+
+
+def test_a_database_that_is_locked_for_a_moment(site, monkeypatch, caplog):
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 50)
+    site.database.dispose()
+    lock = sqlite3.connect(site.folder / "metia.db", isolation_level=None)
+    requeue = store.requeue
+
+    def requeue_afterwards(*args, **kwargs):
+        lock.execute("ROLLBACK")
+        requeue(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "requeue", requeue_afterwards)
+        patch.setattr(site.predictor, "during", lambda: lock.execute("BEGIN IMMEDIATE"))
+        job_id = site.run()
+    assert site.job(job_id).state == "queued"
+    assert "(sqlite3.OperationalError) database is locked; tried again in 0 s" in caplog.text
+    site.worker.run_job(job_id)
+    assert site.job(job_id).state == "done"
+    lock.close()
 
 
 def test_no_patient_in_the_log(site, caplog):

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,16 @@ import pytest
 from BDD import store
 from BDD.problems import problem_of
 from services import worker
-from settings import ROOT
+from services.processes import WRONG_SETTINGS
+from settings import ROOT, load_settings
 from tests.store_factory import new_database, new_worker
+
+
+@pytest.fixture(autouse=True)
+def usual_umask() -> Iterator[None]:
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 def test_processes() -> None:
@@ -37,6 +46,29 @@ def test_the_heart_goes_on_when_a_duty_fails(tmp_path: Path, monkeypatch: pytest
     worker._keep_alive(database, number, [duty], enough)
     assert len(beats) == 3
     assert store.live_workers(database)[0].seen_at > before
+
+
+def test_a_file_that_cannot_be_read_is_not_blamed_on_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_models(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "/models/none")
+
+    monkeypatch.setattr(worker, "Models", no_models)
+    settings = load_settings({"VAR_DIR": str(tmp_path)}, None)
+    monkeypatch.setattr(worker, "load_settings", lambda: settings)
+    assert worker.main() == 1, "it may be tried again"
+    assert "the worker cannot work: [Errno 13] Permission denied: '/models/none'" in caplog.text
+    assert "DATABASE_URL" not in caplog.text
+    told = store.last_worker(store.open_database(settings.database_url))
+    assert told is not None
+    assert "/models/none" in str(told.error)
+
+
+def test_a_model_that_cannot_be_used_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings({"VAR_DIR": str(tmp_path), "MODEL_PATH": str(tmp_path / "none")}, None)
+    monkeypatch.setattr(worker, "load_settings", lambda: settings)
+    assert worker.main() == WRONG_SETTINGS
 
 
 @pytest.mark.parametrize("program", ["api.py", "jobs.py"])

@@ -1,6 +1,7 @@
 """Models lie beside each other; one that cannot be used is listed with the reason."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,44 @@ def test_the_default_first_then_its_neighbours(tmp_path):
     assert found.refused.keys() == {"c", "d"}
     assert f"name of {tmp_path / 'a'}, first" in found.refused["c"]
     assert "metadata.json is missing" in found.refused["d"]
+
+
+@pytest.fixture
+def closed(tmp_path, monkeypatch):
+    """A folder that may not be looked into; modes of files tell root nothing."""
+    folder = tmp_path / "lost+found"
+    folder.mkdir()
+    look = os.stat
+
+    def looked_at(path, *arguments, **options):
+        if not isinstance(path, int) and folder in Path(os.fsdecode(path)).parents:
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", looked_at)
+    return folder
+
+
+def test_a_folder_that_may_not_be_looked_into_is_no_model(tmp_path, closed):
+    tiny_bundle(tmp_path / "fine", name="fine")
+    found = find_models(tmp_path / "fine", tmp_path / "var")
+    assert (list(found.models), found.refused) == (["fine"], {})
+
+
+def test_a_default_that_may_not_be_looked_at_is_refused_with_the_reason(tmp_path, closed):
+    found = find_models(closed / "model", tmp_path / "var")
+    assert "Permission denied" in found.refused["model"]
+    assert str(closed / "model") in found.refused["model"]
+
+
+def test_a_model_that_cannot_be_read_is_refused_with_the_reason(tmp_path):
+    tiny_bundle(tmp_path / "fine", name="fine")
+    metadata = tiny_bundle(tmp_path / "odd") / "configs" / "metadata.json"
+    metadata.unlink()
+    metadata.mkdir()
+    found = find_models(tmp_path / "fine", tmp_path / "var")
+    assert list(found.models) == ["fine"]
+    assert str(metadata) in found.refused["odd"]
 
 
 def test_finding_by_name(tmp_path):

@@ -1,6 +1,7 @@
 """The MetIA checkpoint: the same logits to the bit, once converted, and one plain sentence for every other file."""
 
 import os
+import random
 import shutil
 import zipfile
 from pathlib import Path
@@ -13,10 +14,12 @@ from tests.metia_factory import PARAMETERS, network, save_checkpoint, state_dict
 from unetr.__main__ import main
 from unetr.bundle import ModelError, read_bundle
 from unetr.loading import conversion
+from unetr.loading.archive import Archive
 from unetr.loading.checkpoint import read_metia_checkpoint
 from unetr.loading.conversion import convert
 from unetr.loading.converted import bundle_folder, converted_bundle, remove_outdated, usable_bundle
 from unetr.loading.network import load_network
+from unetr.loading.unpickling import CheckpointError
 
 WINDOW = torch.rand(2, 1, 32, 32, 32, generator=torch.Generator().manual_seed(5))
 
@@ -228,6 +231,29 @@ def test_a_file_that_is_cut_off_is_refused(checkpoint, tmp_path, share):
     content = checkpoint.read_bytes()
     (tmp_path / "other.cpkt").write_bytes(content[: int(share * len(content))])
     refused(tmp_path / "other.cpkt", tmp_path)
+
+
+def test_whatever_is_wrong_with_its_bytes_is_said_as_of_a_checkpoint(checkpoint, tmp_path):
+    """In the zip's directory, its end, and the pickle: there a byte may mean anything."""
+    content = checkpoint.read_bytes()
+    end = content.rindex(b"PK\5\6")
+    directory = int.from_bytes(content[end + 16 : end + 20], "little")
+    pickle = content.index(b"data.pkl")
+    draw = random.Random(5)
+    path = tmp_path / "other.cpkt"
+    refusals = 0
+    for _ in range(150):
+        low, high = draw.choice(((directory, end), (directory, end), (end, len(content)), (pickle, pickle + 4000)))
+        changed = bytearray(content)
+        for _ in range(draw.choice((1, 1, 2, 4))):
+            changed[draw.randrange(low, high)] = draw.randrange(256)
+        path.write_bytes(changed)
+        try:
+            with Archive(path) as archive:
+                archive.load()
+        except (CheckpointError, OSError):  # both are a ModelError to who reads a checkpoint
+            refusals += 1
+    assert refusals > 60
 
 
 def refused(path: Path, folder: Path) -> None:

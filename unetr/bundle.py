@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import inf
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any
 
 from unetr.definition import DefinitionError, describe_network, sliding_window
@@ -153,10 +154,13 @@ def read_bundle(path: Path) -> BundleInfo:
         none that is known, takes other than one volume, or the weights' file is cut off.
     """
     path = Path(path)
-    if path.is_file():
+    try:
+        kind = path.stat().st_mode
+    except OSError as error:
+        told = "" if isinstance(error, FileNotFoundError | NotADirectoryError) else f" ({error.strerror})"
+        raise ModelError(f"There is no model folder {path}{told}: set MODEL_PATH to a MONAI bundle.") from error
+    if not S_ISDIR(kind):
         raise ModelError(f"{path} is no bundle but a file: python -m unetr convert makes one of a MetIA checkpoint.")
-    if not path.is_dir():
-        raise ModelError(f"There is no model folder {path}: set MODEL_PATH to a MONAI bundle.")
     named = [path / "configs" / name for name in ("metadata.json", "inference.json")]
     metadata, inference = map(_read_json, named)
     entries = {"name": path.resolve().name, "statement": _unmeasured(metadata, inference), **metadata}
@@ -209,6 +213,8 @@ def _read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text("utf-8"), parse_constant=_no_number)
     except FileNotFoundError:
         raise ModelError(f"{path} is missing: this is no MONAI bundle.") from None
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not valid JSON: {error}.") from error
     if not isinstance(content, dict):

@@ -1,5 +1,6 @@
 """The models there are: the one at MODEL_PATH, its neighbours in the same folder, and which of them cannot be used."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,15 +72,18 @@ def find_models(model_path: Path, var_dir: Path) -> Catalogue:
 def _neighbours(model_path: Path, var_dir: Path) -> list[Path]:
     """Folders with a bundle's parts, though they be half-copied; one whose name begins with a dot is none yet.
 
-    ``var_dir`` is none, though it has a folder ``models``.
+    ``var_dir`` is none, though it has a folder ``models``. What may not be looked into, a disk's ``lost+found`` say, is
+    none either.
     """
-    if not model_path.parent.is_dir():
+    try:
+        beside = sorted(model_path.parent.iterdir())
+    except OSError:
         return []
     parts = ("configs", "models")
     return [
         folder
-        for folder in sorted(model_path.parent.iterdir())
+        for folder in beside
         if folder not in (model_path, var_dir)
         and folder.name[0] != "."
-        and any((folder / part).is_dir() for part in parts)
+        and any(os.path.isdir(folder / part) for part in parts)  # noqa: PTH112 - Path.is_dir raises what this answers
     ]

@@ -38,7 +38,8 @@ import os, pathlib, time
 pathlib.Path("worker").write_text(os.environ["ORTHANC_URL"])
 while not os.path.exists("die"):
     time.sleep(0.05)
-raise SystemExit("the model file is truncated")
+print("the model file is truncated")
+raise SystemExit(2)
 """
 LAUNCH = """
 import sys, pathlib
@@ -147,13 +148,13 @@ def test_a_second_launcher_is_refused(site: Site) -> None:
     assert "already running" in output
 
 
-def test_a_worker_that_dies_ends_everything_and_says_why(site: Site) -> None:
+def test_a_worker_that_cannot_work_ends_everything_and_says_why(site: Site) -> None:
     launcher = site.launch()
     site.read_until(launcher, "Ctrl-C")
     (site.folder / "die").touch()
     output, _ = launcher.communicate(timeout=30)
     assert launcher.returncode == 1
-    assert "Worker ended with status 1" in output
+    assert "Worker ended with status 2" in output
     assert "the model file is truncated" in output
     assert site.is_silent()
 

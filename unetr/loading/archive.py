@@ -24,7 +24,11 @@ class Archive:
     def __init__(self, path: Path) -> None:
         try:
             self._zip = zipfile.ZipFile(path)
-        except zipfile.BadZipFile:
+        except OSError:
+            raise
+        except (
+            Exception
+        ):  # a name that is no text, a version not known yet, a number beyond the file: all of it is read
             raise CheckpointError("is no checkpoint of PyTorch 1.6 or later, or is not complete") from None
 
     def __enter__(self) -> Self:

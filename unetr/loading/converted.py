@@ -6,6 +6,7 @@ again once it has been converted. Nothing here needs torch, except to convert.
 
 import hashlib
 import logging
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -31,7 +32,7 @@ def bundle_folder(model_path: Path, var_dir: Path) -> Path:
     var_dir
         Converted checkpoints are kept in its folder ``models``.
     """
-    if not model_path.is_file():
+    if not os.path.isfile(model_path):  # noqa: PTH113 - Path.is_file raises where it may not look
         return model_path
     state = model_path.stat()
     key = f"{model_path.resolve()} {state.st_size} {state.st_mtime_ns}"

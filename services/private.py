@@ -1,0 +1,57 @@
+"""What is kept of patients is for the account that the server runs under, and for nobody else on the machine.
+
+On Windows a user's folders are closed to others already; nothing is done there.
+"""
+
+import logging
+import os
+import stat
+from pathlib import Path
+
+from settings import Settings, sqlite_path
+
+FOLDER, FILE = 0o700, 0o600
+CONTENT = ("metia.db", "queue.db", "launcher.lock", "log", "orthanc", "ohif", "nginx", "engines", "models")
+"""How the names begin of what this server puts into VAR_DIR."""
+
+logger = logging.getLogger(__name__)
+
+
+def keep_private(settings: Settings) -> None:
+    """Close VAR_DIR, its logs and the database to others, and all that this process and its children will write.
+
+    A VAR_DIR that holds other things too, ``/srv`` or ``/tmp``, is left as it is, with a warning: others may need it.
+    """
+    if os.name != "posix":
+        return
+    os.umask(0o077)
+    folder = settings.var_dir
+    try:
+        folder.mkdir(mode=FOLDER, parents=True, exist_ok=True)
+        shared = [path.name for path in folder.iterdir() if not path.name.startswith((*CONTENT, "lost+found"))]
+    except OSError:
+        return  # whoever needs the folder says what is wrong with it
+    if not shared:
+        _close(folder, FOLDER)
+    elif folder.stat().st_mode & 0o077:
+        logger.warning(
+            "VAR_DIR=%s can be looked into by others on this machine, and is left so: it holds %s, which is not ours",
+            folder,
+            sorted(shared)[0],
+        )
+    _close(folder / "log", FOLDER)
+    database = sqlite_path(settings.database_url)
+    for path in (database, *(Path(f"{database}{end}") for end in ("-wal", "-shm"))) if database else ():
+        _close(path, FILE)
+
+
+def _close(path: Path, mode: int) -> None:
+    """Close what is there and ours; a file system without owners may refuse it."""
+    try:
+        state = path.stat()
+        if state.st_uid == os.geteuid() and stat.S_IMODE(state.st_mode) & 0o077:
+            path.chmod(mode)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        logger.warning("%s can be read by others on this machine: %s", path, error.strerror)
