@@ -18,7 +18,7 @@ from werkzeug.exceptions import HTTPException
 from BDD import store
 from BDD.models import DONE, FAILED, FINAL_STATES, OPEN_STATES, RELABEL, Job
 from BDD.problems import problem_of
-from Orthanc.archive import StudyNotFoundError
+from Orthanc.archive import UID_KEYWORDS, StudyNotFoundError, is_uid
 from Orthanc.dicomweb import OrthancArchive
 from results.objects import WRITTEN
 from routes import changes, reading, segment
@@ -109,10 +109,14 @@ def upload() -> Response:
     for number, file in enumerate(files, start=1):
         try:
             dataset = dcmread(file.stream)
-            names = [dataset[keyword].value for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
+            uids = {keyword: dataset[keyword].value for keyword in UID_KEYWORDS}
         except (InvalidDicomError, KeyError, ValueError, EOFError) as error:
             return _answer(400, error=f"File {number} of {len(files)} is no DICOM instance ({error}); none was stored.")
-        studies.setdefault(names[0], []).append(dataset)
+        for keyword, uid in uids.items():
+            if not is_uid(uid):
+                said = f"{keyword} = {str(uid)[:80]!r} is no UID"
+                return _answer(400, error=f"File {number} of {len(files)}: {said}; none was stored.")
+        studies.setdefault(uids["StudyInstanceUID"], []).append(dataset)
     archive = here_archive(context())
     for datasets in studies.values():
         archive.store(datasets)
