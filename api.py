@@ -22,6 +22,7 @@ from routes import (
     dicomweb_proxy,
     follow_up_page,
     followup,
+    guard,
     metia,
     metia_followup,
     models,
@@ -76,6 +77,7 @@ def create_app(settings: Settings, archive: Callable[[Settings], Archive] = open
         waiting=BoundedSemaphore(max(1, settings.api_threads // 2)),
     ).install(app)
     problems.register(app)
+    guard.register(app)
     for room in ROOMS:
         app.register_blueprint(room.blueprint)
     app.after_request(_harden)
