@@ -77,7 +77,7 @@ def create_app(settings: Settings, archive: Callable[[Settings], Archive] = open
         waiting=BoundedSemaphore(max(1, settings.api_threads // 2)),
     ).install(app)
     problems.register(app)
-    guard.register(app)
+    guard.register(app, settings)
     for room in ROOMS:
         app.register_blueprint(room.blueprint)
     app.after_request(_harden)

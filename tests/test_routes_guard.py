@@ -1,7 +1,11 @@
 """Who may ask: pages of other origins change nothing, and the server answers to its own names only."""
 
+import socket
+
 import pytest
 
+from routes.guard import is_own, own_names
+from settings import load_settings
 from tests.api_factory import STUDY, ApiSite
 
 VIEWER = "http://viewer.example:3000"
@@ -60,3 +64,64 @@ def test_the_published_front_end_is_told_in_its_own_form(site):
     assert answer.status_code == 403
     assert list(answer.get_json()) == ["error"]
     assert "CORS_ORIGINS" in answer.get_json()["error"]
+
+
+# -- Names ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["evil.example:5000", "metia.hospital.example.evil.example", "127.0.0.1.evil.example"])
+def test_a_name_that_somebody_points_here_opens_nothing(site, host):
+    """For the browser the page is the server's own then, whatever it asks for."""
+    headers = {"Host": host, "Origin": f"http://{host}"}
+    for address in ("/patients", "/jobs", "/dicom-web/studies", "/ohif/", "/openapi.json", "/nothing"):
+        problem = refused(site.client.get(address, headers=headers))
+        assert "TRUSTED_HOSTS" in problem["what_to_do"]
+        assert host in problem["detail"]
+    assert "TRUSTED_HOSTS" in site.client.get("/followup-patients", headers=headers).get_json()["error"]
+    assert site.client.delete(f"/delete-study/{STUDY}", headers=headers).status_code == 403
+    assert site.archive.instances
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost:5000",
+        "LOCALHOST.",
+        "127.0.0.1:5000",
+        "10.1.2.3:8080",
+        "[::1]:5000",
+        "[fe80::1]",
+        "metia.hospital.example",
+        "Metia.Hospital.Example:8443",
+        "srv_01:5000",
+        "viewer.example:5000",
+        socket.gethostname(),
+    ],
+)
+def test_by_address_and_by_its_names_it_answers(tmp_path, host):
+    settings = load_settings(
+        {"API_HOST": "0.0.0.0", "TRUSTED_HOSTS": "metia.hospital.example, SRV_01", "CORS_ORIGINS": VIEWER}, None
+    )
+    assert is_own(host, own_names(settings))
+
+
+@pytest.mark.parametrize(
+    "host", ["", "a b", "localhost@evil.example", "evil.example", "[evil.example]", "::1", "1.2.3"]
+)
+def test_what_is_no_name_of_it(host):
+    assert not is_own(host, own_names(load_settings({}, None)))
+
+
+def test_the_hosts_it_listens_on_need_not_be_named():
+    settings = load_settings({"API_HOST": "api.hospital.example", "FRONT_HOST": "metia.hospital.example"}, None)
+    for host in (settings.api_host, settings.front_host):
+        assert is_own(host, own_names(settings))
+
+
+def test_a_program_that_sends_no_host_is_answered(site):
+    def app_without_host(environ, start_response):
+        del environ["HTTP_HOST"]
+        return inner(environ, start_response)
+
+    inner, site.app.wsgi_app = site.app.wsgi_app, app_without_host
+    assert site.client.get("/health").status_code == 200

@@ -38,7 +38,14 @@ def site(tmp_path_factory: pytest.TempPathFactory, orthanc: RunningOrthanc) -> I
     ohif = folder / "ohif"
     ohif.mkdir()
     (ohif / "index.html").write_text("<!doctype html><title>OHIF</title>")
-    site = ServerSite(folder, orthanc, folder / "no-model", OHIF_DIR=str(ohif), FRONT_PORT=str(free_port(28180)))
+    site = ServerSite(
+        folder,
+        orthanc,
+        folder / "no-model",
+        OHIF_DIR=str(ohif),
+        FRONT_PORT=str(free_port(28180)),
+        TRUSTED_HOSTS="metia.hospital.example",
+    )
     site.start_api()
     yield site
     site.close()
@@ -130,6 +137,30 @@ def test_dot_segments_lead_nowhere(origin: str, series: list[Dataset]) -> None:
         request = session.prepare_request(requests.Request("GET", origin))
         request.url = origin + path  # as it is: requests would tidy it up
         assert session.send(request, timeout=10).status_code == 404
+
+
+def test_under_a_name_that_somebody_points_here_nothing_is_read(origin: str, series: list[Dataset]) -> None:
+    """The names are the API's to know, but images come from Orthanc past it."""
+    study = f"{origin}/dicom-web/studies/{series[0].StudyInstanceUID}"
+    one = f"{study}/series/{series[0].SeriesInstanceUID}/instances/{series[0].SOPInstanceUID}"
+    port = origin.rpartition(":")[2]
+    for _ in range(2):  # the second time from what nginx remembers
+        for path in (study, f"{study}/metadata", f"{one}/frames/1", f"{origin}/patients", f"{origin}/ohif/"):
+            answer = requests.get(path, headers={"Host": f"evil.example:{port}"}, timeout=30)
+            assert answer.status_code == 403, path
+            assert "TRUSTED_HOSTS" in answer.json()["what_to_do"]
+    for host in (f"localhost:{port}", f"10.1.2.3:{port}", f"[::1]:{port}", f"metia.hospital.example:{port}"):
+        assert requests.get(f"{study}/metadata", headers={"Host": host}, timeout=30).ok, host
+
+
+def test_a_page_of_another_origin_stores_nothing(origin: str, series: list[Dataset]) -> None:
+    study = f"{origin}/dicom-web/studies/{series[0].StudyInstanceUID}"
+    for kind in ({}, {"Content-Type": multipart.CONTENT_TYPE}):
+        headers = {"Origin": "https://evil.example", **kind}
+        for path in (study, f"{origin}/dicom-web/studies", f"{study}/metadata"):
+            answer = requests.post(path, data=b"x", headers=headers, timeout=30)
+            assert answer.status_code == 403, path
+            assert "CORS_ORIGINS" in answer.json()["what_to_do"]
 
 
 def test_no_credentials_come_back(origin: str, orthanc: RunningOrthanc) -> None:
