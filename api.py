@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from BDD import migrate, store
 from jobs import JobQueue, open_archive
+from Orthanc import logs
 from Orthanc.archive import Archive
 from routes import (
     assets,
@@ -99,7 +100,7 @@ def main() -> int:
     """Serve the API with the settings of this machine."""
     try:
         settings = load_settings()
-        logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        logs.start(settings.log_level)
         app = create_app(settings)
     except SettingsError as error:
         logger.critical("%s", error)

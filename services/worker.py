@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from BDD import migrate, store
 from BDD.problems import problem_of
 from jobs import open_archive
+from Orthanc import logs
 from services.autoroute import AutoRouter
 from services.models import Models
 from services.runner import Worker
@@ -107,7 +108,7 @@ def main() -> int:
     except SettingsError as error:
         logger.critical("%s", error)
         return 2
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.start(settings.log_level)
     logging.getLogger("huey").setLevel(logging.WARNING)
     try:
         return work(settings)

@@ -186,7 +186,11 @@ def test_nginx_says_in_words_what_is_amiss_with_orthanc(
         other.start_api()
         with Services(tmp_path / "log") as services:
             started = front.start(services, replace(load_settings(other.environ, None), **wrong))  # type: ignore[arg-type]
-            answer = requests.get(f"{front.url(started)}/dicom-web/studies/1.2.3/metadata", timeout=30)
+            answer = requests.get(
+                f"{front.url(started)}/dicom-web/studies/1.2.3/metadata?PatientName={NAME}", timeout=30
+            )
+        logged = (tmp_path / "log" / "nginx.log").read_text(encoding="utf-8")
+        assert "PatientName" not in logged
         assert answer.status_code == 502
         assert answer.headers["Content-Type"] == "application/problem+json"
         assert ("ORTHANC_PASSWORD" if "orthanc_password" in wrong else "running") in answer.json()["detail"]
