@@ -1,6 +1,7 @@
 """One origin for viewer, API and images: the API alone, and nginx in front of it, on a real Orthanc."""
 
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -196,6 +197,22 @@ def test_nginx_says_in_words_what_is_amiss_with_orthanc(
         assert ("ORTHANC_PASSWORD" if "orthanc_password" in wrong else "running") in answer.json()["detail"]
     finally:
         other.close()
+
+
+def test_nginx_takes_no_more_than_an_address_has_use_for(site: ServerSite, settings: Settings, tmp_path: Path) -> None:
+    """Said before anything is sent: what is taken whole fills memory or disk, whatever the API says of it then."""
+    need_nginx()
+    with Services(tmp_path / "log") as services:
+        origin = front.url(front.start(services, settings))
+        for path in ("segment", "jobs/x/retry", "nothing", "dicom-web/studies/1.2.3/metadata"):
+            with socket.create_connection(("127.0.0.1", int(origin.rpartition(":")[2])), timeout=30) as connection:
+                head = f"POST /{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2000000\r\n\r\n"
+                connection.sendall(head.encode())
+                answer = connection.recv(1 << 16).decode()
+            assert answer.startswith("HTTP/1.1 413 "), path
+            assert "Content-Type: application/problem+json" in answer
+        for path in ("uploadDicom", "dicom-web/studies", "dicom-web/studies/1.2.3"):
+            assert requests.post(f"{origin}/{path}", data=bytes(2_000_000), timeout=30).status_code in (400, 415), path
 
 
 def test_https(settings: Settings, tmp_path: Path, site: ServerSite) -> None:
