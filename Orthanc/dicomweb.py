@@ -47,6 +47,8 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 CHUNK_BYTES = 1 << 20
+BATCH_BYTES = 100 << 20
+"""About so much is stored by one request: a study of gigabytes is never in memory a second time."""
 
 
 class OrthancArchive(OrthancRest):
@@ -164,7 +166,9 @@ class OrthancArchive(OrthancRest):
             self._check(dataset)
         already_there = self._present(datasets)
         try:
-            self._stow(datasets)
+            path = self._path(datasets[0].StudyInstanceUID)
+            for body in multipart.batches(datasets, BATCH_BYTES):
+                self._stow(path, body)
             missing = {str(dataset.SOPInstanceUID) for dataset in datasets} - self._present(datasets)
             if missing:
                 raise StoreRejectedError(
@@ -194,9 +198,7 @@ class OrthancArchive(OrthancRest):
             if not is_uid(value := dataset.get(keyword)):
                 raise StoreRejectedError(f"{keyword} = {str(value)[:80]!r} is no UID; nothing was sent to {self.url}")
 
-    def _stow(self, datasets: Sequence[Dataset]) -> None:
-        path = self._path(datasets[0].StudyInstanceUID)
-        body = multipart.join(datasets)
+    def _stow(self, path: str, body: bytes) -> None:
         self._session.close()  # Orthanc ends a kept connection after a second, and may be doing so at this moment
         with self._call(f"POST {path}"):
             answer = self._session.post(

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from Orthanc.archive import SeriesNotFoundError, StoreRejectedError, StudyNotFoundError, is_uid
+from Orthanc import dicomweb, multipart
+from Orthanc.archive import ArchiveUnavailableError, SeriesNotFoundError, StoreRejectedError, StudyNotFoundError, is_uid
 from Orthanc.dicomweb import OrthancArchive
 from tests import factory
 
@@ -24,12 +25,15 @@ class Recorder(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     seen: list[str]
     answers: dict[str, Any]
+    refuse_after: int
 
     def do_GET(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.seen.append(f"{self.command} {self.path}")
-        body = json.dumps(self.answers.get(self.path.partition("?")[0], [])).encode()
-        self.send_response(200)
+        refused = sum(one.startswith("POST /dicom-web") for one in self.seen) > self.refuse_after
+        asked = f"{self.path} {sent.decode()}" if self.path == "/tools/lookup" else self.path.partition("?")[0]
+        body = json.dumps(self.answers.get(asked, [])).encode()
+        self.send_response(507 if refused and self.path.startswith("/dicom-web") else 200)
         self.send_header("Content-Type", "application/dicom+json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -50,6 +54,7 @@ def orthanc() -> Iterator[tuple[OrthancArchive, type[Recorder]]]:
     class Handler(Recorder):
         seen = []
         answers = {}
+        refuse_after = 1000
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
@@ -116,3 +121,35 @@ def test_a_series_that_the_archive_lists_under_no_uid_is_left_out(
     (summary,) = archive.list_series(STUDY)
     assert summary.header.Modality == "MR"
     assert all(one.startswith("GET /dicom-web/studies/") for one in handler.seen)
+
+
+def lookup(level: str, uid: str) -> tuple[str, list[dict[str, str]]]:
+    return f"/tools/lookup {uid}", [{"Type": level, "Path": f"/{level.lower()}/{uid}"}]
+
+
+def test_much_is_stored_in_batches_and_taken_out_when_one_fails(
+    orthanc: tuple[OrthancArchive, type[Recorder]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive, handler = orthanc
+    datasets = MR[:5]
+    file = len(multipart.join(datasets[:1]))
+    monkeypatch.setattr(dicomweb, "BATCH_BYTES", file + 1)
+    uids = [str(one.SOPInstanceUID) for one in datasets]
+    handler.answers = dict(
+        [
+            lookup("Series", SERIES),
+            *(lookup("Instance", uid) for uid in uids),
+            (f"/series/{SERIES}/instances", [{"MainDicomTags": {"SOPInstanceUID": uid}} for uid in uids]),
+        ]
+    )
+    archive.store(datasets)
+    assert handler.seen.count(f"POST /dicom-web/studies/{STUDY}") == 3
+
+    handler.seen.clear()
+    handler.refuse_after = 1
+    held = iter([uids[:1], uids[:2]])  # one was there before
+    monkeypatch.setattr(archive, "_present", lambda _: set(next(held)))
+    with pytest.raises(ArchiveUnavailableError, match="507"):
+        archive.store(datasets)
+    assert handler.seen.count(f"POST /dicom-web/studies/{STUDY}") == 2
+    assert [one for one in handler.seen if one.startswith("DELETE")] == [f"DELETE /instance/{uids[1]}"]
