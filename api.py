@@ -29,6 +29,7 @@ from routes import (
     models,
     pages,
     problems,
+    reading,
     segment,
     status,
     viewer,
@@ -69,6 +70,7 @@ def create_app(settings: Settings, archive: Callable[[Settings], Archive] = open
     migrate.upgrade(settings.database_url)
     app = Flask("metia", template_folder=str(ROOT / "web" / "templates"), static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAXIMUM_BODY_BYTES
+    reading.register(app)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     Context(
         settings=settings,

@@ -70,6 +70,19 @@ def test_wrong_bodies(site, body, content_type, status):
     assert problem(response)["status"] == status
 
 
+@pytest.mark.parametrize("number", [str(2**63), "9" * 30, "9" * 5000])
+def test_there_is_nothing_of_a_number_that_no_database_gives(site, number):
+    for method, path in (
+        ("get", f"/patients/{number}/timeline"),
+        ("get", f"/patients/{number}/report.pdf"),
+        ("get", f"/follow-up/{number}"),
+        ("post", f"/changes/{number}/undo"),
+        ("patch", f"/lesions/{number}"),
+    ):
+        assert problem(site.client.open(path, method=method, json={"version": 1, "target": True}))["status"] == 404
+    assert problem(site.client.get(f"/patients/{2**63 - 1}/timeline"))["type"].endswith("patient-not-found")
+
+
 def test_a_burst_shows_nothing_of_the_inside(site, caplog):
     @site.app.get("/burst")
     def burst():
