@@ -71,7 +71,6 @@ def create_app(settings: Settings, archive: Callable[[Settings], Archive] = open
     app = Flask("metia", template_folder=str(ROOT / "web" / "templates"), static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAXIMUM_BODY_BYTES
     reading.register(app)
-    app.json.sort_keys = False  # type: ignore[attr-defined]
     Context(
         settings=settings,
         database=store.open_database(settings.database_url),

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from typing import Any
 
 from flask import Flask, request
+from flask.json.provider import DefaultJSONProvider
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 from werkzeug.routing import IntegerConverter, Map
 
@@ -25,9 +26,23 @@ class _Identifier(IntegerConverter):
         super().__init__(url_map, max=LARGEST_ID)
 
 
+class _JSON(DefaultJSONProvider):
+    """JSON in the order it is written in; what is nested too deeply to be read is no valid JSON."""
+
+    sort_keys = False
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        """Read a text."""
+        try:
+            return super().loads(s, **kwargs)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+
+
 def register(app: Flask) -> None:
-    """Have the app read numbers in addresses as above; before any route is made."""
+    """Have the app read numbers in addresses, and JSON, as above; before any route is made."""
     app.url_map.converters["int"] = _Identifier
+    app.json = _JSON(app)
 
 
 def json_object(known: Collection[str]) -> dict[str, Any]:

@@ -83,6 +83,14 @@ def test_there_is_nothing_of_a_number_that_no_database_gives(site, number):
     assert problem(site.client.get(f"/patients/{2**63 - 1}/timeline"))["type"].endswith("patient-not-found")
 
 
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 200_000])
+def test_json_that_is_nested_too_deeply_is_no_valid_json(site, text):
+    for path in ("/segment", "/visits/1.2.3/assessment"):
+        assert problem(site.client.post(path, data=text, content_type="application/json"))["status"] == 400
+    answer = site.client.post("/rename-roi", data=text, content_type="application/json")
+    assert (answer.status_code, list(answer.get_json())) == (400, ["error"])
+
+
 def test_a_burst_shows_nothing_of_the_inside(site, caplog):
     @site.app.get("/burst")
     def burst():
