@@ -145,6 +145,13 @@ def test_every_route_is_in_the_document_and_the_other_way_round(site):
     assert ("/segment", "POST") in described
 
 
+def test_a_route_that_waits_says_that_it_may_have_ended(site):
+    for operations in site.client.get("/openapi.json").get_json()["paths"].values():
+        for operation in operations.values():
+            if any(parameter["name"] == "wait" for parameter in operation["parameters"]):
+                assert {"200", "202"} <= set(operation["responses"]), operation["operationId"]
+
+
 def test_a_route_without_description_does_not_start(site):
     site.app.add_url_rule("/secret", view_func=lambda: "")
     with pytest.raises(LookupError, match="/secret has no @describe"):
