@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from BDD import migrate, store
 from jobs import JobQueue, open_archive
+from Orthanc import logs
 from Orthanc.archive import Archive
 from routes import (
     assets,
@@ -22,11 +23,13 @@ from routes import (
     dicomweb_proxy,
     follow_up_page,
     followup,
+    guard,
     metia,
     metia_followup,
     models,
     pages,
     problems,
+    reading,
     segment,
     status,
     viewer,
@@ -67,7 +70,7 @@ def create_app(settings: Settings, archive: Callable[[Settings], Archive] = open
     migrate.upgrade(settings.database_url)
     app = Flask("metia", template_folder=str(ROOT / "web" / "templates"), static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAXIMUM_BODY_BYTES
-    app.json.sort_keys = False  # type: ignore[attr-defined]
+    reading.register(app)
     Context(
         settings=settings,
         database=store.open_database(settings.database_url),
@@ -76,6 +79,7 @@ def create_app(settings: Settings, archive: Callable[[Settings], Archive] = open
         waiting=BoundedSemaphore(max(1, settings.api_threads // 2)),
     ).install(app)
     problems.register(app)
+    guard.register(app, settings)
     for room in ROOMS:
         app.register_blueprint(room.blueprint)
     app.after_request(_harden)
@@ -97,7 +101,7 @@ def main() -> int:
     """Serve the API with the settings of this machine."""
     try:
         settings = load_settings()
-        logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        logs.start(settings.log_level)
         app = create_app(settings)
     except SettingsError as error:
         logger.critical("%s", error)

@@ -6,6 +6,7 @@ they are started.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,7 @@ class Settings:
     api_threads: int
     api_wait_max: float
     cors_origins: tuple[str, ...]
+    trusted_hosts: tuple[str, ...]
     database_url: str = field(repr=False)
     queue_url: str = field(repr=False)
     job_retry_delays: tuple[float, ...]
@@ -89,6 +91,7 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
         api_threads=int(read.number("API_THREADS", "16", 2, 256, whole=True)),
         api_wait_max=read.number("API_WAIT_MAX", "300", 1, 3600),
         cors_origins=read.origins("CORS_ORIGINS"),
+        trusted_hosts=read.hosts("TRUSTED_HOSTS"),
         database_url=read.store_url("DATABASE_URL", f"sqlite:///{(var_dir / 'metia.db').as_posix()}", DATABASE_SCHEMES),
         queue_url=read.store_url("QUEUE_URL", f"sqlite:///{(var_dir / 'queue.db').as_posix()}", QUEUE_SCHEMES),
         job_retry_delays=read.delays("JOB_RETRY_DELAYS", "5,15,45"),
@@ -174,6 +177,13 @@ class _Reader:
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or "*" in origin:
                 raise _wrong(key, origin, "origins like http://localhost:3000, with commas between; * is not accepted")
         return origins
+
+    def hosts(self, key: str) -> tuple[str, ...]:
+        hosts = tuple(part.strip().lower() for part in self.text(key, "").split(",") if part.strip())
+        for host in hosts:
+            if not re.fullmatch(r"[\w-]+(\.[\w-]+)*", host, re.ASCII):
+                raise _wrong(key, host, "names like metia.hospital.example, without port, with commas between; no *")
+        return hosts
 
     def store_url(self, key: str, default: str, schemes: tuple[str, ...]) -> str:
         value = self.text(key, default)

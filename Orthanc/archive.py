@@ -3,6 +3,7 @@
 Two places answer: ``dicomweb.OrthancArchive`` (a server) and ``folder.FolderArchive`` (a folder of files).
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -12,6 +13,21 @@ from imaging.selection import SeriesSummary
 
 OnProgress = Callable[[float], None]
 """Called with the fraction done, 0 to 1; whatever it raises ends the work and reaches the caller."""
+
+UID_KEYWORDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+"""What an instance goes by."""
+
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_UID_LENGTH = 64
+
+
+def is_uid(value: object) -> bool:
+    """Tell whether this is one DICOM UID: numbers with dots between, at most 64 characters.
+
+    Leading zeros, which PS3.5 forbids, are let pass: old scanners wrote them. Two dots in a row never are, nor several
+    values.
+    """
+    return isinstance(value, str) and len(value) <= _UID_LENGTH and _UID.fullmatch(value) is not None
 
 
 class ArchiveError(Exception):

@@ -15,6 +15,7 @@ from pydicom import Dataset, dcmread
 from imaging.selection import SeriesSummary
 from Orthanc import multipart
 from Orthanc.archive import (
+    UID_KEYWORDS,
     Archive,
     ArchiveError,
     ArchiveTimeoutError,
@@ -24,6 +25,7 @@ from Orthanc.archive import (
     SeriesNotFoundError,
     StoreRejectedError,
     StudyNotFoundError,
+    is_uid,
 )
 from Orthanc.folder import FolderArchive
 from Orthanc.rest import NotThereError, OrthancRest
@@ -45,6 +47,8 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 CHUNK_BYTES = 1 << 20
+BATCH_BYTES = 100 << 20
+"""About so much is stored by one request: a study of gigabytes is never in memory a second time."""
 
 
 class OrthancArchive(OrthancRest):
@@ -81,25 +85,34 @@ class OrthancArchive(OrthancRest):
 
     def list_series(self, study_instance_uid: str) -> list[SeriesSummary]:
         """Describe each series of a study by one instance's header: two small requests per series."""
-        path = f"/dicom-web/studies/{study_instance_uid}/series"
+        path = f"{self._path(study_instance_uid)}/series"
         with self._call(f"GET {path}"):
             series = self._dicomweb.search_for_series(study_instance_uid)
         if not series:
             raise StudyNotFoundError(f"{self.url} holds no study {study_instance_uid}")
-        summaries = [self._summarise(study_instance_uid, Dataset.from_json(one)) for one in series]
-        return [summary for summary in summaries if summary is not None]
+        summaries: list[SeriesSummary] = []
+        for one in series:
+            try:
+                summary = self._summarise(study_instance_uid, Dataset.from_json(one))
+            except SeriesNotFoundError as error:  # of a UID that is none: the study's other series are still good
+                logger.warning("a series is left out: %s", error)
+                continue
+            if summary is not None:
+                summaries.append(summary)
+        return summaries
 
     def _summarise(self, study_instance_uid: str, series: Dataset) -> SeriesSummary | None:
         """Describe a series; None when it has gone since it was listed, as a superseded result of ours may."""
-        path = f"/dicom-web/studies/{study_instance_uid}/series/{series.SeriesInstanceUID}/instances"
+        uids = study_instance_uid, series.get("SeriesInstanceUID")
+        path = f"{self._path(*uids)}/instances"
         with self._call(f"GET {path}"):
-            found = self._dicomweb.search_for_instances(study_instance_uid, series.SeriesInstanceUID, limit=1)
+            found = self._dicomweb.search_for_instances(*uids, limit=1)
             if not found:
                 return None
+            instance = Dataset.from_json(found[0]).get("SOPInstanceUID")
+            self._path(*uids, instance)
             try:
-                header = self._dicomweb.retrieve_instance_metadata(
-                    study_instance_uid, series.SeriesInstanceUID, Dataset.from_json(found[0]).SOPInstanceUID
-                )
+                header = self._dicomweb.retrieve_instance_metadata(*uids, instance)
             except requests.HTTPError as error:
                 if error.response is not None and error.response.status_code == 404:
                     return None
@@ -114,7 +127,7 @@ class OrthancArchive(OrthancRest):
     ) -> list[Dataset]:
         """Return every instance of a series, fetched in one answer that is decoded while it arrives."""
         expected = self._count(study_instance_uid, series_instance_uid)
-        path = f"/dicom-web/studies/{study_instance_uid}/series/{series_instance_uid}"
+        path = self._path(study_instance_uid, series_instance_uid)
         datasets: list[Dataset] = []
         try:
             with self._rest("GET", path, headers={"Accept": multipart.ACCEPT}, stream=True) as answer:
@@ -136,7 +149,8 @@ class OrthancArchive(OrthancRest):
 
     def _count(self, study_instance_uid: str, series_instance_uid: str) -> int:
         """Return how many instances a series has; raises SeriesNotFoundError where there is none."""
-        with self._call(f"GET /dicom-web/studies/{study_instance_uid}/series"):
+        self._path(study_instance_uid, series_instance_uid)
+        with self._call(f"GET {self._path(study_instance_uid)}/series"):
             found = self._dicomweb.search_for_series(
                 study_instance_uid, search_filters={"SeriesInstanceUID": series_instance_uid}
             )
@@ -148,9 +162,13 @@ class OrthancArchive(OrthancRest):
         """Store instances of one study by STOW-RS and confirm each by a query; none is left if one fails."""
         if not datasets:
             return
+        for dataset in datasets:
+            self._check(dataset)
         already_there = self._present(datasets)
         try:
-            self._stow(datasets)
+            path = self._path(datasets[0].StudyInstanceUID)
+            for body in multipart.batches(datasets, BATCH_BYTES):
+                self._stow(path, body)
             missing = {str(dataset.SOPInstanceUID) for dataset in datasets} - self._present(datasets)
             if missing:
                 raise StoreRejectedError(
@@ -161,9 +179,26 @@ class OrthancArchive(OrthancRest):
             self._take_out(datasets, already_there)
             raise
 
-    def _stow(self, datasets: Sequence[Dataset]) -> None:
-        path = f"/dicom-web/studies/{datasets[0].StudyInstanceUID}"
-        body = multipart.join(datasets)
+    def _path(self, *uids: object) -> str:
+        """Make the path of a study, a series or an instance: the one place where a UID becomes part of an address.
+
+        What is no UID, whoever gave it, may lead to another address of Orthanc, and goes there with our password.
+        """
+        path = "/dicom-web"
+        for level, uid in zip(("studies", "series", "instances"), uids, strict=False):
+            if not is_uid(uid):
+                kind = StudyNotFoundError if level == "studies" else SeriesNotFoundError
+                raise kind(f"{self.url} is not asked for {path}/{level}/{str(uid)[:80]!r}: that is no UID")
+            path += f"/{level}/{uid}"
+        return path
+
+    def _check(self, dataset: Dataset) -> None:
+        """Refuse an instance that goes by something that is no UID, before any of it is sent."""
+        for keyword in UID_KEYWORDS:
+            if not is_uid(value := dataset.get(keyword)):
+                raise StoreRejectedError(f"{keyword} = {str(value)[:80]!r} is no UID; nothing was sent to {self.url}")
+
+    def _stow(self, path: str, body: bytes) -> None:
         self._session.close()  # Orthanc ends a kept connection after a second, and may be doing so at this moment
         with self._call(f"POST {path}"):
             answer = self._session.post(

@@ -22,15 +22,28 @@ class TruncatedError(Exception):
 
 def join(datasets: Sequence[Dataset]) -> bytes:
     """Encode instances as the body of a STOW-RS request, each a complete DICOM file."""
+    return b"".join(batches(datasets))
+
+
+def batches(datasets: Sequence[Dataset], limit: int | None = None) -> Iterator[bytes]:
+    """Encode instances as the bodies of as few STOW-RS requests as may be.
+
+    Parameters
+    ----------
+    limit
+        A body that has got so many bytes gets no further instance; None puts all into one.
+    """
     body = io.BytesIO()
-    for dataset in datasets:
+    for number, dataset in enumerate(datasets, start=1):
         file = io.BytesIO()
         dcmwrite(file, dataset, enforce_file_format=True)
         body.write(f"--{BOUNDARY}\r\nContent-Type: application/dicom\r\n\r\n".encode())
         body.write(file.getbuffer())
         body.write(b"\r\n")
-    body.write(f"--{BOUNDARY}--\r\n".encode())
-    return body.getvalue()
+        if number == len(datasets) or (limit is not None and body.tell() >= limit):
+            body.write(f"--{BOUNDARY}--\r\n".encode())
+            yield body.getvalue()
+            body = io.BytesIO()
 
 
 def split(chunks: Iterable[bytes]) -> Iterator[Dataset]:

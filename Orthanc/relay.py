@@ -8,7 +8,7 @@ import http.client
 import re
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any, cast
 from urllib.parse import quote, unquote_to_bytes, urlsplit
@@ -23,6 +23,7 @@ _ASKED = ("Accept", "Content-Type", "Content-Length", "Host")
 _ANSWERED = ("Content-Type", "Content-Length", "Content-Location", "Location", "Warning")
 _PLAIN = re.compile(rb"[\x21-\x7e]")
 _AMISS = {401, 403}
+_BODILESS = {204, 304}
 
 
 def decoded_query(query: bytes) -> str:
@@ -142,7 +143,12 @@ class Relay:
             advice = "check ORTHANC_USERNAME and ORTHANC_PASSWORD"
             raise ArchiveUnavailableError(f"{self.url} answered {call} with {answer.status}: {advice}")
         kept = {name: value for name in _ANSWERED if (value := answer.headers.get(name)) is not None}
-        return Answer(answer.status, kept, _stream(connection, answer))
+        if method == "HEAD" or answer.status in _BODILESS:
+            answer.close()  # the connection is free again; no server asks for a body that there cannot be
+            return Answer(answer.status, kept, iter(()))
+        stream = _stream(connection, answer)
+        next(stream)  # begun, so that its end comes even where nobody reads it
+        return Answer(answer.status, kept, stream)
 
     @staticmethod
     def _send(
@@ -174,10 +180,11 @@ class Relay:
         return made, False
 
 
-def _stream(connection: http.client.HTTPConnection, answer: http.client.HTTPResponse) -> Iterator[bytes]:
-    """Give the body as it arrives; a connection that was not read to the end is not used again."""
+def _stream(connection: http.client.HTTPConnection, answer: http.client.HTTPResponse) -> Generator[bytes, None, None]:
+    """Give nothing at first, then the body as it arrives; a connection not read to the end is not used again."""
     whole = False
     try:
+        yield b""
         while chunk := answer.read1(CHUNK_BYTES):
             yield chunk
         if answer.length:  # read1 ends quietly where the other side hung up

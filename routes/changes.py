@@ -4,6 +4,7 @@ Who changes something names the version it was made on, as If-Match or as ``vers
 the answer is 409, and nothing is lost. No DICOM is touched here: what the archive has follows in jobs of the worker.
 """
 
+import re
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request, url_for
@@ -120,7 +121,7 @@ def _version(body: dict[str, Any]) -> int:
             "Neither If-Match nor version was sent.",
             "Send the version that the timeline shows, so that nobody's change is lost.",
         )
-    if isinstance(value, bool) or not str(value).isdecimal() or int(value) > 2**31:
+    if isinstance(value, bool) or not re.fullmatch("[0-9]{1,10}", str(value)) or int(value) > 2**31:
         raise invalid(f"version = {str(value)[:80]!r} is no version; expected a whole number.")
     return int(value)
 
@@ -159,7 +160,7 @@ def _target(value: Any) -> bool | None:
 def _merged_into(value: Any) -> int | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= reading.LARGEST_ID:
         raise invalid(f"merged_into = {str(value)[:80]!r} is neither a lesion's id nor null.")
     return value
 

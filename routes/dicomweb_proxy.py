@@ -37,8 +37,6 @@ _STORED: dict[int, tuple[str, str | None]] = {
 )
 def fetch(resource: str) -> Response:
     """Pass a query or a retrieval on."""
-    if not RESOURCE.fullmatch(resource):
-        raise NotFound
     return _relay(resource)
 
 
@@ -64,6 +62,8 @@ def _store(resource: str) -> Response:
 
 
 def _relay(resource: str) -> Response:
+    if not RESOURCE.fullmatch(resource):
+        raise NotFound
     body = request.stream if request.method == "POST" else None
     relay = _relay_to(context().settings)
     answer = relay.ask(request.method, resource, request.query_string, dict(request.headers), body)

@@ -77,6 +77,7 @@ def cancel(job_id: str) -> Response:
 @describe(
     "Run a failed or cancelled job again",
     {
+        200: ("With wait: the job, ended within the time that was waited", "Job"),
         202: ("The job, queued again under the same id", "Job"),
         404: ("No such job", None),
         409: ("Not possible now", None),

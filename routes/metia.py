@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Callable
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, jsonify, request
 from pydicom import Dataset, dcmread
@@ -18,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 from BDD import store
 from BDD.models import DONE, FAILED, FINAL_STATES, OPEN_STATES, RELABEL, Job
 from BDD.problems import problem_of
-from Orthanc.archive import StudyNotFoundError
+from Orthanc.archive import UID_KEYWORDS, StudyNotFoundError, is_uid
 from Orthanc.dicomweb import OrthancArchive
 from results.objects import WRITTEN
 from routes import changes, reading, segment
@@ -51,19 +50,6 @@ def error_response(error: Exception) -> Response:
 
 
 blueprint.register_error_handler(Exception, error_response)
-
-
-@blueprint.before_request
-def only_known_pages() -> Response | None:
-    """Refuse pages of other origins: a browser sends some of these requests for any page that asks, without a question.
-
-    CORS alone keeps such a page from reading the answer, not from having a study deleted.
-    """
-    origin = request.headers.get("Origin")
-    own = urlsplit(origin or "").netloc == request.host
-    if origin is None or own or origin in context().settings.cors_origins or request.method in ("GET", "OPTIONS"):
-        return None
-    return _answer(403, error=f"Pages of {origin[:80]} may not do this: name it in CORS_ORIGINS.")
 
 
 @blueprint.post("/segmentation/<study>")
@@ -109,10 +95,14 @@ def upload() -> Response:
     for number, file in enumerate(files, start=1):
         try:
             dataset = dcmread(file.stream)
-            names = [dataset[keyword].value for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
+            uids = {keyword: dataset[keyword].value for keyword in UID_KEYWORDS}
         except (InvalidDicomError, KeyError, ValueError, EOFError) as error:
             return _answer(400, error=f"File {number} of {len(files)} is no DICOM instance ({error}); none was stored.")
-        studies.setdefault(names[0], []).append(dataset)
+        for keyword, uid in uids.items():
+            if not is_uid(uid):
+                said = f"{keyword} = {str(uid)[:80]!r} is no UID"
+                return _answer(400, error=f"File {number} of {len(files)}: {said}; none was stored.")
+        studies.setdefault(uids["StudyInstanceUID"], []).append(dataset)
     archive = here_archive(context())
     for datasets in studies.values():
         archive.store(datasets)

@@ -4,13 +4,45 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from flask import request
+from flask import Flask, request
+from flask.json.provider import DefaultJSONProvider
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+from werkzeug.routing import IntegerConverter, Map
 
 from routes.problems import invalid
 
 _UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+", re.ASCII)
 UID_LENGTH = 64
+LARGEST_ID = 2**63 - 1
+"""The largest that a database can be asked for."""
+
+
+class _Identifier(IntegerConverter):
+    """A number that the database gave to something; of larger ones there is nothing (404)."""
+
+    regex = r"\d{1,19}"
+
+    def __init__(self, url_map: Map) -> None:
+        super().__init__(url_map, max=LARGEST_ID)
+
+
+class _JSON(DefaultJSONProvider):
+    """JSON in the order it is written in; what is nested too deeply to be read is no valid JSON."""
+
+    sort_keys = False
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        """Read a text."""
+        try:
+            return super().loads(s, **kwargs)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+
+
+def register(app: Flask) -> None:
+    """Have the app read numbers in addresses, and JSON, as above; before any route is made."""
+    app.url_map.converters["int"] = _Identifier
+    app.json = _JSON(app)
 
 
 def json_object(known: Collection[str]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from BDD import migrate, store
 from BDD.problems import problem_of
 from jobs import open_archive
+from Orthanc import logs
 from services.autoroute import AutoRouter
 from services.models import Models
 from services.private import keep_private
@@ -115,7 +116,7 @@ def main() -> int:
     """Start a worker with the settings of this machine."""
     try:
         settings = load_settings()
-        logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        logs.start(settings.log_level)
         logging.getLogger("huey").setLevel(logging.WARNING)
         keep_private(settings)
         return work(settings)

@@ -70,6 +70,27 @@ def test_wrong_bodies(site, body, content_type, status):
     assert problem(response)["status"] == status
 
 
+@pytest.mark.parametrize("number", [str(2**63), "9" * 30, "9" * 5000])
+def test_there_is_nothing_of_a_number_that_no_database_gives(site, number):
+    for method, path in (
+        ("get", f"/patients/{number}/timeline"),
+        ("get", f"/patients/{number}/report.pdf"),
+        ("get", f"/follow-up/{number}"),
+        ("post", f"/changes/{number}/undo"),
+        ("patch", f"/lesions/{number}"),
+    ):
+        assert problem(site.client.open(path, method=method, json={"version": 1, "target": True}))["status"] == 404
+    assert problem(site.client.get(f"/patients/{2**63 - 1}/timeline"))["type"].endswith("patient-not-found")
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 200_000])
+def test_json_that_is_nested_too_deeply_is_no_valid_json(site, text):
+    for path in ("/segment", "/visits/1.2.3/assessment"):
+        assert problem(site.client.post(path, data=text, content_type="application/json"))["status"] == 400
+    answer = site.client.post("/rename-roi", data=text, content_type="application/json")
+    assert (answer.status_code, list(answer.get_json())) == (400, ["error"])
+
+
 def test_a_burst_shows_nothing_of_the_inside(site, caplog):
     @site.app.get("/burst")
     def burst():
@@ -122,6 +143,13 @@ def test_every_route_is_in_the_document_and_the_other_way_round(site):
     }
     assert described == routed
     assert ("/segment", "POST") in described
+
+
+def test_a_route_that_waits_says_that_it_may_have_ended(site):
+    for operations in site.client.get("/openapi.json").get_json()["paths"].values():
+        for operation in operations.values():
+            if any(parameter["name"] == "wait" for parameter in operation["parameters"]):
+                assert {"200", "202"} <= set(operation["responses"]), operation["operationId"]
 
 
 def test_a_route_without_description_does_not_start(site):

@@ -81,9 +81,16 @@ class Upstream(http.server.BaseHTTPRequestHandler):
             self.head(200, 100)
             self.wfile.write(b"only this")
             self.close_connection = True
+        elif kind in ("204", "304"):
+            self.send_response(int(kind))
+            self.end_headers()
         else:
             self.answer(200, b"whole")
             self.close_connection = kind == "closing"
+
+    def do_HEAD(self) -> None:
+        self.seen.append({"port": self.client_address[1]})
+        self.head(200, 5)
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -198,6 +205,26 @@ def test_a_body_that_nobody_reads_to_its_end_spoils_no_later_answer() -> None:
         next(body)
         body.close()  # type: ignore[attr-defined]
         handler.proceed.set()
+        assert body_of(relay, "studies") == b"whole"
+
+
+@pytest.mark.parametrize(("method", "kind"), [("HEAD", "any"), ("GET", "204"), ("GET", "304")])
+def test_an_answer_without_a_body_leaves_the_connection_free(method: str, kind: str) -> None:
+    """A server does not touch the body of such an answer: what ends with it would never end."""
+    with upstream() as (url, handler):
+        relay = Relay(url, "us", "secret", 5)
+        answer = relay.ask(method, f"studies/{kind}", b"", {})
+        assert answer.status == (200 if method == "HEAD" else int(kind))
+        if method == "HEAD":
+            assert answer.headers["Content-Length"] == "5"
+        assert body_of(relay, "studies") == b"whole"
+        assert len({one["port"] for one in handler.seen}) == 1, "one connection for both"
+
+
+def test_a_body_that_nobody_begins_to_read_spoils_no_later_answer() -> None:
+    with upstream() as (url, _):
+        relay = Relay(url, "us", "secret", 5)
+        relay.ask("GET", "studies", b"", {}).body.close()  # type: ignore[attr-defined]
         assert body_of(relay, "studies") == b"whole"
 
 

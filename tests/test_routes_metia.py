@@ -188,6 +188,20 @@ def test_an_upload_is_all_or_nothing(site):
     error(site.client.post("/uploadDicom"), 400)
 
 
+@pytest.mark.filterwarnings("ignore:.*UI:UserWarning")
+def test_what_goes_by_no_uid_is_not_stored(site):
+    """A UID becomes part of the address that Orthanc is asked by, with our password."""
+    before = set(site.archive.instances)
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+        for value in ("../../tools/shutdown", "..", "", ["1.2", "3.4"], "1" * 65):
+            sent = factory.series_datasets(study_instance_uid=generate_uid(), series_instance_uid=generate_uid())[:2]
+            setattr(sent[1], keyword, value)
+            said = error(send(site, *map(file_bytes, sent)), 400)
+            assert "File 2 of 2" in said
+            assert "none was stored" in said
+    assert set(site.archive.instances) == before
+
+
 # -- Rename and delete ---------------------------------------------------------------------------------------------
 
 

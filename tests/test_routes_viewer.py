@@ -117,6 +117,12 @@ def test_the_archives_own_services_are_out_of_reach(site: ApiSite, address: str)
     assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
 
 
+@pytest.mark.parametrize("study", ["..", "%2e%2e", "."])
+def test_nothing_is_stored_above_the_studies(site: ApiSite, study: str) -> None:
+    answer = site.client.post(f"/dicom-web/studies/{study}", data=b"x", content_type="multipart/related; boundary=x")
+    assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
+
+
 def test_what_a_page_of_another_origin_may_send_is_not_stored(site: ApiSite) -> None:
     for kind in ("text/plain", "multipart/form-data", "application/x-www-form-urlencoded"):
         assert site.client.post("/dicom-web/studies", data=b"x", content_type=kind).status_code == 415

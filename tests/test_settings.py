@@ -74,6 +74,9 @@ def test_sqlite_path_of_other_urls():
         ("JOB_RETRY_DELAYS", "-1", "5,15,45"),
         ("CORS_ORIGINS", "*", "\\* is not accepted"),
         ("CORS_ORIGINS", "http://a/path", "origins like"),
+        ("TRUSTED_HOSTS", "*", "names like"),
+        ("TRUSTED_HOSTS", "metia:5000", "without port"),
+        ("TRUSTED_HOSTS", "http://metia", "names like"),
         ("LOG_LEVEL", "LOUD", "DEBUG, INFO"),
         ("ENGINE", "tensorrt", "auto, torch-cpu, openvino-cpu, torch-cuda"),
         ("DATABASE_URL", "mysql://host/name", "sqlite, postgresql"),
@@ -115,6 +118,13 @@ def test_the_example_is_usable_as_it_is():
 def test_origins_are_split():
     settings = settings_from(CORS_ORIGINS="http://localhost:3000, https://viewer.example/")
     assert settings.cors_origins == ("http://localhost:3000", "https://viewer.example")
+
+
+def test_names_are_split():
+    assert settings_from(TRUSTED_HOSTS="metia, Metia.Hospital.example,").trusted_hosts == (
+        "metia",
+        "metia.hospital.example",
+    )
 
 
 def test_no_further_try():

@@ -1,6 +1,7 @@
 """One origin for viewer, API and images: the API alone, and nginx in front of it, on a real Orthanc."""
 
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -38,7 +39,14 @@ def site(tmp_path_factory: pytest.TempPathFactory, orthanc: RunningOrthanc) -> I
     ohif = folder / "ohif"
     ohif.mkdir()
     (ohif / "index.html").write_text("<!doctype html><title>OHIF</title>")
-    site = ServerSite(folder, orthanc, folder / "no-model", OHIF_DIR=str(ohif), FRONT_PORT=str(free_port(28180)))
+    site = ServerSite(
+        folder,
+        orthanc,
+        folder / "no-model",
+        OHIF_DIR=str(ohif),
+        FRONT_PORT=str(free_port(28180)),
+        TRUSTED_HOSTS="metia.hospital.example",
+    )
     site.start_api()
     yield site
     site.close()
@@ -132,6 +140,30 @@ def test_dot_segments_lead_nowhere(origin: str, series: list[Dataset]) -> None:
         assert session.send(request, timeout=10).status_code == 404
 
 
+def test_under_a_name_that_somebody_points_here_nothing_is_read(origin: str, series: list[Dataset]) -> None:
+    """The names are the API's to know, but images come from Orthanc past it."""
+    study = f"{origin}/dicom-web/studies/{series[0].StudyInstanceUID}"
+    one = f"{study}/series/{series[0].SeriesInstanceUID}/instances/{series[0].SOPInstanceUID}"
+    port = origin.rpartition(":")[2]
+    for _ in range(2):  # the second time from what nginx remembers
+        for path in (study, f"{study}/metadata", f"{one}/frames/1", f"{origin}/patients", f"{origin}/ohif/"):
+            answer = requests.get(path, headers={"Host": f"evil.example:{port}"}, timeout=30)
+            assert answer.status_code == 403, path
+            assert "TRUSTED_HOSTS" in answer.json()["what_to_do"]
+    for host in (f"localhost:{port}", f"10.1.2.3:{port}", f"[::1]:{port}", f"metia.hospital.example:{port}"):
+        assert requests.get(f"{study}/metadata", headers={"Host": host}, timeout=30).ok, host
+
+
+def test_a_page_of_another_origin_stores_nothing(origin: str, series: list[Dataset]) -> None:
+    study = f"{origin}/dicom-web/studies/{series[0].StudyInstanceUID}"
+    for kind in ({}, {"Content-Type": multipart.CONTENT_TYPE}):
+        headers = {"Origin": "https://evil.example", **kind}
+        for path in (study, f"{origin}/dicom-web/studies", f"{study}/metadata"):
+            answer = requests.post(path, data=b"x", headers=headers, timeout=30)
+            assert answer.status_code == 403, path
+            assert "CORS_ORIGINS" in answer.json()["what_to_do"]
+
+
 def test_no_credentials_come_back(origin: str, orthanc: RunningOrthanc) -> None:
     for path in ("dicom-web/studies?limit=1", "dicom-web/studies/1.2.3.4/metadata"):
         answer = requests.get(f"{origin}/{path}", timeout=10)
@@ -155,12 +187,32 @@ def test_nginx_says_in_words_what_is_amiss_with_orthanc(
         other.start_api()
         with Services(tmp_path / "log") as services:
             started = front.start(services, replace(load_settings(other.environ, None), **wrong))  # type: ignore[arg-type]
-            answer = requests.get(f"{front.url(started)}/dicom-web/studies/1.2.3/metadata", timeout=30)
+            answer = requests.get(
+                f"{front.url(started)}/dicom-web/studies/1.2.3/metadata?PatientName={NAME}", timeout=30
+            )
+        logged = (tmp_path / "log" / "nginx.log").read_text(encoding="utf-8")
+        assert "PatientName" not in logged
         assert answer.status_code == 502
         assert answer.headers["Content-Type"] == "application/problem+json"
         assert ("ORTHANC_PASSWORD" if "orthanc_password" in wrong else "running") in answer.json()["detail"]
     finally:
         other.close()
+
+
+def test_nginx_takes_no_more_than_an_address_has_use_for(site: ServerSite, settings: Settings, tmp_path: Path) -> None:
+    """Said before anything is sent: what is taken whole fills memory or disk, whatever the API says of it then."""
+    need_nginx()
+    with Services(tmp_path / "log") as services:
+        origin = front.url(front.start(services, settings))
+        for path in ("segment", "jobs/x/retry", "nothing", "dicom-web/studies/1.2.3/metadata"):
+            with socket.create_connection(("127.0.0.1", int(origin.rpartition(":")[2])), timeout=30) as connection:
+                head = f"POST /{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2000000\r\n\r\n"
+                connection.sendall(head.encode())
+                answer = connection.recv(1 << 16).decode()
+            assert answer.startswith("HTTP/1.1 413 "), path
+            assert "Content-Type: application/problem+json" in answer
+        for path in ("uploadDicom", "dicom-web/studies", "dicom-web/studies/1.2.3"):
+            assert requests.post(f"{origin}/{path}", data=bytes(2_000_000), timeout=30).status_code in (400, 415), path
 
 
 def test_https(settings: Settings, tmp_path: Path, site: ServerSite) -> None:

@@ -15,6 +15,7 @@ from pydicom import Dataset, dcmwrite
 from pydicom.uid import UID, generate_uid
 
 from imaging.mr_writer import write_mr_series
+from Orthanc import multipart
 from Orthanc.dicomweb import (
     ArchiveTimeoutError,
     ArchiveUnavailableError,
@@ -154,8 +155,8 @@ def test_a_success_that_no_query_confirms_is_none(
     archive: OrthancArchive, study: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = mr_series(study, 2)
-    stow = archive._stow
-    monkeypatch.setattr(archive, "_stow", lambda datasets: stow(datasets[:1]))
+    half = multipart.join([first])
+    monkeypatch.setattr(multipart, "batches", lambda *_: [half])
     with pytest.raises(StoreRejectedError, match=rf"does not find 1 .*: {second.SOPInstanceUID}"):
         archive.store([first, second])
     with pytest.raises(StudyNotFoundError):

@@ -1,0 +1,155 @@
+"""What is asked of Orthanc at all: the tests with a real one are in ``tests/system``."""
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from Orthanc import dicomweb, multipart
+from Orthanc.archive import ArchiveUnavailableError, SeriesNotFoundError, StoreRejectedError, StudyNotFoundError, is_uid
+from Orthanc.dicomweb import OrthancArchive
+from tests import factory
+
+MR = factory.series_datasets()
+STUDY, SERIES = str(MR[0].StudyInstanceUID), str(MR[0].SeriesInstanceUID)
+NO_UIDS = ["../../tools/shutdown", "..", "1..2", "", "1.2/../../x", "1.2?x", "1.2\n", "１.2", "1" * 65, ["1.2", "3.4"]]
+
+
+class Recorder(http.server.BaseHTTPRequestHandler):
+    """Stands in for Orthanc: keeps what it was asked, and answers each address with what is laid down for it."""
+
+    protocol_version = "HTTP/1.1"
+    seen: list[str]
+    answers: dict[str, Any]
+    refuse_after: int
+
+    def do_GET(self) -> None:
+        sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.seen.append(f"{self.command} {self.path}")
+        refused = sum(one.startswith("POST /dicom-web") for one in self.seen) > self.refuse_after
+        asked = f"{self.path} {sent.decode()}" if self.path == "/tools/lookup" else self.path.partition("?")[0]
+        body = json.dumps(self.answers.get(asked, [])).encode()
+        self.send_response(507 if refused and self.path.startswith("/dicom-web") else 200)
+        self.send_header("Content-Type", "application/dicom+json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def do_DELETE(self) -> None:
+        self.do_GET()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def orthanc() -> Iterator[tuple[OrthancArchive, type[Recorder]]]:
+    class Handler(Recorder):
+        seen = []
+        answers = {}
+        refuse_after = 1000
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield OrthancArchive(f"http://127.0.0.1:{server.server_port}", "us", "secret", read_timeout=5), Handler
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.mark.parametrize("value", [*NO_UIDS, None, 1.2, b"1.2"])
+def test_what_is_no_uid(value: object) -> None:
+    assert not is_uid(value)
+
+
+@pytest.mark.parametrize("value", ["1.2.840.10008.1.1", "2.25.0", "1.02.3", "1" * 64])
+def test_what_is_one(value: str) -> None:
+    assert is_uid(value)
+
+
+@pytest.mark.filterwarnings("ignore:.*UI:UserWarning")
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"])
+@pytest.mark.parametrize("value", ["../../tools/shutdown", "1..2", "", ["1.2", "3.4"]])
+def test_nothing_is_stored_that_goes_by_no_uid(
+    orthanc: tuple[OrthancArchive, type[Recorder]], keyword: str, value: object
+) -> None:
+    archive, handler = orthanc
+    rogue = deepcopy(MR[1])
+    setattr(rogue, keyword, value)
+    with pytest.raises(StoreRejectedError, match=keyword):
+        archive.store([MR[0], rogue])
+    assert handler.seen == []
+
+
+@pytest.mark.parametrize("value", NO_UIDS)
+def test_nothing_is_asked_for_by_what_is_no_uid(orthanc: tuple[OrthancArchive, type[Recorder]], value: Any) -> None:
+    archive, handler = orthanc
+    with pytest.raises(StudyNotFoundError, match="no UID"):
+        archive.list_series(value)
+    with pytest.raises(StudyNotFoundError, match="no UID"):
+        archive.fetch_series(value, SERIES)
+    with pytest.raises(SeriesNotFoundError, match="no UID"):
+        archive.fetch_series(STUDY, value)
+    assert handler.seen == []
+
+
+@pytest.mark.filterwarnings("ignore:.*UI:UserWarning")
+def test_a_series_that_the_archive_lists_under_no_uid_is_left_out(
+    orthanc: tuple[OrthancArchive, type[Recorder]],
+) -> None:
+    archive, handler = orthanc
+    root = f"/dicom-web/studies/{STUDY}/series"
+    handler.answers = {
+        root: [
+            {"0020000E": {"vr": "UI", "Value": [uid]}, "00201209": {"vr": "IS", "Value": [1]}}
+            for uid in ("../../../../changes", "1.2.3", SERIES)
+        ],
+        f"{root}/1.2.3/instances": [{"00080018": {"vr": "UI", "Value": ["../../../../../system"]}}],
+        f"{root}/{SERIES}/instances": [{"00080018": {"vr": "UI", "Value": ["1.2.4"]}}],
+        f"{root}/{SERIES}/instances/1.2.4/metadata": [{"00080060": {"vr": "CS", "Value": ["MR"]}}],
+    }
+    (summary,) = archive.list_series(STUDY)
+    assert summary.header.Modality == "MR"
+    assert all(one.startswith("GET /dicom-web/studies/") for one in handler.seen)
+
+
+def lookup(level: str, uid: str) -> tuple[str, list[dict[str, str]]]:
+    return f"/tools/lookup {uid}", [{"Type": level, "Path": f"/{level.lower()}/{uid}"}]
+
+
+def test_much_is_stored_in_batches_and_taken_out_when_one_fails(
+    orthanc: tuple[OrthancArchive, type[Recorder]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive, handler = orthanc
+    datasets = MR[:5]
+    file = len(multipart.join(datasets[:1]))
+    monkeypatch.setattr(dicomweb, "BATCH_BYTES", file + 1)
+    uids = [str(one.SOPInstanceUID) for one in datasets]
+    handler.answers = dict(
+        [
+            lookup("Series", SERIES),
+            *(lookup("Instance", uid) for uid in uids),
+            (f"/series/{SERIES}/instances", [{"MainDicomTags": {"SOPInstanceUID": uid}} for uid in uids]),
+        ]
+    )
+    archive.store(datasets)
+    assert handler.seen.count(f"POST /dicom-web/studies/{STUDY}") == 3
+
+    handler.seen.clear()
+    handler.refuse_after = 1
+    held = iter([uids[:1], uids[:2]])  # one was there before
+    monkeypatch.setattr(archive, "_present", lambda _: set(next(held)))
+    with pytest.raises(ArchiveUnavailableError, match="507"):
+        archive.store(datasets)
+    assert handler.seen.count(f"POST /dicom-web/studies/{STUDY}") == 2
+    assert [one for one in handler.seen if one.startswith("DELETE")] == [f"DELETE /instance/{uids[1]}"]
