@@ -12,6 +12,7 @@ from rano.components import label_lesions
 from settings import load_settings
 from tests import factory
 from tests.tiny_model import DEFINITION, tiny_bundle, tiny_weights
+from unetr.errors import ModelError
 from unetr.predictor import Predictor, load_predictor, open_model
 from unetr.training.export import write_bundle
 
@@ -126,6 +127,28 @@ def test_no_probability_is_more_than_one(tmp_path):
     info = load_predictor(tiny_bundle(tmp_path, smoothing=0.7, threshold=0.55), "cpu").info
     probability = Predictor(info, SureEngine()).predict(image, np.eye(4)).probability
     assert probability.max() == pytest.approx(1, abs=1e-6)
+
+
+class BrokenEngine(LopsidedEngine):
+    """Answers as float16 does that has run over."""
+
+    def run(self, windows: torch.Tensor) -> torch.Tensor:
+        answer = torch.zeros_like(windows)
+        answer[:, :, 3] = torch.nan
+        return answer
+
+
+def test_an_answer_of_no_numbers_is_not_taken_for_no_lesion(tmp_path):
+    image = np.random.default_rng(0).uniform(0.5, 1.5, (64, 64, 64)).astype(np.float32)
+    info = load_predictor(tiny_bundle(tmp_path), "cpu").info
+    with pytest.raises(ModelError, match="values that are no numbers: set ENGINE=torch-cpu"):
+        Predictor(info, BrokenEngine()).predict(image, np.eye(4))
+
+
+@pytest.mark.parametrize("slices", [1, 2, 5])
+def test_a_slab_thinner_than_a_block_is_segmented(predictor, slices):
+    image = np.random.default_rng(0).uniform(0.5, 1.5, (slices, 60, 60)).astype(np.float32)
+    assert predictor.predict(image, np.eye(4)).mask.shape == image.shape
 
 
 @pytest.mark.parametrize("mirror", [False, True])

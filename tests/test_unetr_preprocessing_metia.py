@@ -103,3 +103,16 @@ def test_air_is_told_from_tissue():
 def test_an_empty_image_is_refused(value):
     with pytest.raises(NothingToSegmentError):
         PRESETS["metia"](np.full((5, 6, 7), value, np.float32), AXIAL, "cpu")
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+def test_it_says_which_axis_runs_between_left_and_right(axes):
+    array = image((24, 36, 30))
+    array[:, :, 15:] *= 4  # bright on the left
+    affine = AXIAL.copy()
+    affine[:, :3] = AXIAL[:, axes]
+    prepared = PRESETS["metia"](np.ascontiguousarray(array.transpose(axes)), affine, "cpu")
+    halves = [float((half := prepared.volume.movedim(axis, 0))[: len(half) // 2].mean()) for axis in range(3)]
+    rest = [float((half := prepared.volume.movedim(axis, 0))[len(half) // 2 :].mean()) for axis in range(3)]
+    differences = [abs(first - second) for first, second in zip(halves, rest, strict=True)]
+    assert int(np.argmax(differences)) == prepared.left_right

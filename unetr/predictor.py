@@ -17,12 +17,10 @@ from unetr.components import TOUCHING
 from unetr.engines.choice import AUTO, choose_engine
 from unetr.engines.engine import Engine
 from unetr.engines.windows import slide
+from unetr.errors import ModelError
 from unetr.loading.converted import usable_bundle
 from unetr.loading.network import load_network
 from unetr.preprocessing import PRESETS
-
-_LEFT_RIGHT = 2
-"""Dimension of a batch of windows that runs between left and right, with every preprocessing."""
 
 log = logging.getLogger(__name__)
 
@@ -74,12 +72,15 @@ class Predictor:
             When the image is empty.
         NotEnoughMemoryError
             When not even one window fits into memory.
+        ModelError
+            When the network answers with values that are no numbers.
         """
         with torch.inference_mode():
             prepared = PRESETS[self.info.preprocessing](image, affine, self.device)
+            left_right = 2 + prepared.left_right  # of a batch of windows
             probability = slide(
                 prepared.volume,
-                self._run,
+                lambda windows: self._run(windows, left_right),
                 window=self.info.window,
                 overlap=self.info.postprocessing.overlap,
                 batch=self.engine.batch,
@@ -88,19 +89,24 @@ class Predictor:
             )
             back = prepared.back
             del prepared  # each array of a large volume has hundreds of megabytes
+            if not torch.stack(probability.aminmax()).isfinite().all():  # would be "no lesion" further on
+                raise ModelError(
+                    f"The answer of {self.info.name} on {self.engine.name} holds values that are no numbers: "
+                    "set ENGINE=torch-cpu, or use other weights."
+                )
             probability = _smoothed(probability, self.info.postprocessing.smoothing)
             probability = back(probability)
             probability = centred(probability, self.info.postprocessing.threshold)
         on_grid = probability.cpu().numpy()
         return Prediction(on_grid, self._mask(on_grid), self.info.postprocessing.minimum_volume_mm3)
 
-    def _run(self, windows: torch.Tensor) -> torch.Tensor:
+    def _run(self, windows: torch.Tensor, left_right: int) -> torch.Tensor:
         """The lesion's probability in each window, ``(n, 1, a, b, c)``."""
         probability = self._lesion_probability(self.engine.run(windows))
         if not self.info.postprocessing.mirror:
             return probability
-        mirrored = self._lesion_probability(self.engine.run(windows.flip(_LEFT_RIGHT)))
-        return (probability + mirrored.flip(_LEFT_RIGHT)) / 2
+        mirrored = self._lesion_probability(self.engine.run(windows.flip(left_right)))
+        return (probability + mirrored.flip(left_right)) / 2
 
     def _lesion_probability(self, logits: torch.Tensor) -> torch.Tensor:
         """The lesion's probability, by what the bundle says of the network's outputs; shape ``(n, 1, a, b, c)``."""

@@ -35,7 +35,8 @@ def brain_brightness(volume: torch.Tensor) -> float:
         When the image has no tissue, or a voxel that is no finite number.
     """
     every = float(tissue_median(volume))
-    pooled = F.avg_pool3d(volume[None, None], _COARSE_MM, ceil_mode=True)[0, 0].cpu().numpy()
+    block = [min(_COARSE_MM, size) for size in volume.shape]  # a slab may be thinner
+    pooled = F.avg_pool3d(volume[None, None], block, ceil_mode=True)[0, 0].cpu().numpy()
     tissue = pooled > 0.2 * every
     head = ndimage.binary_fill_holes(ndimage.binary_closing(np.pad(tissue, 3), iterations=2))[3:-3, 3:-3, 3:-3]
     below_surface = ndimage.distance_transform_edt(np.pad(head, 1))[1:-1, 1:-1, 1:-1] * _COARSE_MM

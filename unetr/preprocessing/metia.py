@@ -14,6 +14,8 @@ import torch
 
 from unetr.preprocessing.prepared import Prepared, tissue_median
 
+_ORDER = (1, 2, 0)
+"""Rows, columns, slices, as axes of the source."""
 _STEPS = (1.5, 1.5, 2.0)
 """Voxels of the network's grid, in voxels of the source."""
 _BRIGHTEST = 255.0
@@ -27,7 +29,7 @@ def prepare(image: np.ndarray, affine: np.ndarray, device: torch.device | str) -
     median, brightest = tissue_median(source), source.max()
     flips = (0, 2) if _against_normal(affine) else (0,)
 
-    volume = source.permute(1, 2, 0).flip(flips)
+    volume = source.permute(_ORDER).flip(flips)
     sizes = volume.shape
     for axis, step in enumerate(_STEPS):
         size = round((sizes[axis] - 1) / step + 1)
@@ -39,7 +41,9 @@ def prepare(image: np.ndarray, affine: np.ndarray, device: torch.device | str) -
             tensor = _sample(tensor, axis, torch.arange(sizes[axis], device=device) / step)
         return tensor.flip(flips).permute(2, 0, 1).contiguous()
 
-    return Prepared(volume, float(_scaled(0.2 * median, brightest)), back)
+    across = np.asarray(affine, float)[0, :3] / np.linalg.norm(np.asarray(affine, float)[:3, :3], axis=0)
+    left_right = _ORDER.index(int(np.argmax(np.abs(across))))
+    return Prepared(volume, float(_scaled(0.2 * median, brightest)), left_right, back)
 
 
 def _against_normal(affine: np.ndarray) -> bool:

@@ -25,12 +25,15 @@ class Prepared:
         float32, the network's axes, spacing and intensities; windows are cut from it.
     air
         What is at most this bright in ``volume`` is air or bone.
+    left_right
+        The axis of ``volume``, 0-based, that runs between left and right, or nearest to that.
     back
         Brings a tensor of ``volume``'s shape to the source array's grid, trilinear; 0 where ``volume`` does not reach.
     """
 
     volume: torch.Tensor
     air: float
+    left_right: int
     back: Callable[[torch.Tensor], torch.Tensor]
 
 

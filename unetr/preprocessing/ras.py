@@ -32,7 +32,7 @@ def prepare(image: np.ndarray, affine: np.ndarray, device: torch.device | str) -
     def back(tensor: torch.Tensor) -> torch.Tensor:
         return grid.back(F.pad(tensor, around))
 
-    return Prepared(whole[box].clone(), AIR, back)  # what is not needed any more is not kept
+    return Prepared(whole[box].clone(), AIR, 0, back)  # what is not needed any more is not kept
 
 
 def normalise(image: torch.Tensor) -> torch.Tensor:
