@@ -314,3 +314,46 @@ def test_the_same_lesions_with_the_shipped_weights(name, head, folder):
     other = load_predictor(DEFAULT_MODEL, "cpu", engine=name, engines_dir=folder)
     assert other.engine.name == name
     assert agree(in_float32(DEFAULT_MODEL), other, head, np.diag([-1.0, -1.0, 1.0, 1.0])) > 0
+
+
+class FakeCard:
+    """Has room for so many windows at a time, if it can run any."""
+
+    name = "torch-cuda"
+
+    def __init__(self, device: str = "cpu", batch: int = 4, room: int = 4, trouble: Exception | None = None) -> None:
+        self.device, self.batch, self.room, self.trouble = torch.device(device), batch, room, trouble
+
+    def run(self, windows: torch.Tensor) -> torch.Tensor:
+        if self.trouble:
+            raise self.trouble
+        if len(windows) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return windows
+
+
+@pytest.mark.parametrize(("room", "batch"), [(4, 4), (3, 2), (1, 1)])
+def test_a_small_gpu_runs_fewer_windows_at_a_time(monkeypatch, room, batch):
+    monkeypatch.setattr(choice, "TorchEngine", lambda *_: FakeCard(room=room))
+    assert choose_engine(lambda: network("UNETR"), SHAPE, identity="x", device="cpu").batch == batch
+
+
+def test_a_gpu_without_room_for_a_window_is_an_error_where_it_was_asked_for(monkeypatch):
+    monkeypatch.setattr(choice, "TorchEngine", lambda *_: FakeCard(room=0))
+    with pytest.raises(torch.OutOfMemoryError):
+        choose_engine(lambda: network("UNETR"), SHAPE, identity="x", device="cpu")
+
+
+def test_what_a_gpu_cannot_run_the_cpu_does(monkeypatch, caplog):
+    def make(_network: torch.nn.Module, device: torch.device) -> FakeCard:
+        trouble = RuntimeError("CUDA error: no kernel image is available\nmore") if device.type == "cuda" else None
+        engine = FakeCard("cpu", trouble=trouble)
+        engine.name = f"torch-{device.type}"
+        return engine
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(choice, "TorchEngine", make)
+    assert choose_engine(lambda: network("UNETR"), SHAPE, identity="x").name == "torch-cpu"
+    assert "the GPU cannot run this network, the CPU does: CUDA error: no kernel image is available" in caplog.text
+    with pytest.raises(RuntimeError, match="no kernel image"):
+        choose_engine(lambda: network("UNETR"), SHAPE, identity="x", wanted="torch-cuda")

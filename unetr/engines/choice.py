@@ -15,7 +15,7 @@ from torch import nn
 
 from unetr.bundle import ModelError
 from unetr.engines.engine import ENGINES, Engine, key_of
-from unetr.engines.memory import keep_freed_memory
+from unetr.engines.memory import is_out_of_memory, keep_freed_memory
 from unetr.engines.torch_engine import TorchEngine
 
 AUTO = "auto"
@@ -50,8 +50,8 @@ def choose_engine(
     identity
         What makes the network another one: hash of its weights, and its definition.
     wanted
-        One of :data:`unetr.engines.engine.ENGINES`, or ``auto``: CUDA where there is a GPU, else the fastest on the
-        CPU.
+        One of :data:`unetr.engines.engine.ENGINES`, or ``auto``: CUDA where there is a GPU that can run the network,
+        else the fastest on the CPU.
     device
         Keeps ``auto`` to ``cpu`` or ``cuda``.
     folder
@@ -65,6 +65,12 @@ def choose_engine(
     if wanted not in (AUTO, *ENGINES):
         raise EngineError(f"There is no engine {wanted}; there is {', '.join((AUTO, *ENGINES))}.")
     where = _device(wanted, device)
+    if where.type == "cuda" and wanted == AUTO and device is None:
+        try:
+            return choose_engine(load, shape, identity=identity, wanted=wanted, device="cuda", folder=folder)
+        except Exception as error:  # a driver too old, a card too old or too small: the CPU still does it
+            log.warning("the GPU cannot run this network, the CPU does: %s", _first_line(error))
+            where = torch.device("cpu")
     makers: dict[str, Callable[[], Engine]] = {f"torch-{where.type}": lambda: TorchEngine(load(), where)}
     if where.type == "cpu":
         keep_freed_memory()
@@ -96,15 +102,30 @@ def _first_that_works(makers: dict[str, Callable[[], Engine]], shape: Sequence[i
     """The first engine that runs a window; of the last one, PyTorch, the error if even that cannot."""
     for name, make in makers.items():
         try:
-            engine = make()
-            engine.run(_example(shape, engine))
+            return _warmed_up(make(), shape)
         except Exception as error:  # whatever a compiler of networks may raise
             if name == list(makers)[-1]:
                 raise
-            log.warning("%s cannot run this network: %s", name, (str(error) or type(error).__name__).splitlines()[0])
+            log.warning("%s cannot run this network: %s", name, _first_line(error))
+    raise AssertionError("no engine to try")
+
+
+def _warmed_up(engine: Engine, shape: Sequence[int]) -> Engine:
+    """Run an engine once, with as many windows at a time as there is memory for."""
+    while True:
+        try:
+            engine.run(_example(shape, engine))
+        except Exception as error:
+            if engine.batch == 1 or not is_out_of_memory(error):
+                raise
         else:
             return engine
-    raise AssertionError("no engine to try")
+        engine.batch //= 2
+        log.warning("out of memory: %s runs %d windows at a time", engine.name, engine.batch)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _measured(makers: dict[str, Callable[[], Engine]], shape: Sequence[int], kept: Path) -> str:
