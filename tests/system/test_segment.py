@@ -15,6 +15,7 @@ from results.context import derive_uid
 from results.objects import WRITTEN
 from results.rtstruct import build_rtstruct
 from results.seg import read_seg
+from services.processes import WRONG_SETTINGS
 from tests import factory, results_cases
 from tests.system.conftest import RunningOrthanc
 from tests.system.processes import ServerSite
@@ -200,7 +201,7 @@ def test_a_model_that_is_broken(site: ServerSite, tmp_path: Path, damage: str) -
         weights.write_bytes(weights.read_bytes()[:500])
     site.environ["MODEL_PATH"] = str(bundle)
     worker = site.start("jobs.py")
-    assert worker.wait(60) == 1
+    assert worker.wait(60) == WRONG_SETTINGS
     assert "model.safetensors" in site.log("jobs.py")
     ready = requests.get(f"{site.url}/ready", timeout=10)
     assert ready.status_code == 503
