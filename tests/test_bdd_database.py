@@ -11,14 +11,6 @@ from sqlalchemy.exc import IntegrityError, StatementError
 
 from BDD.database import hide_values
 from BDD.models import Patient, Study, Worker
-from tests.store_factory import new_database
-
-
-@pytest.fixture
-def database(tmp_path):
-    database = new_database(tmp_path)
-    yield database
-    database.dispose()
 
 
 def test_sqlite_is_set_up(database):

@@ -11,19 +11,6 @@ from BDD.course_store import known_visits
 from BDD.packing import pack_label_map, unpack_label_map
 from tests.followup_factory import FIRST_DAY, patient_key, sized, study_of, visit
 from tests.present import present
-from tests.store_factory import new_database, new_worker
-
-
-@pytest.fixture
-def database(tmp_path):
-    database = new_database(tmp_path)
-    yield database
-    database.dispose()
-
-
-@pytest.fixture
-def worker(database):
-    return new_worker(database)
 
 
 def timeline_of(database):

@@ -15,7 +15,6 @@ from tests.store_factory import (
     done_job,
     finish,
     lesion,
-    new_database,
     new_worker,
     queued_job,
     running_job,
@@ -25,13 +24,6 @@ from tests.store_factory import (
 
 NOTHING: Any = None
 PROBLEM = store.Problem("urn:metia:problem:x", "It broke", 502, "GET /x: refused", "try again")
-
-
-@pytest.fixture
-def database(tmp_path):
-    database = new_database(tmp_path)
-    yield database
-    database.dispose()
 
 
 def age(database, worker, seconds):

@@ -1,27 +1,13 @@
 """A PatientID corrected in the archive: the study moves to its patient, with what people decided."""
 
-import pytest
 from sqlalchemy import select
 
 from BDD import store
 from BDD.followup_models import NotCovered
 from BDD.models import Job
 from tests.followup_factory import sized, study_of, visit
-from tests.store_factory import new_database, new_worker
 
 WRONG, RIGHT = "A-0042", "A-0024"
-
-
-@pytest.fixture
-def database(tmp_path):
-    database = new_database(tmp_path)
-    yield database
-    database.dispose()
-
-
-@pytest.fixture
-def worker(database):
-    return new_worker(database)
 
 
 def timelines(database):

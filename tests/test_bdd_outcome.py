@@ -16,24 +16,10 @@ from tests.store_factory import (
     done_job,
     finish,
     lesion,
-    new_database,
-    new_worker,
     running_job,
     series_record,
     written_series,
 )
-
-
-@pytest.fixture
-def database(tmp_path):
-    database = new_database(tmp_path)
-    yield database
-    database.dispose()
-
-
-@pytest.fixture
-def worker(database):
-    return new_worker(database)
 
 
 def count(database, table):

@@ -8,15 +8,12 @@ from BDD.models import Patient, Series, Study
 from BDD.places import keep_registration, places_of
 from rano.registration import Registration
 from rano.rigid import RigidTransform
-from tests.store_factory import new_database
 
 
 @pytest.fixture
-def session(tmp_path):
-    database = new_database(tmp_path)
+def session(database):
     with database.writing() as session:
         yield session
-    database.dispose()
 
 
 def patient(session, frames):

@@ -3,18 +3,9 @@
 import os
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 from BDD import store, worker_store
 from BDD.models import Model, Worker
-from tests.store_factory import MODEL, new_database, new_worker
-
-
-@pytest.fixture
-def database(tmp_path):
-    database = new_database(tmp_path)
-    yield database
-    database.dispose()
+from tests.store_factory import MODEL, new_worker
 
 
 def test_nobody_at_first(database):
