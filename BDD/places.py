@@ -134,14 +134,17 @@ def register_missing(session: Session, jobs: Sequence[Job], places: Places) -> d
     dict
         By the keys of the series registered to, and of the one registered.
     """
-    tried = {
-        frozenset(pair) for pair in session.execute(select(RegistrationRow.earlier_key, RegistrationRow.later_key))
-    }
+    missing = [job for job in jobs if job.series_key is not None and places[job.series_key][0] is None]
+    keys = [job.series_key for job in missing]
+    pairs = select(RegistrationRow.earlier_key, RegistrationRow.later_key).where(
+        RegistrationRow.earlier_key.in_(keys) | RegistrationRow.later_key.in_(keys)
+    )
+    tried = {frozenset(pair) for pair in session.execute(pairs)} if missing else set()
     found: dict[tuple[int, int], Registration] = {}
-    for job in jobs:
+    for job in missing:
         key = job.series_key
         image = session.get(VisitImage, key, options=[undefer(VisitImage.image)])
-        if key is None or image is None or places[key][0] is not None:
+        if key is None or image is None:
             continue
         others = [other for other in jobs if other is not job and frozenset((other.series_key, key)) not in tried]
         left = _TRIES - sum(key in pair for pair in tried)
