@@ -15,7 +15,7 @@ from BDD.coverage_store import not_assessed, not_covered_of
 from BDD.database import Database
 from BDD.followup_models import TrackedLesion, VisitAssessment
 from BDD.followup_store import current_jobs, findings_of, study_of, tracked_lesions, visit_findings
-from BDD.identities import identify, is_said, root
+from BDD.identities import identify, is_doubted, root
 from BDD.models import Patient, Study
 from BDD.records import SeriesRecord
 from rano.history import ClinicalStatus, LesionAtVisit, VisitFindings
@@ -140,7 +140,6 @@ def _now(
         decided = decisions.get(lesion.tracking_uid)
         if decided is not None and decided.not_a_lesion:
             continue
-        own = by_uid.get(link.tracking_uid)
         present.append(
             LesionAtVisit(
                 lesion.tracking_uid,
@@ -151,7 +150,7 @@ def _now(
                 target=decided.target if decided else None,
                 part_of=link.part_of,
                 merged=tuple(link.merged),
-                doubt=link.ambiguous and not (own is not None and is_said(own, record.study_instance_uid)),
+                doubt=is_doubted(link.ambiguous, by_uid.get(link.tracking_uid), record.study_instance_uid),
             )
         )
     missed = [one for one in known.tracked.values() if one.tracking_uid in not_covered]

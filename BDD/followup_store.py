@@ -15,7 +15,7 @@ from sqlalchemy.sql.base import ExecutableOption
 from BDD.coverage_store import not_assessed
 from BDD.database import Database
 from BDD.followup_models import Finding, TrackedLesion, VisitAssessment
-from BDD.identities import Identity, identify, is_said
+from BDD.identities import Identity, identify, is_doubted
 from BDD.models import DONE, SEGMENT, Job, LesionRow, Patient, Series, Study
 from BDD.newest import newest
 from BDD.records import VisitNotFoundError
@@ -124,11 +124,6 @@ def study_of(job: Job) -> Study:
     return job.series.study
 
 
-def is_doubted(finding: Finding, study_instance_uid: str) -> bool:
-    """Say whether it is not sure which lesion a finding of a study is, and nobody has decided it."""
-    return finding.ambiguous and not is_said(finding.tracked, study_instance_uid)
-
-
 def visit_findings(
     job: Job,
     identities: Sequence[Identity],
@@ -166,7 +161,7 @@ def visit_findings(
                     target=identity.lesion.target,
                     part_of=identity.part_of.tracking_uid if identity.part_of else identity.finding.part_of,
                     merged=tuple(identity.finding.merged),
-                    doubt=is_doubted(identity.finding, study.study_instance_uid),
+                    doubt=is_doubted(identity.finding.ambiguous, identity.finding.tracked, study.study_instance_uid),
                 )
                 for identity in identities
                 if identity.is_lesion

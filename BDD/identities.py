@@ -39,6 +39,11 @@ def is_said(lesion: TrackedLesion, study_instance_uid: str) -> bool:
     return lesion.merged_into is not None or lesion.split_at == study_instance_uid
 
 
+def is_doubted(ambiguous: bool, lesion: TrackedLesion | None, study_instance_uid: str) -> bool:
+    """Say whether it is not sure that a finding of a study is this lesion, and nobody has decided it."""
+    return ambiguous and not (lesion is not None and is_said(lesion, study_instance_uid))
+
+
 def root(lesion: TrackedLesion, lesions: Mapping[int, TrackedLesion]) -> TrackedLesion:
     """Follow the merging to the lesion that stands for this one."""
     while lesion.merged_into is not None:

@@ -23,8 +23,8 @@ from BDD.course_store import KnownVisits, content_of, known_visits
 from BDD.coverage_store import not_covered_of
 from BDD.database import Database
 from BDD.followup_models import LabelMapRow
-from BDD.followup_store import findings_of, is_doubted, study_of, tracked_lesions, visit_findings
-from BDD.identities import Identity, identify
+from BDD.followup_store import findings_of, study_of, tracked_lesions, visit_findings
+from BDD.identities import Identity, identify, is_doubted
 from BDD.job_store import create_job
 from BDD.lesion_rows import lesion_of
 from BDD.models import DONE, RELABEL, SEGMENT, Job, Patient, Series, Study
@@ -136,7 +136,7 @@ def _link(identity: Identity, study_instance_uid: str) -> Link:
     return Link(
         identity.lesion.tracking_uid,
         Status.NEW if whole is None and part_of is None else Status.SPLIT,
-        is_doubted(finding, study_instance_uid),
+        is_doubted(finding.ambiguous, finding.tracked, study_instance_uid),
         finding.relation,
         part_of,
         tuple(finding.merged),
