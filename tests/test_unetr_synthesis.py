@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -11,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from unetr.components import label
 from unetr.synthesis import anatomy as anatomy_module
+from unetr.synthesis import generator, lesions
 from unetr.synthesis.acquisition import acquire
 from unetr.synthesis.anatomy import CHANNELS, ORIGIN, SHAPE, Anatomy, mni152
 from unetr.synthesis.fields import Rng, blur, towards
@@ -163,6 +166,78 @@ def test_an_ellipsoid_keeps_the_volume_of_its_sphere(diameter, seed):
 def painted(shape: LesionShape, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     image = torch.ones(48, 48, 48)
     return image, paint(image, torch.ones_like(image), shape, Rng(seed))
+
+
+ROUGH = [
+    LesionShape((20.0, 20.0, 20.0), diameter, kind, roughness=0.32, elongation=0.28, oedema_mm=oedema)
+    for diameter, kind, oedema in ((4.0, "solid", 0.0), (16.0, "solid", 3.0), (18.0, "ring", 0.0))
+]
+"""Of their kinds, those whose bumps come off most often."""
+
+
+def rough(shape: LesionShape, seed: int) -> tuple[torch.Tensor, torch.Tensor, Rng]:
+    """Image and fraction of one lesion, and the random numbers that come next."""
+    rng, image = Rng(seed), torch.ones(40, 40, 40)
+    return image, paint(image, torch.ones_like(image), shape, rng), rng
+
+
+def as_it_came_off(shape: LesionShape, seed: int) -> tuple[torch.Tensor, torch.Tensor, Rng]:
+    """The same, of a lesion whose bumps are left where they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lesions, "_in_one_piece", lambda depth: depth)
+        return rough(shape, seed)
+
+
+def test_a_rough_lesion_is_one_and_shows_as_one():
+    strewn = 0
+    for seed, shape in enumerate(ROUGH * 5):
+        image, fraction, _ = rough(shape, seed)
+        before = as_it_came_off(shape, seed)[1]
+        for level in (0.5, 1e-6):
+            assert label((fraction >= level).numpy()).max() == 1
+        gone = (before >= 0.5) & (fraction < 0.5)
+        assert (image[gone] < 1.05).all()
+        strewn += bool(gone.any())
+    assert strewn >= 5
+
+
+def test_only_what_came_off_is_taken_away():
+    same = 0
+    for seed, shape in enumerate(ROUGH * 5):
+        image, fraction, rng = rough(shape, seed)
+        image_before, before, rng_before = as_it_came_off(shape, seed)
+        assert torch.equal(rng.white((9,)), rng_before.white((9,)))
+        assert rng.uniform(0, 1) == rng_before.uniform(0, 1)
+        pieces = torch.from_numpy(label((before >= 0.5).numpy()))
+        largest = pieces == 1 + int(pieces[pieces > 0].bincount()[1:].argmax())
+        assert torch.equal(fraction >= 0.5, largest)
+        assert torch.equal(fraction[largest], before[largest])
+        assert torch.equal(image[largest], image_before[largest])
+        assert (fraction <= before).all()
+        same += torch.equal(image, image_before)
+    assert 0 < same < 15
+
+
+def test_a_lesion_that_the_brain_cuts_in_two_keeps_both_halves():
+    image, inside = torch.ones(48, 48, 48), torch.ones(48, 48, 48)
+    inside[23:26] = 0
+    fraction = paint(image, inside, LesionShape((24, 24, 24), 20, roughness=0.1), Rng(0))
+    sizes = np.bincount(label((fraction >= 0.5).numpy()).ravel())[1:]
+    assert len(sizes) == 2
+    assert sizes.min() > 1000
+
+
+def test_heads_with_smooth_lesions_need_no_mending(anatomy, monkeypatch):
+    def smooth(head, rng, count):
+        return [replace(shape, roughness=0.0) for shape in draw_lesions(head, rng, count)]
+
+    monkeypatch.setattr(generator, "draw_lesions", smooth)
+    mended = synthesize(anatomy, 3, lesions=8, grid=SLAB)
+    monkeypatch.setattr(lesions, "_in_one_piece", lambda depth: depth)
+    plain = synthesize(anatomy, 3, lesions=8, grid=SLAB)
+    assert torch.equal(mended.image, plain.image)
+    assert torch.equal(mended.fraction, plain.fraction)
+    assert torch.equal(mended.label_map, plain.label_map)
 
 
 def test_kinds_look_like_what_they_are():

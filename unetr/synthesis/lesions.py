@@ -3,9 +3,12 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
+from scipy import ndimage
 
+from unetr.components import label
 from unetr.synthesis.fields import Rng, towards
 from unetr.synthesis.head import Head
 
@@ -78,7 +81,8 @@ def paint(image: torch.Tensor, inside_brain: torch.Tensor, shape: LesionShape, r
     image
         Head on a 1 mm grid, changed in place.
     inside_brain
-        0-1 map of where a lesion may be: what lies outside is cut away.
+        0-1 map of where a lesion may be: what lies outside is cut away. The lesion is in one piece before that; all
+        pieces that are left of it are painted, and count, as they would be seen in a brain.
 
     Returns
     -------
@@ -108,7 +112,10 @@ def paint(image: torch.Tensor, inside_brain: torch.Tensor, shape: LesionShape, r
 def _depth_below_surface(
     shape: LesionShape, box: tuple[slice, ...], size: list[int], rng: Rng, device: torch.device
 ) -> torch.Tensor:
-    """Signed distance in mm to the lesion's surface, positive inside (exact for a sphere, close to it otherwise)."""
+    """Signed distance in mm to the lesion's surface, positive inside (exact for a sphere, close to it otherwise).
+
+    The inside is one component, voxels that share a corner being connected.
+    """
     axes = [
         torch.arange(s.start, s.stop, dtype=torch.float32, device=device) - c
         for s, c in zip(box, shape.centre, strict=True)
@@ -124,8 +131,35 @@ def _depth_below_surface(
     depth = (radius - norm) / slope.clamp(min=0.3)
     if shape.roughness > 0:
         bumps = 0.8 * rng.smooth(size, max(2.5, 0.8 * radius)) + 0.35 * rng.smooth(size, max(2.0, 0.35 * radius))
-        depth = depth + radius * shape.roughness * bumps
+        depth = _in_one_piece(depth + radius * shape.roughness * bumps)
     return depth
+
+
+_LEVELS_MM = (0.0, -0.5, -1.0)
+"""Depths at the surface, where the fraction ends, and where at most an eighth of the brightness is left."""
+
+
+def _in_one_piece(depth: torch.Tensor) -> torch.Tensor:
+    """Sink the bumps that came off a lesion: no second lesion was asked for.
+
+    The lesion is the largest component inside the surface. What is nearer to something apart from it, down to specks
+    too thin to hold a voxel's centre, becomes as deep outside as the lesion is away, so that enhancement, oedema and
+    fraction all end there. Everything else keeps its depth to the last bit.
+    """
+    values = depth.cpu().numpy()
+    pieces = label(values >= 0)
+    if not pieces.any():
+        return depth
+    own = pieces == 1 + np.bincount(pieces[pieces > 0])[1:].argmax()
+    others = np.zeros_like(own)
+    for level in _LEVELS_MM:
+        pieces = label(values >= level)
+        others |= (pieces > 0) & (pieces != pieces[own][0])
+    if not others.any():
+        return depth
+    away = ndimage.distance_transform_edt(~own)
+    nearer = ndimage.distance_transform_edt(~others) < away
+    return torch.from_numpy(np.where(nearer, np.minimum(values, -away), values).astype(values.dtype)).to(depth.device)
 
 
 def _tissue(shape: LesionShape, depth: torch.Tensor, size: list[int], rng: Rng) -> torch.Tensor:
