@@ -19,7 +19,7 @@ from unetr.synthesis.acquisition import acquire
 from unetr.synthesis.anatomy import CHANNELS, ORIGIN, SHAPE, Anatomy, mni152
 from unetr.synthesis.fields import Rng, blur, towards
 from unetr.synthesis.generator import SyntheticVolume, synthesize
-from unetr.synthesis.head import make_head
+from unetr.synthesis.head import _vessel, make_head
 from unetr.synthesis.lesions import LesionShape, draw_lesions, paint
 from unetr.synthesis.pool import case_names, read_case, read_cases, write_case
 
@@ -307,6 +307,18 @@ def test_blur_spreads_and_keeps_the_sum():
 
 def test_towards_blends():
     assert towards(torch.tensor([1.0, 1.0]), 3.0, torch.tensor([0.0, 0.25])).tolist() == [1.0, 1.5]
+
+
+@pytest.mark.parametrize("radius", [0.6, 1.8, 5.0])
+def test_a_vessel_is_uneven_and_never_in_pieces(radius):
+    shape = (90, 25, 25)
+    across = torch.hypot(*torch.meshgrid(torch.arange(25.0) - 12, torch.arange(25.0) - 12, indexing="ij"))
+    for seed in range(20):
+        painted = _vessel(torch.ones(shape), across.expand(shape), radius, 2.0, Rng(seed))
+        assert painted[:, 12, 12].min() > 1.6
+        volume = (painted - 1).sum((1, 2))
+        assert volume.max() > 1.2 * volume.min()
+        assert painted[:, 0].max() < 1.01
 
 
 def test_cases_on_disk(tmp_path, whole):

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from unetr.synthesis.anatomy import CHANNELS, ORIGIN, SHAPE, Anatomy
-from unetr.synthesis.fields import Rng, euler, towards
+from unetr.synthesis.fields import Rng, blur, euler, towards
 
 
 @dataclass(frozen=True)
@@ -148,17 +148,12 @@ def _enhance(image: torch.Tensor, maps: dict[str, torch.Tensor], rng: Rng) -> to
         shell = torch.sigmoid((thickness / 2 - (depth + rng.uniform(-1.5, 1.5)).abs()) * 3)
         image = image + (rng.uniform(0.8, 1.8) - image).clamp(min=0) * shell
 
-    def tube(distance: torch.Tensor, radius: float, wobble: float, value: float) -> torch.Tensor:
-        centre = distance + wobble * rng.smooth(shape, 12)
-        width = radius * (1 + 0.25 * rng.smooth(shape, 12))
-        return towards(image, value, torch.sigmoid((width - centre) * 2.5))
-
     if rng.chance(0.9):
-        image = tube(maps["sinuses"], rng.uniform(1.5, 5), 1.2, blood)
+        image = _vessel(image, maps["sinuses"], rng.uniform(1.5, 5), blood, rng)
     if rng.chance(0.9):
-        image = tube(maps["veins"], rng.uniform(0.6, 2.2), 1.0, blood * rng.uniform(0.75, 1))
+        image = _vessel(image, maps["veins"], rng.uniform(0.6, 2.2), blood * rng.uniform(0.75, 1), rng)
     if rng.chance(0.8):
-        image = tube(maps["arteries"], rng.uniform(0.6, 1.8), 1.0, blood * rng.uniform(0.6, 1))
+        image = _vessel(image, maps["arteries"], rng.uniform(0.6, 1.8), blood * rng.uniform(0.6, 1), rng)
     for name, value in (("tentorium", rng.uniform(1.2, 2.4)), ("falx", rng.uniform(1.1, 2.2))):
         if rng.chance(0.8):
             patchy = rng.smooth(shape, 12)
@@ -167,12 +162,18 @@ def _enhance(image: torch.Tensor, maps: dict[str, torch.Tensor], rng: Rng) -> to
             between = (0.3 + csf + maps["grey"]).clamp(0, 1) * torch.sigmoid(depth + 3)
             image = image + (value - image).clamp(min=0) * sheet * between
     if rng.chance(0.92):
-        width = rng.uniform(1.5, 5) * (1 + 0.4 * rng.smooth(shape, 6))
+        width = rng.log_uniform(0.8, 4.5) * (1 + 0.3 * rng.smooth(shape, 8))
         plexus = torch.sigmoid((width - maps["choroid"]) * 2) * (0.15 + 2 * csf).clamp(0, 1)
-        image = towards(image, rng.uniform(1.1, 2.7) * (1 + 0.3 * rng.smooth(shape, 2.5)), plexus)
+        image = towards(image, rng.uniform(1.1, 2.7) * (1 + 0.12 * rng.smooth(shape, 5)), plexus)
     for _ in range(rng.integer(1, 4)):
         image = _vessel_network(image, maps, blood, rng)
     return image
+
+
+def _vessel(image: torch.Tensor, distance: torch.Tensor, radius: float, value: float, rng: Rng) -> torch.Tensor:
+    """A vessel of uneven width around where ``distance`` (mm) is 0; never in pieces, for those look like lesions."""
+    uneven = 1 + 0.25 * rng.smooth(image.shape, 12) + 0.2 * rng.smooth(image.shape, 30)
+    return towards(image, value, torch.sigmoid((radius * uneven.clamp(0.5, 1.7) - distance) * 2.5))
 
 
 def _vessel_network(image: torch.Tensor, maps: dict[str, torch.Tensor], blood: float, rng: Rng) -> torch.Tensor:
@@ -184,7 +185,8 @@ def _vessel_network(image: torch.Tensor, maps: dict[str, torch.Tensor], blood: f
         slope = sum(g * g for g in torch.gradient(field))
         squared_distance += field * field / torch.as_tensor(slope).clamp(min=1e-5)
     if rng.chance(0.75):  # mostly in the sulci and near the surface
-        where = torch.sigmoid(rng.uniform(4, 14) - maps["depth"]) * (0.25 + maps["csf"]).clamp(0, 1)
+        near_fluid = blur(maps["csf"], (3, 3, 3))  # not fluid itself: a vessel would be seen in pieces
+        where = torch.sigmoid(rng.uniform(4, 14) - maps["depth"]) * (0.25 + 2 * near_fluid).clamp(0, 1)
     else:
         where = torch.full_like(image, rng.uniform(0.2, 0.7))
     width = rng.uniform(0.5, 1.3) * (1 + 0.3 * rng.smooth(shape, 10))
