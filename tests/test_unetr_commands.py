@@ -125,7 +125,7 @@ def test_evaluates_labelled_nifti(tmp_path, tiny_model, capsys):
     assert all(score["false_lesions_mm"] == [] for score in scores)
     assert scores[0]["reference_volume_ml"] == pytest.approx(4 / 3 * np.pi * (8**3 + 5**3 + 3.5**3) / 1000, rel=0.05)
     table = capsys.readouterr().out
-    assert "false lesions         0.00 a volume" in table
+    assert "false lesions         0.00 (0.00-1.84) a volume" in table
 
 
 @pytest.mark.parametrize("plane", factory.PLANES)

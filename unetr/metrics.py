@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unetr.components import label
+from unetr.uncertainty import Interval, of_rate, of_ratio, of_share
 
 SIZES_MM = ((0.0, 3.0), (3.0, 5.0), (5.0, 10.0), (10.0, 20.0), (20.0, np.inf))
 """Classes of the diameter of the sphere with the lesion's volume."""
@@ -83,22 +84,31 @@ def _diameter(volume_mm3: float) -> float:
 
 
 def summarise(scores: Sequence[Score]) -> str:
-    """A table of sensitivity and Dice by lesion size, with the figures per volume under it."""
-    lines = ["diameter      lesions   found   sensitivity   Dice of those found"]
-    lesions = [lesion for s in scores for lesion in s.lesions]
+    """A table of sensitivity and Dice by lesion size, with the figures per volume under it, all with 95 % intervals."""
+    lines = ["diameter      lesions   found   sensitivity         Dice of those found"]
     for low, high in SIZES_MM:
-        inside = [lesion for lesion in lesions if low <= lesion[0] < high]
-        found = [lesion for lesion in inside if lesion[1]]
+        inside = [[lesion for lesion in s.lesions if low <= lesion[0] < high] for s in scores]
+        overlaps = [overlap for volume in inside for _, found, overlap in volume if found]
+        there, found = [len(volume) for volume in inside], [sum(lesion[1] for lesion in volume) for volume in inside]
         name = f"{low:.0f}-{high:.0f} mm" if np.isfinite(high) else f"over {low:.0f} mm"
-        share = f"{len(found) / len(inside):8.2f}" if inside else "       -"
-        overlap = f"{np.mean([lesion[2] for lesion in found]):8.2f}" if found else "       -"
-        lines.append(f"{name:<12} {len(inside):8d} {len(found):7d} {share}      {overlap}")
+        share = f"{sum(found) / sum(there):.2f}{_brackets(of_share(found, there))}" if sum(there) else "-"
+        overlap = f"{np.mean(overlaps):.2f}" if overlaps else "-"
+        lines.append(f"{name:<12} {sum(there):8d} {sum(found):7d}   {share:<18} {overlap:>6}")
     dice = np.array([s.dice for s in scores if s.reference_volume_ml > 0])
-    large = [sum(d >= 5 for d in s.false_lesions_mm) for s in scores]
     every = [len(s.false_lesions_mm) for s in scores]
+    large = [sum(d >= 5 for d in s.false_lesions_mm) for s in scores]
     lines.append("")
     if len(dice):
-        lines.append(f"Dice per volume       mean {dice.mean():.3f}, median {np.median(dice):.3f}, n = {len(dice)}")
-    lines.append(f"false lesions         {np.mean(every):.2f} a volume, {np.mean(large):.2f} of 5 mm or more")
+        mean = f"{dice.mean():.3f}{_brackets(of_ratio(dice, np.ones(len(dice))), 3)}"
+        lines.append(f"Dice per volume       mean {mean}, median {np.median(dice):.3f}, n = {len(dice)}")
+    rates = [f"{np.mean(counts):.2f}{_brackets(of_rate(counts))}" for counts in (every, large)]
+    lines.append(f"false lesions         {rates[0]} a volume, {rates[1]} of 5 mm or more")
     lines.append(f"false volume          {np.mean([s.false_volume_ml for s in scores]):.3f} ml a volume")
+    lines.append("")
+    lines.append("(in brackets: 95 % intervals, the volumes drawn again with replacement)")
     return "\n".join(lines)
+
+
+def _brackets(interval: Interval, digits: int = 2) -> str:
+    low, high = interval
+    return "" if np.isnan(low) else f" ({low:.{digits}f}-{high:.{digits}f})"

@@ -25,7 +25,8 @@ _EXAMPLES = """examples:
 
 def describe(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Measure sensitivity by lesion size, false lesions and Dice. The same seed gives the same figures."
+        "Measure sensitivity by lesion size, false lesions and Dice, with 95 % intervals. The same seed gives the same "
+        "figures."
     )
     parser.epilog = _EXAMPLES
     parser.add_argument("--model", type=Path, help="bundle folder, or MetIA checkpoint (default: MODEL_PATH)")
