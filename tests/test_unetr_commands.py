@@ -128,6 +128,34 @@ def test_evaluates_labelled_nifti(tmp_path, tiny_model, capsys):
     assert "false lesions         0.00 (0.00-1.84) a volume" in table
 
 
+def test_evaluates_in_thick_slices(tmp_path, tiny_model, capsys):
+    save_nifti(tmp_path / "one", plane="sagittal", lesions=factory.LESIONS[:1])
+    cases = ["--images", str(tmp_path / "*" / "t1.nii.gz"), "--mask", "seg.nii.gz", "--labels", "4"]
+    options = ["--model", str(tiny_model), *cases, "--json", str(tmp_path / "scores.json"), "--slices"]
+    assert main(["evaluate", *options, "5"]) == 0
+    (score,) = json.loads((tmp_path / "scores.json").read_text("utf-8"))
+    ((diameter, found, dice),) = score["lesions"]
+    assert diameter == pytest.approx(16, rel=0.05)
+    assert found
+    assert dice > 0.85
+    assert score["false_lesions_mm"] == []
+    with pytest.raises(SystemExit, match=r"one: slices of 1\.50 mm cannot be made into thinner ones of 1 mm"):
+        main(["evaluate", *options, "1"])
+
+
+def test_synthetic_heads_in_thick_slices_are_averaged_by_fraction(monkeypatch):
+    monkeypatch.setattr(volumes, "synthesize", functools.partial(volumes.synthesize, grid=SLAB))
+    parser = argparse.ArgumentParser()
+    volumes.add_options(parser, seed=40)
+    options = ["--synthetic", "1", "--lesions", "4"]
+    (thin,), (thick,) = (
+        list(volumes.labelled_volumes(parser.parse_args(one))[1]) for one in (options, [*options, "--slices", "5"])
+    )
+    assert thick.image.shape == (8, *thin.image.shape[1:])
+    np.testing.assert_allclose(thick.fraction, thin.fraction.reshape(8, 5, *thin.image.shape[1:]).mean(1), atol=1e-5)
+    np.testing.assert_array_equal(thick.reference, thick.fraction >= 0.5)
+
+
 @pytest.mark.parametrize("plane", factory.PLANES)
 def test_any_array_is_turned_to_axial_slices(plane):
     volume = factory.volume(plane, shape=(6, 9, 7))

@@ -18,6 +18,7 @@ from unetr.predictor import Predictor, open_model
 
 _EXAMPLES = """examples:
   python -m unetr evaluate --synthetic 20
+  python -m unetr evaluate --synthetic 20 --slices 5               # as if acquired in axial slices of 5 mm
   python -m unetr evaluate --synthetic 5 --lesions 0               # healthy heads: what is found is false
   python -m unetr evaluate --images 'cases/*/t1ce.nii.gz' --mask seg.nii.gz --labels 1 4 --picture cases.png
 """
