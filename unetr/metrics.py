@@ -14,6 +14,10 @@ from unetr.uncertainty import Interval, of_rate, of_ratio, of_share
 
 SIZES_MM = ((0.0, 3.0), (3.0, 5.0), (5.0, 10.0), (10.0, 20.0), (20.0, np.inf))
 """Classes of the diameter of the sphere with the lesion's volume."""
+SMALL_MM = (3.0, 10.0)
+"""Lesions that are easily missed."""
+CONTRASTS = ((-np.inf, 1.5), (1.5, 3.0), (3.0, np.inf))
+"""Classes of the contrast-to-noise ratio."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class Score:
         Diameter of each predicted lesion that is none.
     false_volume_ml, reference_volume_ml, predicted_volume_ml
         Volumes; the false volume is that of the false lesions.
+    contrasts
+        Contrast-to-noise ratio of each of ``lesions``; empty where it was not measured.
     """
 
     name: str
@@ -40,6 +46,7 @@ class Score:
     false_volume_ml: float
     reference_volume_ml: float
     predicted_volume_ml: float
+    contrasts: tuple[float, ...] = ()
 
 
 def score(name: str, reference: np.ndarray, predicted: np.ndarray, voxel_mm3: float) -> Score:
@@ -87,13 +94,24 @@ def summarise(scores: Sequence[Score]) -> str:
     """A table of sensitivity and Dice by lesion size, with the figures per volume under it, all with 95 % intervals."""
     lines = ["diameter      lesions   found   sensitivity         Dice of those found"]
     for low, high in SIZES_MM:
+        name = f"{low:.0f}-{high:.0f} mm" if np.isfinite(high) else f"over {low:.0f} mm"
         inside = [[lesion for lesion in s.lesions if low <= lesion[0] < high] for s in scores]
         overlaps = [overlap for volume in inside for _, found, overlap in volume if found]
-        there, found = [len(volume) for volume in inside], [sum(lesion[1] for lesion in volume) for volume in inside]
-        name = f"{low:.0f}-{high:.0f} mm" if np.isfinite(high) else f"over {low:.0f} mm"
-        share = f"{sum(found) / sum(there):.2f}{_brackets(of_share(found, there))}" if sum(there) else "-"
         overlap = f"{np.mean(overlaps):.2f}" if overlaps else "-"
-        lines.append(f"{name:<12} {sum(there):8d} {sum(found):7d}   {share:<18} {overlap:>6}")
+        lines.append(f"{_row(name, inside)} {overlap:>6}")
+    if any(s.contrasts for s in scores):
+        lines += ["", f"contrast to noise, {SMALL_MM[0]:.0f}-{SMALL_MM[1]:.0f} mm"]
+        for low, high in CONTRASTS:
+            name = f"below {high}" if np.isinf(low) else f"over {low}" if np.isinf(high) else f"{low}-{high}"
+            inside = [
+                [
+                    lesion
+                    for lesion, contrast in zip(s.lesions, s.contrasts, strict=True)
+                    if SMALL_MM[0] <= lesion[0] < SMALL_MM[1] and low <= contrast < high
+                ]
+                for s in scores
+            ]
+            lines.append(_row(name, inside).rstrip())
     dice = np.array([s.dice for s in scores if s.reference_volume_ml > 0])
     every = [len(s.false_lesions_mm) for s in scores]
     large = [sum(d >= 5 for d in s.false_lesions_mm) for s in scores]
@@ -107,6 +125,13 @@ def summarise(scores: Sequence[Score]) -> str:
     lines.append("")
     lines.append("(in brackets: 95 % intervals, the volumes drawn again with replacement)")
     return "\n".join(lines)
+
+
+def _row(name: str, lesions: Sequence[Sequence[tuple[float, bool, float]]]) -> str:
+    """How many of each volume's lesions there are, were found, and their share."""
+    there, found = [len(volume) for volume in lesions], [sum(lesion[1] for lesion in volume) for volume in lesions]
+    share = f"{sum(found) / sum(there):.2f}{_brackets(of_share(found, there))}" if sum(there) else "-"
+    return f"{name:<12} {sum(there):8d} {sum(found):7d}   {share:<18}"
 
 
 def _brackets(interval: Interval, digits: int = 2) -> str:

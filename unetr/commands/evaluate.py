@@ -2,9 +2,10 @@
 
 import argparse
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from math import isnan
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -12,6 +13,7 @@ from tqdm import tqdm
 from settings import load_settings
 from unetr.commands.volumes import LabelledVolume, add_options, labelled_volumes
 from unetr.components import label, only
+from unetr.contrast import contrast_to_noise
 from unetr.metrics import Score, score_labels, summarise
 from unetr.pictures import View, draw, view
 from unetr.predictor import Predictor, open_model
@@ -26,8 +28,8 @@ _EXAMPLES = """examples:
 
 def describe(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Measure sensitivity by lesion size, false lesions and Dice, with 95 % intervals. The same seed gives the same "
-        "figures."
+        "Measure sensitivity by lesion size and by how far small lesions stand out, false lesions and Dice, with 95 % "
+        "intervals. The same seed gives the same figures."
     )
     parser.epilog = _EXAMPLES
     parser.add_argument("--model", type=Path, help="bundle folder, or MetIA checkpoint (default: MODEL_PATH)")
@@ -44,8 +46,7 @@ def run(options: argparse.Namespace) -> int:
     scores = [score for score, _ in results]
     print(summarise(scores))  # noqa: T201 - the command's answer
     if options.json:
-        rows = [asdict(s) | {"dice": None if isnan(s.dice) else s.dice} for s in scores]
-        options.json.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
+        options.json.write_text(json.dumps([_as_json(s) for s in scores], indent=2) + "\n", "utf-8")
     if options.picture:
         measured = [one for one in results if not isnan(one[0].dice)] or results  # none, where all heads are healthy
         views = [view for _, view in sorted(measured, key=lambda one: -one[0].dice)]
@@ -53,11 +54,21 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _as_json(scored: Score) -> dict[str, Any]:
+    """A score's fields; null where a figure is nan, which JSON has no word for."""
+    contrasts = [None if isnan(contrast) else contrast for contrast in scored.contrasts]
+    return asdict(scored) | {"dice": None if isnan(scored.dice) else scored.dice, "contrasts": contrasts}
+
+
 def _evaluate(predictor: Predictor, volume: LabelledVolume) -> tuple[Score, View]:
     prediction = predictor.predict(volume.image, volume.affine)
     labels = label(prediction.mask)
     large = np.bincount(labels.ravel()) * volume.voxel_mm3 >= prediction.minimum_volume_mm3
     found = only(labels, large)
-    scored = score_labels(volume.name, label(volume.reference), found, volume.voxel_mm3)
+    reference = label(volume.reference)
+    scored = replace(
+        score_labels(volume.name, reference, found, volume.voxel_mm3),
+        contrasts=contrast_to_noise(volume.image, reference, volume.affine),
+    )
     title = f"{volume.name}: Dice {scored.dice:.2f}"
     return scored, view(title, volume.image, volume.reference, found > 0, volume.affine)
