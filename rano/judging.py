@@ -9,7 +9,8 @@ from itertools import groupby
 from rano import remarks, table
 from rano.confirmation import Verdict
 from rano.criteria import Change, Part, Response, compare, hundredths, judge
-from rano.groups import LENGTH, VOLUME, Group, Nadir, Visit, held, lower
+from rano.days_before import DaysBefore
+from rano.groups import LENGTH, VOLUME, Group, Nadir, Visit, held
 from rano.history import TARGET_RULES, LesionAtVisit, Rules, TargetRule, VisitFindings, choose_targets, families
 from rano.non_targets import judge_non_targets
 
@@ -53,16 +54,6 @@ class VisitResponse:
     overall: Verdict | None = None
     notes: tuple[str, ...] = ()
     doubt: str = ""
-
-
-@dataclass
-class _SoFar:
-    """What the days before have left behind."""
-
-    nadirs: dict[Group, Nadir]  # of the target lesions, alone and with what has merged with them
-    smallest: dict[str, int]  # of each non-target lesion
-    days: list[list[Visit]] = field(default_factory=list)  # those assessed after the baseline's
-    cleared: datetime.date | None = None  # the first day on which all lesions of the baseline had gone
 
 
 class Course:
@@ -121,12 +112,12 @@ class Course:
         early = [visit for visit in self.visits if visit.date < self.baseline.date]
         answers = [VisitResponse(visit.findings.visit, visit.date, "before baseline") for visit in early]
         days = [list(visits) for _, visits in groupby(self.course, key=lambda visit: visit.date)]
-        so_far = _SoFar({}, self._non_target_sizes(days[0]))
+        before = DaysBefore(self.baseline, days[0], self.non_targets, self.known)
         for number, day in enumerate(days):
             notes = () if len(day) == 1 else ("There is another visit on this day; neither confirms the other.",)
-            answers += [self._answer(visit, so_far, notes) for visit in day]
+            answers += [self._answer(visit, before, notes) for visit in day]
             if number > 0:
-                self._remember([visit for visit in day if visit.findings.lesions is not None], so_far)
+                before.remember([visit for visit in day if visit.findings.lesions is not None])
         return answers
 
     def _new(self, visit: Visit) -> list[LesionAtVisit]:
@@ -138,7 +129,7 @@ class Course:
         longest = hundredths(lesion.longest_mm)
         return longest is None or longest < Fraction(str(self.rules.equivocal_below_mm)) * 100
 
-    def _answer(self, visit: Visit, so_far: _SoFar, notes: tuple[str, ...]) -> VisitResponse:
+    def _answer(self, visit: Visit, before: DaysBefore, notes: tuple[str, ...]) -> VisitResponse:
         answer = VisitResponse(visit.findings.visit, visit.date, "follow-up", notes=notes)
         if visit.findings.lesions is None:
             radiographic = Verdict(Response.NE, "the visit was not assessed")
@@ -150,7 +141,7 @@ class Course:
         doubtful = [m for m in new if m.tracking_uid not in self.established]
         joined = self._joined(visit)
         group = self.targets + joined
-        nadir = self._nadir(group, so_far)
+        nadir = before.nadir(group)
         # That a lesion is new rests on the earlier visits that showed it.
         doubted = [m for m in visit.lesions if m.doubt or (m in new and self._was_doubted(m, visit))]
         doubt = remarks.doubt([m.label for m in doubted])
@@ -172,9 +163,9 @@ class Course:
         if visit is self.baseline:
             return replace(answer, role="baseline", notes=answer.notes + self.baseline_notes)
         by_rule = {rule: self._judge_targets(rule, visit, group, nadir) for rule in TARGET_RULES if self.targets}
-        non_targets = self._judge_non_targets(visit, so_far)
-        back = [m.label for m in visit.shown(self.known) if m.longest_mm is not None] if so_far.cleared else []
-        progression = [f"{', '.join(back)} came back after all lesions had gone on {so_far.cleared}"] if back else []
+        non_targets = self._judge_non_targets(visit, before)
+        back = [m.label for m in visit.shown(self.known) if m.longest_mm is not None] if before.cleared else []
+        progression = [f"{', '.join(back)} came back after all lesions had gone on {before.cleared}"] if back else []
         if not self.rules.immunotherapy:
             progression += [self._describe(m, visit) for m in certain]
         radiographic = table.radiographic(
@@ -200,15 +191,6 @@ class Course:
         with_targets = {uid for m in visit.shown(self.targets) for uid in visit.families[m.tracking_uid]}
         return tuple(uid for uid in self.non_targets if uid in with_targets)
 
-    def _nadir(self, group: Group, so_far: _SoFar) -> Nadir:
-        if group not in so_far.nadirs:
-            name = self.baseline.findings.visit
-            nadir = {attribute: (self.baseline.read(group, attribute), name) for attribute in (LENGTH, VOLUME)}
-            for day in so_far.days:
-                lower(nadir, group, day)
-            so_far.nadirs[group] = nadir
-        return so_far.nadirs[group]
-
     def _compare(self, unit: str, visit: Visit, group: Group, nadir: Nadir) -> Change | None:
         attribute = LENGTH if unit == "mm" else VOLUME
         baseline = self.baseline.read(group, attribute)
@@ -224,12 +206,12 @@ class Course:
             return Response.NE, f"the size of {unknown} is not known at the baseline"
         return judge(rule, self.rules, first, nadir[attribute][0], now, self.names)
 
-    def _judge_non_targets(self, visit: Visit, so_far: _SoFar) -> Part | None:
+    def _judge_non_targets(self, visit: Visit, before: DaysBefore) -> Part | None:
         if not self.non_targets:
             return None
         of_targets = visit.shown(self.targets)
         lesions = [lesion for lesion in visit.shown(self.non_targets) if lesion not in of_targets]
-        return judge_non_targets(lesions, visit.families, self.non_targets, so_far.smallest, self.rules, self.names)
+        return judge_non_targets(lesions, visit.families, self.non_targets, before.smallest, self.rules, self.names)
 
     def _describe(self, lesion: LesionAtVisit, visit: Visit) -> str:
         since = self.established[lesion.tracking_uid]
@@ -248,25 +230,3 @@ class Course:
             visit.findings.clinical_status,
             bool(self.targets),
         )
-
-    def _remember(self, day: Sequence[Visit], so_far: _SoFar) -> None:
-        """Take the visits of one day into account; a lesion that one of several does not show may still be there."""
-        so_far.days.append(list(day))
-        for group, nadir in so_far.nadirs.items():
-            lower(nadir, group, day)
-        for uid, size in self._non_target_sizes(day).items():
-            smallest = so_far.smallest.get(uid)
-            so_far.smallest[uid] = size if smallest is None else min(smallest, size)
-        if day and so_far.cleared is None and self.known and not any(visit.shown(self.known) for visit in day):
-            so_far.cleared = day[0].date
-
-    def _non_target_sizes(self, day: Sequence[Visit]) -> dict[str, int]:
-        """Return the largest size on one day of each non-target lesion that is assessed and itself (not merged)."""
-        sizes: dict[str, int] = {}
-        for visit in day:
-            shown = visit.read(self.non_targets, LENGTH).sizes
-            living_on = {uid for m in visit.lesions for uid in visit.families[m.tracking_uid]}
-            for uid, size in shown.items():
-                if size or (size == 0 and uid not in living_on):
-                    sizes[uid] = max(size, sizes.get(uid, 0))
-        return sizes
