@@ -10,7 +10,7 @@ lost when a lesion was called none and comes back.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -24,7 +24,7 @@ from BDD.coverage_store import not_covered_of
 from BDD.database import Database
 from BDD.followup_models import LabelMapRow
 from BDD.followup_store import findings_of, study_of, tracked_lesions, visit_findings
-from BDD.identities import Identity, identify, is_doubted
+from BDD.identities import Identity, identify
 from BDD.job_store import create_job
 from BDD.lesion_rows import lesion_of
 from BDD.models import DONE, RELABEL, SEGMENT, Job, Patient, Series, Study
@@ -32,7 +32,7 @@ from BDD.newest import newest
 from BDD.packing import unpack_label_map
 from BDD.records import JobStateError, ModelRecord, SeriesBusyError
 from rano.lesion import Lesion
-from rano.links import Link, Status
+from results.report import Standing
 
 logger = logging.getLogger(__name__)
 
@@ -50,19 +50,16 @@ class Found:
         int32, shape (slice, row, column) of the series; n = ``lesions[n - 1]``.
     lesions
         Under the names that hold now; those that people have called no lesion are left out.
-    links
-        How each was followed to this visit, or what people have said of that.
     model
         That found them.
-    not_covered
-        Tracking UIDs of lesions that lie outside the images.
+    standing
+        Where the visit stands in the patient's course, where the report is to say it.
     """
 
     label_map: npt.NDArray[np.int32]
     lesions: list[Lesion]
-    links: list[Link]
     model: ModelRecord
-    not_covered: list[str]
+    standing: Standing | None
 
 
 def queue_relabelling(database: Database) -> list[str]:
@@ -116,31 +113,17 @@ def found_in(database: Database, series_instance_uid: str) -> Found:
         row = session.scalar(query)
         if row is None or row.job.model is None:
             raise JobStateError(f"the label map of series {series_instance_uid} was not kept: segment it again")
-        kept = _kept(session, row.job)
-        old = unpack_label_map(row.voxels)
-        model, study = row.job.model, study_of(row.job).study_instance_uid
-        not_covered = [one.tracking_uid for one in not_covered_of(session, [row.job]).get(row.job.id, ())]
+        identities = _identities(session, row.job)
+        standing = _standing(session, row.job, identities, partial(known_visits, session))
+        old, model = unpack_label_map(row.voxels), row.job.model
     renumber = np.zeros(int(old.max(initial=0)) + 1, np.int32)
     lesions = []
-    for label, identity in enumerate(kept, start=1):
+    for label, identity in enumerate((one for one in identities if one.is_lesion), start=1):
         renumber[identity.finding.lesion.label] = label
         lesion = identity.lesion
         lesions.append(lesion_of(identity.finding.lesion, lesion.name, lesion.tracking_uid, label=label))
     record = ModelRecord(model.name, model.version, model.sha256, model.statement)
-    return Found(renumber[old], lesions, [_link(identity, study) for identity in kept], record, not_covered)
-
-
-def _link(identity: Identity, study_instance_uid: str) -> Link:
-    finding, whole = identity.finding, identity.part_of
-    part_of = whole.tracking_uid if whole else finding.part_of
-    return Link(
-        identity.lesion.tracking_uid,
-        Status.NEW if whole is None and part_of is None else Status.SPLIT,
-        is_doubted(finding.ambiguous, finding.tracked, study_instance_uid),
-        finding.relation,
-        part_of,
-        tuple(finding.merged),
-    )
+    return Found(renumber[old], lesions, record, standing)
 
 
 def _unchecked(session: Session) -> list[Job]:
@@ -174,16 +157,23 @@ def _is_stale(session: Session, job: Job, known: Callable[[int], KnownVisits]) -
     """Say whether the current version of a segmentation's series was written with other content than holds now."""
     current = select(Job.content).where(Job.series_key == job.series_key, Job.state == DONE)
     written = session.scalar(current.order_by(Job.version.desc()).limit(1))
-    kept = _kept(session, job)
-    standing = None
-    if kept and set(job.outputs) >= SAYS_STANDING:
-        visits = known(study_of(job).patient_key)
-        said = visits.said.get(study_of(job).study_instance_uid)
-        missed = not_covered_of(session, [job]).get(job.id, ())
-        standing = visits.standing(visit_findings(job, kept, said, missed, visits.tracked))
-    return written != content_of([(one.lesion.name, one.lesion.tracking_uid) for one in kept], standing)
+    identities = _identities(session, job)
+    kept = [(one.lesion.name, one.lesion.tracking_uid) for one in identities if one.is_lesion]
+    return written != content_of(kept, _standing(session, job, identities, known))
 
 
-def _kept(session: Session, job: Job) -> list[Identity]:
+def _identities(session: Session, job: Job) -> list[Identity]:
     lesions = tracked_lesions(session, study_of(job).patient_key)
-    return [one for one in identify(findings_of(session, [job]).get(job.id, []), lesions) if one.is_lesion]
+    return identify(findings_of(session, [job]).get(job.id, []), lesions)
+
+
+def _standing(
+    session: Session, job: Job, identities: Sequence[Identity], known: Callable[[int], KnownVisits]
+) -> Standing | None:
+    """Say where the visit of a segmentation stands, as its report tells; None where none does."""
+    if not any(one.is_lesion for one in identities) or not set(job.outputs) >= SAYS_STANDING:
+        return None
+    visits = known(study_of(job).patient_key)
+    said = visits.said.get(study_of(job).study_instance_uid)
+    missed = not_covered_of(session, [job]).get(job.id, ())
+    return visits.standing(visit_findings(job, identities, said, missed, visits.tracked))

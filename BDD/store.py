@@ -47,7 +47,7 @@ from BDD.records import (
     StudyBusyError,
     VisitNotFoundError,
 )
-from BDD.relabel_store import Found, found_in, queue_relabelling
+from BDD.relabel_store import found_in, queue_relabelling
 from BDD.timeline_store import load_timeline
 from BDD.worker_store import (
     ALIVE_SECONDS,
@@ -68,7 +68,6 @@ __all__ = [
     "Database",
     "EditConflictError",
     "EditRefusedError",
-    "Found",
     "JobLostError",
     "JobNotFoundError",
     "JobStateError",

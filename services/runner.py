@@ -183,10 +183,10 @@ class Worker:
         )
 
     def _course(
-        self, series: Series, lesions: Sequence[Lesion], known: following_store.Following | store.Found
+        self, series: Series, lesions: Sequence[Lesion], followed: following_store.Following
     ) -> Standing | None:
         record = store.SeriesRecord.from_header(series.header)
-        return course(self._database, record, lesions, known.links, known.not_covered)
+        return course(self._database, record, lesions, followed.links, followed.not_covered)
 
     def _relabel(self, job: Job, reporter: JobReporter) -> Outcome:
         found = store.found_in(self._database, job.series_instance_uid)
@@ -201,7 +201,7 @@ class Worker:
                 job.job_id, model.name, model.version, model.sha256, model.statement, created=job.created_at
             ),
             outputs=tuple(job.outputs),
-            course=lambda series, lesions: self._course(series, lesions, found),
+            course=lambda _series, _lesions: found.standing,
             reporter=reporter,
         )
 
