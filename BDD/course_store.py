@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from BDD.coverage_store import not_assessed, not_covered_of
+from BDD.absence_store import absences_of, gone_in_doubt, known_absences, not_assessed
 from BDD.database import Database
 from BDD.followup_models import TrackedLesion, VisitAssessment
 from BDD.followup_store import current_jobs, findings_of, study_of, tracked_lesions, visit_findings
@@ -20,7 +20,7 @@ from BDD.models import Patient, Study
 from BDD.records import SeriesRecord
 from rano.history import ClinicalStatus, LesionAtVisit, VisitFindings
 from rano.lesion import Lesion
-from rano.links import Link, Status
+from rano.links import Absence, Link, Status
 from rano.response import Assessment, assess, best_until
 from results import report
 
@@ -68,10 +68,10 @@ def known_visits(session: Session, patient_key: int) -> KnownVisits:
     found = findings_of(session, jobs)
     assessments = session.scalars(select(VisitAssessment).where(VisitAssessment.study_key.in_(names)))
     said = {one.study_key: one for one in assessments}
-    missed = not_covered_of(session, jobs)
+    absent = absences_of(session, jobs)
     visits = [
         visit_findings(
-            job, identify(found.get(job.id, []), tracked), said.get(study_of(job).id), missed.get(job.id, ()), tracked
+            job, identify(found.get(job.id, []), tracked), said.get(study_of(job).id), absent.get(job.id, ()), tracked
         )
         for job in jobs
     ]
@@ -85,7 +85,7 @@ def course(
     record: SeriesRecord,
     lesions: Sequence[Lesion],
     links: Sequence[Link],
-    not_covered: Collection[str] = (),
+    absences: Sequence[Absence] = (),
 ) -> report.Standing | None:
     """Judge a visit that is being written within the course of its patient, as far as that is known now.
 
@@ -97,8 +97,8 @@ def course(
         What was found, under the identities that hold.
     links
         How each was followed to this visit; empty when none was.
-    not_covered
-        Tracking UIDs of lesions that lie outside the images.
+    absences
+        Of the patient's lesions that were not found those of which it is open whether they have gone.
     """
     same = Patient.patient_id == record.patient_id
     if record.patient_id is None:  # then each study has a patient of its own
@@ -107,7 +107,7 @@ def course(
     with database.reading() as session:
         patient = session.scalar(select(Patient).where(same))
         known = known_visits(session, patient.id) if patient else KnownVisits({}, {}, {})
-    return known.standing(_now(record, lesions, links, not_covered, known))
+    return known.standing(_now(record, lesions, links, absences, known))
 
 
 def content_of(lesions: Iterable[tuple[str, str]], standing: report.Standing | None) -> str:
@@ -130,7 +130,7 @@ def _now(
     record: SeriesRecord,
     lesions: Sequence[Lesion],
     links: Sequence[Link],
-    not_covered: Collection[str],
+    absences: Sequence[Absence],
     known: KnownVisits,
 ) -> VisitFindings:
     decisions = {one.tracking_uid: root(one, known.tracked) for one in known.tracked.values()}
@@ -153,8 +153,8 @@ def _now(
                 doubt=is_doubted(link.ambiguous, by_uid.get(link.tracking_uid), record.study_instance_uid),
             )
         )
-    missed = [one for one in known.tracked.values() if one.tracking_uid in not_covered]
-    present += not_assessed(missed, known.tracked, {lesion.tracking_uid for lesion in lesions})
+    absent, shown = known_absences(absences, by_uid), {lesion.tracking_uid for lesion in lesions}
+    present += not_assessed(absent, known.tracked, shown)
     said = known.said.get(record.study_instance_uid)
     return VisitFindings(
         record.study_instance_uid,
@@ -162,6 +162,7 @@ def _now(
         tuple(present),
         said.corticosteroid_mg if said else None,
         ClinicalStatus(said.clinical_status) if said and said.clinical_status else None,
+        gone_in_doubt(absent, known.tracked, shown, record.study_instance_uid),
     )
 
 

@@ -5,14 +5,14 @@ it is committed, ``rethread`` goes through the whole history again: an older stu
 one lesion, and the series concerned are then written again (``relabel_store``).
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, undefer
 
-from BDD.coverage_store import grids_of, keep_not_covered, not_covered_in
+from BDD.absence_store import grids_of, keep_absences, known_absences, open_absences
 from BDD.database import Database
 from BDD.followup_models import Finding, TrackedLesion, VisitImage
 from BDD.followup_store import current_jobs, findings_of, study_of, tracked_lesions
@@ -23,7 +23,7 @@ from BDD.records import SeriesRecord
 from rano.coverage import Grid
 from rano.following import thread
 from rano.lesion import Lesion
-from rano.links import FollowedLesion, FollowedVisit, Link
+from rano.links import Absence, FollowedLesion, FollowedVisit, Link
 from rano.matching import unused_names
 from rano.reduced import ReducedVolume
 from rano.registration import Registration
@@ -47,8 +47,8 @@ class Following:
         Of this series to others, by their keys.
     links
         How each lesion was followed to this visit; empty when the patient has no others.
-    not_covered
-        Tracking UIDs of the patient's lesions that lie outside the images of this visit.
+    absent
+        Of the patient's lesions that were not found at this visit those of which it is open whether they have gone.
     """
 
     lesions: list[Lesion]
@@ -57,7 +57,7 @@ class Following:
     frame_of_reference_uid: str | None
     registrations: Mapping[int, Registration]
     links: Sequence[Link] = ()
-    not_covered: Collection[str] = ()
+    absent: Sequence[Absence] = ()
 
     def keep(self, session: Session, series_key: int, rows: Sequence[LesionRow]) -> None:
         """Keep what later visits need to follow from this one, within the transaction that records the job."""
@@ -140,7 +140,7 @@ def follow(
     )
     links = {visit.visit: visit for visit in thread([*known, now], make_tracking_uid)}[now.visit]
     named = _named(lesions, links.lesions, tracked)
-    return Following(named, shapes, image, frame_of_reference_uid, registrations, links.lesions, not_covered_in(links))
+    return Following(named, shapes, image, frame_of_reference_uid, registrations, links.lesions, open_absences(links))
 
 
 def _patient(record: SeriesRecord) -> Select[Patient]:
@@ -187,9 +187,8 @@ def rethread(database: Database, study_instance_uid: str) -> None:
                     by_uid[link.tracking_uid] = lesion
                 finding.tracked = lesion
         changed = any(session.is_modified(one) for one in session.dirty)
-        missed = {job.id: not_covered_in(visits[study_of(job).study_instance_uid]) for job in jobs}
-        known_missed = {job: [by_uid[uid] for uid in uids if uid in by_uid] for job, uids in missed.items()}
-        if keep_not_covered(session, known_missed) or changed:
+        absences = {job.id: open_absences(visits[study_of(job).study_instance_uid]) for job in jobs}
+        if keep_absences(session, {job: known_absences(of_job, by_uid) for job, of_job in absences.items()}) or changed:
             study.patient.changed_at = datetime.now(UTC)
 
 

@@ -106,13 +106,17 @@ class RegistrationRow(Base):
     reason: Mapped[str] = mapped_column(Text)
 
 
-class NotCovered(Base):
-    """A lesion known from other visits whose place the images of this job do not show."""
+class AbsenceRow(Base):
+    """A lesion known from other visits that this job did not find, where it is open whether it has gone.
 
-    __tablename__ = "not_covered"
+    ``status`` is ``not covered`` where the images do not show its place, and ``resolved`` where it is only not sure.
+    """
+
+    __tablename__ = "absences"
 
     job_key: Mapped[int] = mapped_column(ForeignKey("jobs.id"), primary_key=True, autoincrement=False)
     tracked_key: Mapped[int] = mapped_column(ForeignKey("tracked_lesions.id"), primary_key=True, autoincrement=False)
+    status: Mapped[str] = mapped_column(String(16))
 
 
 class VisitAssessment(Base):

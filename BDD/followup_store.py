@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, contains_eager, joinedload
 from sqlalchemy.sql.base import ExecutableOption
 
-from BDD.coverage_store import not_assessed
+from BDD.absence_store import Absent, gone_in_doubt, not_assessed
 from BDD.database import Database
 from BDD.followup_models import Finding, TrackedLesion, VisitAssessment
 from BDD.identities import Identity, identify, is_doubted
@@ -128,7 +128,7 @@ def visit_findings(
     job: Job,
     identities: Sequence[Identity],
     said: VisitAssessment | None,
-    missed: Sequence[TrackedLesion],
+    absent: Absent,
     lesions: Mapping[int, TrackedLesion],
 ) -> VisitFindings:
     """Give a visit as ``rano.response`` judges it.
@@ -141,12 +141,13 @@ def visit_findings(
         What it found.
     said
         What people have said of the visit.
-    missed
-        The lesions that its images do not cover.
+    absent
+        The lesions that it did not find, where it is open whether they have gone.
     lesions
         All tracked lesions of the patient by key.
     """
     study = study_of(job)
+    shown = {identity.lesion.tracking_uid for identity in identities}
     return VisitFindings(
         visit=study.study_instance_uid,
         date=study.study_date,
@@ -166,8 +167,9 @@ def visit_findings(
                 for identity in identities
                 if identity.is_lesion
             ),
-            *not_assessed(missed, lesions, {identity.lesion.tracking_uid for identity in identities}),
+            *not_assessed(absent, lesions, shown),
         ),
         corticosteroid_mg=said.corticosteroid_mg if said else None,
         clinical_status=ClinicalStatus(said.clinical_status) if said and said.clinical_status else None,
+        gone_in_doubt=gone_in_doubt(absent, lesions, shown, study.study_instance_uid),
     )

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from BDD.followup_models import Change, Finding, NotCovered, TrackedLesion
+from BDD.followup_models import AbsenceRow, Change, Finding, TrackedLesion
 from BDD.followup_store import tracked_lesions
 from BDD.forget_store import forget_unseen
 from BDD.models import Job, LesionRow, Patient, Series, Study
@@ -53,7 +53,7 @@ def move_study(session: Session, study: Study, patient: Patient) -> None:
     for finding in shown:
         finding.tracked = arrived[finding.tracked_key]
     of_study = select(Job.id).join(Job.series).where(Series.study_key == study.id)
-    session.execute(delete(NotCovered).where(NotCovered.job_key.in_(of_study)))  # found anew when visits are followed
+    session.execute(delete(AbsenceRow).where(AbsenceRow.job_key.in_(of_study)))  # found anew when visits are followed
     _move_changes(session, "visit", study.id, patient.id)
     study.patient = patient
     former.changed_at = patient.changed_at = datetime.now(UTC)

@@ -19,8 +19,8 @@ import numpy.typing as npt
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session, contains_eager
 
+from BDD.absence_store import absences_of
 from BDD.course_store import KnownVisits, content_of, known_visits
-from BDD.coverage_store import not_covered_of
 from BDD.database import Database
 from BDD.followup_models import LabelMapRow
 from BDD.followup_store import findings_of, study_of, tracked_lesions, visit_findings
@@ -175,5 +175,5 @@ def _standing(
         return None
     visits = known(study_of(job).patient_key)
     said = visits.said.get(study_of(job).study_instance_uid)
-    missed = not_covered_of(session, [job]).get(job.id, ())
-    return visits.standing(visit_findings(job, identities, said, missed, visits.tracked))
+    absent = absences_of(session, [job]).get(job.id, ())
+    return visits.standing(visit_findings(job, identities, said, absent, visits.tracked))

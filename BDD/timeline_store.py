@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import select
 
-from BDD.coverage_store import not_covered_of
+from BDD.absence_store import Absent, absences_of, not_covered
 from BDD.database import Database
 from BDD.followup_models import Finding, TrackedLesion, VisitAssessment
 from BDD.followup_store import current_jobs, findings_of, study_of, tracked_lesions, visit_findings
@@ -30,14 +30,14 @@ def load_timeline(database: Database, patient_key: int) -> Timeline:
         studies = session.scalars(select(Study.id).where(Study.patient_key == patient_key)).all()
         jobs = current_jobs(session, studies)
         found = findings_of(session, jobs)
-        missed = not_covered_of(session, jobs)
+        absent = absences_of(session, jobs)
         lesions = tracked_lesions(session, patient_key)
         said = {
             one.study_key: one
             for one in session.scalars(select(VisitAssessment).where(VisitAssessment.study_key.in_(studies)))
         }
     identities = {job.id: identify(found.get(job.id, []), lesions) for job in jobs}
-    return _timeline(patient, jobs, identities, lesions, said, missed)
+    return _timeline(patient, jobs, identities, lesions, said, absent)
 
 
 def _timeline(
@@ -46,10 +46,10 @@ def _timeline(
     identities: Mapping[int, list[Identity]],
     lesions: Mapping[int, TrackedLesion],
     said: Mapping[int, VisitAssessment],
-    missed: Mapping[int, Sequence[TrackedLesion]],
+    absent: Mapping[int, Absent],
 ) -> Timeline:
     visits = [
-        visit_findings(job, identities[job.id], said.get(study_of(job).id), missed.get(job.id, ()), lesions)
+        visit_findings(job, identities[job.id], said.get(study_of(job).id), absent.get(job.id, ()), lesions)
         for job in jobs
     ]
     baseline = next(
@@ -65,7 +65,7 @@ def _timeline(
     order = {response.visit: place for place, response in enumerate(assessment.visits)}
     jobs = sorted(jobs, key=lambda job: order[study_of(job).study_instance_uid])
     sizes = [_sizes(identities[job.id], lesions) for job in jobs]
-    outside = [{root(one, lesions).id for one in missed.get(job.id, ())} for job in jobs]
+    outside = [{root(one, lesions).id for one in not_covered(absent.get(job.id, ()))} for job in jobs]
     return Timeline(
         patient_key=patient.id,
         patient_id=patient.patient_id,

@@ -90,6 +90,8 @@ class VisitFindings:
         Daily dose, as dexamethasone; None when not known.
     clinical_status
         Against the baseline; None when not known.
+    gone_in_doubt
+        Names of the lesions not found here of which it is not sure that they have gone, and nobody has decided it.
     """
 
     visit: str
@@ -97,6 +99,7 @@ class VisitFindings:
     lesions: tuple[LesionAtVisit, ...] | None
     corticosteroid_mg: float | None = None
     clinical_status: ClinicalStatus | None = None
+    gone_in_doubt: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         uids = [lesion.tracking_uid for lesion in self.lesions or ()]

@@ -144,7 +144,7 @@ class Course:
         nadir = before.nadir(group)
         # That a lesion is new rests on the earlier visits that showed it.
         doubted = [m for m in visit.lesions if m.doubt or (m in new and self._was_doubted(m, visit))]
-        doubt = remarks.doubt([m.label for m in doubted])
+        doubt = remarks.doubt([m.label for m in doubted], visit.findings.gone_in_doubt)
         answer = replace(
             answer,
             diameters=self._compare("mm", visit, group, nadir),

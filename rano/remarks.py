@@ -24,10 +24,19 @@ def not_assessed(lesions: Sequence[LesionAtVisit]) -> list[str]:
     return [f"Can't be assessed at this visit: {names}."] if names else []
 
 
-def doubt(names: Sequence[str]) -> str:
-    """Say of which lesions it is not sure which they are; empty when there is none."""
-    if not names:
+def doubt(followed: Sequence[str], gone: Sequence[str]) -> str:
+    """Say of which lesions it is not sure which they are, and of which whether they have gone; empty without any."""
+    if not followed and not gone:
         return ""
-    verb, them = ("was", "it") if len(names) == 1 else ("were", "them")
-    followed = f"How {', '.join(names)} {verb} followed is not sure"
-    return f"{followed}: a person should look at {them} before relying on the response."
+    them = "it" if len(followed) + len(gone) == 1 else "them"
+    words = _open(followed, gone)
+    return f"{words[0].upper()}{words[1:]} is not sure: a person should look at {them} before relying on the response."
+
+
+def _open(followed: Sequence[str], gone: Sequence[str]) -> str:
+    clauses = []
+    if followed:
+        clauses.append(f"how {', '.join(followed)} {'was' if len(followed) == 1 else 'were'} followed")
+    if gone:
+        clauses.append(f"whether {', '.join(gone)} {'has' if len(gone) == 1 else 'have'} gone")
+    return " and ".join(clauses)

@@ -186,7 +186,7 @@ class Worker:
         self, series: Series, lesions: Sequence[Lesion], followed: following_store.Following
     ) -> Standing | None:
         record = store.SeriesRecord.from_header(series.header)
-        return course(self._database, record, lesions, followed.links, followed.not_covered)
+        return course(self._database, record, lesions, followed.links, followed.absent)
 
     def _relabel(self, job: Job, reporter: JobReporter) -> Outcome:
         found = store.found_in(self._database, job.series_instance_uid)

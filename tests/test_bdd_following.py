@@ -388,24 +388,41 @@ def test_a_doubt_is_said_where_the_response_is_read_until_a_person_has_decided(s
     see(site, 1, [A, B])
     see(site, 2, [A, C], frame="another")
     lesions = timeline_of(site)["lesions"]
-    same, new = lesions[0], lesions[2]
+    same, gone, new = lesions
     verdict, notes = (timeline_of(site)["visits"][1][key] for key in ("radiographic", "notes"))
     assert verdict["response"] == "PD"
-    doubt = "were followed is not sure: a person should look at them before relying on the response."
-    assert notes == [f"How {same['name']}, {new['name']} {doubt}"]
+    doubt = "is not sure: a person should look at them before relying on the response."
+    assert notes == [f"How {same['name']}, {new['name']} were followed and whether {gone['name']} has gone {doubt}"]
     assert notes[0] in volumetric_report(site, 2)
     assert relabelled(site) == [], "the report was right from the start"
     assert notes[0] in site.client.get(f"/follow-up/{patient_key(site.database)}").get_data(as_text=True)
     site.worker.recover()
     site.work()
     assert relabelled(site) == []
-    merge(site, new, lesions[1])
+    merge(site, new, gone)
     assert new["name"] not in timeline_of(site)["visits"][1]["notes"][0]
+    assert gone["name"] not in timeline_of(site)["visits"][1]["notes"][0]
     assert f"How {same['name']} was followed is not sure" in volumetric_report(site, 2)
     assert relabelled(site) == [2]
     see(site, 2, [A, C], frame="another")
     assert f"How {same['name']} was followed is not sure" in volumetric_report(site, 2)
     assert relabelled(site) == [2]
+
+
+def test_that_all_has_gone_is_in_doubt_at_a_visit_that_cannot_be_registered(site, monkeypatch):
+    failed = Registration(RigidTransform.identity(), 0.0, 0.0, 0.0, False, "the heads do not overlap")
+    monkeypatch.setattr(BDD.places, "register", lambda *_: failed)
+    see(site, 1, [A, B])
+    see(site, 2, [], frame="another")
+    see(site, 3, [])
+    timeline = timeline_of(site)
+    assert [visit["radiographic"]["response"] for visit in timeline["visits"][1:]] == ["CR", "CR"]
+    names = ", ".join(lesion["name"] for lesion in timeline["lesions"])
+    doubt = f"Whether {names} have gone is not sure: a person should look at them before relying on the response."
+    assert [visit["notes"] for visit in timeline["visits"][1:]] == [[doubt], []]
+    assert timeline["lesions"][0]["not_covered"] == [False] * 3
+    page = site.client.get(f"/follow-up/{patient_key(site.database)}?visit={study_of(2)}").get_data(as_text=True)
+    assert f"<strong>{doubt}</strong>" in page
 
 
 def test_what_a_person_has_merged_stays_merged_at_the_next_visit(site):

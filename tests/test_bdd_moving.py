@@ -3,7 +3,7 @@
 from sqlalchemy import select
 
 from BDD import store
-from BDD.followup_models import NotCovered
+from BDD.followup_models import AbsenceRow
 from BDD.models import Job
 from tests.followup_factory import sized, study_of, visit
 
@@ -79,10 +79,10 @@ def test_what_the_wrong_patients_visits_had_is_not_missed_at_this_one(database, 
     missed = next(one.key for one in timelines(database)[WRONG].lesions if one.name == "GTV_MetIA_2")
     with database.writing() as session:
         job = session.scalars(select(Job).where(Job.study_instance_uid == study_of(2))).one()
-        session.add(NotCovered(job_key=job.id, tracked_key=missed))
+        session.add(AbsenceRow(job_key=job.id, tracked_key=missed, status="not covered"))
     visit(database, worker, 2, [sized(1, 12)], patient_id=RIGHT)
     with database.reading() as session:
-        assert session.scalars(select(NotCovered)).all() == []
+        assert session.scalars(select(AbsenceRow)).all() == []
     assert [one.name for one in timelines(database)[RIGHT].lesions] == ["GTV_MetIA_1"]
 
 

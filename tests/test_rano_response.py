@@ -4,7 +4,7 @@ import datetime
 import itertools
 import json
 import random
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -464,6 +464,15 @@ def test_a_doubt_is_said_and_changes_no_answer():
     new = last(baseline, visit(60, ("A", 12.0), lesion("X", 9.0, doubt=True)), visit(90, ("A", 12.0), ("X", 9.0)))
     assert (new.radiographic.response, new.doubt[:27]) == (PD, "How X was followed is not s")
     assert assess([visit(0, lesion("A", 20.0, doubt=True))]).visits[0].doubt
+
+
+def test_that_lesions_have_gone_may_be_in_doubt():
+    baseline = visit(0, ("A", 20.0), ("B", 20.0))
+    got = last(baseline, replace(visit(60), gone_in_doubt=("A", "B")))
+    words = "Whether A, B have gone is not sure: a person should look at them before relying on the response."
+    assert (got.radiographic.response, got.doubt, got.notes) == (CR, words, (words,))
+    some = last(baseline, replace(visit(60, lesion("A", 12.0, doubt=True)), gone_in_doubt=("B",)))
+    assert some.doubt.startswith("How A was followed and whether B has gone is not sure: a person should look at them")
 
 
 # --- new lesions
