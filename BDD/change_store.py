@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from BDD import splitting
 from BDD.database import Database
 from BDD.followup_models import Change, TrackedLesion, VisitAssessment
-from BDD.followup_store import tracked_lesions
+from BDD.followup_store import followed_now, tracked_lesions
 from BDD.identities import root
 from BDD.models import Patient, Study
 from BDD.records import (
@@ -28,7 +28,7 @@ from BDD.records import (
 
 LESION, VISIT = "lesion", "visit"
 LESION_FIELDS = ("name", "target", "not_a_lesion", "merged_into", "split_at")
-VISIT_FIELDS = ("corticosteroid_mg", "clinical_status", "note", "baseline")
+VISIT_FIELDS = ("corticosteroid_mg", "clinical_status", "note", "baseline", "verified")
 
 
 def edit_lesion(
@@ -46,9 +46,7 @@ def edit_lesion(
 
     Raises
     ------
-    LesionNotFoundError
-    EditConflictError
-        When it has another version by now.
+    LesionNotFoundError, EditConflictError
     EditRefusedError
         When the name is another lesion's, it would be merged with itself or with another patient's, or there is
         nothing to split.
@@ -81,6 +79,8 @@ def assess_visit(
             raise VisitNotFoundError(f"no study {study_instance_uid} was segmented yet")
         known = _visit(session, study.id)
         _same_version(f"the assessment of visit {study_instance_uid}", known.version, version)
+        if values.get("verified") not in (None, followed_now(session, study)):
+            raise EditConflictError(f"visit {study_instance_uid} shows something else by now than what was looked at")
         _edit_visit(session, study, known, values, made_by)
         return known
 

@@ -120,7 +120,10 @@ class AbsenceRow(Base):
 
 
 class VisitAssessment(Base):
-    """What people know of a visit that no image shows; ``baseline`` says that it was chosen to compare with."""
+    """What people know of a visit that no image shows; ``baseline`` says that it was chosen to compare with.
+
+    ``verified``: what they have looked at and found right of how its lesions were followed (``verification.followed``).
+    """
 
     __tablename__ = "visit_assessments"
 
@@ -130,6 +133,7 @@ class VisitAssessment(Base):
     note: Mapped[str] = mapped_column(Text, default="")
     baseline: Mapped[bool] = mapped_column(default=False)
     version: Mapped[int] = mapped_column(default=1)
+    verified: Mapped[str | None] = mapped_column(String(64))
 
 
 class Change(Base):

@@ -12,13 +12,14 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, contains_eager, joinedload
 from sqlalchemy.sql.base import ExecutableOption
 
-from BDD.absence_store import Absent, gone_in_doubt, not_assessed
+from BDD.absence_store import Absent, absences_of, gone_in_doubt, not_assessed
 from BDD.database import Database
 from BDD.followup_models import Finding, TrackedLesion, VisitAssessment
 from BDD.identities import Identity, identify, is_doubted
 from BDD.models import DONE, SEGMENT, Job, LesionRow, Patient, Series, Study
 from BDD.newest import newest
 from BDD.records import VisitNotFoundError
+from BDD.verification import followed
 from rano.history import ClinicalStatus, LesionAtVisit, VisitFindings
 
 
@@ -118,6 +119,13 @@ def tracked_lesions(session: Session, patient_key: int) -> dict[int, TrackedLesi
     return {lesion.id: lesion for lesion in session.scalars(query)}
 
 
+def followed_now(session: Session, study: Study) -> str | None:
+    """Name what a study shows now (``verification.followed``); None when it was never segmented."""
+    jobs = current_jobs(session, [study.id])
+    found, absent = findings_of(session, jobs), absences_of(session, jobs)
+    return next((followed(job, found.get(job.id, []), absent.get(job.id, ())) for job in jobs), None)
+
+
 def study_of(job: Job) -> Study:
     """Give the study of a job that is done."""
     assert job.series is not None, "a job that is done has a series"
@@ -172,4 +180,5 @@ def visit_findings(
         corticosteroid_mg=said.corticosteroid_mg if said else None,
         clinical_status=ClinicalStatus(said.clinical_status) if said and said.clinical_status else None,
         gone_in_doubt=gone_in_doubt(absent, lesions, shown, study.study_instance_uid),
+        verified=said is not None and said.verified == followed(job, [one.finding for one in identities], absent),
     )

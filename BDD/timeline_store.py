@@ -1,7 +1,7 @@
 """The course of a patient, judged anew from all rows whenever somebody asks."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import select
 
@@ -9,9 +9,10 @@ from BDD.absence_store import Absent, absences_of, not_covered
 from BDD.database import Database
 from BDD.followup_models import Finding, TrackedLesion, VisitAssessment
 from BDD.followup_store import current_jobs, findings_of, study_of, tracked_lesions, visit_findings
-from BDD.identities import Identity, identify, root
+from BDD.identities import Identity, identify, is_doubted, root
 from BDD.models import Job, Patient, Study
 from BDD.records import PatientNotFoundError
+from BDD.verification import followed
 from rano.response import Assessment, assess
 from results.timeline import LesionSize, Timeline, TimelineLesion, TimelineVisit
 
@@ -64,7 +65,8 @@ def _timeline(
     responses = {response.visit: response for response in assessment.visits}
     order = {response.visit: place for place, response in enumerate(assessment.visits)}
     jobs = sorted(jobs, key=lambda job: order[study_of(job).study_instance_uid])
-    sizes = [_sizes(identities[job.id], lesions) for job in jobs]
+    verified = {visit.visit for visit in visits if visit.verified}
+    sizes = [_sizes(study_of(job).study_instance_uid, identities[job.id], lesions, verified) for job in jobs]
     outside = [{root(one, lesions).id for one in not_covered(absent.get(job.id, ()))} for job in jobs]
     return Timeline(
         patient_key=patient.id,
@@ -82,6 +84,8 @@ def _timeline(
                 chosen_baseline=bool(known and known.baseline),
                 version=known.version if known else 0,
                 response=responses[study_of(job).study_instance_uid],
+                followed=followed(job, [one.finding for one in identities[job.id]], absent.get(job.id, ())),
+                verified=known.verified if known else None,
             )
             for job in jobs
             for known in [said.get(study_of(job).id)]
@@ -109,7 +113,9 @@ def _timeline(
     )
 
 
-def _sizes(identities: Sequence[Identity], lesions: Mapping[int, TrackedLesion]) -> dict[int, LesionSize]:
+def _sizes(
+    study: str, identities: Sequence[Identity], lesions: Mapping[int, TrackedLesion], verified: Collection[str]
+) -> dict[int, LesionSize]:
     """Give the size of each lesion at a visit by its key; parts of one lesion together."""
     parts: dict[int, list[Finding]] = defaultdict(list)
     for identity in identities:
@@ -125,7 +131,7 @@ def _sizes(identities: Sequence[Identity], lesions: Mapping[int, TrackedLesion])
             parts=len(rows),
             measurable=any(row.measurable for row in rows),
             relation=" ".join(finding.relation for finding in findings if finding.relation),
-            ambiguous=any(finding.ambiguous for finding in findings),
+            ambiguous=study not in verified and any(is_doubted(one.ambiguous, one.tracked, study) for one in findings),
         )
     return sizes
 

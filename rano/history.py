@@ -92,6 +92,8 @@ class VisitFindings:
         Against the baseline; None when not known.
     gone_in_doubt
         Names of the lesions not found here of which it is not sure that they have gone, and nobody has decided it.
+    verified
+        Whether a person has looked at which lesions these are, and which have gone, and found it right.
     """
 
     visit: str
@@ -100,6 +102,7 @@ class VisitFindings:
     corticosteroid_mg: float | None = None
     clinical_status: ClinicalStatus | None = None
     gone_in_doubt: tuple[str, ...] = ()
+    verified: bool = False
 
     def __post_init__(self) -> None:
         uids = [lesion.tracking_uid for lesion in self.lesions or ()]

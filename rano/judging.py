@@ -98,7 +98,7 @@ class Course:
         self.doubted: dict[str, datetime.date] = {}
         for visit in self.course:
             for lesion in visit.lesions:
-                if lesion.doubt:
+                if lesion.doubt and not visit.findings.verified:
                     self.doubted.setdefault(lesion.tracking_uid, visit.date)
         # When each new lesion was one beyond doubt for the first time.
         self.established: dict[str, datetime.date] = {}
@@ -144,7 +144,10 @@ class Course:
         nadir = before.nadir(group)
         # That a lesion is new rests on the earlier visits that showed it.
         doubted = [m for m in visit.lesions if m.doubt or (m in new and self._was_doubted(m, visit))]
-        doubt = remarks.doubt([m.label for m in doubted], visit.findings.gone_in_doubt)
+        verified = visit.findings.verified
+        remark = (remarks.verified if verified else remarks.doubt)(
+            [m.label for m in doubted], visit.findings.gone_in_doubt
+        )
         answer = replace(
             answer,
             diameters=self._compare("mm", visit, group, nadir),
@@ -156,9 +159,9 @@ class Course:
                 *remarks.merged(visit.lesions, self.names),
                 *remarks.measured_together([self.names[uid] for uid in joined]),
                 *remarks.not_assessed(visit.lesions),
-                *([doubt] if doubt else []),
+                *([remark] if remark else []),
             ),
-            doubt=doubt,
+            doubt="" if verified else remark,
         )
         if visit is self.baseline:
             return replace(answer, role="baseline", notes=answer.notes + self.baseline_notes)

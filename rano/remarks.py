@@ -33,6 +33,11 @@ def doubt(followed: Sequence[str], gone: Sequence[str]) -> str:
     return f"{words[0].upper()}{words[1:]} is not sure: a person should look at {them} before relying on the response."
 
 
+def verified(followed: Sequence[str], gone: Sequence[str]) -> str:
+    """Say what a person has looked at that was not sure, and found right; empty when there was nothing."""
+    return f"A person has looked at {_open(followed, gone)}, and found it right." if followed or gone else ""
+
+
 def _open(followed: Sequence[str], gone: Sequence[str]) -> str:
     clauses = []
     if followed:

@@ -90,6 +90,8 @@ class TimelineVisit:
         How often that was changed.
     response
         RANO-BM's answer.
+    followed, verified
+        Name of how its lesions were followed, and of what a person has found right of that; "" and None where unknown.
     """
 
     study_instance_uid: str
@@ -103,6 +105,13 @@ class TimelineVisit:
     chosen_baseline: bool
     version: int
     response: VisitResponse
+    followed: str = ""
+    verified: str | None = None
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether a person has looked at how its lesions were followed, as it is now, and found it right."""
+        return self.verified == self.followed
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,8 @@ def change_lesion(lesion: int) -> Response:
         **_ERRORS,
     },
     text="Version 0 is that of a visit of which nothing was said yet. Fields that are not named stay as they are. "
-    + _WHO,
+    "verified says that a person has looked at how the lesions were followed and found it right: `followed` of "
+    "the visit, as the timeline shows it. It holds until that is another, as after a new segmentation. " + _WHO,
     body="AssessmentChange",
     tag=_TAG,
 )
@@ -180,6 +181,12 @@ def _status(value: Any) -> str | None:
     return value if value is None else str(value)
 
 
+def _verified(value: Any) -> str | None:
+    if value is not None and not (isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value)):
+        raise invalid(f"verified = {str(value)[:80]!r} is neither `followed` of the visit nor null.")
+    return value
+
+
 _LESION_CHECKS = {
     "name": lesion_name,
     "target": _target,
@@ -192,4 +199,5 @@ _VISIT_CHECKS = {
     "clinical_status": _status,
     "note": lambda value: _text("note", value, NOTE_LENGTH, empty=True),
     "baseline": lambda value: _yes_or_no("baseline", value),
+    "verified": _verified,
 }

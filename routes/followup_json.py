@@ -69,8 +69,10 @@ def _visit(visit: TimelineVisit) -> dict[str, Any]:
             "clinical_status": visit.clinical_status,
             "note": visit.note,
             "baseline": visit.chosen_baseline,
+            "verified": visit.verified,
             "version": visit.version,
         },
+        "followed": visit.followed,
         "sum_of_diameters": _growth(response.diameters),
         "sum_of_volumes": _growth(response.volumes),
         "targets": dict(response.by_target_rule),
@@ -129,7 +131,7 @@ def tracked_to_json(lesion: TrackedLesion) -> dict[str, Any]:
 
 def assessment_to_json(study_instance_uid: str, known: VisitAssessment) -> dict[str, Any]:
     """Give the members of schema ``VisitAssessment``."""
-    names = ("corticosteroid_mg", "clinical_status", "note", "baseline", "version")
+    names = ("corticosteroid_mg", "clinical_status", "note", "baseline", "verified", "version")
     return {"StudyInstanceUID": study_instance_uid, **{name: getattr(known, name) for name in names}}
 
 

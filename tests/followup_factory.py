@@ -2,7 +2,10 @@
 
 from datetime import date, timedelta
 
+from sqlalchemy import update
+
 from BDD import store
+from BDD.followup_models import Finding
 from BDD.models import Job
 from rano.lesion import Chord, Lesion, Measurement
 from tests.store_factory import finish, running_job, series_record
@@ -58,6 +61,13 @@ def visit(
     )
     finish(database, job, worker, lesions, series=record)
     return store.get_job(database, job.job_id)
+
+
+def put_in_doubt(database: store.Database, job: Job) -> None:
+    """Let following not be sure of any lesion that a job has found."""
+    found = update(Finding).where(Finding.lesion_key.in_([one.id for one in job.lesions]))
+    with database.writing() as session:
+        session.execute(found.values(ambiguous=True, relation="persisting: they differ much in size and position"))
 
 
 def patient_key(database: store.Database) -> int:

@@ -407,6 +407,10 @@ def test_a_doubt_is_said_where_the_response_is_read_until_a_person_has_decided(s
     see(site, 2, [A, C], frame="another")
     assert f"How {same['name']} was followed is not sure" in volumetric_report(site, 2)
     assert relabelled(site) == [2]
+    assess(site, 2, verified=timeline_of(site)["visits"][1]["followed"])
+    site.work()
+    assert "is not sure" not in volumetric_report(site, 2)
+    assert relabelled(site) == [2, 2]
 
 
 def test_that_all_has_gone_is_in_doubt_at_a_visit_that_cannot_be_registered(site, monkeypatch):
@@ -423,6 +427,14 @@ def test_that_all_has_gone_is_in_doubt_at_a_visit_that_cannot_be_registered(site
     assert timeline["lesions"][0]["not_covered"] == [False] * 3
     page = site.client.get(f"/follow-up/{patient_key(site.database)}?visit={study_of(2)}").get_data(as_text=True)
     assert f"<strong>{doubt}</strong>" in page
+    # Who has looked takes the doubt away, until another lesion is missed.
+    assess(site, 2, verified=timeline["visits"][1]["followed"])
+    found_right = f"A person has looked at whether {names} have gone, and found it right."
+    assert timeline_of(site)["visits"][1]["notes"] == [found_right]
+    see(site, 4, [A], date="20231208")
+    assert timeline_of(site)["visits"][2]["notes"] == [found_right], "the same ones are missed"
+    see(site, 5, [A, B, C], date="20240120")
+    assert "is not sure" in timeline_of(site)["visits"][3]["notes"][-1]
 
 
 def test_what_a_person_has_merged_stays_merged_at_the_next_visit(site):

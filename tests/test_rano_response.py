@@ -466,6 +466,16 @@ def test_a_doubt_is_said_and_changes_no_answer():
     assert assess([visit(0, lesion("A", 20.0, doubt=True))]).visits[0].doubt
 
 
+def test_what_a_person_has_verified_is_no_doubt_and_told():
+    baseline = visit(0, ("A", 20.0), ("B", 20.0))
+    seen = replace(visit(60, lesion("A", 12.0, doubt=True)), gone_in_doubt=("B",), verified=True)
+    words = "A person has looked at how A was followed and whether B has gone, and found it right."
+    assert (last(baseline, seen).doubt, last(baseline, seen).notes) == ("", (words,))
+    assert last(baseline, replace(visit(60, ("A", 12.0)), verified=True)).notes == ()
+    new = replace(visit(60, ("A", 12.0), lesion("X", 9.0, doubt=True)), verified=True)
+    assert last(baseline, new, visit(90, ("A", 12.0), ("X", 9.0))).doubt == "", "what is new rests on it no longer"
+
+
 def test_that_lesions_have_gone_may_be_in_doubt():
     baseline = visit(0, ("A", 20.0), ("B", 20.0))
     got = last(baseline, replace(visit(60), gone_in_doubt=("A", "B")))

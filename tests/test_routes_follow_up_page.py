@@ -11,7 +11,7 @@ import pytest
 
 from BDD import store
 from tests.api_factory import ApiSite
-from tests.followup_factory import patient_key, sized, study_of, visit
+from tests.followup_factory import patient_key, put_in_doubt, sized, study_of, visit
 
 EVIL = '"><script>alert(1)</script>'
 
@@ -123,6 +123,19 @@ def test_entries_carry_the_version_they_change(site, patient):
     assert "2.5 mg, worse, note" in text(markup)
     assert "<option selected>worse" in markup
     assert "<script>alert" not in markup
+
+
+def test_a_doubt_can_be_ended_beside_it(site, patient):
+    put_in_doubt(site.database, visit(site.database, site.number, 3, [sized(1, 22.0), sized(2, 14.0)]))
+    followed = store.load_timeline(site.database, patient).visits[2].followed
+    button = f'data-study="{study_of(3)}" data-version="0" data-verified="{followed}"'
+    assert page(site, f"/follow-up/{patient}").count(button) == 2, "where it stands, and at the visit"
+    assert "Look at this one." in text(page(site, f"/follow-up/{patient}"))
+    store.assess_visit(site.database, study_of(3), {"verified": followed}, version=0, made_by="ana")
+    after = page(site, f"/follow-up/{patient}")
+    assert f'data-study="{study_of(3)}" data-version="1" data-verified=""' in after
+    assert "A person has looked at how GTV_MetIA_1, GTV_MetIA_2 were followed, and found it right." in text(after)
+    assert "Look at this one." not in text(after)
 
 
 def test_lesions_set_aside_are_counted_not_shown(site, patient):

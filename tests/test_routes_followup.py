@@ -12,7 +12,7 @@ from BDD.followup_models import KeyImage
 from imaging.volume import read_series
 from results.seg import read_seg
 from tests.api_factory import MR, SERIES, STUDY, ApiSite
-from tests.followup_factory import patient_key, sized, study_of, visit
+from tests.followup_factory import patient_key, put_in_doubt, sized, study_of, visit
 
 
 @pytest.fixture
@@ -156,6 +156,8 @@ def test_changes_that_cannot_be_meant(site, patient, body):
         {"note": 5},
         {"note": "x" * 4001},
         {"baseline": 1},
+        {"verified": True},
+        {"verified": "GTV"},
     ],
 )
 def test_assessments_that_cannot_be_meant(site, patient, body):
@@ -170,6 +172,48 @@ def test_the_assessment_of_a_visit_makes_the_overall_response(site, patient):
     seen = timeline_of(site, patient)["visits"][1]
     assert (seen["overall"]["response"], seen["assessment"]["note"]) == ("PR", "two\nlines")
     problem(site.client.post(f"/visits/{study_of(2)}/assessment", json={"note": "", "version": 0}), 409)
+
+
+def verify(site, seen, number=2):
+    body = {"verified": seen["followed"], "version": seen["assessment"]["version"], "user": "ana"}
+    return site.client.post(f"/visits/{study_of(number)}/assessment", json=body)
+
+
+def test_a_doubt_is_over_when_a_person_has_looked_until_it_is_another(site, patient):
+    def seen():
+        return timeline_of(site, patient)["visits"][1]
+
+    job = visit(site.database, site.number, 2, [sized(1, 12.0), sized(2, 8.0)], patient_id="A/1 é%")
+    put_in_doubt(site.database, job)
+    doubtful = seen()
+    assert doubtful["notes"][0].startswith("How GTV_MetIA_1, GTV_MetIA_2 were followed is not sure")
+    assert verify(site, doubtful).get_json()["verified"] == doubtful["followed"]
+    found_right = ["A person has looked at how GTV_MetIA_1, GTV_MetIA_2 were followed, and found it right."]
+    assert seen()["notes"] == found_right
+    assert not any(lesion["sizes"][1]["ambiguous"] for lesion in timeline_of(site, patient)["lesions"])
+    # It is a decision like any other.
+    (change,) = site.client.get(f"/patients/{patient}/changes").get_json()["changes"]
+    assert (change["by"], change["after"]) == ("ana", {"verified": doubtful["followed"]})
+    undone = site.client.post(f"/changes/{change['id']}/undo").get_json()["change"]
+    assert seen()["notes"] == doubtful["notes"]
+    assert site.client.post(f"/changes/{undone['id']}/undo").status_code == 200
+    assert seen()["notes"] == found_right
+    # A lesion that is none after all, or has another name, is what was looked at; another lesion is not.
+    first = timeline_of(site, patient)["lesions"][0]
+    site.client.patch(f"/lesions/{first['id']}", json={"not_a_lesion": True, "version": 1})
+    assert seen()["notes"] == ["A person has looked at how GTV_MetIA_2 was followed, and found it right."]
+    site.client.patch(f"/lesions/{first['id']}", json={"split_at": study_of(2), "version": 2})
+    assert seen()["notes"][0].startswith("How GTV_MetIA_2 was followed is not sure")
+    problem(verify(site, doubtful | {"assessment": seen()["assessment"]}), 409)
+
+
+def test_what_was_verified_is_in_doubt_again_when_the_visit_is_segmented_again(site, patient):
+    for _ in range(2):
+        job = visit(site.database, site.number, 2, [sized(1, 12.0), sized(2, 8.0)], patient_id="A/1 é%")
+        put_in_doubt(site.database, job)
+        seen = timeline_of(site, patient)["visits"][1]
+        assert "were followed is not sure" in seen["notes"][0]
+        assert verify(site, seen).status_code == 200
 
 
 # -- Pictures ------------------------------------------------------------------------------------------------------

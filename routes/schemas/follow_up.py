@@ -33,6 +33,11 @@ _ASSESSMENT = {
     "clinical_status": _STATUS,
     "note": TEXT,
     "baseline": {"type": "boolean", "description": "Chosen as the visit to compare with"},
+    "verified": {
+        **TEXT_OR_NULL,
+        "pattern": "^[0-9a-f]{64}$",
+        "description": "`followed` as a person has found it right; holds while it is the same",
+    },
 }
 _TRACKED = {
     "id": ID,
@@ -79,6 +84,10 @@ SCHEMAS: dict[str, Any] = {
             "model": TEXT,
             "role": {"enum": ["baseline", "follow-up", "before baseline", "unplaced"]},
             "assessment": structure({**_ASSESSMENT, "version": _VERSION}),
+            "followed": {
+                **TEXT,
+                "description": "Names how its lesions were followed; another when any of it is",
+            },
             "sum_of_diameters": or_null("Growth"),
             "sum_of_volumes": or_null("Growth"),
             "targets": {"type": "object", "additionalProperties": TEXT, "description": "Response by each rule"},

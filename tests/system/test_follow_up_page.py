@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route
 
 from BDD import store
-from tests.followup_factory import patient_key, sized, study_of, visit
+from tests.followup_factory import patient_key, put_in_doubt, sized, study_of, visit
 from tests.store_factory import new_worker
 from tests.system.browser import SCREENSHOTS, chromium
 from tests.system.conftest import RunningOrthanc
@@ -177,3 +177,17 @@ def test_by_keyboard(seen: Seen) -> None:
         ".filter((field) => !field.labels.length).map((field) => field.name)"
     )
     assert unnamed == []
+
+
+def test_a_doubt_ends_with_a_click_and_comes_back_with_another(seen: Seen) -> None:
+    job = visit(seen.database, new_worker(seen.database), 3, [sized(1, 22.0), sized(2, 14.0, name=EVIL)])
+    put_in_doubt(seen.database, job)
+    page = seen.open()
+    page.screenshot(path=SCREENSHOTS / "follow-up-doubt.png", full_page=True)
+    for button, words in (("I have looked: it is right", "found it right"), ("Take back", "is not sure")):
+        with page.expect_navigation():
+            page.locator("#visit ~ form.verify button", has_text=button).click()
+        page.wait_for_selector("#scatter .main-svg")
+        assert words in page.inner_text("section:has(#visit)")
+    (change, *_) = store.list_changes(seen.database, patient_key(seen.database))
+    assert change.after == {"verified": None}

@@ -26,6 +26,7 @@ function hideMissingPictures() {
 }
 
 function entered(form) {
+  if (form.dataset.verified !== undefined) return { verified: form.dataset.verified || null };
   const dose = form.elements.corticosteroid_mg.value.trim();
   return {
     corticosteroid_mg: dose === "" ? null : Number(dose),
@@ -66,7 +67,7 @@ async function save(form) {
   if (answer.ok) {
     say(form, "Saved. The response is being judged again.", false);
     location.reload();
-  } else if (answer.status === 409) {
+  } else if (answer.status === 409 && form.dataset.verified === undefined) {
     await explainConflict(form);
   } else {
     const problem = await answer.json();

@@ -1,0 +1,29 @@
+"""What a person has looked at who found right how the lesions of a visit were followed.
+
+It goes by a short name, which is another as soon as any of it is another: the visit is segmented again, a finding is
+taken for another lesion, or another one is missed. A verification holds for as long as the name does.
+"""
+
+import hashlib
+from collections.abc import Iterable
+
+from BDD.absence_store import Absent
+from BDD.followup_models import Finding
+from BDD.models import Job
+
+
+def followed(job: Job, findings: Iterable[Finding], absent: Absent) -> str:
+    """Name what a visit shows: which lesion each finding is, and which lesions are missed; 64 hexadecimal digits.
+
+    Parameters
+    ----------
+    job
+        The segmentation that speaks for the visit.
+    findings
+        All that it found.
+    absent
+        The lesions that it did not find, where it is open whether they have gone.
+    """
+    found = sorted((one.lesion.label, one.tracked.tracking_uid, one.part_of, sorted(one.merged)) for one in findings)
+    missed = sorted((lesion.tracking_uid, str(status)) for lesion, status in absent)
+    return hashlib.sha256(repr((job.job_id, found, missed)).encode()).hexdigest()
