@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from BDD.database import Database
 from BDD.job_store import end_job, get_row, give_up_results, wait_again
-from BDD.models import CANCELLED, FAILED, FETCHING, QUEUED, RUNNING_STATES, WRITING, Job, Worker
+from BDD.models import CANCELLED, FAILED, FETCHING, QUEUED, RUNNING_STATES, WRITING, Job, Result, Worker
 from BDD.records import JobLostError, Problem, StudyBusyError
 from BDD.worker_store import is_dead
 
@@ -21,17 +21,21 @@ from BDD.worker_store import is_dead
 def claim_job(database: Database, job_id: str, worker: int) -> Job | None:
     """Take a queued job for this worker; None when it has ended, was taken already, or is to wait longer.
 
+    It waits too while another worker takes out of the archive what an earlier try has left there.
+
     Raises
     ------
     StudyBusyError
         While another job of the same study runs.
     """
     now = datetime.now(UTC)
+    retiring = select(Result.id).join(Worker, Result.retiring_key == Worker.id)
+    retiring = retiring.where(Result.job_key == Job.id, Worker.id != worker, ~is_dead(now))
     try:
         with database.writing() as session:
             claimed = session.execute(
                 update(Job)
-                .where(Job.job_id == job_id, Job.state == QUEUED, Job.not_before <= now)
+                .where(Job.job_id == job_id, Job.state == QUEUED, Job.not_before <= now, ~retiring.exists())
                 .values(
                     state=FETCHING,
                     stage=FETCHING,

@@ -8,18 +8,7 @@ the job's public id are unique besides.
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    CheckConstraint,
-    Date,
-    ForeignKey,
-    Index,
-    MetaData,
-    String,
-    Text,
-    UniqueConstraint,
-    text,
-)
+from sqlalchemy import JSON, CheckConstraint, Date, ForeignKey, Index, MetaData, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from BDD.database import UtcDateTime
@@ -236,6 +225,7 @@ class Result(Base):
 
     The row is there before the object: ``written_at`` is set when the archive has it. From ``superseded_at`` on, the
     object must go from the archive (a newer version was committed, or its job failed); ``retired_at`` says it went.
+    ``retiring_key`` is the worker that is taking it out: until that is over, or the worker dead, its job waits.
     """
 
     __tablename__ = "results"
@@ -248,3 +238,4 @@ class Result(Base):
     written_at: Mapped[datetime | None]
     superseded_at: Mapped[datetime | None]
     retired_at: Mapped[datetime | None]
+    retiring_key: Mapped[int | None] = mapped_column(ForeignKey("workers.id"))

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, contains_eager
 
 from BDD import key_image_store
@@ -17,7 +17,7 @@ from BDD.followup_models import Finding, LabelMapRow, TrackedLesion
 from BDD.followup_store import findings_of
 from BDD.job_run_store import own_job
 from BDD.lesion_rows import lesion_of, lesion_row
-from BDD.models import DONE, OPEN_STATES, SEGMENT, WRITING, Job, LesionRow, Patient, Result, Series, Study
+from BDD.models import DONE, SEGMENT, WRITING, Job, LesionRow, Patient, Result, Series, Study
 from BDD.moving import move_study
 from BDD.records import JobLostError, ModelRecord, ResultRecord, SeriesRecord, SliceName
 from BDD.worker_store import model_row
@@ -160,29 +160,6 @@ def earlier_lesions(database: Database, series_instance_uid: str) -> list[Lesion
             of_job = [lesion_of(one.lesion, one.tracked.name, one.tracked.tracking_uid) for one in found[job.id]]
             lesions += not_seen_since(of_job, lesions)
     return lesions
-
-
-def results_to_retire(database: Database, series_instance_uid: str | None = None) -> list[str]:
-    """Give the SeriesInstanceUIDs that must go from the archive and have not gone yet, or one of them when named.
-
-    Those of an open job are none: it is about to write the same series again, or will be ended, and then they are.
-    """
-    query = select(Result.series_instance_uid).join(Job, Result.job_key == Job.id)
-    query = query.where(Result.superseded_at.is_not(None), Result.retired_at.is_(None), Job.state.not_in(OPEN_STATES))
-    if series_instance_uid is not None:
-        query = query.where(Result.series_instance_uid == series_instance_uid)
-    with database.reading() as session:
-        return list(session.scalars(query.order_by(Result.id)))
-
-
-def record_retired(database: Database, series_instance_uid: str) -> None:
-    """Note that a series has gone from the archive."""
-    with database.writing() as session:
-        session.execute(
-            update(Result)
-            .where(Result.series_instance_uid == series_instance_uid, Result.superseded_at.is_not(None))
-            .values(retired_at=datetime.now(UTC))
-        )
 
 
 def _results(session: Session, job: Job, wanted: Sequence[ResultRecord]) -> list[Result]:

@@ -25,8 +25,6 @@ from BDD.outcome_store import (
     note_written,
     plan_results,
     record_outcome,
-    record_retired,
-    results_to_retire,
 )
 from BDD.records import (
     ChangeNotFoundError,
@@ -48,6 +46,7 @@ from BDD.records import (
     VisitNotFoundError,
 )
 from BDD.relabel_store import found_in, queue_relabelling
+from BDD.retiring_store import begin_retiring, end_retiring, record_retired, results_to_retire
 from BDD.timeline_store import load_timeline
 from BDD.worker_store import (
     ALIVE_SECONDS,
@@ -88,11 +87,13 @@ __all__ = [
     "advance_log",
     "assess_visit",
     "begin_log",
+    "begin_retiring",
     "bury_dead_workers",
     "claim_job",
     "create_job",
     "earlier_lesions",
     "edit_lesion",
+    "end_retiring",
     "find_metia_roi",
     "forget_study",
     "found_in",

@@ -226,14 +226,15 @@ class Worker:
     def tidy(self) -> None:
         """Take out of the archive what must not be there any more: replaced versions, remains of failed jobs.
 
-        Each is looked at again just before: another worker may be writing it anew, with the same UIDs. It would have to
-        run a job that was tried again, from its fetching to its first result, within the one call that removes that
-        result; nothing keeps it from that.
+        A job that is tried again writes the same UIDs: from a last look at each until it is gone no worker begins it.
         """
         try:
             for uid in store.results_to_retire(self._database):
-                if store.results_to_retire(self._database, uid):
-                    self._retire(uid)
+                if store.begin_retiring(self._database, uid, self._number):
+                    try:
+                        self._retire(uid)
+                    finally:
+                        store.end_retiring(self._database, uid)
         except (ArchiveError, SQLAlchemyError) as error:
             logger.warning("replaced results stay in the archive for now: %s", problem_of(error).detail)
 

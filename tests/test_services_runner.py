@@ -373,6 +373,55 @@ def test_what_another_worker_writes_again_is_not_taken_out(site):
     assert not any(one.retired_at for one in site.job(job_id).results)
 
 
+def test_a_job_that_is_tried_again_waits_until_what_it_left_is_taken_out(site):
+    """It is tried again, and another worker free for it, while its result is on its way out of the archive."""
+
+    def refuse_the_second(method: str) -> None:
+        if method == "retire_series" or (method == "store" and site.archive.calls.count("store") == 2):
+            raise StoreRejectedError("no")
+
+    site.archive.fail = refuse_the_second
+    job_id = site.run()
+    assert len(site.results()) == 1
+    retire, other = site.archive.retire_series, site.new_worker()
+
+    def retire_slowly(uid):
+        if site.job(job_id).state == "failed":
+            store.retry(site.database, job_id)
+            other.run_job(job_id)
+        retire(uid)
+
+    site.archive.fail = lambda _: None
+    site.archive.retire_series = retire_slowly
+    site.worker.tidy()
+    assert (site.job(job_id).state, site.results()) == ("queued", set())
+    other.run_job(job_id)
+    assert site.job(job_id).state == "done"
+    assert site.results() == series_of(job_id)
+
+
+def test_a_worker_that_died_while_it_took_something_out_holds_up_no_job(site):
+    def refuse(method: str) -> None:
+        if method == "retire_series" or (method == "store" and site.archive.calls.count("store") == 2):
+            raise StoreRejectedError("no")
+
+    site.archive.fail = refuse
+    job_id = site.run()
+    (left,) = site.results()
+    other = site.new_worker()
+    assert store.begin_retiring(site.database, left, site.number)
+    site.archive.fail = lambda _: None
+    site.worker.tidy()
+    assert site.results() == {left}, "one worker at a time"
+    store.retry(site.database, job_id)
+    site.worker.run_job(job_id)
+    assert site.job(job_id).state == "queued"
+    store.worker_stopped(site.database, site.number)
+    site.worker.run_job(job_id)
+    assert site.results() == series_of(job_id)
+    other.queue.close()
+
+
 def test_what_a_waiting_job_writes_again_is_not_taken_out(site):
     site.archive.fail = fail_at("store", ArchiveUnavailableError("gone"))
     site.run()
