@@ -74,7 +74,7 @@ def assess_visit(
         When a visit without a date is to be the baseline.
     """
     with database.writing() as session:
-        study = session.scalar(select(Study).where(Study.study_instance_uid == study_instance_uid).with_for_update())
+        study = session.scalar(select(Study).where(Study.study_instance_uid == study_instance_uid))
         if study is None:
             raise VisitNotFoundError(f"no study {study_instance_uid} was segmented yet")
         known = _visit(session, study.id)
@@ -107,7 +107,7 @@ def undo_change(database: Database, change_key: int, *, made_by: str) -> Change:
             _still(change, lesion)
             undone = _edit_lesion(session, lesion, change.before, made_by, undoes=change.id)
         else:
-            study = session.get_one(Study, change.subject_key, with_for_update=True)
+            study = session.get_one(Study, change.subject_key)
             known = _visit(session, study.id)
             _still(change, known)
             undone = _edit_visit(session, study, known, change.before, made_by, undoes=change.id)
@@ -130,7 +130,7 @@ def list_changes(database: Database, patient_key: int, *, limit: int = 200) -> l
 
 
 def _lesion(session: Session, key: int) -> TrackedLesion:
-    lesion = session.get(TrackedLesion, key, with_for_update=True)
+    lesion = session.get(TrackedLesion, key)
     if lesion is None:
         raise LesionNotFoundError(f"there is no lesion {key}")
     return lesion

@@ -1,7 +1,7 @@
-"""The connection to the database: one engine, short transactions, and SQLite set up to be trusted.
+"""The connection to the database: one engine, short transactions, the same promises on SQLite and on PostgreSQL.
 
-Reading transactions see one moment of the database. Writing transactions take SQLite's write lock at their start, so
-that two processes wait for each other instead of failing half way.
+Reading transactions see one moment of the database. Writing transactions take a write lock at their start, so that two
+processes wait for each other instead of failing half way, or deciding on what the other is about to change.
 """
 
 from collections.abc import Iterator
@@ -11,10 +11,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, DateTime, Dialect, Engine, ExceptionContext, TypeDecorator, create_engine, event
+from sqlalchemy import (
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    ExceptionContext,
+    TypeDecorator,
+    create_engine,
+    event,
+    make_url,
+)
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
 BUSY_TIMEOUT_MS = 15_000
+IDLE_TIMEOUT_MS = 60_000
+"""So long PostgreSQL lets a transaction wait for its own program, which may be on a machine that has lost power."""
+WRITE_LOCK = 0x4D657449
+"""The name of PostgreSQL's lock; it is one within this database."""
+ONE_MOMENT = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+CONNECT_ARGS = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+"""libpq's: a server that has gone without a word is noticed after a minute, not after the system's two hours."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -29,7 +47,10 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.astimezone(UTC) if value else None
 
     def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
+        """Give it in UTC: SQLite gives it without a zone, PostgreSQL in the zone that the server is set to."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 @dataclass(frozen=True)
@@ -52,7 +73,8 @@ class Database:
 
     @contextmanager
     def _session(self, *, read_only: bool) -> Iterator[Session]:
-        engine = self.engine.execution_options(read_only=read_only)
+        one_moment = ONE_MOMENT if read_only and self.engine.dialect.name == "postgresql" else {}
+        engine = self.engine.execution_options(read_only=read_only, **one_moment)
         with Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
 
@@ -61,11 +83,14 @@ def open_database(url: str) -> Database:
     """Connect to ``url`` (SQLite or PostgreSQL); an SQLite file and its folder are made for nobody else on the machine.
 
     Errors do not show the values of a statement or of a row: a patient's name may be among them.
+
+    Raises
+    ------
+    sqlalchemy.exc.ArgumentError
+        When the URL cannot be meant, or the package for PostgreSQL is missing.
     """
     if not url.startswith("sqlite"):
-        engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
-        event.listen(engine, "handle_error", hide_values)
-        return Database(engine)
+        return Database(_open_postgresql(url))
     engine = create_engine(url, hide_parameters=True)
     if engine.url.database and engine.url.database != ":memory:":
         path = Path(engine.url.database)
@@ -75,6 +100,18 @@ def open_database(url: str) -> Database:
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return Database(engine)
+
+
+def _open_postgresql(url: str) -> Engine:
+    named = make_url(url).query
+    connect_args = {key: value for key, value in CONNECT_ARGS.items() if key not in named}
+    try:
+        engine = create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=connect_args)
+    except ImportError as error:
+        raise ArgumentError(f'{error}; PostgreSQL needs one more package: pip install "psycopg[binary]"') from error
+    event.listen(engine, "handle_error", hide_values)
+    event.listen(engine, "begin", _begin_postgresql)
+    return engine
 
 
 def hide_values(context: ExceptionContext) -> None:
@@ -103,3 +140,12 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     read_only = connection.get_execution_options().get("read_only", False)
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if connection.get_execution_options().get("read_only", False):
+        return
+    connection.exec_driver_sql(
+        f"SET LOCAL lock_timeout = {BUSY_TIMEOUT_MS}; SET LOCAL idle_in_transaction_session_timeout = {IDLE_TIMEOUT_MS}"
+    )
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")

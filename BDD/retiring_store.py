@@ -29,12 +29,9 @@ def begin_retiring(database: Database, series_instance_uid: str, worker: int) ->
 
     Until ``end_retiring`` no other worker can claim its job, which would write the same series meanwhile.
     """
-    of_job = select(Job.id).join(Result, Result.job_key == Job.id)
-    of_job = of_job.where(Result.series_instance_uid == series_instance_uid).with_for_update(of=Job)
     dead = select(Worker.id).where(is_dead(datetime.now(UTC)))
     free = or_(Result.retiring_key.is_(None), Result.retiring_key == worker, Result.retiring_key.in_(dead))
     with database.writing() as session:
-        session.execute(of_job)  # on PostgreSQL: so that nobody opens it again in between
         wanted = select(Result).join(Job, Result.job_key == Job.id).where(*_TO_RETIRE, free)
         result = session.scalar(wanted.where(Result.series_instance_uid == series_instance_uid))
         if result is not None:

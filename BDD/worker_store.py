@@ -5,7 +5,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement, or_, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
 from BDD.database import Database
@@ -27,16 +26,9 @@ def worker_started(database: Database, *, pid: int) -> int:
 
 def worker_ready(database: Database, worker: int, *, model: ModelRecord, device: str) -> None:
     """Note the network that the worker has loaded."""
-
-    def note() -> None:
-        with database.writing() as session:
-            row = session.get_one(Worker, worker)
-            row.model, row.device = model_row(session, model), device
-
-    try:
-        note()
-    except IntegrityError:  # on PostgreSQL another worker may have entered the same network in between
-        note()
+    with database.writing() as session:
+        row = session.get_one(Worker, worker)
+        row.model, row.device = model_row(session, model), device
 
 
 def worker_seen(database: Database, worker: int) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from huey import crontab
-from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from BDD import following_store, store
 from BDD.course_store import content_of, course
@@ -44,12 +44,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-TRANSIENT = (ArchiveUnavailableError, ArchiveTimeoutError, OperationalError, IntegrityError)
-"""What may be over after a while: the job is tried again.
-
-Of the database: it is locked, full or away; or another worker has just entered the same patient, study or network,
-which the next try finds there.
-"""
+TRANSIENT = (ArchiveUnavailableError, ArchiveTimeoutError, OperationalError)
+"""What may be over after a while: the job is tried again. Of the database: it is locked, full or away."""
 
 BUSY_SECONDS = 2.0
 MINIMUM_STARTS = 3

@@ -1,15 +1,16 @@
 """The connection: SQLite's settings, UTC, transactions that wait for each other."""
 
 import sqlite3
+import sys
 import threading
 import traceback
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from sqlalchemy import event, text
-from sqlalchemy.exc import IntegrityError, StatementError
+from sqlalchemy.exc import ArgumentError, IntegrityError, StatementError
 
-from BDD.database import hide_values
+from BDD.database import hide_values, open_database
 from BDD.models import Patient, Study, Worker
 
 
@@ -59,6 +60,12 @@ def test_an_error_quotes_no_row(database):
     told = "".join(traceback.format_exception(caught.value))
     assert number not in told
     assert str(caught.value).startswith("(UniqueViolation) SQLSTATE 23505\n")
+
+
+def test_the_package_that_postgresql_needs_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ArgumentError, match=r'PostgreSQL needs one more package: pip install "psycopg\[binary\]"'):
+        open_database("postgresql+psycopg://user:password@host/name")
 
 
 def test_an_exception_rolls_back(database):

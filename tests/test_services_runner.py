@@ -12,9 +12,8 @@ import pytest
 from sqlalchemy import insert
 from sqlalchemy.exc import OperationalError
 
-from BDD import database, outcome_store, store
-from BDD.models import Job, Patient
-from BDD.models import Model as ModelRow
+from BDD import database, store
+from BDD.models import Job
 from BDD.models import Worker as WorkerRow
 from Orthanc.archive import ArchiveTimeoutError, ArchiveUnavailableError, StoreRejectedError
 from results.context import derive_uid
@@ -507,32 +506,6 @@ def test_a_database_that_is_gone_is_recovered_from(site, monkeypatch):
     site.worker.run_job(job_id)
     assert site.job(job_id).state == "done"
     assert site.results() == series_of(job_id), "the same objects, once"
-
-
-@pytest.mark.parametrize("row", ["_patient_row", "model_row"])
-def test_a_row_that_another_worker_enters_at_once_is_found_at_the_next_try(site, monkeypatch, row):
-    """On PostgreSQL two workers may both find no row of a new patient or network, and both enter one."""
-    site.run()
-    find = getattr(outcome_store, row)
-
-    def not_there_yet(session, record, *_):
-        monkeypatch.setattr(outcome_store, row, find)
-        with session.no_autoflush:
-            made = (
-                Patient(patient_id=record.patient_id, patient_name="")
-                if row == "_patient_row"
-                else ModelRow(**vars(record))
-            )
-            session.add(made)
-        return made
-
-    monkeypatch.setattr(outcome_store, row, not_there_yet)
-    job_id = site.run()
-    job = site.job(job_id)
-    assert (job.state, job.attempts, job.problem["type"]) == ("queued", 1, "urn:metia:problem:database")
-    site.worker.run_job(job_id)
-    assert (site.job(job_id).state, site.job(job_id).version) == ("done", 2)
-    assert site.results() == series_of(job_id)
 
 
 def test_a_database_that_is_locked_for_a_moment(site, monkeypatch, caplog):
