@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import JSON, CheckConstraint, Date, ForeignKey, Index, MetaData, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.types import TypeEngine
 
 from BDD.database import UtcDateTime
 
@@ -23,6 +24,14 @@ SEGMENT, RELABEL = "segment", "relabel"
 """What a job is for: to find lesions, or to write those found before again under the names they have now."""
 
 Uid = String(64)
+
+
+def _told(length: int) -> TypeEngine[str]:
+    """Make the type of a text that files and bundles tell, which may be longer than their rules allow.
+
+    SQLite has never counted the characters; PostgreSQL would refuse the job that met it.
+    """
+    return String(length).with_variant(Text(), "postgresql")
 
 
 def _is_one_of(column: str, values: tuple[str, ...]) -> str:
@@ -53,10 +62,10 @@ class Patient(Base):
     __tablename__ = "patients"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    patient_id: Mapped[str | None] = mapped_column(String(64), unique=True)
+    patient_id: Mapped[str | None] = mapped_column(_told(64), unique=True)
     patient_name: Mapped[str] = mapped_column(Text)
     patient_birth_date: Mapped[date | None] = mapped_column(Date)
-    patient_sex: Mapped[str | None] = mapped_column(String(16))
+    patient_sex: Mapped[str | None] = mapped_column(_told(16))
     changed_at: Mapped[datetime | None]  # when something last changed of what results are written with
 
 
@@ -81,7 +90,7 @@ class Series(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     study_key: Mapped[int] = mapped_column(ForeignKey("studies.id"), index=True)
     series_instance_uid: Mapped[str] = mapped_column(Uid, unique=True)
-    modality: Mapped[str] = mapped_column(String(16))
+    modality: Mapped[str] = mapped_column(_told(16))
     series_description: Mapped[str] = mapped_column(Text)
     checked_at: Mapped[datetime | None]  # the patient's ``changed_at`` with which its results were compared last
 
@@ -95,8 +104,8 @@ class Model(Base):
     __table_args__ = (UniqueConstraint("name", "version", "sha256"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(String(100))
-    version: Mapped[str] = mapped_column(String(50))
+    name: Mapped[str] = mapped_column(_told(100))
+    version: Mapped[str] = mapped_column(_told(50))
     sha256: Mapped[str] = mapped_column(String(64))
     statement: Mapped[str] = mapped_column(Text)
 
@@ -109,7 +118,7 @@ class Worker(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     host: Mapped[str] = mapped_column(String(255))
     pid: Mapped[int]
-    device: Mapped[str | None] = mapped_column(String(100))
+    device: Mapped[str | None] = mapped_column(_told(100))
     model_key: Mapped[int | None] = mapped_column(ForeignKey("models.id"))
     error: Mapped[str | None] = mapped_column(Text)
     started_at: Mapped[datetime]
@@ -153,7 +162,7 @@ class Job(Base):
     series_instance_uid: Mapped[str] = mapped_column(Uid)
     selection: Mapped[dict[str, Any]]
     outputs: Mapped[list[str]]
-    requested_model: Mapped[str | None] = mapped_column(String(100))
+    requested_model: Mapped[str | None] = mapped_column(_told(100))
     purpose: Mapped[str] = mapped_column(String(16), default=SEGMENT, server_default=SEGMENT)
     # How it goes.
     state: Mapped[str] = mapped_column(String(16), index=True)

@@ -137,7 +137,7 @@ class SeriesRecord:
         """Read the record from any instance of the series (a ``pydicom.Dataset``)."""
 
         def text(keyword: str) -> str:
-            return str(header.get(keyword) or "").strip()
+            return str(header.get(keyword) or "").replace("\0", "").strip()  # PostgreSQL keeps no character 0
 
         return cls(
             patient_id=text("PatientID") or None,

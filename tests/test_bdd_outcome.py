@@ -151,12 +151,12 @@ def test_only_a_superseded_series_can_be_retired(database, worker):
 
 def test_series_record_of_a_header():
     header = Dataset()
-    header.PatientID, header.PatientName = "0042 ", "Dupont^Zoé"
+    header.PatientID, header.PatientName = "0042 ", "Dupont\0^Zoé"
     header.StudyInstanceUID, header.SeriesInstanceUID = "1.2", "1.2.3"
     header.StudyDate, header.PatientBirthDate, header.Modality = "20240506", "19601340", "MR"
     record = store.SeriesRecord.from_header(header)
     assert record.patient_id == "0042", "PatientID is a string and keeps its zeros"
-    assert record.patient_name == "Dupont^Zoé"
+    assert record.patient_name == "Dupont^Zoé", "no database keeps the character 0"
     assert (record.study_date, record.patient_birth_date) == (date(2024, 5, 6), None)
     assert (record.series_description, record.patient_sex) == ("", None)
 
