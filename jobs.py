@@ -5,6 +5,7 @@ job, and what becomes of one that is stopped on its way.
 """
 
 import json
+import logging
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -17,6 +18,8 @@ from huey.serializer import Serializer
 
 from Orthanc.dicomweb import OrthancArchive
 from settings import Settings, SettingsError, sqlite_path
+
+logger = logging.getLogger(__name__)
 
 
 class JobQueue:
@@ -32,7 +35,19 @@ class JobQueue:
         self._run_job = self.huey.task(name="run_job")(run_job)
 
     def enqueue(self, job_id: str, *, delay: float = 0.0) -> None:
-        """Put an id into the queue, to be taken ``delay`` seconds from now; twice does no harm."""
+        """Put an id into the queue, to be taken ``delay`` seconds from now; twice does no harm.
+
+        A queue that does not answer stops nobody: workers put in what waits in the database and is in no queue.
+        """
+        try:
+            self._put(job_id, delay)
+        except Exception:  # each kind of queue has exceptions of its own; one whose server restarted opens anew
+            try:
+                self._put(job_id, delay)
+            except Exception as error:
+                logger.warning("job %s: not in the queue yet, which does not answer: %s", job_id, type(error).__name__)
+
+    def _put(self, job_id: str, delay: float) -> None:
         if delay > 0:
             self._run_job.schedule((job_id,), delay=delay)
         else:
@@ -62,13 +77,28 @@ class _JsonSerializer(Serializer):
 def _open_huey(url: str) -> Huey:
     options: dict[str, Any] = {"name": "metia", "results": False, "serializer": _JsonSerializer()}
     path = sqlite_path(url)
+    if path is not None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return SqliteHuey(filename=str(path), strict_fifo=True, timeout=15, **options)
     try:
-        if path is not None:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return SqliteHuey(filename=str(path), strict_fifo=True, timeout=15, **options)
-        return PostgresHuey(dsn=url, **options) if url.startswith("postgresql") else RedisHuey(url=url, **options)
+        try:
+            return _open_server(url, options)
+        except ConfigurationError:
+            raise
+        except Exception:  # PostgreSQL: another process has made the same tables at the same moment
+            return _open_server(url, options)
     except ConfigurationError as error:
-        raise SettingsError(f"QUEUE_URL needs one more package: {error}") from error
+        package = "psycopg[binary]" if url.startswith("postgresql") else "redis"
+        raise SettingsError(f'QUEUE_URL needs one more package: pip install "{package}"') from error
+    except Exception as error:
+        told = str(error).strip().replace(url, "its value")  # which has a password in it
+        raise SettingsError(f"the queue of QUEUE_URL cannot be used: {told}") from error
+
+
+def _open_server(url: str, options: dict[str, Any]) -> Huey:
+    huey = PostgresHuey(dsn=url, **options) if url.startswith("postgresql") else RedisHuey(url=url, **options)
+    huey.pending_count()  # Redis is not asked before: a wrong password is to be said now
+    return huey
 
 
 def open_archive(settings: Settings) -> OrthancArchive:

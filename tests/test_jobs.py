@@ -1,6 +1,7 @@
 """The queue: ids go from process to process, as plain JSON, in order."""
 
 import json
+import re
 import sqlite3
 from datetime import UTC, datetime, timedelta
 
@@ -44,10 +45,30 @@ def test_the_api_only_fills_the_queue(tmp_path):
         queue.huey.dequeue().execute()
 
 
-@pytest.mark.parametrize(("url", "package"), [("redis://localhost/0", "redis"), ("postgresql://h/n", "psycopg")])
+@pytest.mark.parametrize(
+    ("url", "package"), [("redis://localhost/0", "redis"), ("postgresql://h/n", "psycopg[binary]")]
+)
 def test_a_queue_whose_package_is_missing(url, package, monkeypatch):
     from huey import storage
 
-    monkeypatch.setattr(storage, {"redis": "Redis", "psycopg": "psycopg"}[package], None)
-    with pytest.raises(SettingsError, match=f"QUEUE_URL needs one more package.*{package}"):
+    monkeypatch.setattr(storage, "Redis" if package == "redis" else "psycopg", None)
+    with pytest.raises(SettingsError, match=re.escape(f'QUEUE_URL needs one more package: pip install "{package}"')):
         JobQueue(url)
+
+
+def test_a_queue_that_does_not_answer_is_asked_once_more_and_then_left(tmp_path, monkeypatch, caplog):
+    queue = JobQueue(f"sqlite:///{tmp_path.as_posix()}/queue.db")
+    put, asked = queue._put, []
+
+    def fail(job_id: str, delay: float) -> None:
+        asked.append(job_id)
+        if job_id == "lost" or len(asked) == 1:
+            raise ConnectionError
+        put(job_id, delay)
+
+    monkeypatch.setattr(queue, "_put", fail)
+    queue.enqueue("found")
+    queue.enqueue("lost")
+    assert asked == ["found", "found", "lost", "lost"]
+    assert queue.waiting() == {"found"}
+    assert "job lost: not in the queue yet" in caplog.text
