@@ -1,0 +1,325 @@
+"""The database on PostgreSQL and the queue on Redis or PostgreSQL, as several machines use them: the real servers."""
+
+import multiprocessing
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from pydicom import Dataset
+from pydicom.uid import generate_uid
+from sqlalchemy import inspect, text
+from sqlalchemy.exc import OperationalError
+
+from BDD import database as connections
+from BDD import migrate, store
+from BDD.models import Base, Job, Patient
+from jobs import JobQueue
+from services.runner import Worker
+from settings import SettingsError
+from tests import factory
+from tests.factory import Sphere
+from tests.followup_factory import patient_key
+from tests.jobs_factory import MemoryArchive, PredictorStub
+from tests.store_factory import new_worker, queued_job
+from tests.system.conftest import RunningOrthanc
+from tests.system.processes import ServerSite
+from tests.system.servers import PostgreSQL, Redis, find_postgresql, find_redis, running
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(find_postgresql() is None, reason="PostgreSQL is not installed"),
+    pytest.mark.skipif(find_redis() is None, reason="Redis is not installed"),
+]
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[tuple[PostgreSQL, Redis]]:
+    with running() as both:
+        yield both
+
+
+@pytest.fixture(scope="module")
+def migrated(servers: tuple[PostgreSQL, Redis]) -> str:
+    """Give the name of a database with the newest tables, to be copied."""
+    name = servers[0].new_database()
+    migrate.upgrade(servers[0].url(name))
+    return name
+
+
+@pytest.fixture
+def url(servers: tuple[PostgreSQL, Redis], migrated: str) -> str:
+    """Give the address of a database of its own."""
+    return servers[0].url(servers[0].new_database(migrated))
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[store.Database]:
+    database = store.open_database(url)
+    yield database
+    database.dispose()
+
+
+@pytest.fixture(params=["redis", "postgresql"])
+def queue_url(request: pytest.FixtureRequest, servers: tuple[PostgreSQL, Redis]) -> str:
+    """Give the address of an empty queue of each kind."""
+    if request.param == "postgresql":
+        return servers[0].url(servers[0].new_database())
+    return servers[1].new_url()
+
+
+def at_once(count: int, *calls: object) -> list[object]:
+    """Call each of these in as many threads, all at one moment; give what they gave."""
+    gate = threading.Barrier(count * len(calls))
+
+    def call(one: object) -> object:
+        assert callable(one)
+        gate.wait()
+        return one()
+
+    with ThreadPoolExecutor(count * len(calls)) as threads:
+        return list(threads.map(call, [*calls] * count))
+
+
+# -- The database --------------------------------------------------------------------------------------------------
+
+
+def test_an_empty_database_is_migrated_by_whoever_starts_first(servers: tuple[PostgreSQL, Redis]) -> None:
+    url = servers[0].url(servers[0].new_database())
+    with multiprocessing.get_context("spawn").Pool(2) as pool:  # Alembic knows one migration in a process
+        pool.map(migrate.upgrade, [url] * 3, chunksize=1)
+    engine = store.open_database(url).engine
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, Base.metadata) == []
+        conditions = connection.scalars(text("SELECT indexdef FROM pg_indexes WHERE indexdef LIKE '% WHERE %'")).all()
+        assert len(conditions) == 2, "a series has one open job, a study one that runs"
+    command.downgrade(migrate._config(engine), "base")
+    assert inspect(engine).get_table_names() == ["alembic_version"]
+    engine.dispose()
+
+
+def test_writers_wait_for_each_other(database: store.Database) -> None:
+    """Read, then write what was read plus one: without the lock at the start some of these would be lost."""
+    with database.writing() as session:
+        session.add(Patient(patient_id="counter", patient_name="0"))
+
+    def count() -> None:
+        for _ in range(10):
+            with database.writing() as session:
+                patient = session.query(Patient).one()
+                patient.patient_name = str(int(patient.patient_name) + 1)
+
+    at_once(4, count)
+    with database.reading() as session:
+        assert session.query(Patient).one().patient_name == "40"
+
+
+def test_a_writer_does_not_wait_for_ever(database: store.Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "BUSY_TIMEOUT_MS", 50)
+    with database.writing() as session:
+        session.add(Patient(patient_id="1", patient_name=""))
+        session.flush()
+        with pytest.raises(OperationalError, match="SQLSTATE 55P03"):
+            new_worker(database)
+
+
+def test_a_reader_sees_one_moment_and_waits_for_nobody(database: store.Database) -> None:
+    with database.reading() as reader:
+        assert reader.query(Patient).count() == 0
+        with database.writing() as session:
+            session.add(Patient(patient_id="1", patient_name=""))
+        assert reader.query(Patient).count() == 0
+    with database.reading() as reader:
+        assert reader.query(Patient).count() == 1
+
+
+def test_times_come_back_in_utc(database: store.Database) -> None:
+    job = queued_job(database)
+    known = store.get_job(database, job.job_id)
+    assert known.created_at == job.created_at
+    assert known.created_at.utcoffset() == job.created_at.utcoffset(), "the server's own zone is another"
+
+
+def test_an_error_quotes_no_row(database: store.Database) -> None:
+    with pytest.raises(Exception, match="SQLSTATE 23505") as caught, database.writing() as session:
+        session.add_all(Patient(patient_id="A-0042", patient_name="Doe^Jane") for _ in range(2))
+    assert "A-0042" not in str(caught.value)
+    assert "A-0042" not in str(caught.value.__cause__)
+
+
+# -- Jobs ----------------------------------------------------------------------------------------------------------
+
+
+def test_each_job_is_claimed_once(database: store.Database) -> None:
+    workers = [new_worker(database) for _ in range(4)]
+    for number in range(5):
+        job_id = queued_job(database, study=f"1.2.{number}", series=f"1.2.{number}.1").job_id
+        claims = at_once(1, *(partial(store.claim_job, database, job_id, worker) for worker in workers))
+        (claimed,) = [claim for claim in claims if claim is not None]
+        assert isinstance(claimed, Job)
+        known = store.get_job(database, job_id)
+        assert (known.attempts, known.worker_key) == (1, claimed.worker_key)
+
+
+A, B, C = factory.LESIONS
+
+
+def visit_datasets(number: int, lesions: tuple[Sphere, ...]) -> list[Dataset]:
+    """Make a visit of one patient, in one frame of reference."""
+    return factory.series_datasets(
+        factory.volume(lesions=lesions, seed=number),
+        study_date=f"2024{number:02}08",
+        study_instance_uid=f"1.2.3.{number}",
+        series_instance_uid=f"1.2.3.{number}.1",
+        frame_of_reference_uid="1.2.3",
+    )
+
+
+class Site:
+    """A worker on real servers, in this process; archive and network are made up."""
+
+    def __init__(self, database: store.Database, queue_url: str, datasets: list[Dataset]) -> None:
+        self.database, self.api = database, JobQueue(queue_url)
+        archive, predictor, number = MemoryArchive(*datasets), PredictorStub(), new_worker(database)
+        self.worker = Worker(database, queue_url, archive, lambda _: predictor, number, (0.0,))  # type: ignore[arg-type, return-value]
+
+    def post(self, number: int) -> str:
+        """Do as the API does for a visit."""
+        job = queued_job(self.database, study=f"1.2.3.{number}", series=f"1.2.3.{number}.1")
+        self.api.enqueue(job.job_id)
+        return job.job_id
+
+    def serve(self) -> None:
+        """Do what is in the queue."""
+        huey = self.worker.queue.huey
+        while task := huey.dequeue():
+            huey.execute(task)
+
+    def close(self) -> None:
+        self.api.close()
+        self.worker.queue.close()
+
+
+def test_two_visits_are_followed_and_a_decision_is_taken_back(database: store.Database, queue_url: str) -> None:
+    site = Site(
+        database, queue_url, [*visit_datasets(1, (A, B)), *visit_datasets(2, (Sphere(A.centre_lps, 9.0), B, C))]
+    )
+    for number in (1, 2):
+        job_id = site.post(number)
+        assert site.worker.queue.waiting() == {job_id}
+        site.serve()
+        job = store.get_job(database, job_id)
+        assert (job.state, job.problem) == ("done", None)
+    timeline = store.load_timeline(database, patient_key(database))
+    assert [[size is not None for size in lesion.sizes] for lesion in timeline.lesions] == [[True, True]] * 2 + [
+        [False, True]
+    ]
+
+    lesion = timeline.lesions[0]
+    store.edit_lesion(database, lesion.key, {"name": "left frontal"}, version=lesion.version, made_by="ana")
+    with pytest.raises(store.EditConflictError):
+        store.edit_lesion(database, lesion.key, {"name": "right"}, version=lesion.version, made_by="ben")
+    site.worker.recover()  # names are written into what the archive has
+    site.serve()
+    assert {job.state for job in store.list_jobs(database)} == {"done"}
+    assert [job.purpose for job in store.list_jobs(database)].count("relabel") == 2
+    (change,) = store.list_changes(database, timeline.patient_key)
+    store.undo_change(database, change.id, made_by="ben")
+    assert store.load_timeline(database, timeline.patient_key).lesions[0].name == lesion.name
+    site.close()
+
+
+def test_texts_that_break_the_rules(database: store.Database, url: str) -> None:
+    """SQLite keeps any text; PostgreSQL counts characters, and has none of number 0."""
+    datasets = visit_datasets(1, (A,))
+    for dataset in datasets:
+        dataset.PatientID, dataset.PatientSex, dataset.SeriesDescription = "7" * 100, "not to be known", "T1 Gd"
+    site = Site(database, url, datasets)
+    site.worker.run_job(site.post(1))
+    assert [(job.state, job.problem) for job in store.list_jobs(database)] == [("done", None)]
+    assert store.list_patients(database)[0].patient_id == "7" * 100
+    site.close()
+
+
+# -- The queue -----------------------------------------------------------------------------------------------------
+
+
+def test_the_queue_is_made_by_whoever_starts_first(queue_url: str) -> None:
+    queues = at_once(6, partial(JobQueue, queue_url))
+    for queue in queues:
+        assert isinstance(queue, JobQueue)
+        queue.close()
+
+
+def test_each_id_is_taken_once_and_later_ones_later(queue_url: str) -> None:
+    ran: list[str] = []
+    api, *workers = JobQueue(queue_url), JobQueue(queue_url, ran.append), JobQueue(queue_url, ran.append)
+    for number in range(10):
+        api.enqueue(f"job {number}")
+    api.enqueue("later", delay=60)
+
+    def serve(queue: JobQueue) -> None:
+        while task := queue.huey.dequeue():
+            queue.huey.execute(task)
+
+    at_once(1, *(partial(serve, worker) for worker in workers))
+    assert sorted(ran) == [f"job {number}" for number in range(10)]
+    assert api.waiting() == {"later"}
+    for queue in (api, *workers):
+        queue.close()
+
+
+def test_a_queue_that_cannot_be_used_says_so_without_the_password(queue_url: str) -> None:
+    with pytest.raises(SettingsError, match=r"the queue of QUEUE_URL cannot be used: .*password") as caught:
+        JobQueue(queue_url.replace("@", "x@"))
+    assert queue_url.split("@")[0].rsplit(":", 1)[1] not in str(caught.value)
+
+
+def test_a_queue_that_is_away_stops_nobody(
+    servers: tuple[PostgreSQL, Redis], queue_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = servers[1] if queue_url.startswith("redis") else servers[0]
+    queue = JobQueue(queue_url)
+    server.stop()
+    queue.enqueue("first")
+    assert "job first: not in the queue yet, which does not answer" in caplog.text
+    server.start()
+    queue.enqueue("second")
+    assert queue.waiting() == {"second"}
+    queue.close()
+
+
+# -- All of it -----------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_outlives_its_servers(
+    tmp_path: Path,
+    orthanc: RunningOrthanc,
+    tiny_model: Path,
+    servers: tuple[PostgreSQL, Redis],
+    url: str,
+    queue_url: str,
+) -> None:
+    database_url = url.replace("postgresql", "postgresql+psycopg", 1)
+    site = ServerSite(tmp_path, orthanc, tiny_model, DATABASE_URL=database_url, QUEUE_URL=queue_url)
+    try:
+        api, worker = site.start("api.py"), site.start("jobs.py")
+        site.until(lambda: site.answers(api) and site.is_ready(worker), "API and worker are ready")
+        for _ in range(2):
+            datasets = factory.series_datasets(study_instance_uid=generate_uid(), series_instance_uid=generate_uid())
+            orthanc.archive.store(datasets)
+            answer = site.post(str(datasets[0].StudyInstanceUID))
+            job = answer.json()
+            assert (answer.status_code, job["state"], job["attempts"]) == (200, "done", 1), job
+            for server in servers:
+                server.stop()
+                server.start()
+        assert worker.poll() is None
+    finally:
+        site.close()
