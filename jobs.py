@@ -53,6 +53,11 @@ class JobQueue:
         else:
             self._run_job(job_id)
 
+    @property
+    def calls(self) -> bool:
+        """Whether the queue tells a waiting worker of a new id; a file has to be looked into."""
+        return bool(getattr(self.huey.storage, "blocking", False))
+
     def waiting(self) -> set[str]:
         """Give the ids in the queue, those to be taken later too."""
         return {task.args[0] for task in (*self.huey.pending(), *self.huey.scheduled()) if task.args}

@@ -264,4 +264,6 @@ class Worker:
     def work(self) -> None:
         """Serve the queue until SIGINT (after the running job) or SIGTERM (at once)."""
         self.queue.huey.periodic_task(crontab(), name="tidy")(self.tidy)
-        self.queue.huey.create_consumer(workers=1, initial_delay=0.05, max_delay=0.25).run()
+        # A file is looked into again after so long; servers call by themselves, and are waited for when they are away.
+        pace = {"max_delay": 5.0, "backoff": 2.0} if self.queue.calls else {"max_delay": 0.25}
+        self.queue.huey.create_consumer(workers=1, initial_delay=0.05, **pace).run()

@@ -3,8 +3,8 @@
 import os
 from datetime import UTC, datetime, timedelta
 
-from BDD import store, worker_store
-from BDD.models import Model, Worker
+from BDD import store
+from BDD.models import Worker
 from tests.store_factory import MODEL, new_worker
 
 
@@ -20,19 +20,6 @@ def test_a_worker_tells_its_model(database):
     alive = store.live_workers(database)[0]
     assert alive.model is not None
     assert (alive.model.name, alive.device, alive.pid) == ("unetr", "cuda:0", os.getpid())
-
-
-def test_two_workers_may_enter_the_same_model_at_once(database, monkeypatch):
-    new_worker(database)
-    find = worker_store.model_row
-
-    def not_there_yet(_, model):
-        monkeypatch.setattr(worker_store, "model_row", find)
-        return Model(**vars(model))
-
-    monkeypatch.setattr(worker_store, "model_row", not_there_yet)
-    new_worker(database)
-    assert [row.model.name for row in store.live_workers(database) if row.model] == ["unetr", "unetr"]
 
 
 def test_a_silent_worker_is_not_alive_until_it_is_seen_again(database):

@@ -2,10 +2,11 @@
 
 import multiprocessing
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from alembic import command
@@ -18,18 +19,20 @@ from sqlalchemy.exc import OperationalError
 
 from BDD import database as connections
 from BDD import migrate, store
-from BDD.models import Base, Job, Patient
+from BDD.models import Base, Patient
 from jobs import JobQueue
 from services.runner import Worker
 from settings import SettingsError
 from tests import factory
 from tests.factory import Sphere
-from tests.followup_factory import patient_key
+from tests.followup_factory import patient_key, sized, visit
 from tests.jobs_factory import MemoryArchive, PredictorStub
 from tests.store_factory import new_worker, queued_job
 from tests.system.conftest import RunningOrthanc
 from tests.system.processes import ServerSite
 from tests.system.servers import PostgreSQL, Redis, find_postgresql, find_redis, running
+
+T = TypeVar("T")
 
 pytestmark = [
     pytest.mark.system,
@@ -73,12 +76,11 @@ def queue_url(request: pytest.FixtureRequest, servers: tuple[PostgreSQL, Redis])
     return servers[1].new_url()
 
 
-def at_once(count: int, *calls: object) -> list[object]:
+def at_once(count: int, *calls: Callable[[], T]) -> list[T]:
     """Call each of these in as many threads, all at one moment; give what they gave."""
     gate = threading.Barrier(count * len(calls))
 
-    def call(one: object) -> object:
-        assert callable(one)
+    def call(one: Callable[[], T]) -> T:
         gate.wait()
         return one()
 
@@ -153,6 +155,14 @@ def test_an_error_quotes_no_row(database: store.Database) -> None:
     assert "A-0042" not in str(caught.value.__cause__)
 
 
+def test_a_patient_and_a_network_are_entered_once(database: store.Database) -> None:
+    workers = at_once(3, partial(new_worker, database))
+    jobs = at_once(1, *(partial(visit, database, worker, worker, [sized(1, 20.0)]) for worker in workers))
+    assert [job.state for job in jobs] == ["done"] * 3
+    assert len({job.model_key for job in jobs}) == 1
+    assert len(store.load_timeline(database, patient_key(database)).visits) == 3
+
+
 # -- Jobs ----------------------------------------------------------------------------------------------------------
 
 
@@ -162,7 +172,6 @@ def test_each_job_is_claimed_once(database: store.Database) -> None:
         job_id = queued_job(database, study=f"1.2.{number}", series=f"1.2.{number}.1").job_id
         claims = at_once(1, *(partial(store.claim_job, database, job_id, worker) for worker in workers))
         (claimed,) = [claim for claim in claims if claim is not None]
-        assert isinstance(claimed, Job)
         known = store.get_job(database, job_id)
         assert (known.attempts, known.worker_key) == (1, claimed.worker_key)
 
@@ -206,10 +215,12 @@ class Site:
         self.worker.queue.close()
 
 
-def test_two_visits_are_followed_and_a_decision_is_taken_back(database: store.Database, queue_url: str) -> None:
-    site = Site(
-        database, queue_url, [*visit_datasets(1, (A, B)), *visit_datasets(2, (Sphere(A.centre_lps, 9.0), B, C))]
-    )
+def test_two_visits_are_followed_and_a_decision_is_taken_back(
+    database: store.Database, servers: tuple[PostgreSQL, Redis]
+) -> None:
+    grown = Sphere(A.centre_lps, 9.0)
+    datasets = [*visit_datasets(1, (A, B)), *visit_datasets(2, (grown, B, C))]
+    site = Site(database, servers[1].new_url(), datasets)
     for number in (1, 2):
         job_id = site.post(number)
         assert site.worker.queue.waiting() == {job_id}
@@ -236,12 +247,13 @@ def test_two_visits_are_followed_and_a_decision_is_taken_back(database: store.Da
 
 
 def test_texts_that_break_the_rules(database: store.Database, url: str) -> None:
-    """SQLite keeps any text; PostgreSQL counts characters, and has none of number 0."""
+    """SQLite keeps any text; PostgreSQL counts characters. The queue is in the same database."""
     datasets = visit_datasets(1, (A,))
     for dataset in datasets:
         dataset.PatientID, dataset.PatientSex, dataset.SeriesDescription = "7" * 100, "not to be known", "T1 Gd"
     site = Site(database, url, datasets)
-    site.worker.run_job(site.post(1))
+    site.post(1)
+    site.serve()
     assert [(job.state, job.problem) for job in store.list_jobs(database)] == [("done", None)]
     assert store.list_patients(database)[0].patient_id == "7" * 100
     site.close()
@@ -253,7 +265,6 @@ def test_texts_that_break_the_rules(database: store.Database, url: str) -> None:
 def test_the_queue_is_made_by_whoever_starts_first(queue_url: str) -> None:
     queues = at_once(6, partial(JobQueue, queue_url))
     for queue in queues:
-        assert isinstance(queue, JobQueue)
         queue.close()
 
 
@@ -298,6 +309,16 @@ def test_a_queue_that_is_away_stops_nobody(
 # -- All of it -----------------------------------------------------------------------------------------------------
 
 
+def do_a_job(site: ServerSite, orthanc: RunningOrthanc) -> None:
+    study = generate_uid()
+    orthanc.archive.store(
+        factory.series_datasets(study_instance_uid=study, series_instance_uid=generate_uid(), patient_id=generate_uid())
+    )
+    answer = site.post(study)
+    job = answer.json()
+    assert (answer.status_code, job["state"], job["attempts"]) == (200, "done", 1), job
+
+
 def test_a_worker_outlives_its_servers(
     tmp_path: Path,
     orthanc: RunningOrthanc,
@@ -311,15 +332,11 @@ def test_a_worker_outlives_its_servers(
     try:
         api, worker = site.start("api.py"), site.start("jobs.py")
         site.until(lambda: site.answers(api) and site.is_ready(worker), "API and worker are ready")
-        for _ in range(2):
-            datasets = factory.series_datasets(study_instance_uid=generate_uid(), series_instance_uid=generate_uid())
-            orthanc.archive.store(datasets)
-            answer = site.post(str(datasets[0].StudyInstanceUID))
-            job = answer.json()
-            assert (answer.status_code, job["state"], job["attempts"]) == (200, "done", 1), job
-            for server in servers:
-                server.stop()
-                server.start()
+        do_a_job(site, orthanc)
+        for server in servers:
+            server.stop()
+            server.start()
+        do_a_job(site, orthanc)
         assert worker.poll() is None
     finally:
         site.close()
