@@ -63,11 +63,13 @@ def visit(
     return store.get_job(database, job.job_id)
 
 
-def put_in_doubt(database: store.Database, job: Job) -> None:
+def put_in_doubt(
+    database: store.Database, job: Job, relation: str = "persisting: they differ much in size and position"
+) -> None:
     """Let following not be sure of any lesion that a job has found."""
     found = update(Finding).where(Finding.lesion_key.in_([one.id for one in job.lesions]))
     with database.writing() as session:
-        session.execute(found.values(ambiguous=True, relation="persisting: they differ much in size and position"))
+        session.execute(found.values(ambiguous=True, relation=relation))
 
 
 def patient_key(database: store.Database) -> int:

@@ -216,6 +216,21 @@ def test_what_was_verified_is_in_doubt_again_when_the_visit_is_segmented_again(s
         assert verify(site, seen).status_code == 200
 
 
+def test_what_was_verified_is_in_doubt_again_when_its_links_are_others(site, patient):
+    def seen():
+        return timeline_of(site, patient)["visits"][1]
+
+    job = visit(site.database, site.number, 2, [sized(1, 12.0), sized(2, 8.0)], patient_id="A/1 é%")
+    assert verify(site, seen()).status_code == 200, "before following has found a doubt"
+    put_in_doubt(site.database, job, "new: nothing was here")
+    assert "were followed is not sure" in seen()["notes"][0]
+    assert verify(site, seen()).status_code == 200
+    put_in_doubt(site.database, job, "new: nothing was here at 2 visits")
+    assert "found it right" in seen()["notes"][0], "the same link, with other numbers"
+    put_in_doubt(site.database, job, "persisting: they may be two lesions")
+    assert "were followed is not sure" in seen()["notes"][0]
+
+
 # -- Pictures ------------------------------------------------------------------------------------------------------
 
 
