@@ -176,13 +176,14 @@ def _standing(study_instance_uid: str, uids: Collection[str], assessment: Assess
     roles |= {uid: "non_target" for uid in assessment.non_targets if uid in uids}
     radiographic, overall = response.radiographic, response.overall
     if radiographic is None or overall is None or response.date is None:
-        return point, report.Assessment(roles, reason=f"{assessment.reason} {response.doubt}".rstrip())
+        return point, report.Assessment(roles, reason=f"{assessment.reason} {response.doubts}".rstrip())
     target = response.by_target_rule.get("any_lesion")
+    best = best_until(assessment, response.date)
     return point, report.Assessment(
         roles,
         target_response=str(target) if target else None,
         current_response=str(overall.response),
-        best_overall_response=str(best_until(assessment, response.date).response),
+        best_overall_response=str(best.response),
         reason=f"On the images: {radiographic.response}, {radiographic.reason}. "
         f"Overall: {overall.response}, {overall.reason}. {response.doubt}".rstrip(),
     )

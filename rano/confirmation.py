@@ -33,20 +33,25 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Best:
-    """The best response up to progression: the visit that first had it (None for NE), and why."""
+    """The best response up to progression: the visit that first had it (None for NE), and why.
+
+    ``doubt`` says what it would be without the visits in doubt, where that is another.
+    """
 
     response: Response
     visit: str | None
     reason: str
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A verdict and its place in time."""
+    """A verdict and its place in time; ``in_doubt``: a person should look before it is relied on."""
 
     visit: str
     date: datetime.date
     verdict: Verdict
+    in_doubt: bool = False
 
 
 def confirm(judged: Sequence[Judged], days: int) -> list[Verdict]:
@@ -98,6 +103,14 @@ def best(judged: Sequence[Judged], days: int, has_targets: bool) -> Best:
     has_targets
         Whether there are target lesions.
     """
+    answer = _best(judged, days, has_targets)
+    sure = _best([one for one in judged if not one.in_doubt], days, has_targets).response
+    if sure is answer.response:
+        return answer
+    return replace(answer, doubt=f"Without the visits in doubt the best response would be {sure}.")
+
+
+def _best(judged: Sequence[Judged], days: int, has_targets: bool) -> Best:
     progressions = [one for one in judged if one.verdict.response is Response.PD]
     before = [one for one in judged if not progressions or one.date < progressions[0].date]
     responded = [one for one in before if one.verdict.response in _LEVEL]

@@ -112,6 +112,11 @@ class VisitFindings:
         if self.corticosteroid_mg is not None and not 0 <= self.corticosteroid_mg < math.inf:
             raise HistoryError(f"visit {self.visit} has a corticosteroid dose of {self.corticosteroid_mg} mg")
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether it is not sure which lesions these are, or which have gone, and no person has found it right."""
+        return not self.verified and bool(self.gone_in_doubt or any(m.doubt for m in self.lesions or ()))
+
 
 TargetRule = Literal["any_lesion", "sum", "volume"]
 TARGET_RULES: tuple[TargetRule, ...] = ("any_lesion", "sum", "volume")

@@ -1,8 +1,8 @@
 """One visit after the other, against the baseline and the days between: the response of each, with its reasons."""
 
 import datetime
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import groupby
 
@@ -10,50 +10,10 @@ from rano import remarks, table
 from rano.confirmation import Verdict
 from rano.criteria import Change, Part, Response, compare, hundredths, judge
 from rano.days_before import DaysBefore
-from rano.groups import LENGTH, VOLUME, Group, Nadir, Visit, held
+from rano.groups import LENGTH, VOLUME, Group, Visit, held
 from rano.history import TARGET_RULES, LesionAtVisit, Rules, TargetRule, VisitFindings, choose_targets, families
 from rano.non_targets import judge_non_targets
-
-
-@dataclass(frozen=True)
-class VisitResponse:
-    """The answer for one visit.
-
-    Attributes
-    ----------
-    visit, date
-        As given.
-    role
-        ``"baseline"``, ``"follow-up"``, ``"before baseline"``, or ``"unplaced"`` (no date, or no baseline).
-    diameters, volumes
-        How the sums over the target lesions have changed; None where there are none or the visit was not assessed.
-    by_target_rule
-        The response of the target lesions alone by each of ``history.TARGET_RULES``; empty where there are none.
-    non_targets
-        The response of the non-target lesions alone: CR, non-CR/non-PD, PD or NE; None where there are none.
-    new_lesions, equivocal_lesions
-        Tracking UIDs of lesions that were not there at the baseline, and of those in doubt.
-    radiographic, overall
-        The response; None at the baseline and before.
-    notes
-        What a reader should know besides.
-    doubt
-        Which lesions a person should look at before the response is relied on, in a sentence; it is among the notes.
-    """
-
-    visit: str
-    date: datetime.date | None
-    role: str
-    diameters: Change | None = None
-    volumes: Change | None = None
-    by_target_rule: Mapping[TargetRule, Response] = field(default_factory=dict)
-    non_targets: Response | None = None
-    new_lesions: tuple[str, ...] = ()
-    equivocal_lesions: tuple[str, ...] = ()
-    radiographic: Verdict | None = None
-    overall: Verdict | None = None
-    notes: tuple[str, ...] = ()
-    doubt: str = ""
+from rano.visit_response import VisitResponse
 
 
 class Course:
@@ -112,12 +72,15 @@ class Course:
         early = [visit for visit in self.visits if visit.date < self.baseline.date]
         answers = [VisitResponse(visit.findings.visit, visit.date, "before baseline") for visit in early]
         days = [list(visits) for _, visits in groupby(self.course, key=lambda visit: visit.date)]
-        before = DaysBefore(self.baseline, days[0], self.non_targets, self.known)
+        # Beside all that lies before: that of it which is beyond doubt.
+        before, sure = (DaysBefore(self.baseline, days[0], self.non_targets, self.known) for _ in range(2))
         for number, day in enumerate(days):
             notes = () if len(day) == 1 else ("There is another visit on this day; neither confirms the other.",)
-            answers += [self._answer(visit, before, notes) for visit in day]
+            answers += [self._answer(visit, before, sure, notes) for visit in day]
             if number > 0:
-                before.remember([visit for visit in day if visit.findings.lesions is not None])
+                assessed = [visit for visit in day if visit.findings.lesions is not None]
+                before.remember(assessed)
+                sure.remember([visit for visit in assessed if not visit.findings.in_doubt])
         return answers
 
     def _new(self, visit: Visit) -> list[LesionAtVisit]:
@@ -129,19 +92,13 @@ class Course:
         longest = hundredths(lesion.longest_mm)
         return longest is None or longest < Fraction(str(self.rules.equivocal_below_mm)) * 100
 
-    def _answer(self, visit: Visit, before: DaysBefore, notes: tuple[str, ...]) -> VisitResponse:
+    def _answer(self, visit: Visit, before: DaysBefore, sure: DaysBefore, notes: tuple[str, ...]) -> VisitResponse:
         answer = VisitResponse(visit.findings.visit, visit.date, "follow-up", notes=notes)
         if visit.findings.lesions is None:
             radiographic = Verdict(Response.NE, "the visit was not assessed")
             return replace(answer, radiographic=radiographic, overall=self._overall(visit, radiographic))
-        new = self._new(visit)
-        # One seen before that this visit can't tell anything of is no progression at it, and rules out every response.
-        missed = [m for m in new if m.tracking_uid in self.established and m.longest_mm is None]
-        certain = [m for m in new if m.tracking_uid in self.established and m not in missed]
-        doubtful = [m for m in new if m.tracking_uid not in self.established]
-        joined = self._joined(visit)
-        group = self.targets + joined
-        nadir = before.nadir(group)
+        new, joined = self._new(visit), self._joined(visit)
+        _, certain, doubtful = self._sort_new(visit)
         # That a lesion is new rests on the earlier visits that showed it.
         doubted = [m for m in visit.lesions if m.doubt or (m in new and self._was_doubted(m, visit))]
         verified = visit.findings.verified
@@ -150,8 +107,8 @@ class Course:
         )
         answer = replace(
             answer,
-            diameters=self._compare("mm", visit, group, nadir),
-            volumes=self._compare("mm3", visit, group, nadir),
+            diameters=self._compare("mm", visit, before),
+            volumes=self._compare("mm3", visit, before),
             new_lesions=tuple(m.tracking_uid for m in certain),
             equivocal_lesions=tuple(m.tracking_uid for m in doubtful),
             notes=(
@@ -165,49 +122,77 @@ class Course:
         )
         if visit is self.baseline:
             return replace(answer, role="baseline", notes=answer.notes + self.baseline_notes)
-        by_rule = {rule: self._judge_targets(rule, visit, group, nadir) for rule in TARGET_RULES if self.targets}
+        by_rule = {rule: self._judge_targets(rule, visit, before) for rule in TARGET_RULES if self.targets}
         non_targets = self._judge_non_targets(visit, before)
-        back = [m.label for m in visit.shown(self.known) if m.longest_mm is not None] if before.cleared else []
-        progression = [f"{', '.join(back)} came back after all lesions had gone on {before.cleared}"] if back else []
-        if not self.rules.immunotherapy:
-            progression += [self._describe(m, visit) for m in certain]
-        radiographic = table.radiographic(
-            by_rule.get(self.rules.target_rule),
-            non_targets,
-            progression,
-            tolerated=[m.label for m in certain],
-            equivocal=[m.label for m in doubtful],
-        )
-        if missed and radiographic.response is not Response.PD:
-            names = ", ".join(m.label for m in missed)
-            radiographic = Verdict(Response.NE, f"{names}, new since the baseline, can't be assessed")
+        radiographic = self._radiographic(visit, before)
+        earlier = self._earlier_doubt(visit, radiographic, sure)
         return replace(
             answer,
             by_target_rule={rule: response for rule, (response, _) in by_rule.items()},
             non_targets=non_targets and non_targets[0],
             radiographic=radiographic,
             overall=self._overall(visit, radiographic),
+            notes=answer.notes + ((earlier,) if earlier else ()),
+            earlier_doubt=earlier,
         )
+
+    def _sort_new(self, visit: Visit) -> tuple[list[LesionAtVisit], list[LesionAtVisit], list[LesionAtVisit]]:
+        """Return the new lesions: those that the visit can't tell anything of, those that are certain, the others."""
+        new = self._new(visit)
+        missed = [m for m in new if m.tracking_uid in self.established and m.longest_mm is None]
+        certain = [m for m in new if m.tracking_uid in self.established and m not in missed]
+        return missed, certain, [m for m in new if m.tracking_uid not in self.established]
+
+    def _radiographic(self, visit: Visit, before: DaysBefore) -> Verdict:
+        """Judge the images of a visit by what lies before it."""
+        missed, certain, doubtful = self._sort_new(visit)
+        back = [m.label for m in visit.shown(self.known) if m.longest_mm is not None] if before.cleared else []
+        progression = [f"{', '.join(back)} came back after all lesions had gone on {before.cleared}"] if back else []
+        if not self.rules.immunotherapy:
+            progression += [self._describe(m, visit) for m in certain]
+        radiographic = table.radiographic(
+            self._judge_targets(self.rules.target_rule, visit, before) if self.targets else None,
+            self._judge_non_targets(visit, before),
+            progression,
+            tolerated=[m.label for m in certain],
+            equivocal=[m.label for m in doubtful],
+        )
+        # One seen before that this visit can't tell anything of is no progression at it, and rules out every response.
+        if missed and radiographic.response is not Response.PD:
+            names = ", ".join(m.label for m in missed)
+            return Verdict(Response.NE, f"{names}, new since the baseline, can't be assessed")
+        return radiographic
+
+    def _earlier_doubt(self, visit: Visit, radiographic: Verdict, sure: DaysBefore) -> str:
+        """Say what the response would be without the earlier visits in doubt; empty when it would be the same."""
+        earlier = [one for one in self.course if one.date < visit.date and one is not self.baseline]
+        dates = dict.fromkeys(one.date for one in earlier if one.findings.in_doubt)
+        otherwise = self._radiographic(visit, sure).response if dates else radiographic.response
+        return "" if otherwise is radiographic.response else remarks.without(list(dates), str(otherwise))
 
     def _joined(self, visit: Visit) -> Group:
         """Return the non-target lesions that are measured with a target at this visit, because they have merged."""
         with_targets = {uid for m in visit.shown(self.targets) for uid in visit.families[m.tracking_uid]}
         return tuple(uid for uid in self.non_targets if uid in with_targets)
 
-    def _compare(self, unit: str, visit: Visit, group: Group, nadir: Nadir) -> Change | None:
-        attribute = LENGTH if unit == "mm" else VOLUME
+    def _group(self, visit: Visit) -> Group:
+        """Return what is compared: the targets, with what has merged with them."""
+        return self.targets + self._joined(visit)
+
+    def _compare(self, unit: str, visit: Visit, before: DaysBefore) -> Change | None:
+        attribute, group = LENGTH if unit == "mm" else VOLUME, self._group(visit)
         baseline = self.baseline.read(group, attribute)
         if not self.targets or baseline.total is None:
             return None
-        return compare(unit, baseline, *nadir[attribute], visit.read(group, attribute))
+        return compare(unit, baseline, *before.nadir(group)[attribute], visit.read(group, attribute))
 
-    def _judge_targets(self, rule: TargetRule, visit: Visit, group: Group, nadir: Nadir) -> Part:
-        attribute = VOLUME if rule == "volume" else LENGTH
+    def _judge_targets(self, rule: TargetRule, visit: Visit, before: DaysBefore) -> Part:
+        attribute, group = VOLUME if rule == "volume" else LENGTH, self._group(visit)
         first, now = (v.read(group, attribute) for v in (self.baseline, visit))
         if first.total is None:
             unknown = ", ".join(self.names[uid] for uid, size in first.sizes.items() if size is None)
             return Response.NE, f"the size of {unknown} is not known at the baseline"
-        return judge(rule, self.rules, first, nadir[attribute][0], now, self.names)
+        return judge(rule, self.rules, first, before.nadir(group)[attribute][0], now, self.names)
 
     def _judge_non_targets(self, visit: Visit, before: DaysBefore) -> Part | None:
         if not self.non_targets:

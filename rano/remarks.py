@@ -1,5 +1,6 @@
 """What a reader of a response should know besides, in sentences."""
 
+import datetime
 from collections.abc import Mapping, Sequence
 
 from rano.history import LesionAtVisit
@@ -36,6 +37,16 @@ def doubt(followed: Sequence[str], gone: Sequence[str]) -> str:
 def verified(followed: Sequence[str], gone: Sequence[str]) -> str:
     """Say what a person has looked at that was not sure, and found right; empty when there was nothing."""
     return f"A person has looked at {_open(followed, gone)}, and found it right." if followed or gone else ""
+
+
+def without(dates: Sequence[datetime.date], response: str) -> str:
+    """Say which response there would be without the earlier visits of these dates, which are in doubt."""
+    days = ", ".join(str(date) for date in dates)
+    visits, are, them = ("visit", "is", "it") if len(dates) == 1 else ("visits", "are", "them")
+    return (
+        f"Without the {visits} of {days}, which {are} in doubt, the response on the images would be {response}: "
+        f"a person should look at {them} before relying on this one."
+    )
 
 
 def _open(followed: Sequence[str], gone: Sequence[str]) -> str:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from rano.confirmation import Best, Judged, Verdict, best, confirm
 from rano.criteria import Response
 from rano.history import HistoryError, Rules, VisitFindings
-from rano.judging import Course, VisitResponse
+from rano.judging import Course
+from rano.visit_response import VisitResponse
 
 DEFAULT_RULES = Rules()
 
@@ -82,8 +83,10 @@ def assess(
     answers += [_unplaced(visit, "the visit has no date") for visit in undated]
 
     has_targets = bool(course and course.targets)
-    radiographic = [Judged(a.visit, a.date, a.radiographic) for a in answers if a.date and a.radiographic]
-    overall = [Judged(a.visit, a.date, a.overall) for a in answers if a.date and a.overall]
+    radiographic = [
+        Judged(a.visit, a.date, a.radiographic, bool(a.doubts)) for a in answers if a.date and a.radiographic
+    ]
+    overall = _overall(answers)
     images = {j.visit: v for j, v in zip(radiographic, confirm(radiographic, rules.confirmation_days), strict=True)}
     whole = {j.visit: v for j, v in zip(overall, confirm(overall, rules.confirmation_days), strict=True)}
     return Assessment(
@@ -102,8 +105,12 @@ def assess(
 
 def best_until(assessment: Assessment, date: datetime.date, rules: Rules = DEFAULT_RULES) -> Best:
     """Return the best overall response up to and including a day, as it stood then: nothing later confirms it."""
-    judged = [Judged(a.visit, a.date, a.overall) for a in assessment.visits if a.date and a.overall and a.date <= date]
+    judged = [one for one in _overall(assessment.visits) if one.date <= date]
     return best(judged, rules.confirmation_days, bool(assessment.targets))
+
+
+def _overall(answers: Sequence[VisitResponse]) -> list[Judged]:
+    return [Judged(a.visit, a.date, a.overall, bool(a.doubts)) for a in answers if a.date and a.overall]
 
 
 def _unplaced(visit: VisitFindings, reason: str) -> VisitResponse:

@@ -6,8 +6,8 @@ The values that the timeline's page, JSON, CSV and PDF are made from.
 import datetime
 from dataclasses import dataclass
 
-from rano.judging import VisitResponse
 from rano.response import Assessment
+from rano.visit_response import VisitResponse
 
 
 @dataclass(frozen=True)

@@ -188,7 +188,7 @@ def _reasons(timeline: Timeline, lesions: Sequence[TimelineLesion]) -> list[str]
                 lines.append(f"{visit_day(visit)}, {kind}: {verdict.response}, {verdict.reason}.")
         lines += [f"{visit_day(visit)}: {note}" for note in visit.response.notes]
     best = timeline.assessment.best_overall
-    lines.append(f"Best overall response: {best.response}. {best.reason}")
+    lines.append(f"Best overall response: {best.response}. {best.reason} {best.doubt}".rstrip())
     wrapped = [part for line in lines for part in textwrap.wrap(line, _LINE_LENGTH, subsequent_indent="    ")]
     return wrapped if len(wrapped) <= _REASON_LINES else [*wrapped[: _REASON_LINES - 1], "…"]
 

@@ -485,6 +485,50 @@ def test_that_lesions_have_gone_may_be_in_doubt():
     assert some.doubt.startswith("How A was followed and whether B has gone is not sure: a person should look at them")
 
 
+A_AND_B = ("A", 20.0), ("B", 20.0)
+GONE = replace(visit(60), gone_in_doubt=("A", "B"))
+WITHOUT = "Without the visit of 2024-03-01, which is in doubt, the response on the images would be"
+
+
+def test_a_progression_that_rests_on_a_visit_in_doubt_says_so():
+    got = last(visit(0, *A_AND_B), GONE, visit(120, *A_AND_B))
+    words = f"{WITHOUT} SD: a person should look at it before relying on this one."
+    assert (got.radiographic.response, got.doubt, got.earlier_doubt, got.notes) == (PD, "", words, (words,))
+    small = visit(60, lesion("A", 10.0, doubt=True), ("B", 20.0))
+    assert last(visit(0, *A_AND_B), small, visit(120, *A_AND_B)).earlier_doubt == words, "it is compared with the nadir"
+    other = visit(60, ("A", 20.0), lesion("N", 4.0, doubt=True))
+    got = last(visit(0, ("A", 20.0), ("N", 9.0)), other, visit(120, ("A", 20.0), ("N", 11.0)))
+    assert (got.radiographic.response, got.earlier_doubt) == (PD, words), "of a non-target lesion too"
+    two = last(visit(0, *A_AND_B), GONE, replace(visit(90), gone_in_doubt=("A", "B")), visit(120, *A_AND_B))
+    assert two.doubts.startswith("Without the visits of 2024-03-01, 2024-03-31, which are in doubt, the response on")
+
+
+def test_who_has_looked_at_the_earlier_visit_ends_the_doubt_of_those_after_it():
+    verified = replace(GONE, verified=True)
+    got = assess([visit(0, *A_AND_B), verified, visit(120, *A_AND_B)])
+    assert (got.visits[-1].radiographic.response, got.visits[-1].doubts) == (PD, "")
+    assert (got.best_radiographic.response, got.best_radiographic.doubt) == (SD, "")
+
+
+def test_a_visit_in_doubt_that_decides_nothing_is_none_of_those_after_it():
+    # A progression without the nadir too; and one that there is none with it either.
+    smaller = visit(60, lesion("A", 15.0, doubt=True), ("B", 20.0))
+    for size, answer in ((40.0, PD), (18.0, SD)):
+        got = last(visit(0, *A_AND_B), smaller, visit(120, ("A", size), ("B", 20.0)))
+        assert (got.radiographic.response, got.doubts) == (answer, "")
+
+
+def test_a_best_response_that_rests_on_a_visit_in_doubt_says_so():
+    later = replace(visit(90), gone_in_doubt=("A", "B"))
+    got = assess([visit(0, *A_AND_B), visit(30, *A_AND_B), GONE, later])
+    words = "Without the visits in doubt the best response would be SD."
+    assert (got.best_radiographic.response, got.best_radiographic.doubt) == (CR, words)
+    assert (got.best_overall.response, got.best_overall.doubt) == (CR, words)
+    assert best_until(got, present(later.date)).doubt == words
+    confirmed = assess([visit(0, *A_AND_B), visit(60), later]).best_radiographic
+    assert (confirmed.response, confirmed.doubt) == (CR, words), "what confirms it is in doubt"
+
+
 # --- new lesions
 
 

@@ -121,7 +121,14 @@ SCHEMAS: dict[str, Any] = {
             "confirmation": TEXT,
         }
     ),
-    "BestResponse": structure({"response": TEXT, "visit": TEXT_OR_NULL, "reason": TEXT}),
+    "BestResponse": structure(
+        {
+            "response": TEXT,
+            "visit": TEXT_OR_NULL,
+            "reason": TEXT,
+            "doubt": {**TEXT, "description": "What it would be without the visits in doubt, where that is another"},
+        }
+    ),
     "TimelineLesion": structure(
         {
             **_TRACKED,

@@ -1,0 +1,59 @@
+"""The answer for one visit: what ``judging`` finds, and what page, report and tables say."""
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rano.confirmation import Verdict
+from rano.criteria import Change, Response
+from rano.history import TargetRule
+
+
+@dataclass(frozen=True)
+class VisitResponse:
+    """The answer for one visit.
+
+    Attributes
+    ----------
+    visit, date
+        As given.
+    role
+        ``"baseline"``, ``"follow-up"``, ``"before baseline"``, or ``"unplaced"`` (no date, or no baseline).
+    diameters, volumes
+        How the sums over the target lesions have changed; None where there are none or the visit was not assessed.
+    by_target_rule
+        The response of the target lesions alone by each of ``history.TARGET_RULES``; empty where there are none.
+    non_targets
+        The response of the non-target lesions alone: CR, non-CR/non-PD, PD or NE; None where there are none.
+    new_lesions, equivocal_lesions
+        Tracking UIDs of lesions that were not there at the baseline, and of those in doubt.
+    radiographic, overall
+        The response; None at the baseline and before.
+    notes
+        What a reader should know besides.
+    doubt
+        Which lesions a person should look at before the response is relied on, in a sentence; it is among the notes.
+    earlier_doubt
+        What the response would be without the earlier visits in doubt, in a sentence, where it would be another; it is
+        among the notes too, and ends when a person has looked at those visits.
+    """
+
+    visit: str
+    date: datetime.date | None
+    role: str
+    diameters: Change | None = None
+    volumes: Change | None = None
+    by_target_rule: Mapping[TargetRule, Response] = field(default_factory=dict)
+    non_targets: Response | None = None
+    new_lesions: tuple[str, ...] = ()
+    equivocal_lesions: tuple[str, ...] = ()
+    radiographic: Verdict | None = None
+    overall: Verdict | None = None
+    notes: tuple[str, ...] = ()
+    doubt: str = ""
+    earlier_doubt: str = ""
+
+    @property
+    def doubts(self) -> str:
+        """All that a person should look at before the response is relied on; empty when there is nothing."""
+        return f"{self.doubt} {self.earlier_doubt}".strip()
