@@ -7,7 +7,7 @@ they are moved in turn, theirs is known there already by its tracking UID.
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from BDD.followup_models import AbsenceRow, Change, Finding, TrackedLesion
@@ -46,14 +46,16 @@ def move_study(session: Session, study: Study, patient: Patient) -> None:
             arrived[old.id] = old
             _move_changes(session, "lesion", old.id, patient.id)
     session.flush()
-    for old in [*copies, *(one for key, one in arrived.items() if one.id == key)]:
+    moved = [key for key, one in arrived.items() if one.id == key]
+    for old in [*copies, *(lesions[key] for key in moved)]:
         one = arrived[old.id]
         one.merged_into = None if old.merged_into is None else arrived[old.merged_into].id
         one.split_from = None if old.split_from is None else arrived[old.split_from].id
     for finding in shown:
         finding.tracked = arrived[finding.tracked_key]
     of_study = select(Job.id).join(Job.series).where(Series.study_key == study.id)
-    session.execute(delete(AbsenceRow).where(AbsenceRow.job_key.in_(of_study)))  # found anew when visits are followed
+    # What this visit misses is found anew when visits are followed; nobody else misses what has moved.
+    session.execute(delete(AbsenceRow).where(or_(AbsenceRow.job_key.in_(of_study), AbsenceRow.tracked_key.in_(moved))))
     _move_changes(session, "visit", study.id, patient.id)
     study.patient = patient
     former.changed_at = patient.changed_at = datetime.now(UTC)

@@ -86,6 +86,23 @@ def test_what_the_wrong_patients_visits_had_is_not_missed_at_this_one(database, 
     assert [one.name for one in timelines(database)[RIGHT].lesions] == ["GTV_MetIA_1"]
 
 
+def test_what_moves_is_missed_by_no_visit_of_the_wrong_patient(database, worker):
+    visit(database, worker, 1, [sized(1, 12)])
+    visit(database, worker, 2, [sized(2, 8), sized(3, 7)])
+    visit(database, worker, 3, [sized(1, 12)])
+    missed = {one.name: one.key for one in timelines(database)[WRONG].lesions if one.name != "GTV_MetIA_1"}
+    decide(database, WRONG, "GTV_MetIA_3", merged_into=missed["GTV_MetIA_2"])
+    with database.writing() as session:
+        job = session.scalars(select(Job).where(Job.study_instance_uid == study_of(3))).one()
+        session.add_all(AbsenceRow(job_key=job.id, tracked_key=key, status="resolved") for key in missed.values())
+    assert "Whether GTV_MetIA_2 has gone" in timelines(database)[WRONG].visits[2].response.doubt
+    visit(database, worker, 2, [sized(2, 8), sized(3, 7)], patient_id=RIGHT)
+    seen = timelines(database)
+    assert seen[WRONG].visits[1].response.doubt == ""
+    assert [one.name for one in seen[WRONG].lesions] == ["GTV_MetIA_1"]
+    assert decisions(seen[RIGHT]).keys() == missed.keys()
+
+
 def test_another_series_under_the_corrected_id_keeps_nobody_waiting(database, worker):
     visit(database, worker, 1, [sized(1, 12), sized(2, 8)])
     first, second = timelines(database)[WRONG].lesions
