@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from results.context import DISCLAIMER
-from results.timeline import Timeline, TimelineLesion
+from results.timeline import Timeline, TimelineLesion, TimelineVisit
 from results.timeline_drawing import (
     draw_curves,
     draw_pictures,
@@ -33,10 +33,10 @@ _VISITS, _LESIONS = 8, 12
 """So many visits and lesions the table and the curves have."""
 _ORDER = ("target", "new")
 _REASONS, _REASON_LINES = 3, 16
-"""The responses of so many visits are given with their reasons, in so many lines."""
+"""The responses of so many visits are given with their reasons, in so many lines, or more where the newest needs it."""
 _ROW, _LINE = 0.165, 0.135
 _CURVES = (1.8, 2.6)
-_EDGE = 1.22  # of a picture, at most
+_SMALLEST, _EDGE = 0.3, 1.22  # of a picture; there is none where there is less room
 _LINE_LENGTH = 130
 _EMPTY = "–"
 
@@ -80,8 +80,9 @@ def timeline_figure(timeline: Timeline, pictures: Mapping[int, bytes]) -> Figure
         curves = min(max(_CURVES[0], space - pictures_height(len(shown), _EDGE)), _CURVES[1])
         draw_curves(page.band(curves), timeline, lesions[:_LESIONS])
         edge = min(_EDGE, picture_edge(len(shown), space - curves))
-        band = page.band(pictures_height(len(shown), edge))
-        pictured = draw_pictures(band, timeline, lesions[:_LESIONS], shown, pictures, edge=edge)
+        if edge >= _SMALLEST:
+            band = page.band(pictures_height(len(shown), edge))
+            pictured = draw_pictures(band, timeline, lesions[:_LESIONS], shown, pictures, edge=edge)
     axes = page.band(_LINE * len(reasons))
     axes.text(0, 1, plain("\n".join(reasons)), fontsize=7, va="top", linespacing=1.3, transform=axes.transAxes)
     left_out = _left_out(timeline, len(lesions), pictured)
@@ -177,20 +178,32 @@ def _percent(value: float | None) -> str:
 
 
 def _reasons(timeline: Timeline, lesions: Sequence[TimelineLesion]) -> list[str]:
-    """Give the responses of the last visits and why, wrapped."""
+    """Give the responses of the last visits and why, wrapped; of too many lines those of the earliest visits go."""
     if not timeline.visits:
         return ["No visit was segmented yet."]
-    lines = [] if lesions else ["No lesion was found at any visit."]
-    lines.append(f"Baseline: {timeline.assessment.reason}")
-    for visit in timeline.visits[-_REASONS:]:
-        for kind, verdict in (("images", visit.response.radiographic), ("overall", visit.response.overall)):
-            if verdict is not None:
-                lines.append(f"{visit_day(visit)}, {kind}: {verdict.response}, {verdict.reason}.")
-        lines += [f"{visit_day(visit)}: {note}" for note in visit.response.notes]
     best = timeline.assessment.best_overall
-    lines.append(f"Best overall response: {best.response}. {best.reason} {best.doubt}".rstrip())
-    wrapped = [part for line in lines for part in textwrap.wrap(line, _LINE_LENGTH, subsequent_indent="    ")]
-    return wrapped if len(wrapped) <= _REASON_LINES else [*wrapped[: _REASON_LINES - 1], "…"]
+    first = [] if lesions else ["No lesion was found at any visit."]
+    first = _wrapped([*first, f"Baseline: {timeline.assessment.reason}"])
+    *earlier, newest = timeline.visits[-_REASONS:]
+    last = [*_of_visit(newest), f"Best overall response: {best.response}. {best.reason} {best.doubt}".rstrip()]
+    last = _wrapped(last)  # on whatever they say somebody may rely: they are never cut
+    between = _wrapped([line for visit in earlier for line in _of_visit(visit)])
+    left = max(_REASON_LINES - len(first) - len(last), 1)
+    if len(between) > left:
+        between = ["…", *between[len(between) - left + 1 :]]
+    return [*first, *between, *last]
+
+
+def _of_visit(visit: TimelineVisit) -> list[str]:
+    verdicts = (("images", visit.response.radiographic), ("overall", visit.response.overall))
+    return [
+        *(f"{visit_day(visit)}, {kind}: {one.response}, {one.reason}." for kind, one in verdicts if one is not None),
+        *(f"{visit_day(visit)}: {note}" for note in visit.response.notes),
+    ]
+
+
+def _wrapped(lines: Sequence[str]) -> list[str]:
+    return [part for line in lines for part in textwrap.wrap(line, _LINE_LENGTH, subsequent_indent="    ")]
 
 
 def _left_out(timeline: Timeline, lesions: int, pictured: int) -> list[str]:

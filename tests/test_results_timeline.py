@@ -25,14 +25,19 @@ from tests import results_cases
 DAY = datetime.date(2024, 1, 8)
 
 
-def timeline(sizes: dict[str, list[float | None]], *, visits: int, patient_id: str | None = "A-1") -> Timeline:
-    """Make a timeline of lesions by name: their longest diameter at each visit, four weeks apart."""
+def timeline(
+    sizes: dict[str, list[float | None]], *, visits: int, patient_id: str | None = "A-1", doubtful: tuple[int, ...] = ()
+) -> Timeline:
+    """Make a timeline of lesions by name: their longest diameter at each visit, four weeks apart.
+
+    How they were followed to the visits ``doubtful``, from 0, is in doubt.
+    """
     findings = [
         VisitFindings(
             f"1.2.{k}",
             DAY + datetime.timedelta(weeks=4 * k),
             tuple(
-                LesionAtVisit(name, mm, mm**3, measurable=mm >= 10, name=name)
+                LesionAtVisit(name, mm, mm**3, measurable=mm >= 10, name=name, doubt=k in doubtful)
                 for name, course in sizes.items()
                 if (mm := course[k]) is not None
             ),
@@ -137,6 +142,22 @@ def test_it_is_always_one_page(made):
     pdf = timeline_pdf(made)
     assert pdf.startswith(b"%PDF")
     assert pages(pdf) == 1
+
+
+@pytest.mark.parametrize("count", [12, 60])
+def test_what_the_newest_visit_leaves_open_is_never_cut(count):
+    sizes: dict[str, list[float | None]] = {f"GTV_MetIA_{n}": [12.0] * 4 for n in range(count)}
+    figure = timeline_figure(timeline(sizes, visits=4, doubtful=(1, 2, 3)), {})
+    (said,) = (text for text in figure.findobj(Text) if text.get_text().startswith("Baseline:"))
+    lines = said.get_text().splitlines()
+    words = " ".join(" ".join(lines).split())
+    newest = words.index("2024-04-01, images: SD")
+    assert "is not sure: a person should look at them before relying on the response." in words[newest:]
+    assert "Best overall response: NE." in lines[-1]
+    assert "…" in lines, "of the earlier visits something is left out"
+    edges = [axes.get_position() for axes in figure.axes]
+    assert min(edge.y0 for edge in edges) > 0
+    assert max(edge.y1 for edge in edges) < 1
 
 
 def test_pictures_are_on_the_page_and_what_is_left_out_is_said():
