@@ -5,9 +5,11 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from sqlalchemy import select
 
 from BDD import store
 from BDD.course_store import known_visits
+from BDD.followup_models import VisitAssessment
 from BDD.packing import pack_label_map, unpack_label_map
 from tests.followup_factory import FIRST_DAY, patient_key, sized, study_of, visit
 from tests.present import present
@@ -305,6 +307,16 @@ def test_a_change_that_changes_nothing_is_none(database, worker):
 
 def assess(database, number, version=0, **values):
     return store.assess_visit(database, study_of(number), values, version=version, made_by="ana")
+
+
+def test_an_assessment_that_says_nothing_leaves_nothing(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0)])
+    for values in ({"note": ""}, {"verified": None}, {"corticosteroid_mg": None, "baseline": False}):
+        assert assess(database, 1, **values).version == 0
+    with database.reading() as session:
+        assert session.scalars(select(VisitAssessment)).all() == []
+    with pytest.raises(store.EditConflictError, match="something else by now"):
+        assess(database, 1, verified="0" * 64)
 
 
 def test_dose_and_status_make_the_overall_response(database, worker):
