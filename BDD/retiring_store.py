@@ -47,10 +47,10 @@ def end_retiring(database: Database, series_instance_uid: str) -> None:
 
 
 def record_retired(database: Database, series_instance_uid: str) -> None:
-    """Note that a series has gone from the archive."""
+    """Note that a series has gone from the archive, and with it the mark of whoever took it out."""
     with database.writing() as session:
         session.execute(
             update(Result)
             .where(Result.series_instance_uid == series_instance_uid, Result.superseded_at.is_not(None))
-            .values(retired_at=datetime.now(UTC))
+            .values(retired_at=datetime.now(UTC), retiring_key=None)
         )

@@ -319,6 +319,18 @@ def test_what_a_job_may_have_written_is_to_be_taken_out_when_it_ends_without_res
     assert store.results_to_retire(database) == []
 
 
+def test_what_has_gone_is_marked_as_nobodys_to_take_out(database):
+    worker, other = new_worker(database), new_worker(database)
+    job = running_job(database, worker)
+    store.plan_results(database, job.job_id, worker, written_results(job.job_id))
+    store.record_failure(database, job.job_id, worker, PROBLEM)
+    for uid in store.results_to_retire(database):
+        assert store.begin_retiring(database, uid, worker)
+        store.record_retired(database, uid)  # and its end is never noted
+    store.retry(database, job.job_id)
+    assert store.claim_job(database, job.job_id, other) is not None
+
+
 def test_a_second_try_plans_the_same_series_again(database):
     worker = new_worker(database)
     job = running_job(database, worker)
