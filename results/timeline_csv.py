@@ -24,6 +24,7 @@ COLUMNS = (
     "from_nadir_percent",
     "radiographic_response",
     "overall_response",
+    "doubt",
 )
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -32,8 +33,8 @@ def timeline_csv(timeline: Timeline) -> str:
     """Write a timeline as CSV (RFC 4180).
 
     A lesion that is not found at a visit has 0 mm there, and no size at all where the images do not cover it; a visit
-    without any lesion has one row without a lesion. Names that a spreadsheet would take for a formula get an
-    apostrophe in front.
+    without any lesion has one row without a lesion. What a person should look at before relying on a visit's response
+    is in each of its rows. Names that a spreadsheet would take for a formula get an apostrophe in front.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="")
@@ -53,6 +54,7 @@ def _of_visit(number: int, visit: TimelineVisit) -> dict[str, Any]:
         "study_instance_uid": visit.study_instance_uid,
         "radiographic_response": response.radiographic.response if response.radiographic else "",
         "overall_response": response.overall.response if response.overall else "",
+        "doubt": response.doubts,
     }
     if response.diameters:
         row["sum_of_diameters_mm"] = _number(response.diameters.total)

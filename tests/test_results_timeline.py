@@ -87,6 +87,13 @@ def test_one_row_per_lesion_and_visit():
     assert set(rows[0]) == set(COLUMNS)
 
 
+def test_what_is_in_doubt_stands_beside_the_response():
+    first, second, third = rows_of(timeline({"a": [20.0, 5.0, 20.0]}, visits=3, doubtful=(1,)))
+    assert (first["doubt"], second["radiographic_response"]) == ("", "PR")
+    assert second["doubt"].startswith("How a was followed is not sure")
+    assert third["doubt"].startswith("Without the visit of 2024-02-05, which is in doubt"), "it is the nadir"
+
+
 def test_what_the_images_do_not_cover_has_no_size():
     made = timeline({"A": [20.0, None, 14.0], "B": [20.0, None, 8.0]}, visits=3)
     outside, gone = made.lesions
