@@ -123,7 +123,8 @@ def followed_now(session: Session, study: Study) -> str | None:
     """Name what a study shows now (``verification.followed``); None when it was never segmented."""
     jobs = current_jobs(session, [study.id])
     found, absent = findings_of(session, jobs), absences_of(session, jobs)
-    return next((followed(job, found.get(job.id, []), absent.get(job.id, ())) for job in jobs), None)
+    lesions = tracked_lesions(session, study.patient_key)
+    return next((followed(job, found.get(job.id, []), absent.get(job.id, ()), lesions) for job in jobs), None)
 
 
 def study_of(job: Job) -> Study:
@@ -180,5 +181,6 @@ def visit_findings(
         corticosteroid_mg=said.corticosteroid_mg if said else None,
         clinical_status=ClinicalStatus(said.clinical_status) if said and said.clinical_status else None,
         gone_in_doubt=gone_in_doubt(absent, lesions, shown, study.study_instance_uid),
-        verified=said is not None and said.verified == followed(job, [one.finding for one in identities], absent),
+        verified=said is not None
+        and said.verified == followed(job, [one.finding for one in identities], absent, lesions),
     )

@@ -84,7 +84,7 @@ def _timeline(
                 chosen_baseline=bool(known and known.baseline),
                 version=known.version if known else 0,
                 response=responses[study_of(job).study_instance_uid],
-                followed=followed(job, [one.finding for one in identities[job.id]], absent.get(job.id, ())),
+                followed=followed(job, [one.finding for one in identities[job.id]], absent.get(job.id, ()), lesions),
                 verified=known.verified if known else None,
             )
             for job in jobs

@@ -6,14 +6,15 @@ the name does.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from BDD.absence_store import Absent
-from BDD.followup_models import Finding
+from BDD.followup_models import Finding, TrackedLesion
+from BDD.identities import root
 from BDD.models import Job
 
 
-def followed(job: Job, findings: Iterable[Finding], absent: Absent) -> str:
+def followed(job: Job, findings: Iterable[Finding], absent: Absent, lesions: Mapping[int, TrackedLesion]) -> str:
     """Name what a visit shows: which lesion each finding is, and how, and which are missed; 64 hexadecimal digits.
 
     Parameters
@@ -24,11 +25,14 @@ def followed(job: Job, findings: Iterable[Finding], absent: Absent) -> str:
         All that it found.
     absent
         The lesions that it did not find, where it is open whether they have gone.
+    lesions
+        All tracked lesions of the patient by key: one that people have merged is the one that stands for it.
     """
     found = sorted(
-        (one.lesion.label, one.tracked.tracking_uid, one.part_of, sorted(one.merged), _link(one)) for one in findings
+        (one.lesion.label, root(one.tracked, lesions).tracking_uid, one.part_of, sorted(one.merged), _link(one))
+        for one in findings
     )
-    missed = sorted((lesion.tracking_uid, str(status)) for lesion, status in absent)
+    missed = sorted((root(lesion, lesions).tracking_uid, str(status)) for lesion, status in absent)
     return hashlib.sha256(repr((job.job_id, found, missed)).encode()).hexdigest()
 
 

@@ -216,6 +216,21 @@ def test_what_was_verified_is_in_doubt_again_when_the_visit_is_segmented_again(s
         assert verify(site, seen).status_code == 200
 
 
+def test_what_was_verified_is_in_doubt_again_when_people_have_merged_what_it_shows(site, patient):
+    def seen():
+        return timeline_of(site, patient)["visits"][1]
+
+    lesions = [sized(number, 12.0) for number in (1, 2, 3)]
+    put_in_doubt(site.database, visit(site.database, site.number, 2, lesions, patient_id="A/1 é%"))
+    assert verify(site, seen()).status_code == 200
+    first, second, _ = timeline_of(site, patient)["lesions"]
+    body = {"merged_into": first["id"], "version": second["version"]}
+    site.client.patch(f"/lesions/{second['id']}", json=body)
+    assert seen()["notes"][-1].startswith("How GTV_MetIA_1, GTV_MetIA_3 were followed is not sure")
+    site.client.patch(f"/lesions/{second['id']}", json={"merged_into": None, "version": second["version"] + 1})
+    assert seen()["notes"][-1].endswith("and found it right."), "it is again what was looked at"
+
+
 def test_what_was_verified_is_in_doubt_again_when_its_links_are_others(site, patient):
     def seen():
         return timeline_of(site, patient)["visits"][1]
