@@ -75,6 +75,15 @@ def get_job(database: Database, job_id: str) -> Job:
         return get_row(session, job_id)
 
 
+def get_jobs(database: Database, job_ids: Sequence[str]) -> list[Job]:
+    """Give these jobs in this order, as ``get_job`` does, in as many queries as for one."""
+    with database.reading() as session:
+        jobs = {job.job_id: job for job in session.scalars(select(Job).where(Job.job_id.in_(job_ids)).options(*_WHOLE))}
+    if missing := [job_id for job_id in job_ids if job_id not in jobs]:
+        raise JobNotFoundError(f"there is no job {', '.join(missing)}")
+    return [jobs[job_id] for job_id in job_ids]
+
+
 def list_jobs(
     database: Database, *, states: Sequence[str] = (), study_instance_uid: str | None = None, limit: int = 100
 ) -> list[Job]:

@@ -17,7 +17,7 @@ from BDD.database import Database, open_database
 from BDD.followup_store import PatientSummary, list_patients, patient_of, study_lesions
 from BDD.forget_store import forget_study
 from BDD.job_run_store import advance, claim_job, record_cancelled, record_failure, requeue, requeue_orphans
-from BDD.job_store import create_job, get_job, list_jobs, queue_position, queued_jobs, request_cancel, retry
+from BDD.job_store import create_job, get_job, get_jobs, list_jobs, queue_position, queued_jobs, request_cancel, retry
 from BDD.key_image_store import key_image, key_images
 from BDD.metia_store import Roi, find_metia_roi, metia_patients, metia_rois, metia_series, metia_studies
 from BDD.outcome_store import (
@@ -98,6 +98,7 @@ __all__ = [
     "forget_study",
     "found_in",
     "get_job",
+    "get_jobs",
     "key_image",
     "key_images",
     "last_worker",

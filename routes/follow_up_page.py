@@ -68,7 +68,7 @@ def one(patient: int) -> Response:
     if not people:
         raise store.PatientNotFoundError(f"there is no patient {patient}")
     timeline = store.load_timeline(here.database, patient)
-    jobs = [store.get_job(here.database, visit.job_id) for visit in timeline.visits]
+    jobs = store.get_jobs(here.database, [visit.job_id for visit in timeline.visits])
     view = arrange(timeline, jobs, request.args.get("visit"))
     return _page(
         "follow_up.html",

@@ -8,6 +8,7 @@ from datetime import date
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from sqlalchemy import Engine, event
 
 from BDD import store
 from tests.api_factory import ApiSite
@@ -136,6 +137,47 @@ def test_a_doubt_can_be_ended_beside_it(site, patient):
     assert f'data-study="{study_of(3)}" data-version="1" data-verified=""' in after
     assert "A person has looked at how GTV_MetIA_1, GTV_MetIA_2 were followed, and found it right." in text(after)
     assert "Look at this one." not in text(after)
+
+
+def test_a_doubt_before_the_baseline_can_be_ended_too(site, patient):
+    put_in_doubt(site.database, visit(site.database, site.number, 1, [sized(1, 24.0), sized(2, 16.0)]))
+    store.assess_visit(site.database, study_of(2), {"baseline": True}, version=0, made_by="ana")
+    address = f"/follow-up/{patient}?visit={study_of(1)}"
+    assert "Look at this one." in text(page(site, address))
+    followed = store.load_timeline(site.database, patient).visits[0].followed
+    assert f'data-study="{study_of(1)}" data-version="0" data-verified="{followed}"' in page(site, address)
+    store.assess_visit(site.database, study_of(1), {"verified": followed}, version=0, made_by="ana")
+    assert "Look at this one." not in text(page(site, address))
+    assert f'data-study="{study_of(1)}" data-version="1" data-verified=""' in page(site, address)
+
+
+def test_a_doubt_of_an_earlier_visit_is_ended_there(site, patient):
+    put_in_doubt(site.database, visit(site.database, site.number, 2, [sized(1, 14.0), sized(2, 6.0)]))
+    later = page(site, f"/follow-up/{patient}?visit={study_of(3)}")
+    words = "<strong>Without the visit of 2024-03-04, which is in doubt, the response on the images would be SD"
+    assert words in later
+    assert f'class="verify screen" data-study="{study_of(3)}"' not in later, "there is nothing to look at here"
+    followed = store.load_timeline(site.database, patient).visits[1].followed
+    store.assess_visit(site.database, study_of(2), {"verified": followed}, version=0, made_by="ana")
+    assert words not in page(site, f"/follow-up/{patient}?visit={study_of(3)}")
+
+
+def test_many_visits_take_no_more_queries_than_few(site, patient):
+    def queries():
+        asked: list[str] = []
+
+        def note(*call):
+            asked.append(call[2])
+
+        event.listen(Engine, "before_cursor_execute", note)
+        page(site, f"/follow-up/{patient}")
+        event.remove(Engine, "before_cursor_execute", note)
+        return len(asked)
+
+    few = queries()
+    for number in range(4, 9):
+        visit(site.database, site.number, number, [sized(1, 20.0), sized(2, 14.0)])
+    assert 0 < queries() == few
 
 
 def test_lesions_set_aside_are_counted_not_shown(site, patient):
