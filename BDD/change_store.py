@@ -77,9 +77,8 @@ def assess_visit(
         study = session.scalar(select(Study).where(Study.study_instance_uid == study_instance_uid))
         if study is None:
             raise VisitNotFoundError(f"no study {study_instance_uid} was segmented yet")
-        looked_at = values.get("verified")
         # Asked before the row is made: a query writes what is new, also where nothing changes in the end.
-        stale = looked_at is not None and looked_at != followed_now(session, study)
+        stale = values.get("verified") is not None and values["verified"] != followed_now(session, study)
         known = _visit(session, study.id)
         _same_version(f"the assessment of visit {study_instance_uid}", known.version, version)
         if stale:

@@ -506,7 +506,7 @@ def test_a_progression_that_rests_on_a_visit_in_doubt_says_so():
 def test_who_has_looked_at_the_earlier_visit_ends_the_doubt_of_those_after_it():
     verified = replace(GONE, verified=True)
     got = assess([visit(0, *A_AND_B), verified, visit(120, *A_AND_B)])
-    assert (got.visits[-1].radiographic.response, got.visits[-1].doubts) == (PD, "")
+    assert (present(got.visits[-1].radiographic).response, got.visits[-1].doubts) == (PD, "")
     assert (got.best_radiographic.response, got.best_radiographic.doubt) == (SD, "")
 
 
