@@ -48,8 +48,8 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         options.json.write_text(json.dumps([_as_json(s) for s in scores], indent=2) + "\n", "utf-8")
     if options.picture:
-        measured = [one for one in results if not isnan(one[0].dice)] or results  # none, where all heads are healthy
-        views = [view for _, view in sorted(measured, key=lambda one: -one[0].dice)]
+        measured = [one for one in results if one[0].reference_volume_ml > 0] or results  # where all are healthy
+        views = [view for _, view in sorted(measured, key=lambda one: -np.nan_to_num(one[0].dice))]
         draw([views[0], views[len(views) // 2], views[-1]], options.picture)
     return 0
 

@@ -12,6 +12,9 @@ import torch.nn.functional as F  # noqa: N812
 from unetr.synthesis.anatomy import CHANNELS, ORIGIN, SHAPE, Anatomy
 from unetr.synthesis.fields import Rng, blur, euler, towards
 
+_WIDEST_MM = 5.0
+"""Radius of the widest vessel, a large sinus: where a wider one ended, it looked like a lesion of 2 cm."""
+
 
 @dataclass(frozen=True)
 class Head:
@@ -173,7 +176,8 @@ def _enhance(image: torch.Tensor, maps: dict[str, torch.Tensor], rng: Rng) -> to
 def _vessel(image: torch.Tensor, distance: torch.Tensor, radius: float, value: float, rng: Rng) -> torch.Tensor:
     """A vessel of uneven width around where ``distance`` (mm) is 0; never in pieces, for those look like lesions."""
     uneven = 1 + 0.25 * rng.smooth(image.shape, 12) + 0.2 * rng.smooth(image.shape, 30)
-    return towards(image, value, torch.sigmoid((radius * uneven.clamp(0.5, 1.7) - distance) * 2.5))
+    width = (radius * uneven.clamp(0.5, 1.7)).clamp(max=_WIDEST_MM)
+    return towards(image, value, torch.sigmoid((width - distance) * 2.5))
 
 
 def _vessel_network(image: torch.Tensor, maps: dict[str, torch.Tensor], blood: float, rng: Rng) -> torch.Tensor:
