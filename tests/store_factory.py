@@ -3,18 +3,24 @@
 import functools
 import itertools
 import tempfile
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from BDD import migrate, store
-from BDD.models import Job
+from BDD.models import Job, Patient
 from rano.lesion import Chord, Confidence, Lesion, Measurement
 
 STUDY, SERIES = "1.2.3.1", "1.2.3.1.1"
 MODEL = store.ModelRecord("unetr", "1.0", "ab" * 32, "Measured on synthetic heads. Not a medical device.")
 TIMINGS = {"fetching": 0.5, "segmenting": 2.0}
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -138,3 +144,31 @@ def done_job(database: store.Database, worker: int, lesions: list[Lesion], **cha
     job = running_job(database, worker, **changes)
     finish(database, job, worker, lesions)
     return store.get_job(database, job.job_id)
+
+
+def at_once(count: int, *calls: Callable[[], T]) -> list[T]:
+    """Call each of these in as many threads, all at one moment; give what they gave."""
+    gate = threading.Barrier(count * len(calls))
+
+    def call(one: Callable[[], T]) -> T:
+        gate.wait()
+        return one()
+
+    with ThreadPoolExecutor(count * len(calls)) as threads:
+        return list(threads.map(call, [*calls] * count))
+
+
+def count_in_threads(database: store.Database, threads: int, times: int) -> int:
+    """Have threads read a number and write it plus one, so many times each; give what it is in the end."""
+    with database.writing() as session:
+        session.add(Patient(patient_id="counter", patient_name="0"))
+
+    def count() -> None:
+        for _ in range(times):
+            with database.writing() as session:
+                patient = session.query(Patient).one()
+                patient.patient_name = str(int(patient.patient_name) + 1)
+
+    at_once(threads, count)
+    with database.reading() as session:
+        return int(session.query(Patient).one().patient_name)

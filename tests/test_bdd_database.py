@@ -2,7 +2,6 @@
 
 import sqlite3
 import sys
-import threading
 import traceback
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -12,6 +11,7 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, StatementError
 
 from BDD.database import hide_values, open_database
 from BDD.models import Patient, Study, Worker
+from tests.store_factory import count_in_threads
 
 
 def test_sqlite_is_set_up(database):
@@ -83,19 +83,4 @@ def test_an_exception_rolls_back(database):
 
 def test_writers_wait_for_each_other(database):
     """Read, then write what was read plus one: without the lock at the start some of these would fail or be lost."""
-    with database.writing() as session:
-        session.add(Patient(patient_id="counter", patient_name="0"))
-
-    def count() -> None:
-        for _ in range(10):
-            with database.writing() as session:
-                patient = session.query(Patient).one()
-                patient.patient_name = str(int(patient.patient_name) + 1)
-
-    threads = [threading.Thread(target=count) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    with database.reading() as session:
-        assert session.query(Patient).one().patient_name == "40"
+    assert count_in_threads(database, 4, 10) == 40

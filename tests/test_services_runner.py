@@ -343,6 +343,22 @@ def test_one_that_can_never_be_taken_out_holds_up_no_other(site):
     assert store.results_to_retire(site.database) == [stuck]
 
 
+def tidy_while_another_tries_again(site, job_id):
+    """Have the worker tidy up; as it takes the first series out, the job is tried again by another, which is given."""
+    retire, other = site.archive.retire_series, site.new_worker()
+
+    def retire_slowly(uid):
+        if site.job(job_id).state == "failed":
+            store.retry(site.database, job_id)
+            other.run_job(job_id)
+        retire(uid)
+
+    site.archive.fail = lambda _: None
+    site.archive.retire_series = retire_slowly
+    site.worker.tidy()
+    return other
+
+
 def test_what_another_worker_writes_again_is_not_taken_out(site):
     """A job fails half way, and is tried again by another worker while the first looks after another series."""
     earlier = site.run()
@@ -356,17 +372,7 @@ def test_what_another_worker_writes_again_is_not_taken_out(site):
 
     job_id = site.run()
     assert {*store.results_to_retire(site.database)} == series_of(earlier) | series_of(job_id)
-    retire, other = site.archive.retire_series, site.new_worker()
-
-    def retire_slowly(uid):
-        if site.job(job_id).state == "failed":
-            store.retry(site.database, job_id)
-            other.run_job(job_id)
-        retire(uid)
-
-    site.archive.fail = lambda _: None
-    site.archive.retire_series = retire_slowly
-    site.worker.tidy()
+    tidy_while_another_tries_again(site, job_id)
     assert site.job(job_id).state == "done"
     assert site.results() == series_of(job_id)
     assert not any(one.retired_at for one in site.job(job_id).results)
@@ -382,17 +388,7 @@ def test_a_job_that_is_tried_again_waits_until_what_it_left_is_taken_out(site):
     site.archive.fail = refuse_the_second
     job_id = site.run()
     assert len(site.results()) == 1
-    retire, other = site.archive.retire_series, site.new_worker()
-
-    def retire_slowly(uid):
-        if site.job(job_id).state == "failed":
-            store.retry(site.database, job_id)
-            other.run_job(job_id)
-        retire(uid)
-
-    site.archive.fail = lambda _: None
-    site.archive.retire_series = retire_slowly
-    site.worker.tidy()
+    other = tidy_while_another_tries_again(site, job_id)
     assert (site.job(job_id).state, site.results()) == ("queued", set())
     other.run_job(job_id)
     assert site.job(job_id).state == "done"

@@ -1,9 +1,7 @@
 """The database on PostgreSQL and the queue on Redis or PostgreSQL, as several machines use them: the real servers."""
 
 import multiprocessing
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -27,7 +25,7 @@ from tests import factory
 from tests.factory import Sphere
 from tests.followup_factory import patient_key, sized, visit
 from tests.jobs_factory import MemoryArchive, PredictorStub
-from tests.store_factory import new_worker, queued_job
+from tests.store_factory import at_once, count_in_threads, new_worker, queued_job
 from tests.system.conftest import RunningOrthanc
 from tests.system.processes import ServerSite
 from tests.system.servers import PostgreSQL, Redis, find_postgresql, find_redis, running
@@ -76,18 +74,6 @@ def queue_url(request: pytest.FixtureRequest, servers: tuple[PostgreSQL, Redis])
     return servers[1].new_url()
 
 
-def at_once(count: int, *calls: Callable[[], T]) -> list[T]:
-    """Call each of these in as many threads, all at one moment; give what they gave."""
-    gate = threading.Barrier(count * len(calls))
-
-    def call(one: Callable[[], T]) -> T:
-        gate.wait()
-        return one()
-
-    with ThreadPoolExecutor(count * len(calls)) as threads:
-        return list(threads.map(call, [*calls] * count))
-
-
 # -- The database --------------------------------------------------------------------------------------------------
 
 
@@ -108,18 +94,7 @@ def test_an_empty_database_is_migrated_by_whoever_starts_first(servers: tuple[Po
 
 def test_writers_wait_for_each_other(database: store.Database) -> None:
     """Read, then write what was read plus one: without the lock at the start some of these would be lost."""
-    with database.writing() as session:
-        session.add(Patient(patient_id="counter", patient_name="0"))
-
-    def count() -> None:
-        for _ in range(10):
-            with database.writing() as session:
-                patient = session.query(Patient).one()
-                patient.patient_name = str(int(patient.patient_name) + 1)
-
-    at_once(4, count)
-    with database.reading() as session:
-        assert session.query(Patient).one().patient_name == "40"
+    assert count_in_threads(database, 4, 10) == 40
 
 
 def test_a_writer_does_not_wait_for_ever(database: store.Database, monkeypatch: pytest.MonkeyPatch) -> None:
