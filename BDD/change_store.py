@@ -28,6 +28,8 @@ from BDD.records import (
 
 LESION, VISIT = "lesion", "visit"
 LESION_FIELDS = ("name", "target", "not_a_lesion", "merged_into", "split_at")
+BINDING = {"merged_into", "split_from", "split_at"}
+"""What a lesion says of these, following goes by."""
 VISIT_FIELDS = ("corticosteroid_mg", "clinical_status", "note", "baseline", "verified")
 
 
@@ -182,7 +184,10 @@ def _edit_lesion(
 def _keep(session: Session, change: Change) -> None:
     """Keep a decision; what the patient's results are written with has to be compared with it."""
     session.add(change)
-    session.get_one(Patient, change.patient_key).changed_at = change.made_at
+    patient = session.get_one(Patient, change.patient_key)
+    patient.changed_at = change.made_at
+    if not BINDING.isdisjoint(change.after):
+        patient.unfollowed_at = change.made_at
 
 
 def _merge(lesion: TrackedLesion, into: int, everyone: Mapping[int, TrackedLesion]) -> int:

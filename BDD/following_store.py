@@ -1,24 +1,22 @@
-"""Follows lesions from visit to visit: registers a new visit to those known, and threads all lesions of the patient.
+"""Follows the lesions of a new visit: registers it to those known, and threads all lesions of the patient.
 
 Before a job writes, ``follow`` gives its lesions the names and tracking UIDs that they have at the other visits. After
-it is committed, ``rethread`` goes through the whole history again: an older study that arrives late may change what is
-one lesion, and the series concerned are then written again (``relabel_store``).
+it is committed, ``rethread_store`` goes through the whole history again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, undefer
 
-from BDD.absence_store import grids_of, keep_absences, known_absences, open_absences
+from BDD.absence_store import grids_of, open_absences
 from BDD.database import Database
 from BDD.followup_models import Finding, TrackedLesion, VisitImage
 from BDD.followup_store import current_jobs, findings_of, study_of, tracked_lesions
 from BDD.identities import carry, identify, is_said
 from BDD.models import Job, LesionRow, Patient, Series, Study
-from BDD.places import Places, bases_for, keep_registration, place_of, places_of, register_missing
+from BDD.places import Places, bases_for, keep_registration, place_of, places_of
 from BDD.records import SeriesRecord
 from rano.coverage import Grid
 from rano.following import thread
@@ -107,15 +105,15 @@ def follow(
     with database.reading() as session:
         patient = session.scalar(_patient(record))
         if patient is None:
-            return Following(list(lesions), shapes, image, frame_of_reference_uid, {})
-        jobs = _jobs(session, patient.id)
+            return _alone(record, frame_of_reference_uid, image, lesions, shapes)
+        jobs = jobs_of(session, patient.id)
         # Another series of the same study is one more visit, of the same day.
         others = [job for job in jobs if job.series_instance_uid != record.series_instance_uid]
         tracked = tracked_lesions(session, patient.id)
         found = findings_of(session, jobs, undefer(Finding.shape))
         places = places_of(session, patient.id)
         grids = grids_of(session, [job.series_key for job in others])
-        known = [_followed_visit(job, found.get(job.id, []), tracked, places, grids) for job in others]
+        known = [followed_visit(job, found.get(job.id, []), tracked, places, grids) for job in others]
         said = {one.tracking_uid for one in tracked.values() if is_said(one, record.study_instance_uid)}
         own = session.scalar(select(Series.id).where(Series.series_instance_uid == record.series_instance_uid))
         bases = bases_for(session, others, record.study_date)
@@ -143,6 +141,20 @@ def follow(
     return Following(named, shapes, image, frame_of_reference_uid, registrations, links.lesions, open_absences(links))
 
 
+def _alone(
+    record: SeriesRecord,
+    frame_of_reference_uid: str | None,
+    image: ReducedVolume,
+    lesions: Sequence[Lesion],
+    shapes: Sequence[LesionShape],
+) -> Following:
+    """Keep a new patient's lesions as they are: the series may have been known under another PatientID."""
+    found = tuple(FollowedLesion(shape, one.tracking_uid) for one, shape in zip(lesions, shapes, strict=True))
+    place = RigidTransform.identity()
+    (links,) = thread([FollowedVisit(record.series_instance_uid, record.study_date, found, place, "", image.grid)])
+    return Following(list(lesions), shapes, image, frame_of_reference_uid, {}, links.lesions)
+
+
 def _patient(record: SeriesRecord) -> Select[Patient]:
     """Ask for the patient of a series: by PatientID, and where DICOM gives none by the study, which is the only one."""
     if record.patient_id is not None:
@@ -151,65 +163,12 @@ def _patient(record: SeriesRecord) -> Select[Patient]:
     return select(Patient).where(Patient.patient_id.is_(None), Patient.id.in_(study))
 
 
-def rethread(database: Database, study_instance_uid: str) -> None:
-    """Go through all visits of this study's patient again and set right which findings are one lesion.
-
-    Visits that were never registered to one another are registered first.
-    """
-    _join(database, study_instance_uid)
-    with database.writing() as session:
-        study = session.scalar(select(Study).where(Study.study_instance_uid == study_instance_uid))
-        if study is None:
-            return
-        jobs = _jobs(session, study.patient_key)
-        if len(jobs) < 2:
-            return
-        tracked = tracked_lesions(session, study.patient_key)
-        by_uid = {one.tracking_uid: one for one in tracked.values()}
-        names = unused_names({one.name for one in tracked.values()})
-        found = findings_of(session, jobs, undefer(Finding.shape))
-        places = places_of(session, study.patient_key)
-        grids = grids_of(session, [job.series_key for job in jobs])
-        known = [_followed_visit(job, found.get(job.id, []), tracked, places, grids) for job in jobs]
-        visits = {visit.visit: visit for visit in thread(known)}
-        for job in jobs:
-            followed = [one for one in found.get(job.id, []) if one.shape is not None]
-            for finding, link in zip(followed, visits[study_of(job).study_instance_uid].lesions, strict=True):
-                finding.relation, finding.ambiguous = f"{link.status}: {link.reason}", link.ambiguous
-                finding.part_of, finding.merged = link.part_of, list(link.merged)
-                if finding.tracked.merged_into is not None or finding.tracked.tracking_uid == link.tracking_uid:
-                    continue
-                lesion = by_uid.get(link.tracking_uid)
-                if lesion is None:
-                    lesion = TrackedLesion(
-                        patient_key=study.patient_key, tracking_uid=link.tracking_uid, name=next(names)
-                    )
-                    by_uid[link.tracking_uid] = lesion
-                finding.tracked = lesion
-        changed = any(session.is_modified(one) for one in session.dirty)
-        absences = {job.id: open_absences(visits[study_of(job).study_instance_uid]) for job in jobs}
-        if keep_absences(session, {job: known_absences(of_job, by_uid) for job, of_job in absences.items()}) or changed:
-            study.patient.changed_at = datetime.now(UTC)
-
-
-def _join(database: Database, study_instance_uid: str) -> None:
-    """Find ways to the visits of this study's patient to which none leads; it takes seconds where there are any."""
-    with database.reading() as session:
-        patient_key = session.scalar(select(Study.patient_key).where(Study.study_instance_uid == study_instance_uid))
-        if patient_key is None:
-            return
-        found = register_missing(session, _jobs(session, patient_key), places_of(session, patient_key))
-    if found:
-        with database.writing() as session:
-            for (earlier, later), registration in found.items():
-                keep_registration(session, earlier, later, registration)
-
-
-def _jobs(session: Session, patient_key: int) -> list[Job]:
+def jobs_of(session: Session, patient_key: int) -> list[Job]:
+    """Give the segmentation that speaks for each visit of a patient, by date."""
     return current_jobs(session, session.scalars(select(Study.id).where(Study.patient_key == patient_key)).all())
 
 
-def _followed_visit(
+def followed_visit(
     job: Job,
     findings: Sequence[Finding],
     tracked: Mapping[int, TrackedLesion],

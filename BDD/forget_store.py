@@ -1,7 +1,6 @@
 """Forgets a study that has gone from the archive: whatever hangs on its rows goes with them; nothing is orphaned."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Table, delete, select
@@ -27,8 +26,8 @@ def forget_study(database: Database, study_instance_uid: str) -> bool:
         key, patient_key = study.id, study.patient_key
         _forget_changes(session, "visit", [key])
         _forget(session, _table(Study), _table(Study).c.id, [key])
-        if not forget_unseen(session, patient_key):  # the reports of the other visits may say something else now
-            session.get_one(Patient, patient_key).changed_at = datetime.now(UTC)
+        if not forget_unseen(session, patient_key):
+            session.get_one(Patient, patient_key).visits_changed()
         return True
 
 

@@ -5,7 +5,7 @@ place, and those of the highest version are the current ones. Rows point to each
 the job's public id are unique besides.
 """
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from sqlalchemy import JSON, CheckConstraint, Date, ForeignKey, Index, MetaData, String, Text, UniqueConstraint, text
@@ -67,6 +67,11 @@ class Patient(Base):
     patient_birth_date: Mapped[date | None] = mapped_column(Date)
     patient_sex: Mapped[str | None] = mapped_column(_told(16))
     changed_at: Mapped[datetime | None]  # when something last changed of what results are written with
+    unfollowed_at: Mapped[datetime | None]  # when what following rests on changed; NULL once it was followed again
+
+    def visits_changed(self) -> None:
+        """Mark that the patient's visits are others now: to be followed again, and compared with what was written."""
+        self.changed_at = self.unfollowed_at = datetime.now(UTC)
 
 
 class Study(Base):

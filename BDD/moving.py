@@ -5,7 +5,6 @@ they are moved in turn, theirs is known there already by its tracking UID.
 """
 
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
 
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
@@ -58,7 +57,8 @@ def move_study(session: Session, study: Study, patient: Patient) -> None:
     session.execute(delete(AbsenceRow).where(or_(AbsenceRow.job_key.in_(of_study), AbsenceRow.tracked_key.in_(moved))))
     _move_changes(session, "visit", study.id, patient.id)
     study.patient = patient
-    former.changed_at = patient.changed_at = datetime.now(UTC)
+    former.visits_changed()
+    patient.visits_changed()
     session.flush()
     forget_unseen(session, former.id)
 

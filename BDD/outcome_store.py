@@ -100,7 +100,7 @@ def record_outcome(
         rows = [lesion_row(job, lesion, slices) for lesion in lesions]
         session.add_all(rows)
         if job.purpose == SEGMENT:
-            job.series.study.patient.changed_at = now  # the reports of other visits may say something else now
+            job.series.study.patient.visits_changed()
             session.flush()
             track(session, job.series.study.patient.id, rows)
             if label_map is not None:

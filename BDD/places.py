@@ -139,7 +139,8 @@ def register_missing(session: Session, jobs: Sequence[Job], places: Places) -> d
     pairs = select(RegistrationRow.earlier_key, RegistrationRow.later_key).where(
         RegistrationRow.earlier_key.in_(keys) | RegistrationRow.later_key.in_(keys)
     )
-    tried = {frozenset(pair) for pair in session.execute(pairs)} if missing else set()
+    # A visit that has gone to another patient may have been tried in vain; it counts no more.
+    tried = {pair for one in session.execute(pairs) if (pair := frozenset(one)) <= places.keys()} if missing else set()
     found: dict[tuple[int, int], Registration] = {}
     for job in missing:
         key = job.series_key

@@ -1,7 +1,7 @@
 """Everything the other rooms ask of the database, by one name: ``from BDD import store``.
 
 Each function takes the ``Database`` first and is one transaction of its own. What the worker alone asks for is in
-``following_store``, which brings registration along, and ``course_store``.
+``following_store`` and ``rethread_store``, which bring registration along, and ``course_store``.
 """
 
 from BDD.autoroute_store import advance_log, begin_log, log_position, was_segmented

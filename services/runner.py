@@ -22,7 +22,7 @@ import numpy as np
 from huey import crontab
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from BDD import following_store, store
+from BDD import following_store, rethread_store, store
 from BDD.course_store import content_of, course
 from BDD.models import RELABEL, Job
 from BDD.packing import pack_label_map
@@ -96,7 +96,6 @@ class Worker:
         try:
             self._run(job)
             logger.info("job %s: done", job_id)
-            self._rethread(job)
         except store.JobLostError as error:
             logger.warning("%s; its outcome is dropped", error)
         except Exception as error:
@@ -156,15 +155,6 @@ class Worker:
             reporter=reporter,
         )
 
-    def _rethread(self, job: Job) -> None:
-        """Set the patient's other visits right; what fails here is done again with the next visit."""
-        try:
-            following_store.rethread(self._database, job.study_instance_uid)
-            for job_id in store.queue_relabelling(self._database):
-                self.queue.enqueue(job_id)
-        except (SQLAlchemyError, ValueError):
-            logger.exception("job %s: the other visits could not be followed again", job.job_id)
-
     def _follow(
         self, job: Job, series: Series, label_map: np.ndarray, lesions: list[Lesion]
     ) -> following_store.Following:
@@ -220,10 +210,18 @@ class Worker:
             logger.exception("job %s: its end could not be noted", job.job_id)
 
     def tidy(self) -> None:
-        """Take out of the archive what must not be there any more: replaced versions, remains of failed jobs.
+        """Do what is left to do after a job, or after people have decided something; what fails is done a minute later.
 
-        A job that is tried again writes the same UIDs: from a last look at each until it is gone no worker begins it.
+        Patients are followed again of whom other visits are known now. What must not be in the archive any more is
+        taken out: replaced versions, remains of failed jobs. A job that is tried again writes the same UIDs: from a
+        last look at each until it is gone no worker begins it.
         """
+        try:
+            rethread_store.follow_again(self._database)
+            for job_id in store.queue_relabelling(self._database):
+                self.queue.enqueue(job_id)
+        except SQLAlchemyError as error:
+            logger.warning("visits that have changed are followed again later: %s", problem_of(error).detail)
         try:
             for uid in store.results_to_retire(self._database):
                 if store.begin_retiring(self._database, uid, self._number):

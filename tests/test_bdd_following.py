@@ -58,11 +58,12 @@ def site(tmp_path):
     site.close()
 
 
-def see(site, number, lesions, **changes):
+def see(site, number, lesions, *, outputs=("SEG", "RTSTRUCT", "SR"), **changes):
     """Let a visit arrive and be segmented, and whatever follows from it be written."""
     for dataset in visit_datasets(number, lesions, **changes):
         site.archive.instances[str(dataset.SOPInstanceUID)] = dataset
     wanted = {"StudyInstanceUID": study_of(number), "SeriesInstanceUID": series_of(number, changes.get("series", ""))}
+    wanted["outputs"] = list(outputs)
     answer = site.client.post("/segment", json=wanted)
     site.work()
     job = site.client.get(answer.headers["Location"]).get_json()
@@ -255,12 +256,11 @@ def test_visits_find_a_new_way_when_the_one_in_between_is_forgotten(site, regist
     for number in (1, 2, 3):
         see_shifted(site, number, [A], (-14 * number, 9 * number, -9 * number))
     assert site.client.delete(f"/delete-study/{study_of(2)}").status_code == 200
-    see_shifted(site, 4, [A], (0, 0, 0))
-    site.worker.recover()
-    site.work()
+    site.worker.tidy()
     timeline = timeline_of(site)
     assert len(timeline["lesions"]) == 1
-    assert [visit["radiographic"]["response"] for visit in timeline["visits"][1:]] == ["SD", "SD"]
+    assert [visit["radiographic"]["response"] for visit in timeline["visits"][1:]] == ["SD"]
+    assert not any(size["ambiguous"] for size in timeline["lesions"][0]["sizes"])
 
 
 def test_two_visits_segmented_at_the_same_time_are_one_course(site, registered):
@@ -372,6 +372,16 @@ def test_what_is_not_covered_is_worked_out_anew_with_each_visit_and_forgotten_wi
     assert sorted(not_covered().values()) == [[False] * 3, [False, True, True]]
     store.forget_study(site.database, study_of(1))
     assert list(not_covered().values()) == [[False, False]]
+
+
+def test_a_lesion_that_the_first_visits_images_cut_is_in_doubt_from_the_start(site):
+    see(site, 1, [A, DEEP], slices=slice(18, None))
+    (baseline,) = timeline_of(site)["visits"]
+    assert "is not sure" in baseline["notes"][0]
+    assert baseline["notes"][0] in volumetric_report(site, 1)
+    site.worker.recover()
+    site.work()
+    assert relabelled(site) == []
 
 
 def test_an_older_visit_that_arrives_late_shows_what_a_later_one_does_not_cover(site):

@@ -1,11 +1,17 @@
 """How visits lie to each other: over any series of the patient, by the fewest steps, in the largest group."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
+from sqlalchemy import update
 
+import BDD.places
 from BDD.followup_models import VisitImage
 from BDD.models import Patient, Series, Study
-from BDD.places import keep_registration, places_of
+from BDD.places import keep_registration, places_of, register_missing
+from rano.reduced import ReducedVolume
 from rano.registration import Registration
 from rano.rigid import RigidTransform
 
@@ -82,3 +88,18 @@ def test_a_pair_registered_again_has_the_newest_word(session):
 
 def test_a_patient_without_visits_has_no_places(session):
     assert places_of(session, 7) == {}
+
+
+def test_tries_to_register_to_visits_that_have_gone_to_another_patient_do_not_count(session, monkeypatch):
+    key = patient(session, ["a", "b", "c", "d", "e"])
+    for moved in (1, 2, 3):
+        join(session, moved, 5, (0, 0, 0), ok=False)
+    other = Patient(patient_id="B", patient_name="")
+    for number in (1, 2, 3):
+        session.get_one(Series, number).study.patient = other
+    image = ReducedVolume(np.zeros((2, 2, 2), np.uint8), np.eye(4)).to_bytes()
+    session.execute(update(VisitImage).values(image=image))
+    registered = Registration(RigidTransform.identity(), 1.0, 0.9, 0.9, True, "well")
+    monkeypatch.setattr(BDD.places, "register", lambda *_: registered)
+    jobs: list[Any] = [SimpleNamespace(series_key=number, series=session.get_one(Series, number)) for number in (4, 5)]
+    assert set(register_missing(session, jobs, places_of(session, key))) == {(4, 5)}

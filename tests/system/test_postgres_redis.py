@@ -16,7 +16,7 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import OperationalError
 
 from BDD import database as connections
-from BDD import migrate, store
+from BDD import migrate, rethread_store, store
 from BDD.models import Base, Patient
 from jobs import JobQueue
 from services.runner import Worker
@@ -114,6 +114,17 @@ def test_a_reader_sees_one_moment_and_waits_for_nobody(database: store.Database)
         assert reader.query(Patient).count() == 0
     with database.reading() as reader:
         assert reader.query(Patient).count() == 1
+
+
+def test_a_patient_is_followed_again_once(database: store.Database) -> None:
+    """The mark is compared with what was read: a time that came back as another would stay for ever."""
+    worker = new_worker(database)
+    for number in (1, 2, 3):
+        visit(database, worker, number, [sized(1, 20.0)])
+    store.forget_study(database, "1.2.3.2")
+    rethread_store.follow_again(database)
+    with database.reading() as session:
+        assert session.query(Patient).one().unfollowed_at is None
 
 
 def test_times_come_back_in_utc(database: store.Database) -> None:
