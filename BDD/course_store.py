@@ -185,5 +185,5 @@ def _standing(study_instance_uid: str, uids: Collection[str], assessment: Assess
         current_response=str(overall.response),
         best_overall_response=str(best.response),
         reason=f"On the images: {radiographic.response}, {radiographic.reason}. "
-        f"Overall: {overall.response}, {overall.reason}. {response.doubt}".rstrip(),
+        f"Overall: {overall.response}, {overall.reason}. {response.doubts}".rstrip(),
     )

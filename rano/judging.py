@@ -164,7 +164,12 @@ class Course:
         return radiographic
 
     def _earlier_doubt(self, visit: Visit, radiographic: Verdict, sure: DaysBefore) -> str:
-        """Say what the response would be without the earlier visits in doubt; empty when it would be the same."""
+        """Say what the response would be without the earlier visits in doubt; empty when it would be the same.
+
+        Without the baseline there would be none: a doubt about that is one about every response.
+        """
+        if self.baseline.findings.in_doubt:
+            return remarks.doubtful_baseline(self.baseline.date)
         earlier = [one for one in self.course if one.date < visit.date and one is not self.baseline]
         dates = dict.fromkeys(one.date for one in earlier if one.findings.in_doubt)
         otherwise = self._radiographic(visit, sure).response if dates else radiographic.response

@@ -49,6 +49,11 @@ def without(dates: Sequence[datetime.date], response: str) -> str:
     )
 
 
+def doubtful_baseline(date: datetime.date) -> str:
+    """Say that the visit which all others are compared with is in doubt."""
+    return f"The baseline of {date} is in doubt: a person should look at it before relying on any response."
+
+
 def _open(followed: Sequence[str], gone: Sequence[str]) -> str:
     clauses = []
     if followed:

@@ -34,8 +34,8 @@ class VisitResponse:
     doubt
         Which lesions a person should look at before the response is relied on, in a sentence; it is among the notes.
     earlier_doubt
-        What the response would be without the earlier visits in doubt, in a sentence, where it would be another; it is
-        among the notes too, and ends when a person has looked at those visits.
+        What the response would be without the earlier visits in doubt, in a sentence, where it would be another, or
+        that the baseline is in doubt; it is among the notes too, and ends when a person has looked at those visits.
     """
 
     visit: str

@@ -327,6 +327,24 @@ def test_a_visit_that_cannot_be_registered_says_so(site, monkeypatch):
     assert all(size["ambiguous"] and "the heads do not overlap" in size["relation"] for size in late)
 
 
+def test_what_is_compared_with_a_baseline_that_cannot_be_registered_says_so(site, monkeypatch):
+    failed = Registration(RigidTransform.identity(), 0.0, 0.0, 0.0, False, "the heads do not overlap")
+    monkeypatch.setattr(BDD.places, "register", lambda *_: failed)
+    see(site, 1, [A], frame="another")
+    see(site, 2, [A])
+    see(site, 3, [A])
+    words = "The baseline of 2024-01-08 is in doubt"
+    baseline, *later = timeline_of(site)["visits"]
+    assert "was followed is not sure" in baseline["notes"][0]
+    assert [visit["radiographic"]["response"] for visit in later] == ["PD", "PD"], "nothing tells that it is the same"
+    assert all(words in visit["notes"][-1] for visit in later)
+    assert words in volumetric_report(site, 3)
+    assess(site, 1, verified=baseline["followed"])
+    site.work()
+    assert not any(words in note for visit in timeline_of(site)["visits"] for note in visit["notes"])
+    assert words not in volumetric_report(site, 3)
+
+
 def test_a_lesion_that_the_images_do_not_cover_is_not_evaluable(site):
     see(site, 1, [A, DEEP])
     see(site, 2, [A, DEEP], slices=LOWER)

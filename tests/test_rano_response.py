@@ -518,6 +518,17 @@ def test_a_visit_in_doubt_that_decides_nothing_is_none_of_those_after_it():
         assert (got.radiographic.response, got.doubts) == (answer, "")
 
 
+def test_a_doubt_about_the_baseline_is_one_about_every_response():
+    doubtful = visit(0, lesion("A", 20.0, doubt=True), ("B", 20.0))
+    got = assess([doubtful, visit(60, ("A", 12.0), ("B", 12.0)), visit(120, ("A", 12.0), ("B", 12.0))])
+    words = "The baseline of 2024-01-01 is in doubt: a person should look at it before relying on any response."
+    assert [answer.earlier_doubt for answer in got.visits] == ["", words, words]
+    assert [answer.notes[-1] for answer in got.visits[1:]] == [words, words]
+    assert (got.best_radiographic.response, got.best_radiographic.doubt[-6:]) == (PR, "be NE.")
+    assert last(replace(visit(0, ("A", 20.0)), gone_in_doubt=("B",)), GONE).earlier_doubt == words
+    assert last(replace(doubtful, verified=True), visit(60, ("A", 12.0), ("B", 12.0))).doubts == ""
+
+
 def test_a_best_response_that_rests_on_a_visit_in_doubt_says_so():
     later = replace(visit(90), gone_in_doubt=("A", "B"))
     got = assess([visit(0, *A_AND_B), visit(30, *A_AND_B), GONE, later])
