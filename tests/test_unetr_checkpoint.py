@@ -354,6 +354,28 @@ def test_what_was_converted_goes_with_its_checkpoint(checkpoint, tmp_path):
     assert read_bundle(kept)
 
 
+def test_what_a_killed_conversion_left_is_removed(tmp_path):
+    models = tmp_path / "models"
+    killed, running, other = (models / name for name in (".0123456789abcdef-x7", ".0123456789abcdef-y8", ".mine-1"))
+    for folder in (killed, running, other):
+        (folder / "part").mkdir(parents=True)
+    for folder in (killed, other):
+        os.utime(folder, (0, 0))
+    remove_outdated(tmp_path)
+    assert sorted(models.iterdir()) == sorted([running, other])
+
+
+def test_what_another_worker_removes_first_is_no_error(checkpoint, tmp_path, monkeypatch):
+    bundle = usable_bundle(checkpoint, tmp_path)
+
+    def gone(*_: object, **__: object) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr("pathlib.Path.read_text", gone)
+    remove_outdated(tmp_path)
+    assert bundle.exists()
+
+
 def test_two_workers_that_convert_at_once_agree(checkpoint, tmp_path, monkeypatch):
     real = conversion.write_bundle
 

@@ -1,7 +1,6 @@
 """OpenVINO as an engine: a network compiled for this CPU and one window shape, and kept on disk as such."""
 
 import logging
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from openvino.frontend import FrontEndManager
 from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import nn
 
+from unetr.engines import kept
 from unetr.engines.engine import key_of
 from unetr.engines.torch_engine import fuse_attention
 
@@ -52,12 +52,15 @@ class OpenVinoEngine:
         compiled = _read(core, blob, options)
         if compiled is None:
             compiled = core.compile_model(_convert(load(), shape), "CPU", options)
-            _write(blob, compiled.export_model().getbuffer())
             log.info("compiled for this CPU: %s", blob.name)
+            kept.remove_unused(folder)
+            kept.keep(blob, compiled.export_model().getbuffer())
+        self._use = kept.Use(blob)
         self._request = compiled.create_infer_request()
 
     def run(self, windows: torch.Tensor) -> torch.Tensor:
         """See :class:`unetr.engines.engine.Engine`."""
+        self._use.note()
         one_by_one = [self._infer(window[None]) for window in windows]
         return one_by_one[0] if len(one_by_one) == 1 else torch.cat(one_by_one)
 
@@ -88,14 +91,6 @@ def _read(core: openvino.Core, blob: Path, options: dict[str, str]) -> Any:
         return None
     try:
         return core.import_model(openvino.utils.data_helpers.tensor_from_file(blob), "CPU", options)
-    except RuntimeError as error:
-        log.warning("%s cannot be used and is made anew: %s", blob.name, str(error).splitlines()[0])
+    except (RuntimeError, OSError) as error:  # OSError: another process has just removed it
+        log.warning("%s cannot be used and is made anew: %s", blob.name, str(error).partition("\n")[0])
         return None
-
-
-def _write(path: Path, content: memoryview) -> None:
-    """Write a file that is whole from the moment it is there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}")
-    part.write_bytes(content)
-    part.replace(path)

@@ -8,6 +8,7 @@ import hashlib
 import logging
 import os
 import shutil
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +19,10 @@ _SOURCE = "converted-from.txt"
 
 _REMOVED = ".removed-"
 """A folder is renamed before it is removed: half of one is never taken for a bundle."""
+
+_WORKING = f".{'[0-9a-f]' * 16}-*"
+"""Where a checkpoint is being converted, for a few minutes at most."""
+_ABANDONED_SECONDS = 86_400.0
 
 log = logging.getLogger(__name__)
 
@@ -75,12 +80,19 @@ def usable_bundle(model_path: Path, var_dir: Path) -> Path:
 
 
 def remove_outdated(var_dir: Path) -> None:
-    """Remove what was converted here from checkpoints that are gone, or others now; a bundle put there stays."""
+    """Remove what was converted here from checkpoints that are gone, or others now; a bundle put there stays.
+
+    So are the remains of a conversion that was killed.
+    """
     for source in var_dir.glob(f"models/*/{_SOURCE}"):
         bundle = source.parent
-        if bundle_folder(Path(source.read_text("utf-8")), var_dir) != bundle:
-            log.info("%s is removed: its checkpoint is there no more", bundle)
-            with suppress(OSError):  # it is in use: the next time
+        with suppress(OSError):  # it is in use: the next time; or another process has just removed it
+            if bundle_folder(Path(source.read_text("utf-8")), var_dir) != bundle:
+                log.info("%s is removed: its checkpoint is there no more", bundle)
                 bundle.replace(bundle.with_name(f"{_REMOVED}{bundle.name}"))
+    for working in var_dir.glob(f"models/{_WORKING}"):
+        with suppress(OSError):
+            if time.time() - working.stat().st_mtime > _ABANDONED_SECONDS:
+                working.replace(working.with_name(f"{_REMOVED}{working.name}"))
     for removed in var_dir.glob(f"models/{_REMOVED}*"):
         shutil.rmtree(removed, ignore_errors=True)
