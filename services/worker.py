@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import SQLAlchemyError
 
 from BDD import migrate, store
-from BDD.problems import problem_of
 from jobs import open_archive
 from Orthanc import logs
 from services.autoroute import AutoRouter
 from services.models import Models
+from services.outages import OutageFilter, in_one_line, is_outage
 from services.private import keep_private
 from services.processes import WRONG_SETTINGS
 from services.runner import Worker
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from unetr.predictor import Predictor
 
 HEARTBEAT_SECONDS = 3.0
+_ASKERS = ("huey.consumer.Worker", "huey.consumer.Scheduler")
+"""Loggers of what asks the queue every second or so, and complains each time that it gets no answer."""
 
 logger = logging.getLogger(__name__)
 
@@ -89,14 +91,25 @@ def _load(bundle: Path, settings: Settings) -> "Predictor":
 def _keep_alive(
     database: store.Database, number: int, duties: Sequence[Callable[[], None]], stop: threading.Event
 ) -> None:
-    """Say every few seconds that the worker lives, and do its duties; a database that is down is tried again."""
+    """Say every few seconds that the worker lives, and do its duties; a database that is down is tried again.
+
+    Both the database and the queue are asked: here it shows that they answer again.
+    """
+    trouble = ""
     while not stop.wait(HEARTBEAT_SECONDS):
         try:
             store.worker_seen(database, number)
             for duty in duties:
                 duty()
         except Exception as error:
-            logger.warning("heartbeat: %s", problem_of(error).title, exc_info=error)
+            line = in_one_line(error)
+            if line != trouble:
+                logger.warning("heartbeat: %s", line, exc_info=None if is_outage(error) else error)
+            trouble = line
+        else:
+            if trouble:
+                logger.warning("heartbeat: all is well again")
+            trouble = ""
 
 
 def _is_running(pid: int) -> bool:
@@ -118,6 +131,8 @@ def main() -> int:
         settings = load_settings()
         logs.start(settings.log_level)
         logging.getLogger("huey").setLevel(logging.WARNING)
+        for name in _ASKERS:
+            logging.getLogger(name).addFilter(OutageFilter())
         keep_private(settings)
         return work(settings)
     except SettingsError as error:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from BDD import store
-from BDD.problems import problem_of
 from services import worker
 from services.processes import WRONG_SETTINGS
 from settings import ROOT, load_settings
@@ -38,7 +37,7 @@ def test_the_heart_goes_on_when_a_duty_fails(tmp_path: Path, monkeypatch: pytest
     before = store.live_workers(database)[0].seen_at
 
     def duty() -> None:
-        beats.append(problem_of(RuntimeError()))
+        beats.append(1)
         if len(beats) == 3:
             enough.set()
         raise RuntimeError("the database is down")
@@ -46,6 +45,32 @@ def test_the_heart_goes_on_when_a_duty_fails(tmp_path: Path, monkeypatch: pytest
     worker._keep_alive(database, number, [duty], enough)
     assert len(beats) == 3
     assert store.live_workers(database)[0].seen_at > before
+
+
+def test_trouble_is_told_once_and_its_end_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(worker, "HEARTBEAT_SECONDS", 0.01)
+    database = new_database(tmp_path)
+    number, enough = new_worker(database), threading.Event()
+    away, fault = ConnectionRefusedError("the queue is away"), RuntimeError("a fault of ours")
+    troubles = [None, away, away, None, None, fault, fault, None]
+
+    def duty() -> None:
+        trouble = troubles.pop(0)
+        if not troubles:
+            enough.set()
+        if trouble:
+            raise trouble
+
+    worker._keep_alive(database, number, [duty], enough)
+    assert [record.getMessage() for record in caplog.records] == [
+        "heartbeat: ConnectionRefusedError: the queue is away",
+        "heartbeat: all is well again",
+        "heartbeat: RuntimeError: a fault of ours",
+        "heartbeat: all is well again",
+    ]
+    assert [bool(record.exc_info) for record in caplog.records] == [False, False, True, False]
 
 
 def test_a_file_that_cannot_be_read_is_not_blamed_on_the_database(

@@ -1,6 +1,8 @@
 """The database on PostgreSQL and the queue on Redis or PostgreSQL, as several machines use them: the real servers."""
 
 import multiprocessing
+import re
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -20,6 +22,7 @@ from BDD import migrate, rethread_store, store
 from BDD.models import Base, Patient
 from jobs import JobQueue
 from services.runner import Worker
+from services.worker import HEARTBEAT_SECONDS
 from settings import SettingsError
 from tests import factory
 from tests.factory import Sphere
@@ -321,8 +324,12 @@ def test_a_worker_outlives_its_servers(
         do_a_job(site, orthanc)
         for server in servers:
             server.stop()
+            time.sleep(2 * HEARTBEAT_SECONDS)
             server.start()
         do_a_job(site, orthanc)
         assert worker.poll() is None
+        site.until(lambda: "heartbeat: all is well again" in site.log("jobs.py"), "the worker says that it is over")
+        assert not re.search(r"(huey|heartbeat).*\nTraceback", site.log("jobs.py"))
+        assert site.log("jobs.py").count("Error reading") <= 6, "a line for each outage, not for each try"
     finally:
         site.close()
