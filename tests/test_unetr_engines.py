@@ -2,8 +2,10 @@
 
 import json
 import logging
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,9 @@ from settings import ENGINES as SETTABLE
 from settings import ROOT
 from tests import factory
 from unetr.bundle import read_bundle
-from unetr.engines import choice
+from unetr.engines import choice, torch_engine
 from unetr.engines.choice import AUTO, EngineError, choose_engine
-from unetr.engines.engine import ENGINES, Engine
+from unetr.engines.engine import ENGINES, Engine, key_of
 from unetr.engines.memory import keep_freed_memory
 from unetr.engines.torch_engine import TorchEngine, fuse_attention
 from unetr.loading.network import load_network
@@ -97,6 +99,47 @@ def test_cuda_computes_what_the_cpu_computes(tmp_path):
         assert error(logits.cpu(), reference[:count]) < 0.02
 
 
+def recorded_by(monkeypatch: pytest.MonkeyPatch, record: Callable[..., Any]) -> TorchEngine:
+    """An engine that takes its device for one that records."""
+    monkeypatch.setattr(torch_engine, "_Graph", record)
+    made = TorchEngine(network("FoldedSegResNet"), CPU, precision=torch.float32)
+    made._recordable = True
+    return made
+
+
+def test_a_network_that_cannot_be_recorded_runs_all_the_same(monkeypatch, caplog):
+    tried: list[int] = []
+
+    def refuse(*_: object) -> None:
+        tried.append(1)
+        raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nmore")
+
+    made = recorded_by(monkeypatch, refuse)
+    with torch.inference_mode():
+        reference = network("FoldedSegResNet")(windows())
+    for _ in range(2):
+        assert error(made.run(windows()), reference) < 1e-5
+    assert tried == [1]
+    assert "runs unrecorded on the GPU, more slowly: CUDA error: operation not permitted" in caplog.text
+    assert "more\n" not in caplog.text
+
+
+def test_a_recording_that_runs_out_of_memory_is_tried_again_with_fewer(monkeypatch):
+    class Recording:
+        def __init__(self, forward: Callable[..., Any], example: torch.Tensor) -> None:
+            if len(example) > 2:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            self.shape, self._forward = example.shape, forward
+
+        def __call__(self, windows: torch.Tensor) -> torch.Tensor:
+            return self._forward(windows)
+
+    made = recorded_by(monkeypatch, Recording)
+    with pytest.raises(torch.OutOfMemoryError):
+        made.run(windows(4))
+    assert made.run(windows(2)).shape == (2, 2, 32, 32, 32)
+
+
 def test_fused_attention_has_the_same_weights_and_answer():
     plain, fused = network("UNETR"), fuse_attention(network("UNETR"))
     assert fused.load_state_dict(plain.state_dict())
@@ -121,17 +164,23 @@ def test_a_compiled_network_is_read_again_and_another_is_not_taken_for_it(tmp_pa
 
     first = engine("openvino-cpu", "FoldedSegResNet", tmp_path).run(windows())
     (blob,) = tmp_path.glob("*.blob")
+    os.utime(blob, (0, 0))
     again = choose_engine(never, SHAPE, identity="FoldedSegResNet", wanted="openvino-cpu", folder=tmp_path)
     assert torch.equal(again.run(windows()), first)
+    assert blob.stat().st_mtime > time.time() - 3600
     with pytest.raises(AssertionError, match="loaded again"):  # by torch, once OpenVINO has given up
         choose_engine(never, SHAPE, identity="another", wanted="openvino-cpu", folder=tmp_path)
 
     blob.write_bytes(blob.read_bytes()[:1000])
+    unused = blob.with_name(f"{key_of('the version before')}.blob")
+    unused.write_bytes(b"")
+    os.utime(unused, (0, 0))
     with caplog.at_level(logging.WARNING):
         repaired = engine("openvino-cpu", "FoldedSegResNet", tmp_path)
     assert "is made anew" in caplog.text
     assert repaired.name == "openvino-cpu"
     assert torch.equal(repaired.run(windows()), first)
+    assert list(tmp_path.glob("*.blob")) == [blob]
 
 
 class FakeEngine:

@@ -1,15 +1,22 @@
 """PyTorch as an engine: the reference on the CPU, and CUDA. The same code on any device but for the recorded graph."""
 
+import logging
 from collections.abc import Callable
 
 import torch
 from monai.networks.blocks.selfattention import SABlock
 from torch import nn
 
+from unetr.engines.memory import is_out_of_memory
+
 _CUDA_BATCH = 4
+_WARM_UPS = 3
+"""Runs before the recording: libraries set themselves up in the first, TorchScript compiles in the second."""
 _HALF_WEIGHTS = (nn.Conv3d, nn.ConvTranspose3d, nn.Linear)
 """Layers that autocast computes in half precision: their weights are kept in it."""
 _NATIVE_BF16 = ("avx512_bf16", "amx_bf16", "bf16")
+
+log = logging.getLogger(__name__)
 
 
 class TorchEngine:
@@ -41,16 +48,25 @@ class TorchEngine:
                 if isinstance(layer, _HALF_WEIGHTS):
                     layer.to(self.precision)
         self._graph: _Graph | None = None
+        self._recordable = device.type == "cuda"
 
     @torch.inference_mode()
     def run(self, windows: torch.Tensor) -> torch.Tensor:
         """See :class:`unetr.engines.engine.Engine`."""
-        if self.device.type != "cuda":
-            return self._forward(windows)
-        if self._graph is None or self._graph.shape != windows.shape:
-            self._graph = None  # gives its memory back before the next is recorded
+        if self._recordable and (self._graph is None or self._graph.shape != windows.shape):
+            self._record(windows)
+        return self._graph(windows) if self._graph else self._forward(windows)
+
+    def _record(self, windows: torch.Tensor) -> None:
+        self._graph = None  # gives its memory back before the next is recorded
+        try:
             self._graph = _Graph(self._forward, windows)
-        return self._graph(windows)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            # It does what cannot be recorded, waits for the GPU perhaps: step by step it may run all the same.
+            self._recordable = False
+            log.warning("the network runs unrecorded on the GPU, more slowly: %s", str(error).partition("\n")[0])
 
     def _forward(self, windows: torch.Tensor) -> torch.Tensor:
         half = self.precision != torch.float32
@@ -64,14 +80,18 @@ class _Graph:
     def __init__(self, forward: Callable[[torch.Tensor], torch.Tensor], example: torch.Tensor) -> None:
         self.shape = example.shape
         self._windows = example.clone()
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # libraries set themselves up outside of the recording
-            forward(self._windows)
-        torch.cuda.current_stream().wait_stream(side)
+        here, side = torch.cuda.current_stream(), torch.cuda.Stream()
+        side.wait_stream(here)
+        with torch.cuda.stream(side):
+            for _ in range(_WARM_UPS):
+                forward(self._windows)
+        here.wait_stream(side)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self._logits = forward(self._windows)
+        try:
+            with torch.cuda.graph(self._graph):
+                self._logits = forward(self._windows)
+        finally:
+            torch.cuda.set_stream(here)  # a recording that fails leaves its own stream behind
 
     def __call__(self, windows: torch.Tensor) -> torch.Tensor:
         self._windows.copy_(windows)
