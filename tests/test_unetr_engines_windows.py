@@ -10,7 +10,7 @@ from monai.inferers import sliding_window_inference
 from monai.inferers.utils import _get_scan_interval
 
 from unetr.engines import windows as module
-from unetr.engines.memory import NotEnoughMemoryError, is_out_of_memory
+from unetr.engines.memory import NotEnoughMemoryError, is_out_of_memory, with_room
 from unetr.engines.windows import place, slide
 
 EDGES = st.tuples(*[st.integers(1, 40)] * 3)
@@ -130,8 +130,18 @@ ERRORS = [
 def test_short_of_memory_fewer_windows_are_run_at_a_time(error):
     volume, run = torch.rand(40, 40, 40), SmallMemory(1, error)
     seen: list[float] = []
-    result = slide(volume, run, window=(32, 32, 32), overlap=0.5, batch=4, on_progress=seen.append)
+    fitting: list[int] = []
+    result = slide(
+        volume,
+        run,
+        window=(32, 32, 32),
+        overlap=0.5,
+        batch=4,
+        on_progress=seen.append,
+        on_batch=fitting.append,
+    )
     assert run.sizes == [4, 2, *[1] * 8]
+    assert fitting == [2, 1]
     torch.testing.assert_close(result, monai(volume, (32, 32, 32), 0.5), atol=1e-6, rtol=1e-5)
     assert seen == [k / 8 for k in range(1, 9)]
 
@@ -176,3 +186,25 @@ def test_what_progress_raises_passes_even_when_it_is_about_memory():
 
     with pytest.raises(MemoryError, match="of the caller"):
         slide(torch.rand(8, 8, 8), soften, window=(8, 8, 8), overlap=0.5, batch=2, on_progress=stop)
+
+
+@pytest.mark.parametrize("name", ["_padded", "_touching_tissue", "_over_weights"])
+def test_before_and_after_the_windows_too_it_goes_on_in_main_memory(monkeypatch, name, caplog):
+    """Stands in for a GPU: the first time there is no room for it."""
+    volume, whole, tried = torch.rand(40, 40, 40), getattr(module, name), []
+
+    def short(*arguments: object) -> object:
+        tried.append(name)
+        if len(tried) == 1:
+            raise ERRORS[0]
+        return whole(*arguments)
+
+    def with_gpu(do, _device, what):
+        return with_room(lambda _: do(torch.device("cpu")), torch.device("meta"), what)
+
+    monkeypatch.setattr(module, name, short)
+    monkeypatch.setattr(module, "with_room", with_gpu)
+    result = slide(volume, soften, window=(32, 32, 32), overlap=0.5, batch=2)
+    assert tried == [name] * 2
+    assert "out of memory: " in caplog.text
+    torch.testing.assert_close(result, monai(volume, (32, 32, 32), 0.5), atol=1e-6, rtol=1e-5)

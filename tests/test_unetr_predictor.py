@@ -7,13 +7,17 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from rano.components import label_lesions
 from settings import load_settings
 from tests import factory
 from tests.tiny_model import DEFINITION, tiny_bundle, tiny_weights
+from unetr.engines import memory
+from unetr.engines.engine import Engine
 from unetr.errors import ModelError
-from unetr.predictor import Predictor, load_predictor, open_model
+from unetr.predictor import Predictor, _smoothed, centred, load_predictor, open_model
+from unetr.preprocessing import PRESETS
 from unetr.training.export import write_bundle
 
 SHAPE, SPACING = (40, 44, 42), (2.0, 2.0, 2.0)
@@ -227,6 +231,126 @@ def test_the_smallest_lesion_comes_from_the_bundle(tmp_path, small):
         small.array, small.affine
     )
     assert prediction.minimum_volume_mm3 == 33.0
+
+
+FULL = torch.OutOfMemoryError("CUDA out of memory")
+
+
+class SmallCard:
+    """Stands in for a GPU with little room; "meta" for its device, which every PyTorch has."""
+
+    name = "torch-cuda"
+
+    def __init__(self, engine: Engine, room: int = 4) -> None:
+        self.device, self.batch, self.room = torch.device("cpu"), 4, room
+        self.sizes: list[int] = []
+        self._engine = engine
+
+    def run(self, windows: torch.Tensor) -> torch.Tensor:
+        self.sizes.append(len(windows))
+        if len(windows) > self.room:
+            raise FULL
+        return self._engine.run(windows)
+
+
+def test_the_batch_there_is_memory_for_is_remembered(predictor):
+    volume, card = factory.volume(), SmallCard(predictor.engine, room=1)
+    small = Predictor(predictor.info, card)
+    first = small.predict(volume.array, volume.affine)
+    assert card.sizes[:3] == [4, 2, 1]
+    card.sizes.clear()
+    second = small.predict(volume.array, volume.affine)
+    assert set(card.sizes) == {1}
+    assert card.batch == 1
+    np.testing.assert_array_equal(first.probability, second.probability)
+
+
+class Elsewhere:
+    """An engine whose windows are to lie on another device than the one that the volume fell back to."""
+
+    name, device, batch = "torch-cuda", torch.device("meta"), 2
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def run(self, windows: torch.Tensor) -> torch.Tensor:
+        assert windows.device == self.device
+        return self._engine.run(torch.full(windows.shape, 1.9))  # what they hold is not known there
+
+
+def test_a_volume_without_room_on_the_gpu_is_prepared_on_the_cpu(monkeypatch, predictor, small, caplog):
+    tried: list[str] = []
+
+    def prepare(image, affine, where):
+        tried.append(torch.device(where).type)
+        if tried[-1] == "meta":
+            raise FULL
+        return PRESETS["ras-1mm"](image, affine, where)
+
+    monkeypatch.setattr("unetr.predictor.PRESETS", {"ras-1mm": prepare})
+    prediction = Predictor(predictor.info, Elsewhere(predictor.engine)).predict(small.array, small.affine)
+    assert tried == ["meta", "cpu"]
+    assert prediction.mask.any()
+    assert "out of memory: preparing 40 x 44 x 42 voxels is done on the CPU" in caplog.text
+
+
+def fail_once_on_the_gpu(monkeypatch, nth: int) -> list[str]:
+    """Take the device of each step of the way back for a GPU that the n-th step finds no room on."""
+    steps: list[str] = []
+
+    def with_room(do, device, what):
+        if not what.startswith("bringing back"):
+            return memory.with_room(do, device, what)
+        steps.append(what)
+
+        def full_on_the_gpu(where):
+            if where.type == "meta":
+                raise FULL
+            return do(where)
+
+        return memory.with_room(full_on_the_gpu, torch.device("meta") if len(steps) == nth else device, what)
+
+    monkeypatch.setattr("unetr.predictor.with_room", with_room)
+    return steps
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_the_way_back_goes_on_on_the_cpu_with_the_same_result(monkeypatch, tmp_path, small, caplog, step):
+    loaded = load_predictor(tiny_bundle(tmp_path, smoothing=0.7, threshold=0.4), "cpu")
+    expected = loaded.predict(small.array, small.affine)
+    steps = fail_once_on_the_gpu(monkeypatch, step)
+    prediction = loaded.predict(small.array, small.affine)
+    assert steps == ["bringing back 40 x 44 x 42 voxels"] * 3
+    assert f"out of memory: {steps[0]} is done on the CPU" in caplog.text
+    np.testing.assert_array_equal(prediction.probability, expected.probability)
+
+
+@pytest.mark.parametrize("step", [lambda p: _smoothed(p, 0.7), lambda p: centred(p, 0.3)])
+def test_a_step_that_finds_no_room_has_changed_nothing(monkeypatch, step):
+    """It is taken again, elsewhere: what is done in place must not be done twice."""
+    probability = torch.rand(8, 9, 10)
+    before = probability.clone()
+
+    class NoRoom(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, arguments=(), options=None):
+            result = function(*arguments, **(options or {}))
+            new = isinstance(result, torch.Tensor) and result.shape == before.shape
+            if new and result.untyped_storage().data_ptr() != probability.untyped_storage().data_ptr():
+                raise FULL
+            return result
+
+    with pytest.raises(torch.OutOfMemoryError), NoRoom():
+        step(probability)
+    assert torch.equal(probability, before)
+
+
+def test_with_no_room_for_the_volume_a_sentence_says_so(monkeypatch, predictor, small):
+    def prepare(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("unetr.predictor.PRESETS", {"ras-1mm": prepare})
+    with pytest.raises(memory.NotEnoughMemoryError, match="preparing 40 x 44 x 42 voxels does not fit into memory"):
+        predictor.predict(small.array, small.affine)
 
 
 def two_outputs(folder: Path, outputs: tuple[str, ...], other_bias: float = 0.0) -> Predictor:

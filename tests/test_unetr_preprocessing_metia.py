@@ -116,3 +116,12 @@ def test_it_says_which_axis_runs_between_left_and_right(axes):
     rest = [float((half := prepared.volume.movedim(axis, 0))[len(half) // 2 :].mean()) for axis in range(3)]
     differences = [abs(first - second) for first, second in zip(halves, rest, strict=True)]
     assert int(np.argmax(differences)) == prepared.left_right
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_way_back_goes_wherever_the_tensor_is(preset):
+    """A probability that found no room on the GPU lies on the CPU; "meta" is another device that is always there."""
+    affine = np.diag([0.8, 1.1, 2.0, 1.0])
+    prepared = PRESETS[preset](image((20, 30, 25)), affine, "cpu")
+    back = prepared.back(prepared.volume.to("meta"))
+    assert (back.device.type, tuple(back.shape)) == ("meta", (20, 30, 25))

@@ -2,8 +2,9 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from scipy import ndimage
 
 from settings import Settings
 from unetr.bundle import BundleInfo, read_bundle
-from unetr.components import TOUCHING
+from unetr.components import label
 from unetr.engines.choice import AUTO, choose_engine
 from unetr.engines.engine import Engine
+from unetr.engines.memory import with_room
 from unetr.engines.windows import slide
 from unetr.errors import ModelError
 from unetr.loading.converted import usable_bundle
@@ -71,21 +73,24 @@ class Predictor:
         NothingToSegmentError
             When the image is empty.
         NotEnoughMemoryError
-            When not even one window fits into memory.
+            When the volume, or not even one window, fits into memory.
         ModelError
             When the network answers with values that are no numbers.
         """
+        prepare, after = PRESETS[self.info.preprocessing], self.info.postprocessing
+        voxels = " x ".join(map(str, image.shape)) + " voxels"
         with torch.inference_mode():
-            prepared = PRESETS[self.info.preprocessing](image, affine, self.device)
+            prepared = with_room(lambda where: prepare(image, affine, where), self.device, f"preparing {voxels}")
             left_right = 2 + prepared.left_right  # of a batch of windows
             probability = slide(
                 prepared.volume,
                 lambda windows: self._run(windows, left_right),
                 window=self.info.window,
-                overlap=self.info.postprocessing.overlap,
+                overlap=after.overlap,
                 batch=self.engine.batch,
                 air=prepared.air,
                 on_progress=on_progress,
+                on_batch=self._remember,
             )
             back = prepared.back
             del prepared  # each array of a large volume has hundreds of megabytes
@@ -94,14 +99,19 @@ class Predictor:
                     f"The answer of {self.info.name} on {self.engine.name} holds values that are no numbers: "
                     "set ENGINE=torch-cpu, or use other weights."
                 )
-            probability = _smoothed(probability, self.info.postprocessing.smoothing)
-            probability = back(probability)
-            probability = centred(probability, self.info.postprocessing.threshold)
+            steps = (partial(_smoothed, sigma=after.smoothing), back, partial(centred, threshold=after.threshold))
+            for step in steps:
+                probability = _where_there_is_room(step, probability, f"bringing back {voxels}")
         on_grid = probability.cpu().numpy()
-        return Prediction(on_grid, self._mask(on_grid), self.info.postprocessing.minimum_volume_mm3)
+        return Prediction(on_grid, self._mask(on_grid), after.minimum_volume_mm3)
+
+    def _remember(self, batch: int) -> None:
+        """Run no more windows at a time than there was memory for: each try costs a failed run and a new recording."""
+        self.engine.batch = batch
 
     def _run(self, windows: torch.Tensor, left_right: int) -> torch.Tensor:
         """The lesion's probability in each window, ``(n, 1, a, b, c)``."""
+        windows = windows.to(self.device)
         probability = self._lesion_probability(self.engine.run(windows))
         if not self.info.postprocessing.mirror:
             return probability
@@ -112,11 +122,11 @@ class Predictor:
         """The lesion's probability, by what the bundle says of the network's outputs; shape ``(n, 1, a, b, c)``."""
         outputs = self.info.outputs
         if not outputs.sigmoid:
-            return torch.softmax(logits, 1)[:, list(outputs.lesion)].sum(1, keepdim=True)
-        lesion = torch.sigmoid(logits[:, list(outputs.lesion)]).amax(1, keepdim=True)
+            return _channels(torch.softmax(logits, 1), outputs.lesion).sum(1, keepdim=True)
+        lesion = torch.sigmoid(_channels(logits, outputs.lesion)).amax(1, keepdim=True)
         if outputs.brain is None:
             return lesion
-        brain = torch.sigmoid(logits[:, [outputs.brain]])
+        brain = torch.sigmoid(_channels(logits, [outputs.brain]))
         return lesion * (2 * brain).clamp(max=1)  # it fades beyond the brain's surface
 
     def _mask(self, probability: np.ndarray) -> np.ndarray:
@@ -124,7 +134,12 @@ class Predictor:
         peak = self.info.postprocessing.peak
         if peak <= 0.5 or not mask.any():
             return mask
-        return ndimage.binary_propagation(probability >= peak, TOUCHING, mask)
+        (box,) = ndimage.find_objects(mask.view(np.int8))  # a small part of most volumes, and it costs by the voxel
+        labels = label(mask[box])
+        reach = np.zeros(labels.max() + 1, bool)
+        reach[labels[probability[box] >= peak]] = True
+        mask[box] = reach[labels]  # 0, the background, never reaches it
+        return mask
 
 
 def open_model(settings: Settings, model: Path | None = None, device: str | None = None) -> Predictor:
@@ -174,17 +189,29 @@ def load_predictor(
     return Predictor(info, ready)
 
 
+def _channels(tensor: torch.Tensor, which: Sequence[int]) -> torch.Tensor:
+    """Some channels of a batch. Indexing by a list would send the list to the GPU, and wait for it, each time."""
+    return torch.cat([tensor.narrow(1, channel, 1) for channel in which], 1)
+
+
+def _where_there_is_room(step: Callable[[torch.Tensor], torch.Tensor], tensor: torch.Tensor, what: str) -> torch.Tensor:
+    """Take a step where the tensor is, or on the CPU; see :func:`unetr.engines.memory.with_room`."""
+    return with_room(lambda where: step(tensor.to(where)), tensor.device, what)
+
+
 def _smoothed(probability: torch.Tensor, sigma: float) -> torch.Tensor:
     """Smooth in place with a Gaussian of ``sigma`` voxels; beyond the edges there is nothing.
 
-    Sums of shifted copies: as a convolution of one channel it would take 16 times the memory, and longer.
+    Sums of shifted copies: as a convolution of one channel it would take 16 times the memory, and longer. What memory
+    it takes it takes first: if there is none, nothing has been smoothed.
     """
     if not sigma:
         return probability
     kernel = gaussian_1d(torch.tensor(sigma), approx="sampled", normalize=True)
     middle, *tail = kernel[len(kernel) // 2 :].tolist()
+    sharp = torch.empty_like(probability)
     for axis, size in enumerate(probability.shape):
-        sharp = probability.clone()
+        sharp.copy_(probability)
         probability.mul_(middle)
         for distance, weight in enumerate(tail[: size - 1], start=1):
             rest = size - distance
@@ -197,6 +224,6 @@ def centred(probability: torch.Tensor, threshold: float) -> torch.Tensor:
     """Shift the log-odds, in place, so that ``threshold`` becomes 0.5."""
     if threshold == 0.5:
         return probability
-    no = (1 - probability).mul_(threshold)
+    no = (1 - probability).mul_(threshold)  # all the memory that it takes: if there is none, nothing is shifted
     yes = probability.mul_(1 - threshold)
     return yes.div_(no.add_(yes))

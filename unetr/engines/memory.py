@@ -1,28 +1,80 @@
 """Memory: kept where asking for it anew costs more than the arithmetic, and told apart when there is not enough."""
 
 import ctypes
+import logging
 import sys
+from collections.abc import Callable
 from functools import cache
+from typing import TypeVar
 
 import torch
+
+T = TypeVar("T")
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """glibc's malloc.h."""
 _LARGEST, _KEEP = 1 << 28, 1 << 30
 """Bytes of a block, and of all together. Windows' tensors are smaller; a large volume's are not, and are used once."""
-_WORDS = ("not enough memory", "can't allocate memory", "bad_alloc", "out of memory")
+_WORDS = (
+    "not enough memory",
+    "can't allocate memory",
+    "bad_alloc",
+    "out of memory",
+    "status_alloc_failed",  # cuBLAS and cuDNN, for their own needs
+    "unable to find an engine to execute",  # cuDNN, when no way to compute a convolution finds room for its workspace
+)
 """In the messages of PyTorch's and OpenVINO's plain RuntimeErrors."""
+
+log = logging.getLogger(__name__)
 
 
 class NotEnoughMemoryError(MemoryError):
-    """One window at a time is still too much for this machine's memory."""
+    """A volume, or one window at a time, is too much for this machine's memory."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error of torch, OpenVINO or Python means that memory ran out."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _WORDS)
+    if not isinstance(error, RuntimeError):
+        return False
+    if any(word in str(error).lower() for word in _WORDS):
+        return True
+    # Ending the recording that memory ran out in is an error of its own.
+    return error.__context__ is not None and is_out_of_memory(error.__context__)
+
+
+def with_room(do: Callable[[torch.device], T], device: torch.device, what: str) -> T:
+    """Do something on a device; where that has no room for it, on the CPU.
+
+    Parameters
+    ----------
+    do
+        Called with the device. Where memory runs out, it must have left what it works on as it was.
+    what
+        That is done, for the log and the error: ``preparing 160 x 200 x 180 voxels``.
+
+    Raises
+    ------
+    NotEnoughMemoryError
+        When the CPU has no room for it either.
+    """
+    try:
+        return do(device)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        if device.type == "cpu":
+            raise NotEnoughMemoryError(f"{what} does not fit into memory") from error
+    give_back(device)  # outside of the handler: its traceback holds what filled the memory
+    log.warning("out of memory: %s is done on the CPU", what)
+    return with_room(do, torch.device("cpu"), what)
+
+
+def give_back(device: torch.device) -> None:
+    """Give back to a GPU what PyTorch keeps of its memory for the next tensors: it may be needed in one piece."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 @cache

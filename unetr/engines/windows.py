@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from monai.data.utils import compute_importance_map
 
-from unetr.engines.memory import NotEnoughMemoryError, is_out_of_memory
+from unetr.engines.memory import NotEnoughMemoryError, give_back, is_out_of_memory, with_room
 
 _BLOCK = 4
 """Edge of the blocks whose mean brightness tells tissue from air: noise does not make a block bright."""
@@ -42,21 +42,25 @@ def slide(
     batch: int = 1,
     air: float = -math.inf,
     on_progress: Callable[[float], None] | None = None,
+    on_batch: Callable[[int], None] | None = None,
 ) -> torch.Tensor:
     """Blend a network's answers to all windows of a volume, with Gaussian weights.
 
     Parameters
     ----------
     volume
-        float32 ``(a, b, c)``. Where it is smaller than the window, zeros are put around it.
+        float32 ``(a, b, c)``, on any device. Where it is smaller than the window, zeros are put around it.
     run
-        Windows ``(batch, 1, ...)`` to probabilities ``(batch, 1, ...)``; the last batch is filled up by repetition.
+        Windows ``(batch, 1, ...)`` to probabilities ``(batch, 1, ...)``, on any device; the last batch is filled up by
+        repetition.
     overlap
         Share of a window that the next one covers again.
     air
         Windows in which nothing is brighter than this are not run.
     on_progress
         Called with the share of the windows done, 0-1, after each batch.
+    on_batch
+        Called with how many windows there is memory for at a time, each time that it turns out to be fewer.
 
     Returns
     -------
@@ -68,11 +72,14 @@ def slide(
     NotEnoughMemoryError
         When not even single windows, blended in main memory, can be run.
     """
-    padded, inside = _padded(volume, window)
+    what = f"blending {' x '.join(map(str, volume.shape))} voxels"
+    padded, inside = with_room(lambda where: _padded(volume.to(where), window), volume.device, what)
     corners = place(padded.shape, window, overlap)
-    todo = _touching_tissue(padded, corners, window, air)
-    weight = _importance(tuple(window), padded.device)
-    blend = torch.zeros_like(padded)
+    todo = with_room(
+        lambda where: _touching_tissue(padded.to(where), corners, window, air), padded.device, "looking for tissue"
+    )
+    blend = with_room(lambda where: torch.zeros(padded.shape, device=where), padded.device, what)
+    weight = _importance(tuple(window), blend.device)
     done = 0
     while done < len(todo):
         chosen = todo[done : done + batch]
@@ -80,36 +87,40 @@ def slide(
         answer: torch.Tensor | None = None
         try:
             cut = torch.stack([padded[_box(corner, window)] for corner in filled])
-            answer = (run(cut[:, None])[: len(chosen), 0] * weight).to(blend.device)
+            answer = run(cut[:, None])[: len(chosen), 0].to(blend.device) * weight
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             if batch == 1 and _in_main_memory(blend):
                 raise NotEnoughMemoryError(f"a window of {list(window)} voxels does not fit into memory") from error
         if answer is None:  # outside of the handler: its traceback holds what filled the memory
-            _give_back(padded.device)
+            give_back(blend.device)
             if batch > 1:
                 batch //= 2
                 log.warning("out of memory: %d windows at a time from here on", batch)
+                if on_batch:
+                    on_batch(batch)
             else:
-                blend = blend.cpu()
+                blend, weight = blend.cpu(), weight.cpu()
                 log.warning("out of memory: windows are blended in main memory from here on")
             continue
         for corner, part in zip(chosen, answer, strict=True):
-            blend[_box(corner, window)] += part
+            blend[_box(corner, window)].add_(part)
         done += len(chosen)
         if on_progress:
             on_progress(done / len(todo))
-    return _over_weights(blend, corners, weight, window)[inside]
+    return with_room(
+        lambda where: _over_weights(blend.to(where), corners, weight.to(where), window), blend.device, what
+    )[inside]
 
 
 def _over_weights(
     blend: torch.Tensor, corners: Sequence[Corner], weight: torch.Tensor, window: Sequence[int]
 ) -> torch.Tensor:
     """Divide by the sum of all windows' weights, those not run among them: they say 0."""
-    weight, total = weight.to(blend.device), torch.zeros_like(blend)
+    total = torch.zeros_like(blend)
     for corner in corners:
-        total[_box(corner, window)] += weight
+        total[_box(corner, window)].add_(weight)
     return blend.div_(total)
 
 
@@ -152,8 +163,3 @@ def _importance(window: tuple[int, ...], device: torch.device) -> torch.Tensor:
 
 def _in_main_memory(tensor: torch.Tensor) -> bool:
     return tensor.device.type == "cpu"
-
-
-def _give_back(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.empty_cache()

@@ -37,8 +37,8 @@ def prepare(image: np.ndarray, affine: np.ndarray, device: torch.device | str) -
     volume = _scaled(volume, brightest).clamp(0, 1)
 
     def back(tensor: torch.Tensor) -> torch.Tensor:
-        for axis, step in enumerate(_STEPS):
-            tensor = _sample(tensor, axis, torch.arange(sizes[axis], device=device) / step)
+        for axis, step in enumerate(_STEPS):  # on whichever device the tensor came to be
+            tensor = _sample(tensor, axis, torch.arange(sizes[axis], device=tensor.device) / step)
         return tensor.flip(flips).permute(2, 0, 1).contiguous()
 
     across = np.asarray(affine, float)[0, :3] / np.linalg.norm(np.asarray(affine, float)[:3, :3], axis=0)

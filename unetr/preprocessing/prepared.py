@@ -28,7 +28,8 @@ class Prepared:
     left_right
         The axis of ``volume``, 0-based, that runs between left and right, or nearest to that.
     back
-        Brings a tensor of ``volume``'s shape to the source array's grid, trilinear; 0 where ``volume`` does not reach.
+        Brings a tensor of ``volume``'s shape, on any device, to the source array's grid, trilinear; 0 where ``volume``
+        does not reach. Leaves the tensor as it is.
     """
 
     volume: torch.Tensor
