@@ -5,6 +5,7 @@ No network runs here, and torch is never imported: jobs are queued for the worke
 
 import logging
 import sys
+import tempfile
 from collections.abc import Callable
 from threading import BoundedSemaphore
 
@@ -12,6 +13,7 @@ import waitress
 from flask import Flask, Response
 from flask_cors import CORS
 from sqlalchemy.exc import SQLAlchemyError
+from waitress.channel import HTTPChannel
 
 from BDD import migrate, store
 from jobs import JobQueue, open_archive
@@ -19,6 +21,7 @@ from Orthanc import logs
 from Orthanc.archive import Archive
 from routes import (
     assets,
+    bodies,
     changes,
     dicomweb_proxy,
     follow_up_page,
@@ -41,7 +44,6 @@ from settings import ROOT, Settings, SettingsError, load_settings
 
 logger = logging.getLogger("api")
 
-MAXIMUM_BODY_BYTES = 1 << 20
 ROOMS = (
     segment,
     job_routes,
@@ -69,7 +71,7 @@ def create_app(settings: Settings, archive: Callable[[Settings], Archive] = open
     """
     migrate.upgrade(settings.database_url)
     app = Flask("metia", template_folder=str(ROOT / "web" / "templates"), static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = MAXIMUM_BODY_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = bodies.MAXIMUM_BYTES
     reading.register(app)
     Context(
         settings=settings,
@@ -97,11 +99,30 @@ def _harden(response: Response) -> Response:
     return response
 
 
+def keep_spool(settings: Settings) -> None:
+    """Have temporary files lie in VAR_DIR, waitress's too: a /tmp may be small, and what is sent shows patients.
+
+    They have no names there, so that none is left, however the process ends.
+
+    Raises
+    ------
+    SettingsError
+        When nothing can be written there.
+    """
+    try:
+        settings.spool_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=settings.spool_dir).close()
+    except OSError as error:
+        raise SettingsError(f"VAR_DIR={settings.var_dir} cannot be written to: {error}") from error
+    tempfile.tempdir = str(settings.spool_dir)
+
+
 def main() -> int:
     """Serve the API with the settings of this machine."""
     try:
         settings = load_settings()
         logs.start(settings.log_level)
+        keep_spool(settings)
         app = create_app(settings)
     except SettingsError as error:
         logger.critical("%s", error)
@@ -110,13 +131,14 @@ def main() -> int:
         logger.critical("the database of DATABASE_URL cannot be used: %s", error)
         return 2
     logger.info("listening on http://%s:%d", settings.api_host, settings.api_port)
+    HTTPChannel.parser_class = bodies.Parser
     try:
         waitress.serve(
             app,
             host=settings.api_host,
             port=settings.api_port,
             threads=settings.api_threads,
-            max_request_body_size=dicomweb_proxy.UPLOAD_BYTES,
+            max_request_body_size=settings.upload_max_bytes + 1,  # what reaches it is too large
             ident=None,
         )
     except OSError as error:

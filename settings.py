@@ -40,6 +40,7 @@ class Settings:
     api_port: int
     api_threads: int
     api_wait_max: float
+    upload_max_mb: int
     cors_origins: tuple[str, ...]
     trusted_hosts: tuple[str, ...]
     database_url: str = field(repr=False)
@@ -55,6 +56,16 @@ class Settings:
     front_key: Path | None
     var_dir: Path
     log_level: str
+
+    @property
+    def upload_max_bytes(self) -> int:
+        """The most that an upload may hold."""
+        return self.upload_max_mb << 20
+
+    @property
+    def spool_dir(self) -> Path:
+        """Where what is sent to the API lies while it is taken in."""
+        return self.var_dir / "spool"
 
     @property
     def engines_dir(self) -> Path:
@@ -90,6 +101,7 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
         api_port=int(read.number("API_PORT", "5000", 1, 65535, whole=True)),
         api_threads=int(read.number("API_THREADS", "16", 2, 256, whole=True)),
         api_wait_max=read.number("API_WAIT_MAX", "300", 1, 3600),
+        upload_max_mb=int(read.number("UPLOAD_MAX_MB", "2048", 1, 1 << 20, whole=True)),
         cors_origins=read.origins("CORS_ORIGINS"),
         trusted_hosts=read.hosts("TRUSTED_HOSTS"),
         database_url=read.store_url("DATABASE_URL", f"sqlite:///{(var_dir / 'metia.db').as_posix()}", DATABASE_SCHEMES),

@@ -15,14 +15,12 @@ from settings import Settings
 
 blueprint = Blueprint("dicomweb", __name__)
 
-UPLOAD_BYTES = 8 << 30
-"""The most that one upload may hold."""
-
 _TAG = "Viewer"
 _ERRORS = {502: ("The archive does not answer", None), 504: ("The archive did not answer in time", None)}
 _STORED: dict[int, tuple[str, str | None]] = {
     200: ("As DICOM PS3.18 says", None),
     409: ("The archive refused some", None),
+    413: ("More than UPLOAD_MAX_MB", None),
     **_ERRORS,
 }
 
@@ -57,7 +55,7 @@ def store_in(study: str) -> Response:
 def _store(resource: str) -> Response:
     if request.mimetype != "multipart/related":  # which a page of another origin cannot send unasked
         raise UnsupportedMediaType("STOW-RS takes multipart/related.")
-    request.max_content_length = UPLOAD_BYTES
+    request.max_content_length = context().settings.upload_max_bytes
     return _relay(resource)
 
 

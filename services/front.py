@@ -73,6 +73,7 @@ def configuration(settings: Settings, folder: Path) -> str:
         "FRONT_FOLDER": folder.as_posix(),
         "FRONT_LISTEN": f"{settings.front_host}:{settings.front_port}{' ssl' if tls else ''}",
         "FRONT_TLS": tls,
+        "FRONT_UPLOAD": str(settings.upload_max_bytes),
         "FRONT_API": f"{reachable(settings.api_host)}:{settings.api_port}",
         "FRONT_ORTHANC": f"{orthanc.hostname}:{orthanc.port or 80}",
         "FRONT_LOGIN": base64.b64encode(login).decode(),

@@ -4,13 +4,15 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from flask import abort
 
+import api
 from routes.openapi import build
-from settings import ROOT
+from settings import ROOT, SettingsError, load_settings
 from tests.api_factory import ApiSite
 
 
@@ -128,6 +130,19 @@ def test_answers_are_not_kept_and_load_nothing(site):
     headers = site.client.get("/docs").headers
     assert headers["Cache-Control"] == "no-store"
     assert "default-src 'none'" in headers["Content-Security-Policy"]
+
+
+def test_temporary_files_lie_with_what_is_private(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    settings = load_settings({"VAR_DIR": str(tmp_path / "var")}, None)
+    api.keep_spool(settings)
+    assert tempfile.gettempdir() == str(tmp_path / "var" / "spool")
+    with tempfile.TemporaryFile() as file:
+        file.write(b"patient")
+        assert list(settings.spool_dir.iterdir()) == [], "nothing is left when the process is killed"
+    (tmp_path / "spool").touch()
+    with pytest.raises(SettingsError, match="VAR_DIR="):
+        api.keep_spool(load_settings({"VAR_DIR": str(tmp_path)}, None))
 
 
 # -- OpenAPI -------------------------------------------------------------------------------------------------------

@@ -77,6 +77,7 @@ def test_each_finds_the_others(services: dict[str, Any]) -> None:
     assert settings.orthanc_url == f"http://orthanc:{services['orthanc']['environment']['ORTHANC_PORT']}"
     front = services["front"]["environment"]
     assert front["FRONT_ORTHANC"] == settings.orthanc_url.removeprefix("http://")
+    assert front["FRONT_UPLOAD"] == f"{settings.upload_max_mb}m"
     assert front["FRONT_API"] == f"{services['api']['hostname']}:{settings.api_port}"
     assert settings.ohif_dir == Path(services["ohif"]["entrypoint"][3])
     for one in services.values():

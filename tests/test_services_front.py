@@ -24,6 +24,7 @@ def test_every_name_is_filled_in_and_nginx_keeps_its_own(tmp_path: Path) -> None
     assert "server 127.0.0.1:5001;" in text
     assert "server 127.0.0.1:8043;" in text
     assert "listen 127.0.0.1:8080;" in text
+    assert text.count(f"client_max_body_size {2 << 30};") == 2
     assert "Basic bWV0aWE6c2U6Y3JldA==" in text
     assert "cret" not in text.replace("Y3JldA==", "")
     assert text.count("{") == text.count("}")

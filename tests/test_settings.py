@@ -66,6 +66,8 @@ def test_sqlite_path_of_other_urls():
         ("API_PORT", "http", "whole number"),
         ("API_THREADS", "1", "2 to 256"),
         ("API_WAIT_MAX", "nan", "1 to 3600"),
+        ("UPLOAD_MAX_MB", "0", "whole number from 1"),
+        ("UPLOAD_MAX_MB", "2G", "whole number"),
         ("ORTHANC_URL", "127.0.0.1:8042", "address like http"),
         ("ORTHANC_URL", "http://host:99999", "address like http"),
         ("ORTHANC_URL", "ftp://host", "address like http"),

@@ -1,0 +1,57 @@
+"""How much a request may hold, said by waitress before it takes any of it in.
+
+It lays the whole of a body down on disk before a route is asked, and knows one limit for all addresses, the uploads'.
+"""
+
+import json
+import re
+from copy import copy
+from typing import Any
+
+from waitress.parser import HTTPRequestParser
+from waitress.utilities import RequestEntityTooLarge
+
+MAXIMUM_BYTES = 1 << 20
+"""The most that a request may hold anywhere but where images are stored."""
+
+_UPLOADS = re.compile(r"/uploadDicom|/dicom-web/studies(/[^/]+)?")
+
+
+class _TooLarge(RequestEntityTooLarge):
+    """The answer, as every error of ours is."""
+
+    def to_response(self, _ident: str | None = None) -> tuple[str, list[tuple[str, str]], bytes]:
+        problem = {
+            "type": "about:blank",
+            "title": self.reason,
+            "status": self.code,
+            "detail": "This address takes no such amount of data.",
+            "what_to_do": "Send less. What an upload may hold is UPLOAD_MAX_MB in .env.",
+            "instance": self.body,
+        }
+        if self.body == "/uploadDicom":
+            problem["error"] = problem["detail"]  # which the published front-end reads
+        headers = [("Content-Type", "application/problem+json"), ("X-Content-Type-Options", "nosniff")]
+        return f"{self.code} {self.reason}", headers, json.dumps(problem).encode()
+
+
+class Parser(HTTPRequestParser):
+    """waitress's, with ``MAXIMUM_BYTES`` for whatever is no upload."""
+
+    adj: Any
+    error: Any
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Read the head; the limit that goes with the address holds from here on."""
+        super().parse_header(header_plus)
+        if not _UPLOADS.fullmatch(self.path):
+            self.adj = copy(self.adj)
+            self.adj.max_request_body_size = MAXIMUM_BYTES + 1
+
+    def received(self, data: bytes) -> int:
+        """Take in what has arrived of a request."""
+        consumed: int = super().received(data)
+        if isinstance(self.error, RequestEntityTooLarge):
+            self.error = _TooLarge(self.path)
+            self.expect_continue = False  # who asks first whether to send it is not told to go on
+        return consumed

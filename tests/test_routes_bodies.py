@@ -1,0 +1,82 @@
+"""What is too large is refused by waitress itself: before it is sent, and at every address by its own limit."""
+
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+import waitress
+from flask import Flask, request
+from waitress.channel import HTTPChannel
+
+from routes import bodies
+
+UPLOAD_BYTES = 4 << 20
+ALWAYS = [
+    "/segment",
+    "/jobs/x/retry",
+    "/uploadDicom/",
+    "/dicom-web/studies/1.2/metadata",
+    "/dicom-web/instances",
+    "/nothing",
+]
+UPLOADS = ["/uploadDicom", "/dicom-web/studies", "/dicom-web/studies/1.2.3"]
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    app = Flask("sizes")
+
+    @app.post("/<path:_>")
+    def size(_: str) -> str:
+        return str(len(request.get_data()))
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(HTTPChannel, "parser_class", bodies.Parser)
+    server = waitress.create_server(app, host="127.0.0.1", port=0, max_request_body_size=UPLOAD_BYTES + 1)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    yield server.effective_port
+    server.close()
+    thread.join(10)
+    patch.undo()
+
+
+def answer(port: int, path: str, *headers: str, body: bytes = b"") -> str:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        head = [f"POST {path} HTTP/1.1", "Host: x", "Connection: close", *headers, "", ""]
+        connection.sendall("\r\n".join(head).encode() + body)
+        return b"".join(iter(lambda: connection.recv(1 << 16), b"")).decode()
+
+
+@pytest.mark.parametrize(
+    ("path", "limit"), [*((path, bodies.MAXIMUM_BYTES) for path in ALWAYS), *((path, UPLOAD_BYTES) for path in UPLOADS)]
+)
+def test_refused_before_it_is_sent(port: int, path: str, limit: int) -> None:
+    for headers in ((), ("Expect: 100-continue",)):
+        said = answer(port, path, f"Content-Length: {limit + 1}", *headers)
+        assert said.startswith("HTTP/1.1 413 "), said
+        assert "Content-Type: application/problem+json" in said
+        assert f'"instance": "{path}"' in said
+        assert ('"error":' in said) == (path == "/uploadDicom"), "the published front-end reads it"
+    assert answer(port, path, f"Content-Length: {limit}", body=bytes(limit)).endswith(f"\r\n{limit}")
+
+
+@pytest.mark.parametrize(("path", "limit"), [("/segment", bodies.MAXIMUM_BYTES), ("/dicom-web/studies", UPLOAD_BYTES)])
+def test_of_a_body_of_unknown_length_no_more_is_taken(port: int, path: str, limit: int) -> None:
+    for size, status in ((limit - 100, 200), (limit + 100, 413)):  # lengths of chunks count, too
+        body = b"%x\r\n%s\r\n0\r\n\r\n" % (size, bytes(size))
+        assert answer(port, path, "Transfer-Encoding: chunked", body=body).startswith(f"HTTP/1.1 {status} ")
+
+
+def test_who_asks_first_whether_to_send_it_is_told_to_where_it_fits(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(b"{}")
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_head_that_is_none_or_too_long_is_refused_as_ever(port: int) -> None:
+    assert answer(port, "/segment", "Content-Length: many").startswith("HTTP/1.1 400 ")
+    assert answer(port, "/segment", "X: " + "x" * (1 << 18)).startswith("HTTP/1.0 431 ")
