@@ -5,6 +5,7 @@ Two places answer: ``dicomweb.OrthancArchive`` (a server) and ``folder.FolderArc
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from pydicom import Dataset
@@ -28,6 +29,22 @@ def is_uid(value: object) -> bool:
     values.
     """
     return isinstance(value, str) and len(value) <= _UID_LENGTH and _UID.fullmatch(value) is not None
+
+
+@dataclass(frozen=True)
+class DicomFile:
+    """An instance that is in memory only while it is sent.
+
+    Attributes
+    ----------
+    uids
+        Those of ``UID_KEYWORDS``.
+    read
+        Gives the whole file.
+    """
+
+    uids: tuple[str, ...]
+    read: Callable[[], bytes]
 
 
 class ArchiveError(Exception):

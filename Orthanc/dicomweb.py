@@ -7,6 +7,7 @@ tried twice here; whether and when to try again is the job's concern.
 import io
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 import requests
 from dicomweb_client import DICOMwebClient
@@ -20,6 +21,7 @@ from Orthanc.archive import (
     ArchiveError,
     ArchiveTimeoutError,
     ArchiveUnavailableError,
+    DicomFile,
     NotOursError,
     OnProgress,
     SeriesNotFoundError,
@@ -47,8 +49,8 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 CHUNK_BYTES = 1 << 20
-BATCH_BYTES = 100 << 20
-"""About so much is stored by one request: a study of gigabytes is never in memory a second time."""
+BATCH_BYTES = 16 << 20
+"""About so much is stored by one request: a study of gigabytes is never in memory, or never a second time."""
 
 
 class OrthancArchive(OrthancRest):
@@ -162,22 +164,37 @@ class OrthancArchive(OrthancRest):
         """Store instances of one study by STOW-RS and confirm each by a query; none is left if one fails."""
         if not datasets:
             return
-        for dataset in datasets:
-            self._check(dataset)
-        already_there = self._present(datasets)
+        files = [
+            DicomFile(tuple(dataset.get(keyword) for keyword in UID_KEYWORDS), partial(multipart.encode, dataset))
+            for dataset in datasets
+        ]
+        self._store(files, datasets[0].StudyInstanceUID)
+
+    def store_files(self, files: Sequence[DicomFile]) -> None:
+        """Store files of any studies, all or none; some ``BATCH_BYTES`` of them are in memory at a time."""
+        self._store(files)
+
+    def _store(self, files: Sequence[DicomFile], *study: str) -> None:
+        """Store files, each confirmed by a query; where a study is given, Orthanc refuses those of others."""
+        for file in files:
+            self._check(file)
+        already_there = self._present(files)
         try:
-            path = self._path(datasets[0].StudyInstanceUID)
-            for body in multipart.batches(datasets, BATCH_BYTES):
+            path = self._path(*study) if study else "/dicom-web/studies"
+            for body in multipart.batches((file.read() for file in files), BATCH_BYTES):
                 self._stow(path, body)
-            missing = {str(dataset.SOPInstanceUID) for dataset in datasets} - self._present(datasets)
-            if missing:
-                raise StoreRejectedError(
-                    f"{self.url} took {len(datasets)} instances (POST /dicom-web/studies), "
-                    f"but a query does not find {len(missing)} of them: {', '.join(sorted(missing))}"
-                )
-        except ArchiveError:
-            self._take_out(datasets, already_there)
+            self._confirm(files)
+        except Exception:  # of the archive, or of whatever a file is read from
+            self._take_out(files, already_there)
             raise
+
+    def _confirm(self, files: Sequence[DicomFile]) -> None:
+        missing = _instances(files) - self._present(files)
+        if missing:
+            raise StoreRejectedError(
+                f"{self.url} took {len(files)} instances (POST /dicom-web/studies), "
+                f"but a query does not find {len(missing)} of them: {', '.join(sorted(missing))}"
+            )
 
     def _path(self, *uids: object) -> str:
         """Make the path of a study, a series or an instance: the one place where a UID becomes part of an address.
@@ -192,10 +209,10 @@ class OrthancArchive(OrthancRest):
             path += f"/{level}/{uid}"
         return path
 
-    def _check(self, dataset: Dataset) -> None:
+    def _check(self, file: DicomFile) -> None:
         """Refuse an instance that goes by something that is no UID, before any of it is sent."""
-        for keyword in UID_KEYWORDS:
-            if not is_uid(value := dataset.get(keyword)):
+        for keyword, value in zip(UID_KEYWORDS, file.uids, strict=True):
+            if not is_uid(value):
                 raise StoreRejectedError(f"{keyword} = {str(value)[:80]!r} is no UID; nothing was sent to {self.url}")
 
     def _stow(self, path: str, body: bytes) -> None:
@@ -216,20 +233,20 @@ class OrthancArchive(OrthancRest):
                 f"refusing {', '.join(refused) or 'the request as a whole'}"
             )
 
-    def _present(self, datasets: Sequence[Dataset]) -> set[str]:
+    def _present(self, files: Sequence[DicomFile]) -> set[str]:
         """SOPInstanceUIDs the archive holds in the series that these instances belong to."""
         present: set[str] = set()
-        for series in {str(dataset.SeriesInstanceUID) for dataset in datasets}:
+        for series in {series for _, series, _ in (file.uids for file in files)}:
             for path in self._lookup(series, "Series"):  # from the index: a QIDO-RS query has Orthanc read each file
                 found = self._json("GET", f"{path}/instances")
                 present.update(str(one["MainDicomTags"]["SOPInstanceUID"]) for one in found)
         return present
 
-    def _take_out(self, datasets: Sequence[Dataset], already_there: set[str]) -> None:
+    def _take_out(self, files: Sequence[DicomFile], already_there: set[str]) -> None:
         """Remove what a failed store left behind, but nothing that was there before it."""
-        ours = {str(dataset.SOPInstanceUID) for dataset in datasets}
+        ours = _instances(files)
         try:
-            for uid in (self._present(datasets) & ours) - already_there:
+            for uid in (self._present(files) & ours) - already_there:
                 for path in self._lookup(uid, "Instance"):
                     self._delete(path)
         except ArchiveError:
@@ -245,6 +262,10 @@ class OrthancArchive(OrthancRest):
                     raise NotOursError(f"series {series_instance_uid} was not written by this server and is left alone")
             for path in paths:
                 self._delete(path)
+
+
+def _instances(files: Sequence[DicomFile]) -> set[str]:
+    return {instance for _, _, instance in (file.uids for file in files)}
 
 
 def _refused(answer: requests.Response) -> list[str]:

@@ -6,7 +6,7 @@ a client has stored, and takes an answer that was cut off for a complete one.
 
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from pydicom import Dataset, dcmread, dcmwrite
 
@@ -20,30 +20,43 @@ class TruncatedError(Exception):
     """The body ended before its closing boundary."""
 
 
-def join(datasets: Sequence[Dataset]) -> bytes:
-    """Encode instances as the body of a STOW-RS request, each a complete DICOM file."""
-    return b"".join(batches(datasets))
+def encode(dataset: Dataset) -> bytes:
+    """Encode an instance as a complete DICOM file."""
+    file = io.BytesIO()
+    dcmwrite(file, dataset, enforce_file_format=True)
+    return file.getvalue()
 
 
-def batches(datasets: Sequence[Dataset], limit: int | None = None) -> Iterator[bytes]:
-    """Encode instances as the bodies of as few STOW-RS requests as may be.
+def join(datasets: Iterable[Dataset]) -> bytes:
+    """Encode instances as the body of a STOW-RS request."""
+    return b"".join(batches(map(encode, datasets)))
+
+
+def batches(files: Iterable[bytes], limit: int | None = None) -> Iterator[bytes]:
+    """Put DICOM files into the bodies of as few STOW-RS requests as may be.
 
     Parameters
     ----------
+    files
+        Taken one at a time, when the body before it is done with.
     limit
-        A body that has got so many bytes gets no further instance; None puts all into one.
+        A body that has got so many bytes gets no further file; None puts all into one.
     """
     body = io.BytesIO()
-    for number, dataset in enumerate(datasets, start=1):
-        file = io.BytesIO()
-        dcmwrite(file, dataset, enforce_file_format=True)
+    for file in files:
         body.write(f"--{BOUNDARY}\r\nContent-Type: application/dicom\r\n\r\n".encode())
-        body.write(file.getbuffer())
+        body.write(file)
         body.write(b"\r\n")
-        if number == len(datasets) or (limit is not None and body.tell() >= limit):
-            body.write(f"--{BOUNDARY}--\r\n".encode())
-            yield body.getvalue()
+        if limit is not None and body.tell() >= limit:
+            yield _ended(body)
             body = io.BytesIO()
+    if body.tell():
+        yield _ended(body)
+
+
+def _ended(body: io.BytesIO) -> bytes:
+    body.write(f"--{BOUNDARY}--\r\n".encode())
+    return body.getvalue()
 
 
 def split(chunks: Iterable[bytes]) -> Iterator[Dataset]:

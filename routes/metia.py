@@ -10,17 +10,15 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from flask import Blueprint, Response, jsonify, request
-from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
 from werkzeug.exceptions import HTTPException
 
 from BDD import store
 from BDD.models import DONE, FAILED, FINAL_STATES, OPEN_STATES, RELABEL, Job
 from BDD.problems import problem_of
-from Orthanc.archive import UID_KEYWORDS, StudyNotFoundError, is_uid
+from Orthanc.archive import StudyNotFoundError
 from Orthanc.dicomweb import OrthancArchive
 from results.objects import WRITTEN
-from routes import changes, reading, segment
+from routes import changes, reading, segment, uploads
 from routes.context import Context, context
 from routes.openapi import describe
 from routes.problems import ProblemError
@@ -30,7 +28,6 @@ blueprint = Blueprint("metia", __name__)
 logger = logging.getLogger(__name__)
 
 TAG = "Published MetIA front-end"
-UPLOAD_BYTES, UPLOAD_FILES = 2 << 30, 100_000
 WRITE_SECONDS, SETTLE_SECONDS = 60.0, 5.0
 _USER = "MetIA front-end"
 _MISSING = "Missing required parameters"
@@ -80,32 +77,26 @@ def segmentation(study: str) -> Response:
 @blueprint.post("/uploadDicom")
 @describe(
     "Send DICOM files to the archive",
-    {200: ("The archive has them all", "Success"), 400: ("No file, or one that is no DICOM", None)},
+    {
+        200: ("The archive has them all", "Success"),
+        400: ("No file, or one that is no DICOM", None),
+        413: ("More than UPLOAD_MAX_MB", None),
+        507: ("No room to take it in", None),
+    },
     text="multipart/form-data, field files[], as often as there are files. One file amiss, and none is stored.",
     tag=TAG,
     error=ERROR,
 )
 def upload() -> Response:
     """Store DICOM files."""
-    request.max_content_length, request.max_form_parts = UPLOAD_BYTES, UPLOAD_FILES
-    files = request.files.getlist("files[]")
-    if not files:
-        return _answer(400, error="No file: expected the field files[].")
-    studies: dict[str, list[Dataset]] = {}
-    for number, file in enumerate(files, start=1):
+    here = context()
+    with uploads.received("files[]", here.settings.upload_max_bytes) as sent:
+        if not sent:
+            return _answer(400, error="No file: expected the field files[].")
         try:
-            dataset = dcmread(file.stream)
-            uids = {keyword: dataset[keyword].value for keyword in UID_KEYWORDS}
-        except (InvalidDicomError, KeyError, ValueError, EOFError) as error:
-            return _answer(400, error=f"File {number} of {len(files)} is no DICOM instance ({error}); none was stored.")
-        for keyword, uid in uids.items():
-            if not is_uid(uid):
-                said = f"{keyword} = {str(uid)[:80]!r} is no UID"
-                return _answer(400, error=f"File {number} of {len(files)}: {said}; none was stored.")
-        studies.setdefault(uids["StudyInstanceUID"], []).append(dataset)
-    archive = here_archive(context())
-    for datasets in studies.values():
-        archive.store(datasets)
+            here_archive(here).store_files(uploads.instances(sent))
+        except uploads.NoInstanceError as error:
+            return _answer(400, error=str(error))
     return _answer(200, success="DICOM files uploaded and processed successfully")
 
 

@@ -1,15 +1,16 @@
 """An archive in memory, a network that needs no torch, and pipelines that fail where they are told to."""
 
 import hashlib
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 
 from imaging.selection import SeriesSummary
-from Orthanc.archive import NotOursError, SeriesNotFoundError, StudyNotFoundError
+from Orthanc.archive import DicomFile, NotOursError, SeriesNotFoundError, StudyNotFoundError
 from results.context import is_ours
 from unetr.bundle import BundleInfo
 
@@ -70,6 +71,9 @@ class MemoryArchive:
     def store(self, datasets: Sequence[Dataset]) -> None:
         self._called("store")
         self.instances |= {str(dataset.SOPInstanceUID): dataset for dataset in datasets}
+
+    def store_files(self, files: Sequence[DicomFile]) -> None:
+        self.store([dcmread(io.BytesIO(file.read())) for file in files])
 
     def study_identifiers(self) -> list[str]:
         return sorted({orthanc_name(str(one.StudyInstanceUID)) for one in self.instances.values()})

@@ -5,12 +5,21 @@ import json
 import threading
 from collections.abc import Iterator
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import pytest
 
 from Orthanc import dicomweb, multipart
-from Orthanc.archive import ArchiveUnavailableError, SeriesNotFoundError, StoreRejectedError, StudyNotFoundError, is_uid
+from Orthanc.archive import (
+    UID_KEYWORDS,
+    ArchiveUnavailableError,
+    DicomFile,
+    SeriesNotFoundError,
+    StoreRejectedError,
+    StudyNotFoundError,
+    is_uid,
+)
 from Orthanc.dicomweb import OrthancArchive
 from tests import factory
 
@@ -153,3 +162,45 @@ def test_much_is_stored_in_batches_and_taken_out_when_one_fails(
         archive.store(datasets)
     assert handler.seen.count(f"POST /dicom-web/studies/{STUDY}") == 2
     assert [one for one in handler.seen if one.startswith("DELETE")] == [f"DELETE /instance/{uids[1]}"]
+
+
+def test_files_are_read_one_batch_at_a_time_and_taken_out_when_one_cannot_be_read(
+    orthanc: tuple[OrthancArchive, type[Recorder]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive, handler = orthanc
+    others = factory.series_datasets(study_instance_uid="2.25.7", series_instance_uid="2.25.8")[:1]
+    datasets = [*MR[:2], *others]
+    uids = [str(one.SOPInstanceUID) for one in datasets]
+    monkeypatch.setattr(dicomweb, "BATCH_BYTES", 1)
+
+    def read(number: int) -> bytes:
+        handler.seen.append(f"read {number}")
+        if number == fails:
+            raise OSError("the disk is gone")
+        return multipart.encode(datasets[number])
+
+    files = [
+        DicomFile(tuple(one[keyword].value for keyword in UID_KEYWORDS), partial(read, number))
+        for number, one in enumerate(datasets)
+    ]
+    handler.answers = dict(
+        [
+            lookup("Series", SERIES),
+            lookup("Series", "2.25.8"),
+            *(lookup("Instance", uid) for uid in uids),
+            (f"/series/{SERIES}/instances", [{"MainDicomTags": {"SOPInstanceUID": uid}} for uid in uids[:2]]),
+            ("/series/2.25.8/instances", [{"MainDicomTags": {"SOPInstanceUID": uids[2]}}]),
+        ]
+    )
+    fails = -1
+    archive.store_files(files)
+    order = [one for one in handler.seen if one.startswith(("read", "POST /dicom-web"))]
+    assert order == [step for number in range(3) for step in (f"read {number}", "POST /dicom-web/studies")]
+
+    handler.seen.clear()
+    fails = 2
+    held = iter([set[str](), set(uids[:2])])
+    monkeypatch.setattr(archive, "_present", lambda _: next(held))
+    with pytest.raises(OSError, match="the disk is gone"):
+        archive.store_files(files)
+    assert {one for one in handler.seen if one.startswith("DELETE")} == {f"DELETE /instance/{uid}" for uid in uids[:2]}

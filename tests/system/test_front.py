@@ -199,20 +199,71 @@ def test_nginx_says_in_words_what_is_amiss_with_orthanc(
         other.close()
 
 
-def test_nginx_takes_no_more_than_an_address_has_use_for(site: ServerSite, settings: Settings, tmp_path: Path) -> None:
-    """Said before anything is sent: what is taken whole fills memory or disk, whatever the API says of it then."""
-    need_nginx()
-    with Services(tmp_path / "log") as services:
-        origin = front.url(front.start(services, settings))
-        for path in ("segment", "jobs/x/retry", "nothing", "dicom-web/studies/1.2.3/metadata"):
-            with socket.create_connection(("127.0.0.1", int(origin.rpartition(":")[2])), timeout=30) as connection:
-                head = f"POST /{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2000000\r\n\r\n"
-                connection.sendall(head.encode())
-                answer = connection.recv(1 << 16).decode()
-            assert answer.startswith("HTTP/1.1 413 "), path
-            assert "Content-Type: application/problem+json" in answer
-        for path in ("uploadDicom", "dicom-web/studies", "dicom-web/studies/1.2.3"):
-            assert requests.post(f"{origin}/{path}", data=bytes(2_000_000), timeout=30).status_code in (400, 415), path
+def test_no_more_is_taken_than_an_address_has_use_for(origin: str) -> None:
+    """Said before anything is sent: what is taken whole fills memory or disk, whatever is said of it then."""
+    for path, size in (
+        *((path, 2_000_000) for path in ("segment", "jobs/x/retry", "nothing", "dicom-web/studies/1.2.3/metadata")),
+        *((path, (2 << 30) + 1) for path in ("uploadDicom", "dicom-web/studies", "dicom-web/studies/1.2.3")),
+    ):
+        with socket.create_connection(("127.0.0.1", int(origin.rpartition(":")[2])), timeout=30) as connection:
+            head = f"POST /{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {size}\r\n\r\n"
+            connection.sendall(head.encode())
+            answer = connection.recv(1 << 16).decode()
+        assert answer.startswith("HTTP/1.1 413 "), path
+        assert "Content-Type: application/problem+json" in answer
+    for path in ("uploadDicom", "dicom-web/studies", "dicom-web/studies/1.2.3"):
+        assert requests.post(f"{origin}/{path}", data=bytes(2_000_000), timeout=30).status_code in (400, 415), path
+
+
+def test_an_upload_is_stored_through_either(origin: str, orthanc: RunningOrthanc) -> None:
+    """Of two studies, in several batches, by the published front-end's address; or not at all."""
+    sent = [
+        one
+        for _ in range(2)
+        for one in factory.series_datasets(
+            factory.volume(shape=(12, 192, 192), spacing=(2.0, 1.0, 1.0)),
+            study_instance_uid=generate_uid(),
+            series_instance_uid=generate_uid(),
+        )
+    ]
+    one_amiss = [*map(multipart.encode, sent[:-1]), multipart.encode(sent[-1])[:-1]]
+    for contents, status, kept in ((one_amiss, 400, 0), ([*map(multipart.encode, sent)], 200, 12)):
+        files = [("files[]", (f"{number}.dcm", content)) for number, content in enumerate(contents)]
+        answer = requests.post(f"{origin}/uploadDicom", files=files, timeout=120)
+        assert answer.status_code == status, answer.text
+        assert set(answer.json()) == ({"success"} if kept else {"error"})
+        for dataset in (sent[0], sent[-1]):
+            held = requests.get(
+                f"{origin}/dicom-web/series", params={"SeriesInstanceUID": dataset.SeriesInstanceUID}, timeout=30
+            ).json()
+            assert [one["00201209"]["Value"] for one in held] == ([[kept]] if kept else [])
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are looked at on Linux")
+def test_what_is_being_sent_lies_in_private_and_goes_with_the_process(tmp_path: Path, orthanc: RunningOrthanc) -> None:
+    site = ServerSite(tmp_path, orthanc, tmp_path / "no-model")
+    spool = tmp_path / "var" / "spool"
+    try:
+        process = site.start_api()
+        with socket.create_connection(("127.0.0.1", int(site.url.rpartition(":")[2])), timeout=30) as connection:
+            head = "POST /uploadDicom HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 90000000\r\n\r\n"
+            connection.sendall(head.encode() + bytes(3_000_000))
+
+            def spooled() -> bool:
+                assert process.poll() is None, site.log("api.py")
+                links = (
+                    str(link.readlink()) for link in Path(f"/proc/{process.pid}/fd").iterdir() if link.is_symlink()
+                )
+                return any(link.startswith(f"{spool}/") and link.endswith("(deleted)") for link in links)
+
+            site.until(spooled, "the upload lies in VAR_DIR")
+            assert list(spool.iterdir()) == []
+            process.kill()
+            process.wait(30)
+        assert list(spool.iterdir()) == []
+        assert spool.stat().st_mode & 0o077 == 0
+    finally:
+        site.close()
 
 
 def test_https(settings: Settings, tmp_path: Path, site: ServerSite) -> None:
