@@ -21,6 +21,7 @@ BENCHMARKS = {
     "following": "links of lesions from visit to visit, in simulated patients",
     "timeline": "time of a patient's course over HTTP",
     "overlay": "from the end of inference to lesions on the screen",
+    "upload": "memory of the API while a study is sent to it by the published front-end's upload",
     "viewer": "frames while scrolling: straight from Orthanc, through the API, through nginx",
 }
 EXAMPLES = """examples:
