@@ -391,18 +391,3 @@ def test_a_gpu_without_room_for_a_window_is_an_error_where_it_was_asked_for(monk
     monkeypatch.setattr(choice, "TorchEngine", lambda *_: FakeCard(room=0))
     with pytest.raises(torch.OutOfMemoryError):
         choose_engine(lambda: network("UNETR"), SHAPE, identity="x", device="cpu")
-
-
-def test_what_a_gpu_cannot_run_the_cpu_does(monkeypatch, caplog):
-    def make(_network: torch.nn.Module, device: torch.device) -> FakeCard:
-        trouble = RuntimeError("CUDA error: no kernel image is available\nmore") if device.type == "cuda" else None
-        engine = FakeCard("cpu", trouble=trouble)
-        engine.name = f"torch-{device.type}"
-        return engine
-
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(choice, "TorchEngine", make)
-    assert choose_engine(lambda: network("UNETR"), SHAPE, identity="x").name == "torch-cpu"
-    assert "the GPU cannot run this network, the CPU does: CUDA error: no kernel image is available" in caplog.text
-    with pytest.raises(RuntimeError, match="no kernel image"):
-        choose_engine(lambda: network("UNETR"), SHAPE, identity="x", wanted="torch-cuda")

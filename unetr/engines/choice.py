@@ -1,4 +1,7 @@
-"""Which engine runs a network here: by device, and on the CPU by a measurement that is made once and kept."""
+"""Which engine runs a network here: by device, and on the CPU by a measurement that is made once and kept.
+
+None is used that does not compute what PyTorch computes on the CPU; see ``cuda`` for how that is held on a GPU.
+"""
 
 import importlib.metadata
 import json
@@ -13,21 +16,16 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from unetr.bundle import ModelError
-from unetr.engines.engine import ENGINES, Engine, key_of
-from unetr.engines.memory import is_out_of_memory, keep_freed_memory
+from unetr.engines.cuda import cuda_engine
+from unetr.engines.engine import ENGINES, Engine, EngineError, key_of
+from unetr.engines.memory import keep_freed_memory
 from unetr.engines.torch_engine import TorchEngine
+from unetr.engines.trial import TOLERANCE, deviation, example, first_line, warmed_up
 
 AUTO = "auto"
 _RUNS = 3
-_TOLERANCE = 0.05
-"""Relative error of the logits, root mean square, above which an engine is taken for broken."""
 
 log = logging.getLogger(__name__)
-
-
-class EngineError(ModelError):
-    """The engine that was asked for cannot run here."""
 
 
 def choose_engine(
@@ -50,37 +48,38 @@ def choose_engine(
     identity
         What makes the network another one: hash of its weights, and its definition.
     wanted
-        One of :data:`unetr.engines.engine.ENGINES`, or ``auto``: CUDA where there is a GPU that can run the network,
-        else the fastest on the CPU.
+        One of :data:`unetr.engines.engine.ENGINES`, or ``auto``: CUDA where there is a GPU that computes the network
+        rightly, else the fastest on the CPU.
     device
         Keeps ``auto`` to ``cpu`` or ``cuda``.
     folder
-        Where compiled networks and the measurement are kept; without one PyTorch runs.
+        Where compiled networks and what was measured are kept; without one PyTorch runs.
 
     Raises
     ------
     EngineError
-        When ``torch-cuda`` is wanted and there is no such device.
+        When CUDA is wanted and there is no such device, or none that computes the network rightly.
     """
     if wanted not in (AUTO, *ENGINES):
         raise EngineError(f"There is no engine {wanted}; there is {', '.join((AUTO, *ENGINES))}.")
     where = _device(wanted, device)
-    if where.type == "cuda" and wanted == AUTO and device is None:
+    if where.type == "cuda":
         try:
-            return choose_engine(load, shape, identity=identity, wanted=wanted, device="cuda", folder=folder)
-        except Exception as error:  # a driver too old, a card too old or too small: the CPU still does it
-            log.warning("the GPU cannot run this network, the CPU does: %s", _first_line(error))
+            return cuda_engine(load, shape, identity=identity, folder=folder)
+        except Exception as error:  # a driver too old, a card too old, too small or wrong: the CPU still does it
+            if wanted != AUTO or device:
+                raise
+            log.warning("the GPU cannot run this network, the CPU does: %s", first_line(error))
             where = torch.device("cpu")
-    makers: dict[str, Callable[[], Engine]] = {f"torch-{where.type}": lambda: TorchEngine(load(), where)}
-    if where.type == "cpu":
-        keep_freed_memory()
-        if folder and wanted != "torch-cpu":
-            folder.mkdir(parents=True, exist_ok=True)
-            makers = {"openvino-cpu": lambda: _openvino(load, shape, folder, identity), **makers}
-            if wanted == AUTO:
-                kept = folder / f"{_key(identity, shape)}.json"
-                if (_remembered(kept) or _measured(makers, shape, kept)) == "torch-cpu":
-                    del makers["openvino-cpu"]
+    makers: dict[str, Callable[[], Engine]] = {"torch-cpu": lambda: TorchEngine(load(), where)}
+    keep_freed_memory()
+    if folder and wanted != "torch-cpu":
+        folder.mkdir(parents=True, exist_ok=True)
+        makers = {"openvino-cpu": lambda: _openvino(load, shape, folder, identity), **makers}
+        if wanted == AUTO:
+            kept = folder / f"{_key(identity, shape)}.json"
+            if (_remembered(kept) or _measured(makers, shape, kept)) == "torch-cpu":
+                del makers["openvino-cpu"]
     return _first_that_works(makers, shape)
 
 
@@ -102,30 +101,12 @@ def _first_that_works(makers: dict[str, Callable[[], Engine]], shape: Sequence[i
     """The first engine that runs a window; of the last one, PyTorch, the error if even that cannot."""
     for name, make in makers.items():
         try:
-            return _warmed_up(make(), shape)
+            return warmed_up(make(), shape)
         except Exception as error:  # whatever a compiler of networks may raise
             if name == list(makers)[-1]:
                 raise
-            log.warning("%s cannot run this network: %s", name, _first_line(error))
+            log.warning("%s cannot run this network: %s", name, first_line(error))
     raise AssertionError("no engine to try")
-
-
-def _warmed_up(engine: Engine, shape: Sequence[int]) -> Engine:
-    """Run an engine once, with as many windows at a time as there is memory for."""
-    while True:
-        try:
-            engine.run(_example(shape, engine))
-        except Exception as error:
-            if engine.batch == 1 or not is_out_of_memory(error):
-                raise
-        else:
-            return engine
-        engine.batch //= 2
-        log.warning("out of memory: %s runs %d windows at a time", engine.name, engine.batch)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _measured(makers: dict[str, Callable[[], Engine]], shape: Sequence[int], kept: Path) -> str:
@@ -136,13 +117,13 @@ def _measured(makers: dict[str, Callable[[], Engine]], shape: Sequence[int], kep
         engine = _first_that_works({name: makers[name], "torch-cpu": makers["torch-cpu"]}, shape)
         if engine.name in seconds:
             continue
-        windows, times = _example(shape, engine), []
+        windows, times = example(shape, engine.batch), []
         for _ in range(_RUNS):
             start = time.perf_counter()
             logits = engine.run(windows)
             times.append(time.perf_counter() - start)
         answers.append(logits.clone())
-        if (logits - answers[0]).norm() <= _TOLERANCE * answers[0].norm():
+        if deviation(logits, answers[0]) <= TOLERANCE:
             seconds[name] = statistics.median(times)
         else:
             log.warning("%s does not compute this network as PyTorch does, and is not used", name)
@@ -171,9 +152,3 @@ def _openvino_version() -> str | None:
         return importlib.metadata.version("openvino")
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _example(shape: Sequence[int], engine: Engine) -> torch.Tensor:
-    """A batch of windows as bright as a head, the same every time."""
-    noise = torch.rand((engine.batch, *shape[1:]), generator=torch.Generator().manual_seed(0))
-    return (2 * noise).to(engine.device)

@@ -5,8 +5,14 @@ from typing import Protocol
 
 import torch
 
+from unetr.errors import ModelError
+
 ENGINES = ("torch-cuda", "openvino-cpu", "torch-cpu")
 """By name; ``torch-cpu`` is the reference and runs everywhere."""
+
+
+class EngineError(ModelError):
+    """The engine that was asked for cannot run here."""
 
 
 def key_of(*what: object) -> str:

@@ -27,7 +27,10 @@ class TorchEngine:
     network
         In evaluation mode; becomes the engine's own: its weights are moved and rounded.
     precision
-        ``bfloat16``, ``float16`` or ``float32``; by default :func:`fastest_precision`.
+        ``bfloat16``, ``float16`` or ``float32``; by default :func:`fastest_precision`. Float32 on a GPU turns TF32 off
+        for the whole process.
+    recorded
+        Whether a GPU replays the recorded forward pass, where it can be recorded.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class TorchEngine:
         *,
         precision: torch.dtype | None = None,
         batch: int | None = None,
+        recorded: bool = True,
     ) -> None:
         self.name = f"torch-{device.type}"
         self.device = device
@@ -47,8 +51,10 @@ class TorchEngine:
             for layer in self._network.modules():
                 if isinstance(layer, _HALF_WEIGHTS):
                     layer.to(self.precision)
+        elif device.type == "cuda":
+            torch.backends.cudnn.allow_tf32 = False  # else PyTorch rounds what goes into a convolution
         self._graph: _Graph | None = None
-        self._recordable = device.type == "cuda"
+        self._recordable = recorded and device.type == "cuda"
 
     @torch.inference_mode()
     def run(self, windows: torch.Tensor) -> torch.Tensor:

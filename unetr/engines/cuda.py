@@ -1,0 +1,135 @@
+"""CUDA, in the fastest way that computes what PyTorch computes on the CPU; compared once and kept.
+
+Rounded numbers, a recorded graph, and libraries that choose among many ways to convolve: each may give wrong answers
+and no error, with one version on one card. A lesion that is missed for it would be missed in silence. What it is
+compared with is the CPU in float32 and not the same card: that shares driver, libraries and faults with what is judged,
+and the CPU takes seconds, once.
+"""
+
+import json
+import logging
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from unetr.engines.engine import Engine, EngineError, key_of
+from unetr.engines.kept import keep
+from unetr.engines.memory import give_back, is_out_of_memory
+from unetr.engines.torch_engine import TorchEngine, fastest_precision
+from unetr.engines.trial import TOLERANCE, deviation, example, first_line, warmed_up
+
+_WARM_UP, _COMPARED = 0, 1
+"""Seeds of windows: a recording that gives what it was recorded with, whatever it is asked, must not pass."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a network is run on a GPU."""
+
+    precision: torch.dtype
+    recorded: bool
+
+    def __str__(self) -> str:
+        return f"{str(self.precision).removeprefix('torch.')} {'recorded' if self.recorded else 'step by step'}"
+
+
+def ways(device: torch.device) -> list[Way]:
+    """What to try, the fastest first: without the recording, in the other half precision, at last with neither."""
+    half = fastest_precision(device)
+    tried = [Way(half, True), Way(half, False), Way(torch.float16, True), Way(torch.float32, False)]
+    return list(dict.fromkeys(tried))
+
+
+def cuda_engine(load: Callable[[], nn.Module], shape: Sequence[int], *, identity: str, folder: Path | None) -> Engine:
+    """Make a network ready to run on the GPU, warmed up, in the first way that agrees with the CPU.
+
+    Parameters
+    ----------
+    load, shape, identity
+        See :func:`unetr.engines.choice.choose_engine`.
+    folder
+        Where the way is kept, by weights, versions and card; without one it is looked for each time.
+
+    Raises
+    ------
+    EngineError
+        When no way agrees. That is not kept: who mends driver or card need not know of a file to remove.
+    """
+    device = torch.device("cuda")
+    kept = folder / f"{_key(identity, shape)}.json" if folder else None
+    if kept and (known := _remembered(kept, ways(device))):
+        way, seen = known
+        _tell(way, seen)
+        return warmed_up(TorchEngine(load(), device, precision=way.precision, recorded=way.recorded), shape)
+
+    @cache
+    def reference(count: int) -> torch.Tensor:
+        plain = TorchEngine(load(), torch.device("cpu"), precision=torch.float32)
+        return torch.cat([plain.run(window[None]) for window in example(shape, count, _COMPARED)])
+
+    def attempt(way: Way) -> tuple[Engine | None, str]:
+        """The engine if it agrees, and what was seen of it."""
+        network = load()  # what goes wrong here is no matter of the card
+        try:
+            engine = warmed_up(TorchEngine(network, device, precision=way.precision, recorded=way.recorded), shape)
+            logits = engine.run(example(shape, engine.batch, _COMPARED).to(engine.device)).cpu()
+            off = deviation(logits, reference(engine.batch))
+        except Exception as error:
+            if is_out_of_memory(error):  # no other way takes less
+                raise
+            return None, first_line(error)
+        return (engine if off <= TOLERANCE else None), f"off by {off:.2%}"
+
+    seen = {}
+    for way in ways(device):
+        engine, seen[str(way)] = attempt(way)
+        if engine:
+            _tell(way, seen)
+            if kept:
+                keep(kept, memoryview(json.dumps({"way": str(way), "seen": seen}, indent=2).encode()))
+            return engine
+        give_back(device)
+    raise EngineError(
+        f"{_card()} does not compute this network as PyTorch does on the CPU ({_listed(seen)}). "
+        "ENGINE=auto runs it on the CPU; another driver or PyTorch may be what the card needs."
+    )
+
+
+def _tell(way: Way, seen: dict[str, str]) -> None:
+    wrong = {name: what for name, what in seen.items() if name != str(way)}
+    if wrong:
+        text = "the GPU runs this network in %s, not faster: it does not compute what PyTorch does on the CPU in %s"
+        log.warning(text, way, _listed(wrong))
+    else:
+        log.info("the GPU runs this network in %s, as the CPU does in float32: %s", way, seen.get(str(way)))
+
+
+def _listed(seen: dict[str, str]) -> str:
+    return "; ".join(f"{name}: {what}" for name, what in seen.items())
+
+
+def _remembered(kept: Path, known: Sequence[Way]) -> tuple[Way, dict[str, str]] | None:
+    """The way that agreed at an earlier start, and what was seen then."""
+    try:
+        content = json.loads(kept.read_text("utf-8"))
+        (way,) = [way for way in known if str(way) == content["way"]]
+        return way, {str(name): str(what) for name, what in content["seen"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _key(identity: str, shape: Sequence[int]) -> str:
+    """Name what was found by all that it depends on."""
+    versions = (torch.__version__, torch.version.cuda, torch.backends.cudnn.version())
+    return key_of("agreement", identity, tuple(shape), platform.node(), _card(), versions)
+
+
+def _card() -> str:
+    return torch.cuda.get_device_name()
