@@ -3,19 +3,38 @@
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from benchmarks.arguments import new_parser
 from benchmarks.isolation import in_fresh_process
 from benchmarks.report import GIB, Skipped, model_path, table, verdict
-from benchmarks.ways import FULL, MONAI_FLOAT32, MONAI_HALF, SERVER, SHAPE, Run, find_network, run_volume, ways_here
+from benchmarks.ways import (
+    BATCH_ON_GPU,
+    FULL,
+    MONAI_FLOAT32,
+    MONAI_HALF,
+    SERVER,
+    SHAPE,
+    Run,
+    find_network,
+    run_volume,
+    ways_here,
+)
+
+if TYPE_CHECKING:
+    from benchmarks.roofline import Peak, Work
 
 QUICK = (144, 144, 96)
+"""mm."""
 FASTER_THAN_FLOAT32, FASTER_THAN_HALF = 8.0, 2.0
+"""On a CPU."""
+FASTER_THAN_HALF_ON_GPU, MOST_GPU_GIB = 3.0, 4.0
+CARD, MOST_SECONDS = "H100", 0.15
+"""On any other card the time of a volume is printed, and not judged."""
 EXAMPLES = """examples:
   python -m benchmarks inference
   python -m benchmarks inference --quick            a volume of four windows; no target is judged
@@ -63,61 +82,101 @@ def _compare(model: str, rows: Sequence[str] | None, *, quick: bool) -> bool:
         for name in tqdm(names, desc=model, leave=False, disable=None):
             runs[name] = in_fresh_process(run_volume, name, model, QUICK if quick else SHAPE, Path(folder))
             tqdm.write(f"{name}: {runs[name].windows} windows in {runs[name].seconds:.1f} s", file=sys.stderr)
-    slowest = runs.get(MONAI_FLOAT32)
-    work, peak = _describe(model), _peak_flops()
-    print(f"A large bfloat16 matrix product reaches {peak / 1e9:.0f} GFLOP/s: at that, {work / peak:.3f} s a window.")
+    card, work = _card(), _describe(model)
+    peak = _print_peak(work)
     if quick:
-        print(
-            f"quick: {' x '.join(map(str, QUICK))} voxels, nothing but head; nothing is extrapolated to a whole volume"
-        )
-    header = ["", "windows", "volume, s", "a window, s", "windows/s", "of peak", "faster", "memory, GiB"]
+        print(f"quick: {' x '.join(map(str, QUICK))} mm, nothing but head; nothing is extrapolated to a whole volume")
+    slowest = runs.get(MONAI_FLOAT32)
+    header = ["", "windows", "volume, s", "a window, s", "windows/s", "of peak", "of copy", "faster", "memory, GiB"]
     lines = [
         [
             name if name == run.engine or name.startswith("MONAI") else f"{name} = {run.engine}",
             str(run.windows),
-            f"{run.seconds:.2f}",
-            f"{statistics.median(run.by_window):.3f}",
+            f"{run.seconds:.3f}",
+            f"{statistics.median(run.by_window):.4f}",
             f"{run.windows / run.seconds:.1f}",
-            f"{run.windows * work / run.seconds / peak:.0%}",
+            f"{run.windows * work.flops / run.seconds / peak.flops:.0%}",
+            f"{run.windows * work.bytes / run.seconds / peak.bytes:.0%}",
             f"{slowest.seconds / run.seconds:.1f} x" if slowest else "",
             f"{run.peak_bytes / GIB:.2f}",
         ]
         for name, run in runs.items()
     ]
-    print(table(header, lines), end="\n\n")
+    print(table(header, lines))
+    if ours := runs.get(SERVER):
+        stages = ", ".join(f"{stage} {seconds:.3f}" for stage, seconds in ours.stages.items())
+        print(f"\n{SERVER} once more, each stage waited for, s: {stages}")
+    print()
+    return quick or model != FULL or judge(runs, card)
+
+
+def judge(runs: dict[str, Run], card: str | None) -> bool:
+    """Print what is asked of the server's prediction, and whether it is met.
+
+    Parameters
+    ----------
+    runs
+        By the name of the way; what is missing is not judged.
+    card
+        Name of the GPU; None on a CPU.
+    """
     ours = runs.get(SERVER)
-    if quick or model != FULL or not ours:
+    if ours is None:
         return True
+    on_cpu = {MONAI_FLOAT32: FASTER_THAN_FLOAT32, MONAI_HALF: FASTER_THAN_HALF}
     met = []
-    for name, target in ((MONAI_FLOAT32, FASTER_THAN_FLOAT32), (MONAI_HALF, FASTER_THAN_HALF)):
+    for name, target in ({MONAI_HALF: FASTER_THAN_HALF_ON_GPU} if card else on_cpu).items():
         if name in runs:
             ratio = runs[name].seconds / ours.seconds
             met.append(verdict(f"{ratio:.1f} times as fast as {name}, at least {target:g}", met=ratio >= target))
+    if card:
+        met.append(verdict(f"{ours.engine} runs it, torch-cuda is to", met=ours.engine == "torch-cuda"))
+        memory = ours.peak_bytes / GIB
+        met.append(verdict(f"{memory:.2f} GiB reserved, at most {MOST_GPU_GIB:g} GiB", met=memory <= MOST_GPU_GIB))
+        if CARD in card:
+            text = f"{ours.seconds:.3f} s a volume on {card}, at most {MOST_SECONDS:g} s"
+            met.append(verdict(text, met=ours.seconds <= MOST_SECONDS))
+        else:
+            print(f"        {ours.seconds:.3f} s a volume on {card}: judged on an {CARD} only")
     return all(met)
 
 
-def _describe(model: str) -> int:
-    """Print the size and work of a network; gives the floating point operations of a window."""
+def _card() -> str | None:
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def _describe(model: str) -> "Work":
+    """Print the size and work of a network; gives the work of a window."""
+    from benchmarks.roofline import work_of
 
     network = find_network(model)
-    weightless = network.load().to("meta")
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        weightless(torch.zeros(1, 1, *network.window, device="meta"))
-    million, work = sum(weight.numel() for weight in weightless.parameters()) / 1e6, counter.get_total_flops()
+    loaded = network.load()
+    million = sum(weight.numel() for weight in loaded.parameters()) / 1e6
+    work = work_of(loaded, network.window, BATCH_ON_GPU if _card() else 1)
     window, overlap = " x ".join(map(str, network.window)), network.overlap
-    print(f"{model}: {million:.1f} million weights, {work / 1e9:.0f} GFLOP a window of {window}, overlap {overlap:g}.")
+    print(
+        f"{model}: {million:.1f} million weights, {work.flops / 1e9:.0f} GFLOP and {work.bytes / 1e9:.1f} GB "
+        f"a window of {window}, overlap {overlap:g}."
+    )
     return work
 
 
-def _peak_flops(edge: int = 4096) -> float:
+def _print_peak(work: "Work") -> "Peak":
+    """Print what this machine reaches at most, and how long a window would take at that."""
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    a, times = torch.randn(edge, edge, device=device, dtype=torch.bfloat16), []
-    for _ in range(4):
-        start = time.perf_counter()
-        (a @ a)[0, 0].item()
-        times.append(time.perf_counter() - start)
-    return 2 * edge**3 / min(times)
+    from benchmarks.roofline import peak_of
+
+    card = _card()
+    if card:
+        versions = f"CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
+        print(f"GPU {card}, {torch.cuda.get_device_properties(0).total_memory / GIB:.0f} GiB, {versions}")
+    peak = peak_of(torch.device("cuda" if card else "cpu"))
+    print(
+        f"A large bfloat16 matrix product reaches {peak.flops / 1e9:.0f} GFLOP/s, a large copy "
+        f"{peak.bytes / 1e9:.0f} GB/s: at that, {work.flops / peak.flops:.4f} and {work.bytes / peak.bytes:.4f} s "
+        "a window."
+    )
+    return peak

@@ -33,11 +33,13 @@ def test_each_has_help_with_examples(name: str, capsys: pytest.CaptureFixture[st
 def test_inference_compares_monai_and_the_server(tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = ["--rows", "MONAI, torch float32", "auto"]
     assert command.main(["inference", "--quick", "--model", str(tiny_model), *rows]) == 0
-    lines = {line.split("  ")[0]: line.split() for line in capsys.readouterr().out.splitlines()}
+    printed = capsys.readouterr().out
+    lines = {line.split("  ")[0]: line.split() for line in printed.splitlines()}
     monai = lines["MONAI, torch float32"]
     (server,) = (line for name, line in lines.items() if name.startswith("auto = "))
     assert monai[3] == server[3] == "32"  # windows of 64 in a box that is nothing but head
     assert monai[-2] == "x"
+    assert "auto once more, each stage waited for, s: prepare 0." in printed
     assert "quick" in str(lines)
 
 
