@@ -33,11 +33,10 @@ class Peak:
 
 def work_of(network: nn.Module, window: Sequence[int], batch: int) -> Work:
     """Count a network's work on a batch of windows, without doing it; gives the share of one window."""
-    weightless = network.to("meta").to(torch.bfloat16)
-    windows = torch.zeros(batch, 1, *window, device="meta", dtype=torch.bfloat16)
+    weightless, windows = network.to("meta"), torch.zeros(batch, 1, *window, device="meta")
     with torch.no_grad(), FlopCounterMode(display=False) as counter, _Traffic() as traffic:
         weightless(windows)
-    return Work(counter.get_total_flops() / batch, traffic.bytes / batch)
+    return Work(counter.get_total_flops() / batch, traffic.bytes / 2 / batch)  # counted in float32
 
 
 class _Traffic(TorchDispatchMode):

@@ -85,7 +85,8 @@ def test_marks_on_a_gpu_are_its_own_and_waited_for_at_the_end(monkeypatch):
 def test_a_short_volume_is_run_in_rounds_and_a_long_one_once(monkeypatch):
     for long, times in ((2.0, 1 + ways._ROUNDS), (0.0, 1)):
         monkeypatch.setattr(ways, "_LONG_S", long)
-        run, calls = Run("x"), []
+        run = Run("x")
+        calls: list[int] = []
 
         def whole(timed, calls=calls):
             calls.append(1)
