@@ -25,18 +25,21 @@ def test_out_of_memory_in_the_words_of_each_library(error):
     assert is_out_of_memory(error)
 
 
-def test_an_error_while_another_is_cleared_up_is_what_that_one_was():
-    def while_handling(first: Exception) -> Exception:
+def test_a_recording_that_ends_in_an_error_ends_in_what_was_before_it():
+    def while_handling(
+        first: Exception, words: str = "CUDA error: operation failed due to a previous error during capture"
+    ) -> Exception:
         try:
             try:
                 raise first
             finally:
-                raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+                raise RuntimeError(words)
         except RuntimeError as error:
             return error
 
     assert is_out_of_memory(while_handling(FULL))
     assert not is_out_of_memory(while_handling(RuntimeError("operation not permitted when stream is capturing")))
+    assert not is_out_of_memory(while_handling(FULL, "shape mismatch")), "a fault, whatever came before it"
     assert not is_out_of_memory(ValueError("out of memory"))
 
 

@@ -146,6 +146,13 @@ def test_short_of_memory_fewer_windows_are_run_at_a_time(error):
     assert seen == [k / 8 for k in range(1, 9)]
 
 
+def test_a_gpu_that_runs_windows_gives_back_its_memory_wherever_the_volume_is(monkeypatch):
+    given_back: list[bool] = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: given_back.append(True))
+    slide(torch.rand(40, 40, 40), SmallMemory(1, ERRORS[0]), window=(32, 32, 32), overlap=0.5, batch=4)
+    assert given_back == [True, True]
+
+
 def test_with_no_memory_for_one_window_a_sentence_says_so():
     with pytest.raises(NotEnoughMemoryError, match=r"a window of \[32, 32, 32\] voxels does not fit into memory"):
         slide(torch.rand(40, 40, 40), SmallMemory(0, ERRORS[0]), window=(32, 32, 32), overlap=0.5, batch=4)

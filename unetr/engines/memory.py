@@ -24,6 +24,8 @@ _WORDS = (
     "unable to find an engine to execute",  # cuDNN, when no way to compute a convolution finds room for its workspace
 )
 """In the messages of PyTorch's and OpenVINO's plain RuntimeErrors."""
+_RECORDING = "captur"
+"""In CUDA's messages about a stream that is, or was, being recorded."""
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +42,9 @@ def is_out_of_memory(error: BaseException) -> bool:
         return False
     if any(word in str(error).lower() for word in _WORDS):
         return True
-    # Ending the recording that memory ran out in is an error of its own.
-    return error.__context__ is not None and is_out_of_memory(error.__context__)
+    # Ending the recording that memory ran out in is an error of its own; any other is what it says.
+    ended = _RECORDING in str(error).lower()
+    return ended and error.__context__ is not None and is_out_of_memory(error.__context__)
 
 
 def with_room(do: Callable[[torch.device], T], device: torch.device, what: str) -> T:
@@ -66,15 +69,17 @@ def with_room(do: Callable[[torch.device], T], device: torch.device, what: str) 
             raise
         if device.type == "cpu":
             raise NotEnoughMemoryError(f"{what} does not fit into memory") from error
-    give_back(device)  # outside of the handler: its traceback holds what filled the memory
+    give_back()  # outside of the handler: its traceback holds what filled the memory
     log.warning("out of memory: %s is done on the CPU", what)
     return with_room(do, torch.device("cpu"), what)
 
 
-def give_back(device: torch.device) -> None:
-    """Give back to a GPU what PyTorch keeps of its memory for the next tensors: it may be needed in one piece."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
+def give_back() -> None:
+    """Give back to the GPU what PyTorch keeps of its memory for the next tensors: it may be needed in one piece.
+
+    Whatever device the tensors at hand are on: a network runs on the GPU also when a volume is blended in main memory.
+    """
+    torch.cuda.empty_cache()  # does nothing where CUDA was never used
 
 
 @cache

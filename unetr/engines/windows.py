@@ -94,7 +94,7 @@ def slide(
             if batch == 1 and _in_main_memory(blend):
                 raise NotEnoughMemoryError(f"a window of {list(window)} voxels does not fit into memory") from error
         if answer is None:  # outside of the handler: its traceback holds what filled the memory
-            give_back(blend.device)
+            give_back()
             if batch > 1:
                 batch //= 2
                 log.warning("out of memory: %d windows at a time from here on", batch)
