@@ -4,6 +4,7 @@ Started by ``python jobs.py``, one per GPU. What it does with a job is in ``serv
 """
 
 import logging
+import math
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from jobs import open_archive
 from Orthanc import logs
 from services.autoroute import AutoRouter
 from services.models import Models
-from services.outages import OutageFilter, in_one_line, is_outage
+from services.outages import Complaints, OutageFilter, in_one_line, is_outage
 from services.private import keep_private
 from services.processes import WRONG_SETTINGS
 from services.runner import Worker
@@ -95,21 +96,20 @@ def _keep_alive(
 
     Both the database and the queue are asked: here it shows that they answer again.
     """
-    trouble = ""
+    trouble: Complaints | None = None
     while not stop.wait(HEARTBEAT_SECONDS):
         try:
             store.worker_seen(database, number)
             for duty in duties:
                 duty()
         except Exception as error:
-            line = in_one_line(error)
-            if line != trouble:
+            trouble = trouble or Complaints(quiet=math.inf)  # it lasts until all is well
+            if trouble.is_due(line := in_one_line(error)):
                 logger.warning("heartbeat: %s", line, exc_info=None if is_outage(error) else error)
-            trouble = line
         else:
             if trouble:
                 logger.warning("heartbeat: all is well again")
-            trouble = ""
+            trouble = None
 
 
 def _is_running(pid: int) -> bool:

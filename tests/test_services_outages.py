@@ -1,8 +1,10 @@
 """An outage is told of once, and everything else as it is."""
 
 import logging
+import sqlite3
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from services.outages import OutageFilter, in_one_line, is_outage
 
@@ -64,23 +66,33 @@ def test_another_complaint_is_another_line(logger: logging.Logger, caplog: pytes
     assert "Error reading schedule: TimeoutError\n" in caplog.text
 
 
-def test_what_is_no_outage_keeps_its_traceback_each_time(
-    logger: logging.Logger, caplog: pytest.LogCaptureFixture
+def test_what_is_no_outage_keeps_its_traceback_and_is_told_again_when_it_lasts(
+    logger: logging.Logger, clock: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
-    for _ in range(2):
+    for second in range(0, 700, 5):
+        clock[0] = float(second)
         ask(logger, KeyError("job"))
-    logger.warning("%d words", 2)
+        logger.warning("%d words", second)
     assert caplog.text.count("Traceback") == 2
-    assert "2 words" in caplog.text
+    assert caplog.text.count(" words") == 140, "what is no error passes"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError(2, "No such file or directory", "/var/metia/model.pt"),
+        PermissionError(13, "Permission denied"),
+        sqlite3.OperationalError("no such column: patients.unfollowed_at"),
+        OperationalError("INSERT", {}, sqlite3.OperationalError("table jobs has no column named content")),
+    ],
+)
+def test_what_no_waiting_mends_is_no_outage(error: Exception) -> None:
+    assert not is_outage(error)
 
 
 def test_the_errors_of_every_kind_of_queue_are_known() -> None:
-    import sqlite3
-
-    import sqlalchemy.exc
-
     errors: list[Exception] = [sqlite3.OperationalError("disk I/O error"), OSError(), ConnectionRefusedError()]
-    errors.append(sqlalchemy.exc.OperationalError("SELECT", {}, Exception("away")))
+    errors.append(OperationalError("SELECT", {}, Exception("away")))
     for name, kinds in (("redis", ("ConnectionError", "TimeoutError")), ("psycopg", ("OperationalError",))):
         try:
             module = __import__(name)

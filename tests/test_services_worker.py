@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from BDD import store
-from services import worker
+from services import outages, worker
 from services.processes import WRONG_SETTINGS
 from settings import ROOT, load_settings
 from tests.store_factory import new_database, new_worker
@@ -71,6 +71,24 @@ def test_trouble_is_told_once_and_its_end_too(
         "heartbeat: all is well again",
     ]
     assert [bool(record.exc_info) for record in caplog.records] == [False, False, True, False]
+
+
+def test_a_fault_that_lasts_is_told_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(worker, "HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr(outages, "_AGAIN_SECONDS", 0.0)
+    database = new_database(tmp_path)
+    enough, beats = threading.Event(), []
+
+    def duty() -> None:
+        beats.append(1)
+        if len(beats) == 3:
+            enough.set()
+        raise FileNotFoundError(2, "No such file or directory")
+
+    worker._keep_alive(database, new_worker(database), [duty], enough)
+    assert [bool(record.exc_info) for record in caplog.records] == [True] * 3
 
 
 def test_a_file_that_cannot_be_read_is_not_blamed_on_the_database(
