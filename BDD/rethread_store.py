@@ -12,6 +12,7 @@ import logging
 from datetime import UTC, datetime
 
 from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, undefer
 
 from BDD.absence_store import grids_of, keep_absences, known_absences, open_absences
@@ -31,6 +32,11 @@ def follow_again(database: Database) -> None:
     """Follow the patients that are marked, and take the marks away; again is fine.
 
     Visits that were never registered to one another are registered first, which takes seconds where there are any.
+
+    Raises
+    ------
+    OperationalError
+        When the database does not answer: who is marked stays so. Any other error is that of one patient.
     """
     with database.reading() as session:
         query = select(Patient.id, Patient.unfollowed_at).where(Patient.unfollowed_at.is_not(None)).order_by(Patient.id)
@@ -40,7 +46,9 @@ def follow_again(database: Database) -> None:
             _join(database, key)
             with database.writing() as session:
                 _rethread(session, key)
-        except (LookupError, ValueError):  # it would be the same in a minute: the next change is waited for
+        except OperationalError:
+            raise
+        except Exception:  # it would be the same in a minute: the next change is waited for
             logger.exception("patient %d of the database: the visits could not be followed again", key)
         with database.writing() as session:  # what was marked anew meanwhile stays marked
             same = Patient.id == key, Patient.unfollowed_at == marked_at

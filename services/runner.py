@@ -37,6 +37,7 @@ from results.context import ResultContext, derive_uid
 from results.key_images import key_images
 from results.report import Standing
 from segmentation import Cancelled, Outcome, segment_study, write_again
+from services.outages import is_outage
 from services.reporter import JobReporter, results_of
 
 if TYPE_CHECKING:
@@ -216,21 +217,29 @@ class Worker:
         taken out: replaced versions, remains of failed jobs. A job that is tried again writes the same UIDs: from a
         last look at each until it is gone no worker begins it.
         """
-        try:
-            rethread_store.follow_again(self._database)
-            for job_id in store.queue_relabelling(self._database):
-                self.queue.enqueue(job_id)
-        except SQLAlchemyError as error:
-            logger.warning("visits that have changed are followed again later: %s", problem_of(error).detail)
-        try:
-            for uid in store.results_to_retire(self._database):
-                if store.begin_retiring(self._database, uid, self._number):
-                    try:
-                        self._retire(uid)
-                    finally:
-                        store.end_retiring(self._database, uid)
-        except (ArchiveError, SQLAlchemyError) as error:
-            logger.warning("replaced results stay in the archive for now: %s", problem_of(error).detail)
+        duties = {
+            self._follow_again: "visits that have changed are followed again later",
+            self._take_out: "replaced results stay in the archive for now",
+        }
+        for duty, later in duties.items():
+            try:
+                duty()
+            except Exception as error:  # neither the other duty nor the worker ends by it
+                passing = isinstance(error, ArchiveError) or is_outage(error)
+                logger.warning("%s: %s", later, problem_of(error).detail, exc_info=None if passing else error)
+
+    def _follow_again(self) -> None:
+        rethread_store.follow_again(self._database)
+        for job_id in store.queue_relabelling(self._database):
+            self.queue.enqueue(job_id)
+
+    def _take_out(self) -> None:
+        for uid in store.results_to_retire(self._database):
+            if store.begin_retiring(self._database, uid, self._number):
+                try:
+                    self._retire(uid)
+                finally:
+                    store.end_retiring(self._database, uid)
 
     def _retire(self, series_instance_uid: str) -> None:
         """Take one series out; that it cannot be done is no reason to leave those after it."""

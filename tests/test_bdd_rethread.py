@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from sqlalchemy import select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from BDD import rethread_store, store
 from BDD.models import Patient
@@ -219,12 +219,22 @@ def test_a_visit_that_goes_meanwhile_is_not_overlooked(database, worker, monkeyp
     assert marked(database) == []
 
 
-def test_a_patient_who_contradicts_himself_keeps_no_other_waiting(database, worker, followed, monkeypatch, caplog):
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("two lesions of one visit are to be the same"),
+        RuntimeError("the registration failed"),
+        IntegrityError("INSERT", {}, Exception("UNIQUE constraint failed")),
+    ],
+)
+def test_a_patient_who_contradicts_himself_keeps_no_other_waiting(
+    database, worker, followed, monkeypatch, caplog, error
+):
     three_patients(database, worker)
 
     def contradicting(session, key):
         if key == 1:
-            raise ValueError("two lesions of one visit are to be the same")
+            raise error
         return places_of(session, key)
 
     monkeypatch.setattr(rethread_store, "places_of", contradicting)

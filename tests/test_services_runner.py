@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import insert
 from sqlalchemy.exc import OperationalError
 
-from BDD import database, store
+from BDD import database, rethread_store, store
 from BDD.models import Job
 from BDD.models import Worker as WorkerRow
 from Orthanc.archive import ArchiveTimeoutError, ArchiveUnavailableError, StoreRejectedError
@@ -325,6 +325,28 @@ def test_a_version_that_cannot_be_taken_out_now_is_taken_out_later(site):
     site.archive.fail = lambda _: None
     site.worker.tidy()
     assert site.results() == series_of(second)
+
+
+def test_what_goes_wrong_in_following_ends_neither_the_worker_nor_the_taking_out(site, monkeypatch, caplog):
+    def fail(_):
+        raise RuntimeError("nobody foresaw this")
+
+    site.run()
+    monkeypatch.setattr(rethread_store, "follow_again", fail)
+    second = site.run()
+    assert site.job(second).state == "done"
+    assert site.results() == series_of(second)
+    (record,) = caplog.records
+    assert "visits that have changed are followed again later" in record.getMessage()
+    assert "RuntimeError: nobody foresaw this" in caplog.text, "with its traceback"
+
+
+def test_an_archive_that_breaks_in_tidying_does_not_end_the_worker(site):
+    site.run()
+    site.archive.fail = fail_at("retire_series", *[ArchiveUnavailableError("gone")] * 9)
+    site.archive.check = lambda: 1 / 0
+    assert site.job(site.run()).state == "done"
+    site.worker.tidy()
 
 
 def test_one_that_can_never_be_taken_out_holds_up_no_other(site):
