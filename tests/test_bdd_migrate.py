@@ -6,11 +6,12 @@ import re
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, select, text
 
 from BDD import migrate
 from BDD.database import open_database
-from BDD.models import Base
+from BDD.models import Base, Patient
+from BDD.rethread_store import follow_again
 
 
 @pytest.fixture
@@ -49,6 +50,21 @@ def test_a_second_upgrade_keeps_the_rows(url):
     migrate.upgrade(url)
     with database.reading() as session:
         assert session.scalar(text("SELECT patient_id FROM patients")) == "007"
+
+
+def test_everybody_with_a_visit_is_followed_again_after_what_earlier_versions_did(url):
+    migrate.upgrade(url, "0012")
+    database = open_database(url)
+    with database.writing() as session:
+        session.execute(text("INSERT INTO patients (id, patient_id, patient_name) VALUES (1, 'A', ''), (2, 'B', '')"))
+        session.execute(text("INSERT INTO studies (patient_key, study_instance_uid) VALUES (2, '1.2.3')"))
+    migrate.upgrade(url)
+    marked = select(Patient.patient_id).where(Patient.unfollowed_at.is_not(None))
+    with database.reading() as session:
+        assert session.scalars(marked).all() == ["B"]
+    follow_again(database)
+    with database.reading() as session:
+        assert session.scalars(marked).all() == [], "once"
 
 
 def test_downgrade_takes_everything_away(url):
