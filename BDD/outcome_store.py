@@ -182,6 +182,8 @@ def _series_row(session: Session, record: SeriesRecord) -> Series:
         session.add(patient)
         move_study(session, study, patient)
     study.patient = patient
+    if study.study_date != record.study_date:  # corrected in the archive, perhaps: visits are followed by date
+        patient.visits_changed()
     study.study_date = record.study_date
     series = session.scalar(select(Series).where(Series.series_instance_uid == record.series_instance_uid))
     if series is None:

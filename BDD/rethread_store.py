@@ -1,8 +1,9 @@
 """Follows the lesions of a patient through all visits again, when what the following rests on has changed.
 
-That marks the patient (``Patient.unfollowed_at``) in the transaction in which it changes: a visit was segmented, went
-to another patient or was forgotten, or people said which lesions are one. The mark goes once all visits were followed,
-so that no patient is left out when a worker ends in between; a patient without a mark is not touched.
+That marks the patient (``Patient.unfollowed_at``) in the transaction in which it changes: a visit was segmented, got
+another date, went to another patient or was forgotten, or people said which lesions are one. The mark goes once all
+visits were followed, so that no patient is left out when a worker ends in between; a patient without a mark is not
+touched.
 
 An older study that arrives late, or one that goes, may change what is one lesion; the series concerned are then
 written again (``relabel_store``).

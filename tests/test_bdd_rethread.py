@@ -14,7 +14,7 @@ from tests.api_factory import ApiSite
 from tests.factory import Sphere
 from tests.followup_factory import sized, study_of, visit
 from tests.jobs_factory import MemoryArchive
-from tests.test_bdd_following import see
+from tests.test_bdd_following import see, visit_datasets
 from tests.test_bdd_following import study_of as real_study_of
 
 A, B, C = factory.LESIONS
@@ -147,6 +147,52 @@ def test_what_people_said_outlasts_that_the_patient_is_followed_again(site, lose
         (False, True),
         (True, True),
         (False, True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mm", "merged", "split"), [(9, {2: 0}, None), (9, {2: 0, 3: 1}, None), (10.5, {2: 0}, None), (2, {}, 0)]
+)
+def test_what_is_found_right_just_after_a_decision_stays_so_when_that_is_followed(site, mm, merged, split):
+    see(site, 1, [A, B], outputs=SEG_ONLY)
+    see(site, 2, [beside(A, 2 if split is not None else 12), beside(B, mm)], outputs=SEG_ONLY)
+    lesions = timeline_of(site)["lesions"]
+    decisions = {which: {"merged_into": lesions[into]["id"]} for which, into in merged.items()}
+    if split is not None:
+        decisions[split] = {"split_at": real_study_of(2)}
+    for which, values in decisions.items():  # nothing is followed yet
+        body = {**values, "version": lesions[which]["version"]}
+        assert site.client.patch(f"/lesions/{lesions[which]['id']}", json=body).status_code == 200
+    seen = timeline_of(site)["visits"][1]
+    assert marked(site.database) == ["TEST-001"]
+    body = {"verified": seen["followed"], "version": seen["assessment"]["version"]}
+    assert site.client.post(f"/visits/{seen['StudyInstanceUID']}/assessment", json=body).status_code == 200
+    site.worker.tidy()
+    site.work()
+    assert marked(site.database) == []
+    after = timeline_of(site)["visits"][1]
+    assert after["followed"] == seen["followed"]
+    assert not any("is not sure" in note for note in after["notes"])
+
+
+def test_a_date_corrected_in_the_archive_changes_the_order_even_when_nothing_is_segmented_again(site):
+    lesions = {1: [A, B], 2: [beside(A, 5), B], 3: [beside(A, 12), B]}
+    for number, found in lesions.items():
+        see(site, number, found, outputs=SEG_ONLY)
+    assert np.shape(links(timeline_of(site)))[0] == 2, "visit 2 joins the others"
+    for dataset in visit_datasets(2, lesions[2], date="20240901"):
+        site.archive.instances[str(dataset.SOPInstanceUID)] = dataset
+    decide(site, 0, name="left frontal")
+    site.worker.recover()
+    site.work()
+    site.worker.tidy()
+    site.work()
+    timeline = timeline_of(site)
+    assert [one["StudyInstanceUID"] for one in timeline["visits"]] == [real_study_of(n) for n in (1, 3, 2)]
+    assert links(timeline) == [
+        [None, ("new", True), ("persisting", True)],
+        [("new", False), ("persisting", False), ("persisting", False)],
+        [("new", False), None, None],
     ]
 
 
