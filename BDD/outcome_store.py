@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, contains_eager
 from BDD import key_image_store
 from BDD.database import Database
 from BDD.followup_models import Finding, LabelMapRow, TrackedLesion
-from BDD.followup_store import findings_of
+from BDD.followup_store import current_jobs, findings_of
 from BDD.job_run_store import own_job
 from BDD.lesion_rows import lesion_of, lesion_row
 from BDD.models import DONE, SEGMENT, WRITING, Job, LesionRow, Patient, Result, Series, Study
@@ -91,7 +91,7 @@ def record_outcome(
         job = own_job(session, job_id, worker)
         if job.state != WRITING:
             raise JobLostError(f"job {job_id} is {job.state}, not {WRITING}: its outcome is not recorded")
-        job.series = _series_row(session, series)
+        job.series = _series_row(session, series, job)
         job.model = model_row(session, model)
         session.flush()
         job.version = 1 + (session.scalar(select(func.max(Job.version)).where(Job.series_key == job.series.id)) or 0)
@@ -172,8 +172,12 @@ def _results(session: Session, job: Job, wanted: Sequence[ResultRecord]) -> list
     return rows
 
 
-def _series_row(session: Session, record: SeriesRecord) -> Series:
-    """Find or make series, study and patient; their descriptions follow the newest instance."""
+def _series_row(session: Session, record: SeriesRecord, job: Job) -> Series:
+    """Find or make series, study and patient; their descriptions follow the newest instance.
+
+    The study's date is that of the series that speaks for it: where two contradict each other, writing one again after
+    the other would change the order of visits each time, and for ever.
+    """
     study = session.scalar(select(Study).where(Study.study_instance_uid == record.study_instance_uid))
     if study is None:
         study = Study(study_instance_uid=record.study_instance_uid)
@@ -182,15 +186,22 @@ def _series_row(session: Session, record: SeriesRecord) -> Series:
         session.add(patient)
         move_study(session, study, patient)
     study.patient = patient
-    if study.study_date != record.study_date:  # corrected in the archive, perhaps: visits are followed by date
-        patient.visits_changed()
-    study.study_date = record.study_date
+    if study.study_date != record.study_date and _speaks(session, job, study):
+        study.study_date = record.study_date
+        patient.visits_changed()  # they are followed by date
     series = session.scalar(select(Series).where(Series.series_instance_uid == record.series_instance_uid))
     if series is None:
         series = Series(series_instance_uid=record.series_instance_uid)
     series.study, series.modality, series.series_description = study, record.modality, record.series_description
     session.add(series)
     return series
+
+
+def _speaks(session: Session, job: Job, study: Study) -> bool:
+    """Say whether a job is of the series that speaks for its study, or makes it so."""
+    if job.purpose == SEGMENT:
+        return True
+    return any(one.series_instance_uid == job.series_instance_uid for one in current_jobs(session, [study.id]))
 
 
 def _patient_row(session: Session, record: SeriesRecord, study: Study) -> Patient:

@@ -7,7 +7,8 @@ import pytest
 from pydicom import Dataset
 
 from BDD import store
-from BDD.models import LesionRow, Model, Patient, Result, Series, Study
+from BDD.models import RELABEL, SEGMENT, LesionRow, Model, Patient, Result, Series, Study
+from BDD.rethread_store import follow_again
 from tests.store_factory import (
     MODEL,
     SERIES,
@@ -165,3 +166,31 @@ def test_an_empty_patient_id_is_none():
     header = Dataset()
     header.PatientID = ""
     assert store.SeriesRecord.from_header(header).patient_id is None
+
+
+def test_the_date_of_a_study_is_that_of_the_series_that_speaks_for_it(database, worker):
+    """Written again one after the other, two series with two dates must not change the order of visits for ever."""
+    first, second = date(2024, 5, 6), date(2024, 8, 9)
+
+    def done(series, study_date, purpose=SEGMENT):
+        job = running_job(database, worker, series=series, purpose=purpose)
+        finish(
+            database, job, worker, [lesion()], series=series_record(series_instance_uid=series, study_date=study_date)
+        )
+        follow_again(database)
+
+    def known():
+        with database.reading() as session:
+            return (
+                session.query(Study.study_date, Patient.unfollowed_at.is_not(None)).join(Study.patient).one()._tuple()
+            )
+
+    done("1.2.1", first)
+    done("1.2.2", second)
+    assert known() == (second, False)
+    done("1.2.1", first, RELABEL)
+    assert known() == (second, False)
+    job = running_job(database, worker, series="1.2.2", purpose=RELABEL)
+    corrected = series_record(series_instance_uid="1.2.2", study_date=first)
+    finish(database, job, worker, [lesion()], series=corrected)
+    assert known() == (first, True), "in this order the visits were never followed"
