@@ -95,7 +95,7 @@ def cuda_engine(load: Callable[[], nn.Module], shape: Sequence[int], *, identity
             if kept:
                 keep(kept, memoryview(json.dumps({"way": str(way), "seen": seen}, indent=2).encode()))
             return engine
-        give_back(device)
+        give_back()
     raise EngineError(
         f"{_card()} does not compute this network as PyTorch does on the CPU ({_listed(seen)}). "
         "ENGINE=auto runs it on the CPU; another driver or PyTorch may be what the card needs."
