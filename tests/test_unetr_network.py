@@ -24,13 +24,41 @@ def test_a_block_becomes_the_channels_of_one_voxel():
     assert folded.count_nonzero() == 7
 
 
-@pytest.mark.parametrize(("window", "fold", "channels"), [((32, 64, 32), 2, 1), ((16, 32, 16), 1, 3)])
-def test_answers_at_full_resolution(window, fold, channels):
-    network = FoldedUNETR(
-        1, channels, window, feature_size=2, hidden_size=12, mlp_dim=12, num_heads=2, fold=fold
-    ).eval()
+@pytest.mark.parametrize(("window", "channels"), [((32, 64, 32), 1), ((16, 32, 48), 3)])
+def test_answers_at_full_resolution(window, channels):
+    network = FoldedUNETR(1, channels, window, feature_size=2, hidden_size=12, mlp_dim=12, num_heads=2).eval()
     with torch.inference_mode():
         assert network(torch.randn(2, 1, *window)).shape == (2, channels, *window)
+
+
+def test_a_token_stands_for_16_voxels():
+    network = FoldedUNETR(1, 1, (32, 48, 64), feature_size=2, hidden_size=12, mlp_dim=12, num_heads=2)
+    embedding = network.transformer.patch_embedding
+    with torch.inference_mode():
+        embedding.position_embeddings.zero_()
+        window = torch.zeros(1, 1, 32, 48, 64)
+        before = embedding(_fold(window, 2))
+        window[0, 0, 16:, 32:, 16:32] = torch.randn(16, 16, 16)
+        moved = (embedding(_fold(window, 2)) - before).abs().sum(2)[0]
+    assert moved.nonzero().tolist() == [[1 * 3 * 4 + 2 * 4 + 1]]
+
+
+def test_a_smaller_window_lies_anywhere_in_the_whole_one_while_training_and_in_its_middle_else():
+    network = FoldedUNETR(1, 1, (48, 48, 48), feature_size=2, hidden_size=12, mlp_dim=12, num_heads=2)
+    with torch.inference_mode():
+        network.transformer.patch_embedding.position_embeddings[0] = torch.arange(27.0)[:, None]
+        network.train()
+        assert {int(network._position((1, 1, 1))[0, 0]) for _ in range(400)} == set(range(27))
+        network.eval()
+        assert network._position((1, 1, 3))[0, 5, 0, 0].tolist() == [12, 13, 14]
+        assert network(torch.randn(1, 1, 16, 48, 32)).shape == (1, 1, 16, 48, 32)
+
+
+def test_all_levels_hear_the_transformer():
+    network = FoldedUNETR(1, 1, (32, 32, 32), feature_size=2, hidden_size=12, mlp_dim=12, num_heads=2)
+    network(torch.randn(1, 1, 32, 32, 32)).square().sum().backward()
+    silent = [name for name, parameter in network.named_parameters() if parameter.grad is None]
+    assert [name for name in silent if "cross_attn" not in name] == []  # MONAI's block holds one, and leaves it out
 
 
 @pytest.mark.parametrize(("window", "fold", "channels"), [((16, 32, 48), 2, 1), ((8, 16, 24), 1, 3)])
@@ -58,7 +86,9 @@ def test_the_output_bias_moves_one_output_and_not_the_other(network):
 
 
 def test_a_window_that_cannot_be_folded_is_refused():
-    with pytest.raises(ValueError, match=r"window of \[64, 64, 48\] voxels: each edge must be a multiple of 32"):
-        FoldedUNETR(1, 1, [64, 64, 48])
+    with pytest.raises(ValueError, match=r"window of \[64, 64, 24\] voxels: each edge must be a multiple of 16"):
+        FoldedUNETR(1, 1, [64, 64, 24])
     with pytest.raises(ValueError, match=r"window of \[64, 64, 24\] voxels: each edge must be a multiple of 16"):
         FoldedSegResNet(1, 1, [64, 64, 24])
+    with pytest.raises(ValueError, match="fold of 1: only 2 is possible"):
+        FoldedUNETR(1, 1, [64, 64, 64], fold=1)

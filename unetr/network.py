@@ -11,18 +11,29 @@ from typing import Any
 
 import torch
 from monai.networks import nets
+from monai.networks.blocks.dynunet_block import UnetOutBlock
+from monai.networks.blocks.unetr_block import UnetrBasicBlock, UnetrPrUpBlock, UnetrUpBlock
 from torch import nn
+
+_TOKEN = 16
+"""Edge in voxels of what a token of the transformer stands for."""
+_LAYERS = 12
 
 
 class FoldedUNETR(nn.Module):
-    """MONAI's UNETR behind a fold.
+    """A UNETR behind a fold, made of MONAI's blocks, with a token for each 16 voxels as in MONAI's own.
+
+    MONAI's UNETR, put behind a fold as it is, has a token for each ``16 * fold`` voxels, and since all that its deeper
+    levels know comes from the tokens, it sees nothing of the size of a small lesion but at its finest level. So there
+    is a level less here, and the transformer speaks to the decoder after a third, two thirds and all of its layers.
 
     Parameters
     ----------
     in_channels, out_channels, img_size, feature_size, hidden_size, mlp_dim, num_heads
-        As MONAI's UNETR, in terms of the unfolded window.
+        As MONAI's UNETR, in terms of the unfolded window; ``img_size`` must be a multiple of 16. A smaller window works
+        too, to be trained with.
     fold
-        Edge of a folded block; ``img_size`` must be a multiple of ``16 * fold``.
+        Edge of a folded block, 2: three levels lie between a token of 16 voxels and a block.
     """
 
     def __init__(
@@ -31,39 +42,67 @@ class FoldedUNETR(nn.Module):
         out_channels: int,
         img_size: Sequence[int],
         *,
-        feature_size: int = 16,
-        hidden_size: int = 160,
-        mlp_dim: int = 640,
-        num_heads: int = 10,
+        feature_size: int = 24,
+        hidden_size: int = 192,
+        mlp_dim: int = 768,
+        num_heads: int = 12,
         fold: int = 2,
     ) -> None:
         super().__init__()
-        _check_window(img_size, 16 * fold)
+        _check_window(img_size, _TOKEN)
+        if fold != _TOKEN // 2**3:
+            raise ValueError(f"fold of {fold}: only {_TOKEN // 2**3} is possible")
         self.fold = fold
-        self.unetr = nets.UNETR(
-            in_channels * fold**3,
-            out_channels * fold**3,
-            tuple(edge // fold for edge in img_size),
-            feature_size=feature_size,
-            hidden_size=hidden_size,
-            mlp_dim=mlp_dim,
-            num_heads=num_heads,
-            proj_type="conv",
-            norm_name="instance",
-        )
+        self._tokens = tuple(edge // _TOKEN for edge in img_size)
+        channels, f, hidden = in_channels * fold**3, feature_size, hidden_size
+        folded = tuple(edge // fold for edge in img_size)
+        self.vit = nets.ViT(channels, folded, (_TOKEN // fold,) * 3, hidden, mlp_dim, _LAYERS, num_heads, "conv")
+        norm: dict[str, Any] = {"norm_name": "instance", "res_block": True}
+        rise: dict[str, Any] = {"kernel_size": 3, "upsample_kernel_size": 2, **norm}
+        self.encoder1 = UnetrBasicBlock(3, channels, f, kernel_size=3, stride=1, **norm)
+        self.encoder2 = UnetrPrUpBlock(3, hidden, 2 * f, num_layer=1, stride=1, conv_block=True, **rise)
+        self.encoder3 = UnetrPrUpBlock(3, hidden, 4 * f, num_layer=0, stride=1, conv_block=True, **rise)
+        self.decoder4 = UnetrUpBlock(3, hidden, 4 * f, **rise)
+        self.decoder3 = UnetrUpBlock(3, 4 * f, 2 * f, **rise)
+        self.decoder2 = UnetrUpBlock(3, 2 * f, f, **rise)
+        self.out = UnetOutBlock(3, f, out_channels * fold**3)
 
     def forward(self, window: torch.Tensor) -> torch.Tensor:
-        """``(batch, in_channels, a, b, c)`` -> logits ``(batch, out_channels, a, b, c)``."""
-        return _unfold(self.unetr(_fold(window, self.fold)), self.fold)
+        """``(batch, in_channels, a, b, c)`` -> logits ``(batch, out_channels, a, b, c)``, at most a window."""
+        # Channels last: quicker on a CPU with bfloat16.
+        folded = _fold(window, self.fold).contiguous(memory_format=torch.channels_last_3d)
+        embedded = self.vit.patch_embedding.patch_embeddings(folded)
+        grid = embedded.shape[2:]
+        tokens = (embedded + self._position(grid)).flatten(2).transpose(1, 2)
+        heard = []
+        for number, block in enumerate(self.vit.blocks, start=1):
+            tokens = block(tokens)
+            if number in (_LAYERS // 3, 2 * _LAYERS // 3):
+                heard.append(tokens)
+        third, two_thirds, last = (x.transpose(1, 2).unflatten(2, grid) for x in (*heard, self.vit.norm(tokens)))
+        x = self.decoder4(last, self.encoder3(two_thirds))
+        x = self.decoder3(x, self.encoder2(third))
+        return _unfold(self.out(self.decoder2(x, self.encoder1(folded))), self.fold)
+
+    def _position(self, grid: Sequence[int]) -> torch.Tensor:
+        """Position embeddings of a window of ``grid`` tokens, shape ``(1, hidden, *grid)``: all of them, or a block.
+
+        A smaller window lies anywhere in the whole one while training, in its middle else.
+        """
+        embeddings = self.vit.patch_embedding.position_embeddings.transpose(1, 2).unflatten(2, self._tokens)
+        for axis, (some, all_) in enumerate(zip(grid, self._tokens, strict=True), start=2):
+            start = int(torch.randint(all_ - some + 1, ())) if self.training else (all_ - some) // 2
+            embeddings = embeddings.narrow(axis, start, some)
+        return embeddings
 
     @property
     def output_bias(self) -> torch.Tensor:
         """Bias of the last layer, shape ``(out_channels * fold ** 3,)``, those of one output side by side."""
-        return self.unetr.out.conv.conv.bias
+        return self.out.conv.conv.bias
 
     @property
-    def transformer(self) -> nn.Module:
-        return self.unetr.vit
+    def transformer(self) -> nets.ViT:
+        return self.vit
 
 
 class FoldedSegResNet(nn.Module):

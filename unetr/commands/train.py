@@ -31,7 +31,7 @@ _EXAMPLES = """examples:
 def _unetr(options: argparse.Namespace) -> dict[str, Any]:
     size = options.hidden_size
     transformer = {"hidden_size": size, "mlp_dim": 4 * size, "num_heads": size // 16}
-    return {"_target_": "unetr.network.FoldedUNETR", "feature_size": options.width or 16, **transformer}
+    return {"_target_": "unetr.network.FoldedUNETR", "feature_size": options.width or 24, **transformer}
 
 
 def _segresnet(options: argparse.Namespace) -> dict[str, Any]:
@@ -69,13 +69,11 @@ def describe(parser: argparse.ArgumentParser) -> None:
         help="learning rate; the transformer's is a tenth of it (default: %(default)s)",
     )
     parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument(
-        "--patch", type=int, default=96, help="its edge in voxels: a multiple of 32, of 16 for segresnet"
-    )
+    parser.add_argument("--patch", type=int, default=96, help="its edge in voxels, a multiple of 16")
     parser.add_argument("--window", type=int, help="edge of the window the model runs with (default: the patch's)")
     parser.add_argument("--network", choices=sorted(_NETWORKS), default="unetr", help="(default: %(default)s)")
     parser.add_argument("--width", type=int, help="channels of the finest level (default: the network's own)")
-    parser.add_argument("--hidden-size", type=int, default=160, help="of the transformer (default: %(default)s)")
+    parser.add_argument("--hidden-size", type=int, default=192, help="of the transformer (default: %(default)s)")
     parser.add_argument(
         "--start-from", type=Path, metavar="BUNDLE", help="begin with a bundle's weights, not at random"
     )
