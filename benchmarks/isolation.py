@@ -44,12 +44,18 @@ def in_fresh_process(function: Callable[..., T], *arguments: Any) -> T:
         return pool.submit(function, *arguments).result()
 
 
+def resident_bytes(which: str, process: int | str = "self") -> int | None:
+    """Return memory of a process by its name in ``/proc/PID/status`` (VmRSS, VmHWM); None where that is not told."""
+    status = Path(f"/proc/{process}/status")
+    found = re.search(rf"{which}:\s+(\d+) kB", status.read_text("ascii")) if status.exists() else None
+    return int(found[1]) * 1024 if found else None
+
+
 def peak_bytes() -> int:
     """Return the most memory this process has had resident so far."""
     # Not getrusage where it can be helped: Linux lets a child begin with the peak of the process that started it.
-    status = Path("/proc/self/status")
-    if status.exists() and (found := re.search(r"VmHWM:\s+(\d+) kB", status.read_text("ascii"))):
-        return int(found[1]) * 1024
+    if (peak := resident_bytes("VmHWM")) is not None:
+        return peak
     if os.name == "nt":
         raise Skipped("the peak of memory is measured on Linux and macOS only")
     import resource

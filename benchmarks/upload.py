@@ -1,7 +1,5 @@
 """``python -m benchmarks upload``: memory of the API while the published front-end's upload is taken in."""
 
-import io
-import re
 import sys
 import tempfile
 import time
@@ -11,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import requests
-from pydicom import Dataset, dcmwrite
 from pydicom.uid import UID, generate_uid
 from tqdm import tqdm
 
 from benchmarks.arguments import new_parser
-from benchmarks.isolation import FIRST_PORT, own_orthanc
+from benchmarks.isolation import FIRST_PORT, own_orthanc, resident_bytes
 from benchmarks.report import ROOT, Skipped, table, verdict
+from Orthanc import multipart
 from services.launcher import not_ready
 from services.orthanc import Account
 from services.processes import Service, Services, free_port
@@ -57,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--times", type=int, default=1, help="as many slices (default: %(default)s)")
     options = parser.parse_args(arguments)
-    if not Path("/proc/self/status").exists():
+    if resident_bytes("VmHWM") is None:
         raise Skipped("the memory of another process is read from /proc, which Linux alone has")
 
     uses = {}
@@ -121,19 +119,13 @@ class _Body:
 
     def _part(self, number: int) -> bytes:
         head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="files[]"; filename="{number:05}.dcm"\r\n\r\n'
-        return head.encode() + _file(self._dataset, f"{self._root}.1{number:05}") + b"\r\n"
-
-
-def _file(dataset: Dataset, uid: str) -> bytes:
-    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(uid)
-    file = io.BytesIO()
-    dcmwrite(file, dataset, enforce_file_format=True)
-    return file.getvalue()
+        uid = UID(f"{self._root}.1{number:05}")
+        self._dataset.SOPInstanceUID = self._dataset.file_meta.MediaStorageSOPInstanceUID = uid
+        return head.encode() + multipart.encode(self._dataset) + b"\r\n"
 
 
 def _memory(service: Service, which: str) -> int:
-    status = Path(f"/proc/{service.process.pid}/status").read_text("ascii")
-    found = re.search(rf"{which}:\s+(\d+) kB", status)
+    found = resident_bytes(which, service.process.pid)
     if found is None:
         raise RuntimeError(f"the API has no {which}")
-    return int(found[1]) * 1024
+    return found

@@ -11,6 +11,8 @@ from typing import Any
 from waitress.parser import HTTPRequestParser
 from waitress.utilities import RequestEntityTooLarge
 
+from BDD.records import Problem
+
 MAXIMUM_BYTES = 1 << 20
 """The most that a request may hold anywhere but where images are stored."""
 
@@ -21,16 +23,12 @@ class _TooLarge(RequestEntityTooLarge):
     """The answer, as every error of ours is."""
 
     def to_response(self, _ident: str | None = None) -> tuple[str, list[tuple[str, str]], bytes]:
-        problem = {
-            "type": "about:blank",
-            "title": self.reason,
-            "status": self.code,
-            "detail": "This address takes no such amount of data.",
-            "what_to_do": "Send less. What an upload may hold is UPLOAD_MAX_MB in .env.",
-            "instance": self.body,
-        }
+        detail = "This address takes no such amount of data."
+        advice = "Send less. What an upload may hold is UPLOAD_MAX_MB in .env."
+        more = {"instance": self.body}
         if self.body == "/uploadDicom":
-            problem["error"] = problem["detail"]  # which the published front-end reads
+            more["error"] = detail  # which the published front-end reads
+        problem = Problem("about:blank", self.reason, self.code, detail, advice, more).to_json()
         headers = [("Content-Type", "application/problem+json"), ("X-Content-Type-Options", "nosniff")]
         return f"{self.code} {self.reason}", headers, json.dumps(problem).encode()
 

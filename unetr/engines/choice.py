@@ -17,10 +17,11 @@ import torch
 from torch import nn
 
 from unetr.engines.cuda import cuda_engine
-from unetr.engines.engine import ENGINES, Engine, EngineError, key_of
+from unetr.engines.engine import ENGINES, Engine, EngineError, first_line, key_of
+from unetr.engines.kept import keep
 from unetr.engines.memory import keep_freed_memory
 from unetr.engines.torch_engine import TorchEngine
-from unetr.engines.trial import TOLERANCE, deviation, example, first_line, warmed_up
+from unetr.engines.trial import TOLERANCE, deviation, example, warmed_up
 
 AUTO = "auto"
 _RUNS = 3
@@ -128,7 +129,7 @@ def _measured(makers: dict[str, Callable[[], Engine]], shape: Sequence[int], kep
         else:
             log.warning("%s does not compute this network as PyTorch does, and is not used", name)
     log.info("seconds a window: %s", ", ".join(f"{name} {time:.3f}" for name, time in seconds.items()))
-    kept.write_text(json.dumps({"seconds_per_window": seconds}, indent=2) + "\n", "utf-8")
+    keep(kept, memoryview((json.dumps({"seconds_per_window": seconds}, indent=2) + "\n").encode()))
     return min(seconds, key=lambda name: seconds[name])
 
 

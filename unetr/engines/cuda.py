@@ -17,11 +17,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from unetr.engines.engine import Engine, EngineError, key_of
+from unetr.engines.engine import Engine, EngineError, first_line, key_of
 from unetr.engines.kept import keep
 from unetr.engines.memory import give_back, is_out_of_memory
 from unetr.engines.torch_engine import TorchEngine, fastest_precision
-from unetr.engines.trial import TOLERANCE, deviation, example, first_line, warmed_up
+from unetr.engines.trial import TOLERANCE, deviation, example, warmed_up
 
 _WARM_UP, _COMPARED = 0, 1
 """Seeds of windows: a recording that gives what it was recorded with, whatever it is asked, must not pass."""

@@ -14,7 +14,7 @@ from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import nn
 
 from unetr.engines import kept
-from unetr.engines.engine import key_of
+from unetr.engines.engine import first_line, key_of
 from unetr.engines.torch_engine import fuse_attention
 
 log = logging.getLogger(__name__)
@@ -92,5 +92,5 @@ def _read(core: openvino.Core, blob: Path, options: dict[str, str]) -> Any:
     try:
         return core.import_model(openvino.utils.data_helpers.tensor_from_file(blob), "CPU", options)
     except (RuntimeError, OSError) as error:  # OSError: another process has just removed it
-        log.warning("%s cannot be used and is made anew: %s", blob.name, str(error).partition("\n")[0])
+        log.warning("%s cannot be used and is made anew: %s", blob.name, first_line(error))
         return None

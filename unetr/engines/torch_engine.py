@@ -7,6 +7,7 @@ import torch
 from monai.networks.blocks.selfattention import SABlock
 from torch import nn
 
+from unetr.engines.engine import first_line
 from unetr.engines.memory import is_out_of_memory
 
 _CUDA_BATCH = 4
@@ -72,7 +73,7 @@ class TorchEngine:
                 raise
             # It does what cannot be recorded, waits for the GPU perhaps: step by step it may run all the same.
             self._recordable = False
-            log.warning("the network runs unrecorded on the GPU, more slowly: %s", str(error).partition("\n")[0])
+            log.warning("the network runs unrecorded on the GPU, more slowly: %s", first_line(error))
 
     def _forward(self, windows: torch.Tensor) -> torch.Tensor:
         half = self.precision != torch.float32

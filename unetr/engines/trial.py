@@ -38,8 +38,3 @@ def warmed_up(engine: Engine, shape: Sequence[int]) -> Engine:
             return engine
         engine.batch //= 2
         log.warning("out of memory: %s runs %d windows at a time", engine.name, engine.batch)
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, for a log: libraries add pages of their own."""
-    return (str(error) or type(error).__name__).splitlines()[0]
