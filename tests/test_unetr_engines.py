@@ -25,7 +25,7 @@ from unetr.engines import choice, torch_engine
 from unetr.engines.choice import AUTO, EngineError, choose_engine
 from unetr.engines.engine import ENGINES, Engine, key_of
 from unetr.engines.memory import keep_freed_memory
-from unetr.engines.torch_engine import TorchEngine, fuse_attention
+from unetr.engines.torch_engine import TorchEngine
 from unetr.loading.network import load_network
 from unetr.network import FoldedSegResNet
 from unetr.predictor import Predictor, load_predictor
@@ -138,24 +138,6 @@ def test_a_recording_that_runs_out_of_memory_is_tried_again_with_fewer(monkeypat
     with pytest.raises(torch.OutOfMemoryError):
         made.run(windows(4))
     assert made.run(windows(2)).shape == (2, 2, 32, 32, 32)
-
-
-def test_fused_attention_has_the_same_weights_and_answer():
-    plain, fused = network("UNETR"), fuse_attention(network("UNETR"))
-    assert fused.load_state_dict(plain.state_dict())
-    calls: list[int] = []
-    with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
-        whole = torch.nn.functional.scaled_dot_product_attention
-
-        def counted(*arguments: Any, **options: Any) -> torch.Tensor:
-            calls.append(1)
-            return whole(*arguments, **options)
-
-        patch.setattr("torch.nn.functional.scaled_dot_product_attention", counted)
-        reference = plain(windows())
-        assert not calls
-        torch.testing.assert_close(fused(windows()), reference, atol=1e-4, rtol=1e-4)
-    assert len(calls) == 12
 
 
 def test_a_compiled_network_is_read_again_and_another_is_not_taken_for_it(tmp_path, caplog):

@@ -20,6 +20,7 @@ from unetr.engines.cuda import cuda_engine
 from unetr.engines.engine import ENGINES, Engine, EngineError, first_line, key_of
 from unetr.engines.kept import keep
 from unetr.engines.memory import keep_freed_memory
+from unetr.engines.rewriting import VERSION
 from unetr.engines.torch_engine import TorchEngine
 from unetr.engines.trial import TOLERANCE, deviation, example, warmed_up
 
@@ -145,7 +146,7 @@ def _remembered(kept: Path) -> str | None:
 def _key(identity: str, shape: Sequence[int]) -> str:
     """Name a measurement by what it depends on."""
     machine = (platform.node(), os.cpu_count(), torch.get_num_threads(), torch.__version__, _openvino_version())
-    return key_of(identity, tuple(shape), machine)
+    return key_of(identity, tuple(shape), VERSION, machine)
 
 
 def _openvino_version() -> str | None:

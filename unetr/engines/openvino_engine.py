@@ -13,9 +13,8 @@ from openvino.frontend import FrontEndManager
 from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import nn
 
-from unetr.engines import kept
+from unetr.engines import kept, rewriting
 from unetr.engines.engine import first_line, key_of
-from unetr.engines.torch_engine import fuse_attention
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +71,7 @@ class OpenVinoEngine:
 def _convert(network: nn.Module, shape: Sequence[int]) -> openvino.Model:
     """From PyTorch by tracing; OpenVINO's own convert_model does the same, and reports it."""
     with warnings.catch_warnings(action="ignore"), torch.inference_mode():  # the shape is fixed: that is the point
-        traced = torch.jit.trace(fuse_attention(network), torch.zeros(*shape), check_trace=False)
+        traced = torch.jit.trace(rewriting.rewritten(network), torch.zeros(*shape), check_trace=False)
     decoder, frontend = TorchScriptPythonDecoder(traced), FrontEndManager().load_by_framework("pytorch")
     model = frontend.convert(frontend.load(decoder))
     model.reshape(list(shape))
@@ -82,7 +81,7 @@ def _convert(network: nn.Module, shape: Sequence[int]) -> openvino.Model:
 def _key(core: openvino.Core, *what: object) -> str:
     """Name what was compiled by everything that it depends on, the processor among it."""
     cpu = [core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
-    return key_of(openvino.get_version(), *cpu, *what)
+    return key_of(openvino.get_version(), rewriting.VERSION, *cpu, *what)
 
 
 def _read(core: openvino.Core, blob: Path, options: dict[str, str]) -> Any:

@@ -4,11 +4,11 @@ import logging
 from collections.abc import Callable
 
 import torch
-from monai.networks.blocks.selfattention import SABlock
 from torch import nn
 
 from unetr.engines.engine import first_line
 from unetr.engines.memory import is_out_of_memory
+from unetr.engines.rewriting import rewritten
 
 _CUDA_BATCH = 4
 _WARM_UPS = 3
@@ -47,7 +47,7 @@ class TorchEngine:
         self.device = device
         self.batch = batch or (_CUDA_BATCH if device.type == "cuda" else 1)
         self.precision = precision or fastest_precision(device)
-        self._network = fuse_attention(network).to(device)
+        self._network = rewritten(network).to(device)
         if self.precision != torch.float32:
             for layer in self._network.modules():
                 if isinstance(layer, _HALF_WEIGHTS):
@@ -112,12 +112,3 @@ def fastest_precision(device: torch.device) -> torch.dtype:
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     capabilities = torch.cpu.get_capabilities()
     return torch.bfloat16 if any(capabilities.get(name) for name in _NATIVE_BF16) else torch.float32
-
-
-def fuse_attention(network: nn.Module) -> nn.Module:
-    """Have MONAI's attention computed in one step, without the matrix of all pairs; the weights stay as they are."""
-    for layer in network.modules():
-        if isinstance(layer, SABlock) and layer.rel_positional_embedding is None:
-            layer.save_attn, layer.use_flash_attention = False, True
-            layer.dropout_rate = 0.0  # the fused step drops in evaluation too
-    return network

@@ -1,0 +1,74 @@
+"""A rewritten network has the answers of the one that it was."""
+
+from typing import Any
+
+import pytest
+import torch
+from monai.networks.nets import UNETR, SwinUNETR
+from torch import nn
+
+from unetr.engines.rewriting import PatchProduct, embed_patches_by_product, fuse_attention, rewritten
+
+
+def unetr() -> nn.Module:
+    torch.manual_seed(0)
+    return UNETR(1, 2, 32, feature_size=4, hidden_size=24, mlp_dim=48, num_heads=2, dropout_rate=0.1).eval()
+
+
+def windows(*size: int) -> torch.Tensor:
+    return 2 * torch.rand((2, 1, *size), generator=torch.Generator().manual_seed(1))
+
+
+def products(network: nn.Module) -> list[str]:
+    return [name for name, layer in network.named_modules() if isinstance(layer, PatchProduct)]
+
+
+def test_fused_attention_has_the_same_weights_and_answer():
+    plain, fused = unetr(), fuse_attention(unetr())
+    assert fused.load_state_dict(plain.state_dict())
+    calls: list[int] = []
+    with pytest.MonkeyPatch.context() as patch, torch.inference_mode():
+        whole = torch.nn.functional.scaled_dot_product_attention
+
+        def counted(*arguments: Any, **options: Any) -> torch.Tensor:
+            calls.append(1)
+            return whole(*arguments, **options)
+
+        patch.setattr("torch.nn.functional.scaled_dot_product_attention", counted)
+        reference = plain(windows(32, 32, 32))
+        assert not calls
+        torch.testing.assert_close(fused(windows(32, 32, 32)), reference, atol=1e-4, rtol=1e-4)
+    assert len(calls) == 12
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("size", [(12, 8, 10), (13, 9, 14)])
+def test_a_product_of_patches_is_the_convolution(size, bias):
+    torch.manual_seed(0)
+    convolution = nn.Conv3d(3, 7, kernel_size=(4, 2, 5), stride=(4, 2, 5), bias=bias)
+    volume = torch.rand(2, 3, *size)
+    with torch.inference_mode():
+        torch.testing.assert_close(PatchProduct(convolution)(volume), convolution(volume))
+
+
+def test_the_patches_of_transformers_are_embedded_by_a_product_with_the_same_answer():
+    plain, made = unetr(), rewritten(unetr())
+    assert products(made) == ["vit.patch_embedding.patch_embeddings"]
+    with torch.inference_mode():
+        torch.testing.assert_close(made(windows(32, 32, 32)), plain(windows(32, 32, 32)), atol=1e-4, rtol=1e-4)
+    assert products(rewritten(SwinUNETR(1, 2, feature_size=12))) == ["swinViT.patch_embed.proj"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kernel_size": 1},
+        {"kernel_size": 3, "stride": 2},
+        {"kernel_size": 2, "stride": 2, "padding": 1},
+        {"kernel_size": 2, "stride": 2, "dilation": 2},
+        {"kernel_size": 2, "stride": 2, "groups": 2},
+    ],
+)
+def test_other_convolutions_stay(options):
+    network = nn.Sequential(nn.Conv3d(4, 4, **options))
+    assert not products(embed_patches_by_product(network))
