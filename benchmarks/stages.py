@@ -13,14 +13,14 @@ from benchmarks.clock import wait
 if TYPE_CHECKING:
     from unetr.predictor import Predictor
 
-STAGES = ("prepare", "windows", "blend", "back", "mask")
+STAGES = ("prepare", "windows", "blend", "peak", "back")
 
 
 def by_stage(predictor: "Predictor", image: np.ndarray, affine: np.ndarray) -> dict[str, float]:
     """Return the seconds of each stage of one prediction.
 
-    ``windows`` is the network alone, ``blend`` cutting them out and adding them up, ``back`` the way to the acquired
-    grid and into main memory, ``mask`` what follows there.
+    ``windows`` is the network alone, ``blend`` cutting them out and adding them up, ``peak`` taking out what does not
+    reach it, ``back`` the smoothing, the way to the acquired grid and into main memory.
     """
     from unetr import predictor as module
 
@@ -42,9 +42,9 @@ def by_stage(predictor: "Predictor", image: np.ndarray, affine: np.ndarray) -> d
         patch.dict(module.PRESETS, {preset: timed("prepare", module.PRESETS[preset])}),
         patch.object(module, "slide", timed("slide", module.slide)),
         patch.object(predictor.engine, "run", timed("windows", predictor.engine.run)),
-        patch.object(predictor, "_mask", timed("mask", predictor._mask)),
+        patch.object(module, "_without_faint", timed("peak", module._without_faint)),
     ):
         timed("all", predictor.predict)(image, affine)
     rest = {"blend": taken["slide"] - taken["windows"]}
-    rest["back"] = taken["all"] - taken["prepare"] - taken["slide"] - taken["mask"]
+    rest["back"] = taken["all"] - taken["prepare"] - taken["slide"] - taken["peak"]
     return {name: rest.get(name, taken[name]) for name in STAGES}

@@ -1,6 +1,7 @@
 """From array and affine to a mask that lies on the lesion, the same every time."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ from tests.tiny_model import DEFINITION, tiny_bundle, tiny_weights
 from unetr.engines import memory
 from unetr.engines.engine import Engine
 from unetr.errors import ModelError
-from unetr.predictor import Predictor, _smoothed, centred, load_predictor, open_model
+from unetr.predictor import Predictor, _smoothed, _without_faint, centred, load_predictor, open_model
 from unetr.preprocessing import PRESETS
+from unetr.slices import average_slices
 from unetr.training.export import write_bundle
 
 SHAPE, SPACING = (40, 44, 42), (2.0, 2.0, 2.0)
@@ -223,6 +225,18 @@ def test_a_lesion_reaches_the_peak_or_is_none(tmp_path, predictor):
     with_peak = load_predictor(tiny_bundle(tmp_path, peak=0.95), "cpu").predict(array, volume.affine)
     assert not with_peak.mask[faint].any()
     np.testing.assert_array_equal(with_peak.mask & ~faint, without.mask & ~faint)
+    assert (with_peak.probability <= without.probability).all()
+    np.testing.assert_array_equal(with_peak.probability[with_peak.mask], without.probability[with_peak.mask])
+
+
+def test_a_small_lesion_does_not_lose_its_peak_to_thick_slices(tmp_path, predictor):
+    """On the network's grid it is sure; averaged into the acquired slices it is not."""
+    volume = factory.volume(lesions=[replace(factory.LESIONS[0], radius_mm=3.0)])
+    thick, affine = average_slices(volume.array.astype(np.float32), volume.affine, 4.0)
+    without = predictor.predict(thick, affine)
+    assert without.mask.any()
+    assert without.probability.max() < 0.8
+    with_peak = load_predictor(tiny_bundle(tmp_path, peak=0.9), "cpu").predict(thick, affine)
     np.testing.assert_array_equal(with_peak.probability, without.probability)
 
 
@@ -299,7 +313,7 @@ def fail_once_on_the_gpu(monkeypatch, nth: int) -> list[str]:
     steps: list[str] = []
 
     def with_room(do, device, what):
-        if not what.startswith("bringing back"):
+        if not what.startswith(("smoothing", "bringing back")):
             return memory.with_room(do, device, what)
         steps.append(what)
 
@@ -314,18 +328,20 @@ def fail_once_on_the_gpu(monkeypatch, nth: int) -> list[str]:
     return steps
 
 
-@pytest.mark.parametrize("step", [1, 2, 3])
+@pytest.mark.parametrize("step", [1, 2, 3, 4])
 def test_the_way_back_goes_on_on_the_cpu_with_the_same_result(monkeypatch, tmp_path, small, caplog, step):
-    loaded = load_predictor(tiny_bundle(tmp_path, smoothing=0.7, threshold=0.4), "cpu")
+    loaded = load_predictor(tiny_bundle(tmp_path, smoothing=0.7, threshold=0.4, peak=0.7), "cpu")
     expected = loaded.predict(small.array, small.affine)
     steps = fail_once_on_the_gpu(monkeypatch, step)
     prediction = loaded.predict(small.array, small.affine)
-    assert steps == ["bringing back 40 x 44 x 42 voxels"] * 3
-    assert f"out of memory: {steps[0]} is done on the CPU" in caplog.text
+    assert steps == [f"{what} 40 x 44 x 42 voxels" for what in ("smoothing", *["bringing back"] * 3)]
+    assert f"out of memory: {steps[step - 1]} is done on the CPU" in caplog.text
     np.testing.assert_array_equal(prediction.probability, expected.probability)
 
 
-@pytest.mark.parametrize("step", [lambda p: _smoothed(p, 0.7), lambda p: centred(p, 0.3)])
+@pytest.mark.parametrize(
+    "step", [lambda p: _smoothed(p, 0.7), lambda p: _without_faint(p, 0.3, 0.9), lambda p: centred(p, 0.3)]
+)
 def test_a_step_that_finds_no_room_has_changed_nothing(monkeypatch, step):
     """It is taken again, elsewhere: what is done in place must not be done twice."""
     probability = torch.rand(8, 9, 10)

@@ -5,11 +5,12 @@ from math import isnan
 
 import numpy as np
 import pytest
+import torch
 
 from tests import factory
 from tests.tiny_model import tiny_bundle
 from unetr.metrics import score
-from unetr.predictor import Predictor, load_predictor
+from unetr.predictor import Answer, Predictor, load_predictor
 from unetr.tuning import PEAKS, THRESHOLDS, OperatingPoint, choose, operating_points, try_points
 
 POINT = OperatingPoint(0.5, 0.5, sensitivity=0.9, sensitivity_small=0.2, false_lesions=0.4, dice=0.8)
@@ -26,15 +27,20 @@ def cube(shape: tuple[int, int, int], start: tuple[int, int, int], edge: int) ->
     return mask
 
 
+def answer(probability: np.ndarray) -> Answer:
+    """Of a network whose grid is the volume's."""
+    return Answer(torch.from_numpy(probability), torch.clone, "few voxels")
+
+
 @pytest.fixture
-def volume() -> tuple[np.ndarray, np.ndarray]:
+def volume() -> tuple[Answer, np.ndarray]:
     """Two lesions, of 8 and 3.7 mm, seen with 0.95 and 0.72; something else is seen with 0.8."""
     shape = (40, 40, 40)
     large, small, other = cube(shape, (4, 4, 4), 7), cube(shape, (24, 24, 24), 3), cube(shape, (4, 28, 4), 4)
     probability = np.full(shape, 0.05, np.float32)
     for mask, value in ((large, 0.95), (small, 0.72), (other, 0.8)):
         probability[mask] = value
-    return probability, large | small
+    return answer(probability), large | small
 
 
 def test_a_peak_keeps_what_is_sure(volume):
@@ -59,7 +65,7 @@ def test_the_model_does_the_same_with_those_values(tmp_path, raw_predictor, thre
     image[faint] = 1.77 * np.median(image[image > 200])
     reference = np.zeros(image.shape, bool)
     reference[10:12, 10:12, 10:12] = True
-    raw = raw_predictor.predict(image, head.affine).probability
+    raw = raw_predictor.ask(image, head.affine)
     tried = dict(try_points(raw, reference, 8.0, 0.0))
 
     bundle = tiny_bundle(tmp_path / "bundle", threshold=threshold, peak=peak, minimum_volume_mm3=0.0)
@@ -88,6 +94,8 @@ def test_where_none_has_so_few_the_fewest_are_chosen():
 
 def test_volumes_without_lesions_are_judged_by_what_is_false_alone():
     empty = np.zeros((20, 20, 20), bool)
-    points = operating_points([dict(try_points(cube((20, 20, 20), (4, 4, 4), 5) * 0.7, empty, 1.0, 10))])
+    points = operating_points(
+        [dict(try_points(answer(cube((20, 20, 20), (4, 4, 4), 5) * np.float32(0.7)), empty, 1.0, 10))]
+    )
     assert all(isnan(point.sensitivity) and isnan(point.dice) for point in points)
     assert choose(points, most_false=0.5).false_lesions == 0

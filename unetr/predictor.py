@@ -24,6 +24,8 @@ from unetr.loading.converted import usable_bundle
 from unetr.loading.network import load_network
 from unetr.preprocessing import PRESETS
 
+_JUST_BELOW = 0.99
+
 log = logging.getLogger(__name__)
 
 
@@ -34,9 +36,10 @@ class Prediction:
     Attributes
     ----------
     probability
-        float32: probability that a voxel is lesion, shifted so that a lesion's surface is where it is 0.5.
+        float32: probability that a voxel is lesion, shifted so that a lesion's surface is where it is 0.5. Below that
+        where the model's peak is not reached.
     mask
-        bool: the voxels of lesions: 0.5 or more, in a component that reaches the model's peak.
+        bool: the voxels of lesions: those of 0.5 or more.
     minimum_volume_mm3
         Below this volume a connected component of the mask is no lesion.
     """
@@ -44,6 +47,38 @@ class Prediction:
     probability: np.ndarray
     mask: np.ndarray
     minimum_volume_mm3: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the network answers to one volume, before thresholds.
+
+    Attributes
+    ----------
+    probability
+        float32 on the network's grid, smoothed: probability that a voxel is lesion.
+    back
+        Brings a tensor of that shape to the volume's own grid.
+    voxels
+        The volume's size in words.
+    """
+
+    probability: torch.Tensor
+    back: Callable[[torch.Tensor], torch.Tensor]
+    voxels: str
+
+    def read(self, threshold: float, peak: float, minimum_volume_mm3: float) -> Prediction:
+        """Say what is lesion; the probability is changed in place, and no answer any more."""
+        probability = self.probability
+        with torch.inference_mode():
+            for step in (
+                partial(_without_faint, threshold=threshold, peak=peak),
+                self.back,
+                partial(centred, threshold=threshold),
+            ):
+                probability = _where_there_is_room(step, probability, f"bringing back {self.voxels}")
+        on_grid = probability.cpu().numpy()
+        return Prediction(on_grid, on_grid >= 0.5, minimum_volume_mm3)
 
 
 class Predictor:
@@ -57,7 +92,12 @@ class Predictor:
     def predict(
         self, image: np.ndarray, affine: np.ndarray, on_progress: Callable[[float], None] | None = None
     ) -> Prediction:
-        """Segment one volume.
+        """Segment one volume: see :meth:`ask`, whose errors it raises."""
+        after = self.info.postprocessing
+        return self.ask(image, affine, on_progress).read(after.threshold, after.peak, after.minimum_volume_mm3)
+
+    def ask(self, image: np.ndarray, affine: np.ndarray, on_progress: Callable[[float], None] | None = None) -> Answer:
+        """Run the network over one volume.
 
         Parameters
         ----------
@@ -99,11 +139,8 @@ class Predictor:
                     f"The answer of {self.info.name} on {self.engine.name} holds values that are no numbers: "
                     "set ENGINE=torch-cpu, or use other weights."
                 )
-            steps = (partial(_smoothed, sigma=after.smoothing), back, partial(centred, threshold=after.threshold))
-            for step in steps:
-                probability = _where_there_is_room(step, probability, f"bringing back {voxels}")
-        on_grid = probability.cpu().numpy()
-        return Prediction(on_grid, self._mask(on_grid), after.minimum_volume_mm3)
+            smooth = partial(_smoothed, sigma=after.smoothing)
+            return Answer(_where_there_is_room(smooth, probability, f"smoothing {voxels}"), back, voxels)
 
     def _remember(self, batch: int) -> None:
         """Run no more windows at a time than there was memory for: each try costs a failed run and a new recording."""
@@ -128,18 +165,6 @@ class Predictor:
             return lesion
         brain = torch.sigmoid(_channels(logits, [outputs.brain]))
         return lesion * (2 * brain).clamp(max=1)  # it fades beyond the brain's surface
-
-    def _mask(self, probability: np.ndarray) -> np.ndarray:
-        mask = probability >= 0.5
-        peak = self.info.postprocessing.peak
-        if peak <= 0.5 or not mask.any():
-            return mask
-        (box,) = ndimage.find_objects(mask.view(np.int8))  # a small part of most volumes, and it costs by the voxel
-        labels = label(mask[box])
-        reach = np.zeros(labels.max() + 1, bool)
-        reach[labels[probability[box] >= peak]] = True
-        mask[box] = reach[labels]  # 0, the background, never reaches it
-        return mask
 
 
 def open_model(settings: Settings, model: Path | None = None, device: str | None = None) -> Predictor:
@@ -217,6 +242,24 @@ def _smoothed(probability: torch.Tensor, sigma: float) -> torch.Tensor:
             rest = size - distance
             probability.narrow(axis, 0, rest).add_(sharp.narrow(axis, distance, rest), alpha=weight)
             probability.narrow(axis, distance, rest).add_(sharp.narrow(axis, 0, rest), alpha=weight)
+    return probability
+
+
+def _without_faint(probability: torch.Tensor, threshold: float, peak: float) -> torch.Tensor:
+    """Bring what reaches the threshold but nowhere the peak just below the threshold, in place.
+
+    Judged on the network's grid: averaged into thick slices, a small lesion would lose its peak. What touches by a
+    corner is one component, so no later interpolation mixes what goes with what stays.
+    """
+    if peak <= 0.5:
+        return probability
+    mask = (probability >= threshold).cpu().numpy()
+    for box in ndimage.find_objects(mask.view(np.int8)):  # one or none: a small part of most volumes
+        part, labels = probability[box], label(mask[box])
+        highest = ndimage.maximum(part.cpu().numpy(), labels, np.arange(labels.max() + 1))
+        faint = centred(torch.from_numpy(highest), threshold).numpy() < peak
+        faint[0] = False  # healthy
+        part[torch.from_numpy(faint[labels]).to(part.device)] = _JUST_BELOW * threshold
     return probability
 
 

@@ -1,15 +1,14 @@
 """Which threshold and which peak serve a model best: each pair is scored on volumes kept for that."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
-import torch
 
 from unetr.components import label, only
 from unetr.metrics import Score, score_labels
-from unetr.predictor import centred
+from unetr.predictor import Answer
 
 THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 PEAKS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
@@ -38,28 +37,18 @@ class OperatingPoint:
 
 
 def try_points(
-    probability: np.ndarray, reference: np.ndarray, voxel_mm3: float, minimum_volume_mm3: float
+    answer: Answer, reference: np.ndarray, voxel_mm3: float, minimum_volume_mm3: float
 ) -> Iterator[tuple[tuple[float, float], Score]]:
-    """Score one volume for every pair of threshold and peak.
+    """Score one volume for every pair of threshold and peak, each read as the model would read it.
 
-    Parameters
-    ----------
-    probability
-        As the network gives it, before any threshold is moved to 0.5.
-    reference
-        bool, of the same shape.
+    ``reference`` is bool, on the volume's own grid.
     """
     truth = label(reference)
-    for threshold in THRESHOLDS:
-        labels = label(probability >= threshold)
-        sizes = np.bincount(labels.ravel())
-        highest = np.zeros(len(sizes))
-        inside = labels > 0
-        np.maximum.at(highest, labels[inside], probability[inside])
-        highest = centred(torch.from_numpy(highest), threshold).numpy()  # peaks are meant with the threshold at 0.5
-        for peak in PEAKS:
-            keep = (highest >= peak) & (sizes * voxel_mm3 >= minimum_volume_mm3)
-            yield (threshold, peak), score_labels("", truth, only(labels, keep), voxel_mm3)
+    for threshold, peak in product(THRESHOLDS, PEAKS):
+        copy = replace(answer, probability=answer.probability.clone())
+        labels = label(copy.read(threshold, peak, minimum_volume_mm3).mask)
+        large = np.bincount(labels.ravel()) * voxel_mm3 >= minimum_volume_mm3
+        yield (threshold, peak), score_labels("", truth, only(labels, large), voxel_mm3)
 
 
 def operating_points(scores: Sequence[dict[tuple[float, float], Score]]) -> list[OperatingPoint]:

@@ -1,16 +1,14 @@
 """``python -m unetr tune``: which threshold and which peak suit a model best, on volumes kept for choosing them."""
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from settings import load_settings
-from unetr.bundle import Postprocessing
 from unetr.commands.volumes import add_options, labelled_volumes
 from unetr.pictures import draw_trade_off
-from unetr.predictor import Predictor, open_model
+from unetr.predictor import open_model
 from unetr.tuning import OperatingPoint, choose, operating_points, try_points
 
 _EXAMPLES = """examples:
@@ -37,24 +35,18 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     count, volumes = labelled_volumes(options)
-    loaded = open_model(load_settings(), options.model)
-    post = loaded.info.postprocessing
-    predictor = Predictor(replace(loaded.info, postprocessing=_untouched(post)), loaded.engine)
+    predictor = open_model(load_settings(), options.model)
+    minimum = predictor.info.postprocessing.minimum_volume_mm3
     scored = []
     for volume in tqdm(volumes, total=count, unit="volume"):
-        probability = predictor.predict(volume.image, volume.affine).probability
-        scored.append(dict(try_points(probability, volume.reference, volume.voxel_mm3, post.minimum_volume_mm3)))
+        answer = predictor.ask(volume.image, volume.affine)
+        scored.append(dict(try_points(answer, volume.reference, volume.voxel_mm3, minimum)))
     points = operating_points(scored)
     chosen = choose(points, options.most_false)
     print(_table(points, chosen))  # noqa: T201 - the command's answer
     if options.picture:
         draw_trade_off(points, chosen, options.picture)
     return 0
-
-
-def _untouched(post: Postprocessing) -> Postprocessing:
-    """The network's own probability, smoothed as the model does."""
-    return replace(post, threshold=0.5, peak=0.5)
 
 
 def _table(points: list[OperatingPoint], chosen: OperatingPoint) -> str:

@@ -57,7 +57,8 @@ class PatchProduct(nn.Linear):
         super().__init__(matrix.shape[1], matrix.shape[0], bias=False, device="meta")
         self.patch = convolution.kernel_size
         self.weight = nn.Parameter(matrix, requires_grad=False)
-        self.bias = convolution.bias
+        if convolution.bias is not None:
+            self.bias = nn.Parameter(convolution.bias.detach(), requires_grad=False)
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
         """``(batch, channels, a, b, c)`` to ``(batch, features, patches along a, b, c)``; what is left over is cut."""
