@@ -25,6 +25,7 @@ from unetr.engines import choice, torch_engine
 from unetr.engines.choice import AUTO, EngineError, choose_engine
 from unetr.engines.engine import ENGINES, Engine, key_of
 from unetr.engines.memory import keep_freed_memory
+from unetr.engines.openvino_engine import OpenVinoEngine
 from unetr.engines.torch_engine import TorchEngine
 from unetr.loading.network import load_network
 from unetr.network import FoldedSegResNet
@@ -138,6 +139,34 @@ def test_a_recording_that_runs_out_of_memory_is_tried_again_with_fewer(monkeypat
     with pytest.raises(torch.OutOfMemoryError):
         made.run(windows(4))
     assert made.run(windows(2)).shape == (2, 2, 32, 32, 32)
+
+
+def test_a_window_that_fails_leaves_no_other_running(tmp_path):
+    """The next batch would find its request busy: out of memory could not be followed by a smaller batch."""
+    made = OpenVinoEngine(lambda: network("FoldedSegResNet"), SHAPE, tmp_path, "x")
+    assert made.batch == min(2, os.cpu_count() or 1)
+    expected = made.run(windows(2))
+    whole, made._requests = made._requests, [Failing(request) for request in made._requests]
+    with pytest.raises(RuntimeError, match="bad allocation"):
+        made.run(windows(2))
+    assert [request.waited for request in made._requests] == [1] * made.batch
+    made._requests = whole
+    assert torch.equal(made.run(windows(2)), expected)
+
+
+class Failing:
+    """A request of OpenVINO that runs out of memory."""
+
+    def __init__(self, request: Any) -> None:
+        self._request, self.waited = request, 0
+
+    def start_async(self, *arguments: Any, **options: Any) -> None:
+        self._request.start_async(*arguments, **options)
+
+    def wait(self) -> None:
+        self._request.wait()
+        self.waited += 1
+        raise RuntimeError("bad allocation")
 
 
 def test_a_compiled_network_is_read_again_and_another_is_not_taken_for_it(tmp_path, caplog):
@@ -260,6 +289,7 @@ def test_freed_memory_is_kept():
     code = """
 import resource, torch
 from unetr.engines.memory import keep_freed_memory
+from unetr.engines.openvino_engine import OpenVinoEngine
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 def cost():
     before = faults()

@@ -16,8 +16,12 @@ log = logging.getLogger(__name__)
 
 
 def example(shape: Sequence[int], count: int, seed: int = 0) -> torch.Tensor:
-    """So many windows ``(count, *shape[1:])`` as bright as a head, on the CPU, the same every time."""
-    return 2 * torch.rand((count, *shape[1:]), generator=torch.Generator().manual_seed(seed))
+    """So many windows ``(count, *shape[1:])`` as bright as a head, on the CPU, the same every time.
+
+    Those that are more begin with those that are fewer.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    return 2 * torch.stack([torch.rand(tuple(shape[1:]), generator=generator) for _ in range(count)])
 
 
 def deviation(logits: torch.Tensor, reference: torch.Tensor) -> float:
