@@ -226,7 +226,7 @@ def _full_info() -> "BundleInfo":
     """What a bundle would say of it. Its random answers are no lesions: a mask of them would be all over the head."""
     from unetr.bundle import BundleInfo, Postprocessing
 
-    postprocessing = Postprocessing(threshold=0.999, overlap=OVERLAP)
+    postprocessing = Postprocessing(threshold=0.999, peak=0.9, overlap=OVERLAP)
     network = {"_target_": FULL, "img_size": WINDOW, "out_channels": 2}
     return BundleInfo(Path(), FULL, "0", "Random weights.", {}, network, postprocessing)
 

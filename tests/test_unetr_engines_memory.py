@@ -16,6 +16,8 @@ FULL = torch.OutOfMemoryError("CUDA out of memory")
     [
         FULL,
         MemoryError(),
+        RuntimeError("std::bad_alloc"),
+        RuntimeError("bad allocation"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
         RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
         RuntimeError("GET was unable to find an engine to execute this computation"),

@@ -41,7 +41,8 @@ class Postprocessing:
     threshold
         A voxel is lesion from this probability on.
     peak
-        A lesion somewhere reaches this probability (after the shift that puts the threshold at 0.5).
+        A lesion somewhere reaches this probability (after the shift that puts the threshold at 0.5), on the network's
+        grid: a part that acquired slices cut off from there stays too.
     minimum_volume_mm3
         Smaller lesions are dropped.
     overlap

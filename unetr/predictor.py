@@ -24,8 +24,6 @@ from unetr.loading.converted import usable_bundle
 from unetr.loading.network import load_network
 from unetr.preprocessing import PRESETS
 
-_JUST_BELOW = 0.99
-
 log = logging.getLogger(__name__)
 
 
@@ -36,8 +34,8 @@ class Prediction:
     Attributes
     ----------
     probability
-        float32: probability that a voxel is lesion, shifted so that a lesion's surface is where it is 0.5. Below that
-        where the model's peak is not reached.
+        float32: probability that a voxel is lesion, shifted so that a lesion's surface is where it is 0.5. What does
+        not reach the model's peak is taken for healthy.
     mask
         bool: the voxels of lesions: those of 0.5 or more.
     minimum_volume_mm3
@@ -246,20 +244,20 @@ def _smoothed(probability: torch.Tensor, sigma: float) -> torch.Tensor:
 
 
 def _without_faint(probability: torch.Tensor, threshold: float, peak: float) -> torch.Tensor:
-    """Bring what reaches the threshold but nowhere the peak just below the threshold, in place.
+    """Take for healthy, in place, what reaches the threshold but nowhere the peak.
 
-    Judged on the network's grid: averaged into thick slices, a small lesion would lose its peak. What touches by a
-    corner is one component, so no later interpolation mixes what goes with what stays.
+    Judged on the network's grid: averaged into thick slices, a small lesion would lose its peak.
     """
     if peak <= 0.5:
         return probability
     mask = (probability >= threshold).cpu().numpy()
     for box in ndimage.find_objects(mask.view(np.int8)):  # one or none: a small part of most volumes
-        part, labels = probability[box], label(mask[box])
-        highest = ndimage.maximum(part.cpu().numpy(), labels, np.arange(labels.max() + 1))
+        part, inside = probability[box], mask[box]
+        labels = label(inside)
+        highest = np.ones(labels.max() + 1, np.float32)  # of 0, healthy: it stays as it is
+        highest[1:] = ndimage.maximum(part.cpu().numpy()[inside], labels[inside], np.arange(1, len(highest)))
         faint = centred(torch.from_numpy(highest), threshold).numpy() < peak
-        faint[0] = False  # healthy
-        part[torch.from_numpy(faint[labels]).to(part.device)] = _JUST_BELOW * threshold
+        part[torch.from_numpy(faint[labels]).to(part.device)] = 0
     return probability
 
 

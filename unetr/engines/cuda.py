@@ -20,6 +20,7 @@ from torch import nn
 from unetr.engines.engine import Engine, EngineError, first_line, key_of
 from unetr.engines.kept import keep
 from unetr.engines.memory import give_back, is_out_of_memory
+from unetr.engines.rewriting import VERSION
 from unetr.engines.torch_engine import TorchEngine, fastest_precision
 from unetr.engines.trial import TOLERANCE, deviation, example, warmed_up
 
@@ -128,7 +129,7 @@ def _remembered(kept: Path, known: Sequence[Way]) -> tuple[Way, dict[str, str]] 
 def _key(identity: str, shape: Sequence[int]) -> str:
     """Name what was found by all that it depends on."""
     versions = (torch.__version__, torch.version.cuda, torch.backends.cudnn.version())
-    return key_of("agreement", identity, tuple(shape), platform.node(), _card(), versions)
+    return key_of("agreement", VERSION, identity, tuple(shape), platform.node(), _card(), versions)
 
 
 def _card() -> str:

@@ -19,6 +19,7 @@ _WORDS = (
     "not enough memory",
     "can't allocate memory",
     "bad_alloc",
+    "bad allocation",  # as Windows has it
     "out of memory",
     "status_alloc_failed",  # cuBLAS and cuDNN, for their own needs
     "unable to find an engine to execute",  # cuDNN, when no way to compute a convolution finds room for its workspace

@@ -70,9 +70,12 @@ class OpenVinoEngine:
         """Run no more windows than there are requests; if one fails, that is told when the others have ended."""
         arrays = [np.ascontiguousarray(window[None].numpy()) for window in windows]
         requests = self._requests[: len(arrays)]
-        for request, array in zip(requests, arrays, strict=True):
-            request.start_async({0: array}, share_inputs=True)
-        for failure in [_failure(request) for request in requests]:
+        try:
+            for request, array in zip(requests, arrays, strict=True):
+                request.start_async({0: array}, share_inputs=True)
+        finally:
+            failures = [_failure(request) for request in requests]
+        for failure in failures:
             if failure:
                 raise failure
         return torch.cat([torch.from_numpy(request.get_output_tensor(0).data) for request in requests])
