@@ -220,9 +220,8 @@ def choose(folder: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[..., En
 
 
 def test_the_fastest_is_measured_once(tmp_path, monkeypatch, caplog):
-    clock = iter(
-        [0.0, 0.3, 1.0, 1.3, 2.0, 2.3, 3.0, 3.1, 4.0, 4.1, 5.0, 5.1]
-    )  # torch 0.3 s, then OpenVINO 0.1 s for two
+    # torch 0.3 s, then OpenVINO 0.1 s for two
+    clock = iter([0.0, 0.3, 1.0, 1.3, 2.0, 2.3, 3.0, 3.1, 4.0, 4.1, 5.0, 5.1])
     monkeypatch.setattr(choice.time, "perf_counter", lambda: next(clock))
     made: list[int] = []
 
