@@ -13,7 +13,7 @@ import waitress
 from flask import Flask, Response
 from flask_cors import CORS
 from sqlalchemy.exc import SQLAlchemyError
-from waitress.channel import HTTPChannel
+from waitress.server import BaseWSGIServer
 
 from BDD import migrate, store
 from jobs import JobQueue, open_archive
@@ -131,7 +131,7 @@ def main() -> int:
         logger.critical("the database of DATABASE_URL cannot be used: %s", error)
         return 2
     logger.info("listening on http://%s:%d", settings.api_host, settings.api_port)
-    HTTPChannel.parser_class = bodies.Parser
+    BaseWSGIServer.channel_class = bodies.Channel
     try:
         waitress.serve(
             app,

@@ -5,9 +5,11 @@ It lays the whole of a body down on disk before a route is asked, and knows one 
 
 import json
 import re
+import socket
 from copy import copy
 from typing import Any
 
+from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.utilities import RequestEntityTooLarge
 
@@ -53,3 +55,44 @@ class Parser(HTTPRequestParser):
             self.error = _TooLarge(self.path)
             self.expect_continue = False  # who asks first whether to send it is not told to go on
         return consumed
+
+
+class Channel(HTTPChannel):
+    """waitress's, with our parser, which lets the client end the connection that it has answered for the last time.
+
+    To close on a body not read resets the connection, and the client may lose the answer that tells it why. What
+    still comes is thrown away until the client has read the answer and closes, or waitress calls it idle
+    (``channel_timeout`` after the answer: what is thrown away is no activity).
+    """
+
+    parser_class = Parser
+    close_when_flushed: bool
+    _lingers = False
+
+    def readable(self) -> bool:
+        """Whether something is to be read."""
+        return self._lingers or bool(super().readable())
+
+    def handle_write(self) -> None:
+        """Send what is left to send; once that is all there will be, say so, and stay to hear the client out."""
+        if self.close_when_flushed and not self.will_close:
+            self._flush_exception(self._flush_some)
+            if self.connected and not self.total_outbufs_len and not self.will_close:
+                self.close_when_flushed = False
+                self._lingers = True
+                try:
+                    self.socket.shutdown(socket.SHUT_WR)
+                except OSError:  # the client has gone
+                    self.handle_close()
+                return
+        super().handle_write()
+
+    def handle_read(self) -> None:
+        """Take what has come; after the last answer, throw it away."""
+        if not self._lingers:
+            super().handle_read()
+            return
+        try:
+            self.recv(self.adj.recv_bytes)  # which closes where the client has closed
+        except OSError:
+            self.handle_close()

@@ -1,13 +1,15 @@
 """What is too large is refused by waitress itself: before it is sent, and at every address by its own limit."""
 
+import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 import waitress
 from flask import Flask, request
-from waitress.channel import HTTPChannel
+from waitress.server import BaseWSGIServer
 
 from routes import bodies
 
@@ -32,7 +34,7 @@ def port() -> Iterator[int]:
         return str(len(request.get_data()))
 
     patch = pytest.MonkeyPatch()
-    patch.setattr(HTTPChannel, "parser_class", bodies.Parser)
+    patch.setattr(BaseWSGIServer, "channel_class", bodies.Channel)
     server = waitress.create_server(app, host="127.0.0.1", port=0, max_request_body_size=UPLOAD_BYTES + 1)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -67,6 +69,33 @@ def test_of_a_body_of_unknown_length_no_more_is_taken(port: int, path: str, limi
     for size, status in ((limit - 100, 200), (limit + 100, 413)):  # lengths of chunks count, too
         body = b"%x\r\n%s\r\n0\r\n\r\n" % (size, bytes(size))
         assert answer(port, path, "Transfer-Encoding: chunked", body=body).startswith(f"HTTP/1.1 {status} ")
+
+
+def test_who_sends_it_all_the_same_reads_why_not(port: int) -> None:
+    """Whose connection were reset could not tell a refusal from a broken line."""
+    body = bytes(8 * UPLOAD_BYTES)
+    for path in ("/segment", "/uploadDicom"):
+        assert answer(port, path, f"Content-Length: {len(body)}", body=body).startswith("HTTP/1.1 413 ")
+
+
+def test_who_neither_reads_nor_ends_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BaseWSGIServer, "channel_class", bodies.Channel)
+    server = waitress.create_server(Flask("idle"), host="127.0.0.1", port=0, channel_timeout=1, cleanup_interval=1)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        with socket.create_connection(("127.0.0.1", server.effective_port), timeout=30) as connection:
+            connection.sendall(b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 404 ")
+            until = time.monotonic() + 30
+            with contextlib.suppress(ConnectionError):
+                while time.monotonic() < until:  # what still comes keeps nothing open
+                    connection.sendall(b"x")
+                    time.sleep(0.1)
+            assert time.monotonic() < until
+    finally:
+        server.close()
+        thread.join(10)
 
 
 def test_who_asks_first_whether_to_send_it_is_told_to_where_it_fits(port: int) -> None:
