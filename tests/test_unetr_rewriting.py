@@ -4,10 +4,18 @@ from typing import Any
 
 import pytest
 import torch
+from monai.networks.blocks.dynunet_block import UnetResBlock
 from monai.networks.nets import UNETR, SwinUNETR
 from torch import nn
 
-from unetr.engines.rewriting import PatchProduct, embed_patches_by_product, fuse_attention, rewritten
+from unetr.engines.rewriting import (
+    PatchProduct,
+    ScaledDeviation,
+    embed_patches_by_product,
+    fuse_attention,
+    rewritten,
+    scale_the_one_channel,
+)
 
 
 def unetr() -> nn.Module:
@@ -72,3 +80,43 @@ def test_the_patches_of_transformers_are_embedded_by_a_product_with_the_same_ans
 def test_other_convolutions_stay(options):
     network = nn.Sequential(nn.Conv3d(4, 4, **options))
     assert not products(embed_patches_by_product(network))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 0.0])
+def test_one_channel_normalised_is_its_scaled_deviation(scale):
+    """Also where the variance is no more than what is added to it, and where there is none."""
+    torch.manual_seed(0)
+    plain, norm = nn.Conv3d(1, 7, 1), nn.InstanceNorm3d(7)
+    volume = 3 + scale * torch.rand(2, 1, 6, 7, 8)
+    with torch.inference_mode():
+        found = ScaledDeviation(plain, norm.eps)(volume)
+        torch.testing.assert_close(found.double(), norm.double()(plain.double()(volume.double())), atol=1e-4, rtol=1e-3)
+
+
+def scaled(network: nn.Module) -> list[str]:
+    return [name for name, layer in network.named_modules() if isinstance(layer, ScaledDeviation)]
+
+
+def test_the_block_that_sees_one_channel_has_the_same_answer_without_its_convolution():
+    plain, made = unetr(), scale_the_one_channel(unetr())
+    assert scaled(made) == ["encoder1.layer.norm3"]
+    assert isinstance(made.get_submodule("encoder1.layer.conv3"), nn.Identity)
+    assert scaled(rewritten(unetr())) == scaled(made)
+    with torch.inference_mode():
+        torch.testing.assert_close(made(windows(32, 32, 32)), plain(windows(32, 32, 32)), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("channels", "stride", "norm"),
+    [
+        ((2, 4), 1, "instance"),
+        ((1, 1), 1, "instance"),
+        ((1, 4), 2, "instance"),
+        ((1, 4), 1, "batch"),
+        ((1, 4), 1, ("instance", {"affine": True})),
+        ((1, 4), 1, ("instance", {"track_running_stats": True})),
+    ],
+)
+def test_other_shortcuts_stay(channels, stride, norm):
+    network = nn.Sequential(UnetResBlock(3, channels[0], channels[1], 3, stride, norm))
+    assert not scaled(scale_the_one_channel(network))

@@ -1,16 +1,17 @@
 """A network rewritten in place to compute the same in fewer or larger steps, whatever engine then runs it."""
 
 import torch
+from monai.networks.blocks.dynunet_block import UnetResBlock
 from monai.networks.blocks.selfattention import SABlock
 from torch import nn
 
-VERSION = 1
+VERSION = 2
 """Raised with each change here: what was compiled or timed before is so no longer."""
 
 
 def rewritten(network: nn.Module) -> nn.Module:
-    """Give the network itself, with its attention fused and its patches embedded by a matrix product."""
-    return embed_patches_by_product(fuse_attention(network))
+    """Give the network itself, rewritten in all these ways."""
+    return scale_the_one_channel(embed_patches_by_product(fuse_attention(network)))
 
 
 def fuse_attention(network: nn.Module) -> nn.Module:
@@ -29,6 +30,24 @@ def embed_patches_by_product(network: nn.Module) -> nn.Module:
             if type(child) is nn.Conv3d and _goes_from_patch_to_patch(child):
                 setattr(layer, name, PatchProduct(child))
     return network
+
+
+def scale_the_one_channel(network: nn.Module) -> nn.Module:
+    """Replace the normalised shortcut of each block that begins with one channel by :class:`ScaledDeviation`."""
+    for block in network.modules():
+        if isinstance(block, UnetResBlock) and block.downsample and _of_one_channel(block.conv3.conv, block.norm3):
+            block.norm3 = ScaledDeviation(block.conv3.conv, block.norm3.eps)
+            block.conv3 = nn.Identity()
+    return network
+
+
+def _of_one_channel(convolution: nn.Conv3d, norm: nn.Module) -> bool:
+    return (
+        convolution.in_channels == 1
+        and convolution.kernel_size == convolution.stride == (1, 1, 1)
+        and isinstance(norm, nn.InstanceNorm3d)
+        and not (norm.affine or norm.track_running_stats)
+    )
 
 
 def _goes_from_patch_to_patch(convolution: nn.Conv3d) -> bool:
@@ -67,3 +86,29 @@ class PatchProduct(nn.Linear):
         patches = volume[:, :, : a * p, : b * q, : c * r].reshape(batch, channels, a, p, b, q, c, r)
         rows = patches.permute(0, 2, 4, 6, 1, 3, 5, 7).reshape(batch, a * b * c, self.in_features)
         return super().forward(rows).transpose(1, 2).reshape(batch, self.out_features, a, b, c)
+
+
+class ScaledDeviation(nn.Module):
+    """What a convolution of kernel 1 makes of one channel, each of its channels normalised to mean 0 and variance 1.
+
+    That is the deviation from the mean, times one number for each channel: nothing has to be computed, and normalised,
+    channel by channel.
+
+    Parameters
+    ----------
+    convolution
+        From one channel; its bias goes with the mean.
+    epsilon
+        What the normalisation adds to the variance.
+    """
+
+    def __init__(self, convolution: nn.Conv3d, epsilon: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(convolution.weight.detach().reshape(1, -1, 1, 1, 1), requires_grad=False)
+        self.epsilon = epsilon
+
+    def forward(self, volume: torch.Tensor) -> torch.Tensor:
+        """``(batch, 1, a, b, c)`` to ``(batch, channels, a, b, c)``."""
+        deviation = volume - volume.mean((2, 3, 4), keepdim=True)
+        variance = (deviation * deviation).mean((2, 3, 4), keepdim=True)
+        return deviation * (self.weight * torch.rsqrt(self.weight**2 * variance + self.epsilon))
