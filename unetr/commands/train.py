@@ -19,6 +19,7 @@ from unetr.loading.network import load_weights, read_weights
 from unetr.synthesis.pool import PoolError, case_names, read_cases
 from unetr.training.module import LesionModule
 from unetr.training.patches import Patches
+from unetr.training.weight import EMPHASIS
 
 _EXAMPLES = """examples:
   python -m unetr train runs/pool --run runs/first --steps 20000
@@ -90,8 +91,9 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--emphasis",
         type=float,
-        default=20.0,
-        help="what a voxel of the smallest lesions counts (%(default)s)",
+        default=EMPHASIS,
+        help="what a voxel of the smallest lesions counts; once the network finds others, 20 to 40 finds more of them "
+        "(default: %(default)s)",
     )
     parser.add_argument("--minutes", type=float, help="stop after this long, to be resumed")
     parser.add_argument("--seed", type=int, default=0)

@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from unetr.network import build
-from unetr.training.weight import count_false
+from unetr.training.weight import EMPHASIS, count_false
 
 
 def build_network(definition: dict[str, Any]) -> nn.Module:
@@ -48,7 +48,7 @@ class LesionModule(pl.LightningModule):
         rate: float,
         steps: int,
         cooldown: int,
-        emphasis: float = 20.0,
+        emphasis: float = EMPHASIS,
         warmup: int = 200,
     ) -> None:
         super().__init__()

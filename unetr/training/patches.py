@@ -14,7 +14,7 @@ from unetr.components import label
 from unetr.preprocessing import normalise
 from unetr.synthesis.pool import Case
 from unetr.training.mining import find_mistakes
-from unetr.training.weight import weigh
+from unetr.training.weight import EMPHASIS, weigh
 
 _MINED = 100
 """Volumes looked through for mistakes: in more of them they are much the same."""
@@ -50,7 +50,7 @@ class Patches(IterableDataset[dict[str, torch.Tensor]]):
         *,
         lesion_share: float = 0.5,
         hard_share: float = 0.0,
-        emphasis: float = 20.0,
+        emphasis: float = EMPHASIS,
         seed: int = 0,
     ) -> None:
         self._size, self._lesion_share, self._hard_share, self._seed = size, lesion_share, hard_share, seed

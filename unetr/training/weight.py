@@ -12,6 +12,8 @@ from unetr.components import label, only
 
 SEEN = 0.3
 """A probability above this counts as a lesion seen."""
+EMPHASIS = 8.0
+"""The most that a voxel counts, unless said otherwise: with 20 a network of random weights learns next to nothing."""
 _EVEN_MM = 20.0
 """A voxel of a lesion of this diameter counts as much as one of healthy tissue."""
 _LEAST = 0.25
