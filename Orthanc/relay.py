@@ -14,6 +14,7 @@ from typing import IO, Any, cast
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from Orthanc.archive import ArchiveTimeoutError, ArchiveUnavailableError
+from Orthanc.direct import authorities
 
 CHUNK_BYTES = 1 << 17
 RESOURCE = re.compile(r"(studies|series|instances)(/(?!\.{1,2}(/|$))[^/]+)*", re.ASCII)
@@ -169,7 +170,7 @@ class Relay:
         if kept is not None:
             kept.close()
         if self._secure:
-            context = ssl.create_default_context()
+            context = ssl.create_default_context(cafile=authorities())
             made: http.client.HTTPConnection = http.client.HTTPSConnection(
                 self._host, self._port, timeout=self._timeout, blocksize=CHUNK_BYTES, context=context
             )

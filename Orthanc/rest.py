@@ -8,9 +8,11 @@ from typing import Any
 
 import requests
 import urllib3
+from requests.auth import HTTPBasicAuth
 
 from Orthanc import multipart
 from Orthanc.archive import ArchiveTimeoutError, ArchiveUnavailableError, StudyNotFoundError
+from Orthanc.direct import direct_session
 
 logger = logging.getLogger(__name__)
 
@@ -46,9 +48,9 @@ class OrthancRest:
     ) -> None:
         self.url = url.rstrip("/")
         self._timeout = (connect_timeout, read_timeout)
-        self._session = requests.Session()
+        self._session = direct_session()
         if username:
-            self._session.auth = (username, password)
+            self._session.auth = HTTPBasicAuth(username.encode(), password.encode())  # a text would go as Latin-1
 
     def study_identifiers(self) -> list[str]:
         """Give Orthanc's own names of all studies."""

@@ -9,10 +9,10 @@ from typing import Any
 from urllib.parse import urljoin
 
 import numpy as np
-import requests
 from tqdm import tqdm
 
 from Orthanc.dicomweb import OrthancArchive
+from Orthanc.direct import direct_session
 from services import demo_timeline
 from services.demo_patient import PATIENT_ID, Truth, Visit, make_visits
 from settings import Settings
@@ -48,14 +48,14 @@ def run(settings: Settings, stop: bool) -> int:  # noqa: ARG001 - the launcher's
 
 
 def _segment(api: str, study_instance_uid: str, name: str) -> dict[str, Any]:
-    answer = requests.post(f"{api}/segment", json={"StudyInstanceUID": study_instance_uid}, timeout=60)
+    answer = direct_session().post(f"{api}/segment", json={"StudyInstanceUID": study_instance_uid}, timeout=60)
     if not answer.ok:
         problem = answer.json()
         return {"state": f"refused with {answer.status_code}", "problem": problem}
     location = urljoin(api, answer.headers["Location"])
     with tqdm(total=100, bar_format="{desc:<20} {percentage:3.0f}% |{bar:40}| {elapsed}", leave=False) as bar:
         while True:
-            job = requests.get(location, timeout=60).json()
+            job = direct_session().get(location, timeout=60).json()
             bar.set_description_str(f"{name}: {job['state']}")
             bar.n = job["percent"]
             bar.refresh()

@@ -3,16 +3,17 @@
 import textwrap
 from typing import Any
 
-import requests
+from Orthanc.direct import direct_session
 
 _DASH = "-"
 
 
 def show(api: str, patient_id: str) -> None:
     """Print the growth of each lesion over the visits, and the response of each visit with its reason."""
-    patients = requests.get(f"{api}/patients", timeout=60).json()["patients"]
+    session = direct_session()
+    patients = session.get(f"{api}/patients", timeout=60).json()["patients"]
     key = next(patient["id"] for patient in patients if patient["PatientID"] == patient_id)
-    timeline = requests.get(f"{api}/patients/{key}/timeline", timeout=60).json()
+    timeline = session.get(f"{api}/patients/{key}/timeline", timeout=60).json()
     visits = timeline["visits"]
     print(f"\nTimeline: longest diameter in mm, and volume in mm3; {api}/patients/{key}/report.pdf has it on a page")
     print(f"  {'lesion':<18} {'role':<10}" + "".join(f" {visit['date'] or 'no date':>19}" for visit in visits))

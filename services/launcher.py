@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 import requests
 
+from Orthanc.direct import direct_session
 from services import environment, front, ohif, orthanc
 from services.bootstrap import ROOT, parser
 from services.private import keep_private
@@ -94,7 +95,7 @@ def not_ready(url: str) -> Callable[[], str | None]:
 
     def ask() -> str | None:
         try:
-            answer = requests.get(url, timeout=10)
+            answer = direct_session().get(url, timeout=10)
         except requests.RequestException:
             return f"no answer from {url}"
         return None if answer.ok else f"{url} answers {answer.status_code}: {' '.join(answer.text.split())[:1000]}"

@@ -34,6 +34,14 @@ def test_installs_again_only_when_a_requirement_changed(checkout: Path, name: st
     assert not bootstrap.is_ready(requirements)
 
 
+def test_installs_again_for_another_python(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A distribution's upgrade leaves a .venv whose interpreter is there, and finds nothing that was installed."""
+    requirements = checkout / "requirements.txt"
+    pretend_installed(requirements)
+    monkeypatch.setattr(sys, "version_info", (3, 99, 0))
+    assert not bootstrap.is_ready(requirements)
+
+
 def test_a_dry_run_on_a_fresh_machine_changes_nothing(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(checkout.iterdir())
     assert bootstrap.main(["--dry-run"]) == 0

@@ -10,7 +10,7 @@ import torch
 
 from imaging.selection import SeriesSummary, choose
 from imaging.volume import Series, read_series
-from services import demo, demo_patient
+from services import demo, demo_patient, demo_timeline
 from services.demo_patient import LESIONS, Truth, Visit
 from settings import load_settings
 
@@ -177,8 +177,8 @@ class FakeServer:
         monkeypatch.setattr(demo, "make_visits", lambda: visits)
         monkeypatch.setattr(demo, "OrthancArchive", lambda *_, **__: archive())
         monkeypatch.setattr(demo, "_POLL_SECONDS", 0.0)
-        monkeypatch.setattr(demo.requests, "post", self.post)
-        monkeypatch.setattr(demo.requests, "get", self.get)
+        for module in (demo, demo_timeline):
+            monkeypatch.setattr(module, "direct_session", lambda: self)
 
     def answer(self, status: int, content: dict[str, Any], **headers: str) -> requests.Response:
         response = requests.Response()

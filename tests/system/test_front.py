@@ -35,7 +35,7 @@ def need_nginx() -> None:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, orthanc: RunningOrthanc) -> Iterator[ServerSite]:
-    folder = tmp_path_factory.mktemp("front")
+    folder = tmp_path_factory.mktemp("front, Klinik Süd")  # nginx splits at spaces
     ohif = folder / "ohif"
     ohif.mkdir()
     (ohif / "index.html").write_text("<!doctype html><title>OHIF</title>")

@@ -1,0 +1,93 @@
+"""What is asked within the house goes to whom it is for, and with the same login by every way."""
+
+import base64
+import http.server
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from Orthanc.dicomweb import OrthancArchive
+from Orthanc.direct import direct_session
+from Orthanc.relay import Relay
+from services.front import _missing
+from services.launcher import not_ready
+
+PASSWORD = "Größe-Zażółć"
+
+
+class Server:
+    """Answers 200 to everything, and keeps who asked for what."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.logins: set[str | None] = set()
+        server = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                server.asked.append(self.path)
+                server.logins.add(self.headers["Authorization"])
+                body = json.dumps({"Last": 7}).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[], Server]]:
+    servers: list[Server] = []
+
+    def new() -> Server:
+        servers.append(Server())
+        return servers[-1]
+
+    yield new
+    for server in servers:
+        server.close()
+
+
+def test_no_proxy_hears_of_it(start: Callable[[], Server], monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy, house = start(), start()
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, proxy.url)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    assert OrthancArchive(house.url, "metia", PASSWORD).last_change() == 7
+    assert not_ready(f"{house.url}/health")() is None
+    assert _missing(f"{house.url}/health") is None
+    assert len(house.asked) == 3
+    assert not proxy.asked
+
+
+def test_every_way_logs_in_alike(start: Callable[[], Server]) -> None:
+    """Orthanc knows its users' passwords in UTF-8."""
+    house = start()
+    OrthancArchive(house.url, "metia", PASSWORD).last_change()
+    answer = Relay(house.url, "metia", PASSWORD, timeout=5).ask("GET", "studies", b"", {})
+    assert b"".join(answer.body)
+    assert house.logins == {"Basic " + base64.b64encode(f"metia:{PASSWORD}".encode()).decode()}
+
+
+def test_the_authority_of_the_house_goes_on_being_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    assert direct_session().verify is True
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "house.pem"))
+    assert direct_session().verify == str(tmp_path / "house.pem")
