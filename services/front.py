@@ -8,11 +8,13 @@ import base64
 import os
 import re
 import shutil
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
+from urllib3.exceptions import InsecureRequestWarning
 
 from Orthanc.direct import direct_session
 from services.processes import AtDeath, ServiceError, Services, free_port
@@ -114,7 +116,9 @@ def start(services: Services, settings: Settings) -> Settings:
 
 def _missing(address: str) -> str | None:
     try:
-        answer = direct_session().get(address, timeout=5, verify=False)  # the site's own certificate, on this machine
+        with warnings.catch_warnings(action="ignore", category=InsecureRequestWarning):
+            # The site's own certificate, on this machine.
+            answer = direct_session().get(address, timeout=5, verify=False)
     except requests.RequestException as error:
         return f"no answer from {address}: {type(error).__name__}"
     return None if answer.ok else f"{address} answers {answer.status_code}"
