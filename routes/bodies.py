@@ -58,7 +58,7 @@ class Parser(HTTPRequestParser):
 
 
 class Channel(HTTPChannel):
-    """waitress's, with our parser, which lets the client end the connection that it has answered for the last time.
+    """waitress's, with our parser, which lets the client end the connection on which its request was refused.
 
     To close on a body not read resets the connection, and the client may lose the answer that tells it why. What
     still comes is thrown away until the client has read the answer and closes, or waitress calls it idle
@@ -67,15 +67,20 @@ class Channel(HTTPChannel):
 
     parser_class = Parser
     close_when_flushed: bool
-    _lingers = False
+    _refuses = _lingers = False
+
+    def service(self) -> None:
+        """Answer a request; a refused one is the last, and may not have been read to its end."""
+        self._refuses = self.requests[0].error is not None
+        super().service()
 
     def readable(self) -> bool:
         """Whether something is to be read."""
         return self._lingers or bool(super().readable())
 
     def handle_write(self) -> None:
-        """Send what is left to send; once that is all there will be, say so, and stay to hear the client out."""
-        if self.close_when_flushed and not self.will_close:
+        """Send what is left to send; once a refusal is sent, say that this is all, and stay to hear the client out."""
+        if self._refuses and self.close_when_flushed and not self.will_close:
             self._flush_exception(self._flush_some)
             if self.connected and not self.total_outbufs_len and not self.will_close:
                 self.close_when_flushed = False

@@ -78,6 +78,24 @@ def test_who_sends_it_all_the_same_reads_why_not(port: int) -> None:
         assert answer(port, path, f"Content-Length: {len(body)}", body=body).startswith("HTTP/1.1 413 ")
 
 
+def test_a_client_that_leaves_its_connections_open_does_not_keep_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BaseWSGIServer, "channel_class", bodies.Channel)
+    server = waitress.create_server(Flask("left"), host="127.0.0.1", port=0, connection_limit=8)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    left = []
+    try:
+        for _ in range(20):
+            left.append(socket.create_connection(("127.0.0.1", server.effective_port), timeout=10))
+            left[-1].sendall(b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert left[-1].recv(1 << 16).startswith(b"HTTP/1.1 404 ")
+    finally:
+        for connection in left:
+            connection.close()
+        server.close()
+        thread.join(10)
+
+
 def test_who_neither_reads_nor_ends_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BaseWSGIServer, "channel_class", bodies.Channel)
     server = waitress.create_server(Flask("idle"), host="127.0.0.1", port=0, channel_timeout=1, cleanup_interval=1)
@@ -85,8 +103,8 @@ def test_who_neither_reads_nor_ends_is_not_waited_for_without_end(monkeypatch: p
     thread.start()
     try:
         with socket.create_connection(("127.0.0.1", server.effective_port), timeout=30) as connection:
-            connection.sendall(b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 404 ")
+            connection.sendall(b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n")
+            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 413 ")
             until = time.monotonic() + 30
             with contextlib.suppress(ConnectionError):
                 while time.monotonic() < until:  # what still comes keeps nothing open

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import openvino
 import pytest
 import torch
 from monai.networks.blocks.dynunet_block import UnetResBlock
 from monai.networks.nets import UNETR, SwinUNETR
 from torch import nn
 
+from unetr.engines.openvino_engine import _convert
 from unetr.engines.rewriting import (
     PatchProduct,
     ScaledDeviation,
@@ -91,6 +93,19 @@ def test_one_channel_normalised_is_its_scaled_deviation(scale):
     with torch.inference_mode():
         found = ScaledDeviation(plain, norm.eps)(volume)
         torch.testing.assert_close(found.double(), norm.double()(plain.double()(volume.double())), atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("mean", "deviation"), [(1.0, 1.0), (1.0, 0.01), (0.4, 0.006)])
+def test_it_holds_in_bfloat16_where_a_window_varies_little(mean, deviation):
+    """As air does in the preset "metia"; the mean itself is rounded there."""
+    torch.manual_seed(0)
+    block = nn.Sequential(UnetResBlock(3, 1, 16, 3, 1, "instance"), nn.Conv3d(16, 2, 1)).eval()
+    window = mean + deviation * torch.randn(1, 1, 32, 32, 32)
+    with torch.inference_mode():
+        expected = block(window)
+    model = _convert(block, window.shape)
+    found = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})(window.numpy())[0]
+    assert (torch.from_numpy(found) - expected).norm() < 0.04 * expected.norm()
 
 
 def scaled(network: nn.Module) -> list[str]:
