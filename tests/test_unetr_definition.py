@@ -4,7 +4,7 @@ import pytest
 
 from unetr.definition import OWN_NETWORKS, TARGETS, DefinitionError, describe_network, network_definition, plain
 from unetr.network import NETWORKS
-from unetr.outputs import Outputs
+from unetr.outputs import Outputs, applied_activation
 
 ROI = {"inferer": {"_target_": "SlidingWindowInferer", "roi_size": [96, 96, 64]}}
 
@@ -201,6 +201,28 @@ def test_lesion_channels_that_are_none(lesion_channels):
 def test_channels_without_a_lesion():
     with pytest.raises(ValueError, match="lists none"):
         outputs(2, names=["background", "brain"])
+
+
+def test_the_activation_of_its_own_postprocessing_counts_where_none_is_said():
+    """As in bundles for several overlapping labels: the one word is in inference.json."""
+    names = {"0": "Tumor core", "1": "Whole tumor", "2": "Enhancing tumor"}
+    metadata = {"network_data_format": {"outputs": {"pred": {"channel_def": names}}}}
+    transforms = [{"_target_": "Activationsd", "keys": "pred", "sigmoid": True}, {"_target_": "AsDiscreted"}]
+    applied = applied_activation({"postprocessing": {"_target_": "Compose", "transforms": transforms}})
+    assert Outputs.of(metadata, 3, applied) == Outputs(True, (0, 1, 2), None)
+    with pytest.raises(ValueError, match="channel 0 of 3 is 'tumor core'"):
+        Outputs.of(metadata, 3)
+    assert Outputs.of(metadata, 3, "softmax") == Outputs(False, (0, 1, 2), None)
+    said = {"network_data_format": {"outputs": {"pred": {"channel_def": names, "activation": "softmax"}}}}
+    assert not Outputs.of(said, 3, "sigmoid").sigmoid
+
+
+@pytest.mark.parametrize(
+    "postprocessing",
+    [None, [], {}, {"transforms": None}, {"transforms": "@x"}, {"transforms": ["@x", {"sigmoid": "$True"}, {}]}],
+)
+def test_a_postprocessing_without_an_activation(postprocessing):
+    assert applied_activation({"postprocessing": postprocessing}) is None
 
 
 def test_an_activation_that_is_none():

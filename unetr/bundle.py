@@ -21,7 +21,7 @@ from typing import Any
 
 from unetr.definition import DefinitionError, describe_network, sliding_window
 from unetr.errors import ModelError
-from unetr.outputs import Outputs
+from unetr.outputs import Outputs, applied_activation
 from unetr.sections import section
 from unetr.weights import find_weights, hash_of
 
@@ -88,6 +88,8 @@ class BundleInfo:
         ``network_def`` of ``inference.json`` in plain values, with the window as ``img_size``.
     preprocessing
         Which of ``unetr.preprocessing``'s ways to prepare a volume the network was trained with.
+    applied
+        The activation that the bundle's own postprocessing applies; counts where the metadata say none.
     """
 
     path: Path
@@ -98,6 +100,7 @@ class BundleInfo:
     network: dict[str, Any]
     postprocessing: Postprocessing = field(default_factory=Postprocessing)
     preprocessing: str = "ras-1mm"
+    applied: str | None = None
 
     @cached_property
     def weights(self) -> Path:
@@ -112,7 +115,7 @@ class BundleInfo:
 
     @cached_property
     def outputs(self) -> Outputs:
-        return Outputs.of(self.metadata, self.network.get("out_channels", 2))
+        return Outputs.of(self.metadata, self.network.get("out_channels", 2), self.applied)
 
     @cached_property
     def sha256(self) -> str:
@@ -194,6 +197,7 @@ def read_bundle(path: Path) -> BundleInfo:
         network,
         postprocessing,
         preprocessing,
+        applied_activation(inference),
     )
     try:
         info.outputs  # noqa: B018 - read now, so that a contradiction shows now

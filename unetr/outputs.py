@@ -28,11 +28,12 @@ class Outputs:
     brain: int | None = None
 
     @classmethod
-    def of(cls, metadata: dict[str, Any], channels: int) -> "Outputs":
+    def of(cls, metadata: dict[str, Any], channels: int, applied: str | None = None) -> "Outputs":
         """Read ``network_data_format.outputs.pred`` (``activation``, ``channel_def``) and ``lesion_channels``.
 
-        Without an activation, several channels are a softmax and a single one is a sigmoid. Channel 0 of a softmax is
-        the background. Without ``lesion_channels``, every channel is lesion that is not called background or brain.
+        Without an activation it is the ``applied`` one, see :func:`applied_activation`; without that, several channels
+        are a softmax and a single one is a sigmoid. Channel 0 of a softmax is the background, unless it is called
+        otherwise. Without ``lesion_channels``, every channel is lesion that is not called background or brain.
 
         Raises
         ------
@@ -40,14 +41,20 @@ class Outputs:
             When the metadata contradict themselves or the network.
         """
         pred = section(metadata, "network_data_format", "outputs", "pred")
-        activation = pred.get("activation") or ("softmax" if channels > 1 else "sigmoid")
+        named = section(pred, "channel_def")
+        names = [str(named.get(str(channel), "")).strip().lower() for channel in range(channels)]
+        activation = pred.get("activation") or applied
+        if not activation and channels > 1 and names[0] not in ("", *NO_LESION):
+            raise ValueError(
+                f"channel 0 of {channels} is {names[0]!r}, and nothing says whether they are a softmax or each a "
+                "sigmoid: say it in network_data_format.outputs.pred.activation"
+            )
+        activation = activation or ("softmax" if channels > 1 else "sigmoid")
         if activation not in ("softmax", "sigmoid"):
             raise ValueError(f"activation {activation!r} is neither softmax nor sigmoid")
         sigmoid = activation == "sigmoid" or channels == 1
-        named = section(pred, "channel_def")
-        names = [str(named.get(str(channel), "")).strip().lower() for channel in range(channels)]
         if not sigmoid:
-            names[0] = "background"
+            names[0] = names[0] or "background"
         chosen = metadata.get("lesion_channels")
         if chosen is None:
             chosen = [channel for channel, name in enumerate(names) if name not in NO_LESION]
@@ -55,3 +62,13 @@ class Outputs:
         if not listed or not chosen:
             raise ValueError(f"lesion_channels = {chosen} lists none, or others, of the {channels} channels from 0")
         return cls(sigmoid, tuple(chosen), names.index("brain") if sigmoid and "brain" in names else None)
+
+
+def applied_activation(inference: dict[str, Any]) -> str | None:
+    """The activation that a bundle's own postprocessing applies; None where none of its transforms has one."""
+    transforms = section(inference, "postprocessing").get("transforms")
+    for transform in transforms if isinstance(transforms, list) else []:
+        for activation in ("sigmoid", "softmax"):
+            if isinstance(transform, dict) and transform.get(activation) is True:
+                return activation
+    return None
