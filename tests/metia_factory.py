@@ -79,6 +79,8 @@ def state_dict(built: UNETR) -> dict[str, torch.Tensor]:
     state["vit.patch_embedding.cls_token"] = torch.zeros(1, 1, built.hidden_size)
     for name in ("encoder2.blocks.0.1", "encoder2.blocks.1.1", "encoder3.blocks.0.1"):
         state[f"{name}.conv3.conv.weight"] = torch.randn(8, 8, 1, 1, 1)
+        for norm in [key for key in state if key.startswith(f"{name}.norm2.")]:  # none, unless it normalises by batch
+            state[norm.replace(".norm2.", ".norm3.")] = state[norm].clone()
     return {prefix + name: tensor for prefix in ("model.", "backbone.") for name, tensor in state.items()}
 
 

@@ -1,5 +1,6 @@
 """The published MetIA checkpoint: a UNETR of MONAI 0.7, saved by PyTorch Lightning, as a network of today's MONAI."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
@@ -29,13 +30,10 @@ _ARGUMENTS: dict[str, tuple[str, type]] = {
 }
 """Hyper-parameter: the argument of MONAI's UNETR that it is, and its type."""
 _PREFIX = "model."
-_UNUSED = {
-    "vit.patch_embedding.cls_token",
-    "encoder2.blocks.0.1.conv3.conv.weight",
-    "encoder2.blocks.1.1.conv3.conv.weight",
-    "encoder3.blocks.0.1.conv3.conv.weight",
-}
-"""Weights that MONAI 0.7 made and never used; today's makes none."""
+_UNUSED = re.compile(
+    r"vit\.patch_embedding\.cls_token|encoder(2\.blocks\.[01]|3\.blocks\.0)\.1\.(conv3\.conv\.weight|norm3\..+)"
+)
+"""Weights that MONAI 0.7 made and never used, those of a normalisation only where it has any; today's makes none."""
 _PATCH = 16
 _DTYPES = {
     "Float": torch.float32,
@@ -99,7 +97,7 @@ def _read(archive: Archive, size: int, on_progress: Callable[[float], None]) -> 
     tensors = {
         name.removeprefix(_PREFIX): tensor
         for name, tensor in state.items()
-        if isinstance(name, str) and name.startswith(_PREFIX) and name.removeprefix(_PREFIX) not in _UNUSED
+        if isinstance(name, str) and name.startswith(_PREFIX) and not _UNUSED.fullmatch(name, len(_PREFIX))
     }
     _check_fit(tensors, shapes, size)
     weights = _materialise(archive, tensors, on_progress)
