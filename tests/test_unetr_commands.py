@@ -18,7 +18,7 @@ from tests.tiny_model import tiny_bundle
 from unetr import pictures
 from unetr.__main__ import COMMANDS, main
 from unetr.commands import synthesize, volumes
-from unetr.commands.nifti import as_axial
+from unetr.commands.nifti import as_axial, read_image, read_mask
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SLAB = (160, 40, 40)
@@ -262,7 +262,67 @@ def test_a_chosen_operating_point_gives_what_it_promises(tmp_path, tiny_model, c
     assert picture.stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("options", [[], ["--images", "none/*/t1.nii.gz"]])
-def test_nothing_to_evaluate(tiny_model, options):
-    with pytest.raises(SystemExit, match="nothing to evaluate"):
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "nothing to evaluate"),
+        (["--images", "none/*/t1.nii.gz"], "none/.* matches no image"),
+        (["--images", "none/*/t1.nii.gz", "--synthetic", "3"], "none/.* matches no image"),
+    ],
+)
+def test_nothing_to_evaluate(tiny_model, options, said):
+    with pytest.raises(SystemExit, match=said):
         main(["evaluate", "--model", str(tiny_model), *options])
+
+
+def test_a_mask_is_read_on_its_image_s_grid_in_whatever_order_of_axes_it_is_stored(tmp_path):
+    save_nifti(tmp_path / "one")
+    image, mask = tmp_path / "one" / "t1.nii.gz", tmp_path / "one" / "seg.nii.gz"
+    expected = read_mask(mask, image, [1, 4])
+    stored = nib.nifti1.load(mask)
+    turned = stored.as_reoriented(np.array([[1, -1], [2, 1], [0, -1]]))
+    assert turned.shape != stored.shape
+    nib.save(turned, tmp_path / "turned.nii.gz")
+    found = read_mask(tmp_path / "turned.nii.gz", image, [1, 4])
+    assert expected.any()
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_files_that_cannot_be_used_are_named_before_anything_is_computed(tmp_path, tiny_model):
+    for name in ("a", "b"):
+        save_nifti(tmp_path / name)
+    command = ["evaluate", "--model", str(tiny_model), "--images", str(tmp_path / "*" / "t1.nii.gz"), "--mask"]
+
+    def spoil(array, affine):
+        nib.save(nib.Nifti1Image(array, affine), tmp_path / "b" / "other.nii.gz")
+        nib.save(nib.nifti1.load(tmp_path / "a" / "seg.nii.gz"), tmp_path / "a" / "other.nii.gz")
+
+    with pytest.raises(SystemExit, match=r"a.absent.nii.gz cannot be read"):
+        main([*command, "absent.nii.gz"])
+    mask = nib.nifti1.load(tmp_path / "b" / "seg.nii.gz")
+    values = np.asarray(mask.dataobj)
+    moved = mask.affine.copy()
+    moved[0, 3] += 0.5
+    for array, affine in ((values, moved), (values[:-1], mask.affine)):
+        spoil(array, affine)
+        with pytest.raises(SystemExit, match=r"b.other.nii.gz lies on another grid"):
+            main([*command, "other.nii.gz"])
+    spoil(np.stack([values, values], -1), mask.affine)
+    with pytest.raises(SystemExit, match="has 4 dimensions"):
+        main([*command, "other.nii.gz"])
+    (tmp_path / "b" / "other.nii.gz").write_bytes(b"no image")
+    with pytest.raises(SystemExit, match=r"b.other.nii.gz cannot be read"):
+        main([*command, "other.nii.gz"])
+
+
+def test_what_is_no_number_around_a_brain_is_air(tmp_path):
+    save_nifti(tmp_path / "one")
+    image = nib.nifti1.load(tmp_path / "one" / "t1.nii.gz")
+    values = image.get_fdata(dtype=np.float32)
+    values[:3] = np.nan
+    nib.save(nib.Nifti1Image(values[..., None], image.affine), tmp_path / "nan.nii.gz")
+    found, affine = read_image(tmp_path / "nan.nii.gz")
+    assert found.shape == image.shape
+    assert not found[:3].any()
+    np.testing.assert_array_equal(found[3:], values[3:])
+    np.testing.assert_allclose(affine, np.diag([-1, -1, 1, 1]) @ image.affine)

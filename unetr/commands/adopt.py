@@ -3,11 +3,10 @@
 import argparse
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from tqdm import tqdm
 
-from unetr.commands.nifti import RAS_TO_LPS, find_images, read_mask
+from unetr.commands.nifti import check, find_images, read_image, read_mask
 from unetr.synthesis.pool import case_names, write_case
 from unetr.synthesis.real import adopt
 
@@ -42,16 +41,16 @@ def run(options: argparse.Namespace) -> int:
     paths = [path for path in find_images(options.images) if path.parent.name not in options.leave_out]
     if not paths:
         raise SystemExit(f"{options.images} matches no image that is not left out")
+    check(paths, options.mask, options.brain)
     for number, path in enumerate(tqdm(paths, unit="case")):
-        source = nib.Nifti1Image.from_filename(path)
-        none = np.zeros(source.shape, bool)
-        reference = read_mask(path.parent / options.mask, options.labels) if options.mask else none
-        brain = read_mask(path.parent / options.brain) if options.brain else None
+        image, affine = read_image(path)
+        none = np.zeros(image.shape, bool)
+        reference = read_mask(path.parent / options.mask, path, options.labels) if options.mask else none
+        brain = read_mask(path.parent / options.brain, path) if options.brain else None
         for copy in range(options.copies):
             name = f"real_{path.parent.name}_{copy:02d}"
             if name not in there:
                 seed = 1000 * number + copy
-                image = source.get_fdata(dtype=np.float32)
-                volume = adopt(image, RAS_TO_LPS @ source.affine, reference, seed, brain=brain)
+                volume = adopt(image, affine, reference, seed, brain=brain)
                 write_case(options.folder, name, volume)
     return 0

@@ -3,10 +3,7 @@
 import argparse
 from pathlib import Path
 
-import nibabel as nib
-import numpy as np
-
-from unetr.commands.nifti import RAS_TO_LPS, read_mask
+from unetr.commands.nifti import read_image, read_mask
 from unetr.synthesis.anatomy import Anatomy, mni152
 
 
@@ -33,5 +30,4 @@ def chosen_anatomy(options: argparse.Namespace) -> Anatomy:
     from unetr.synthesis.own_head import head_anatomy  # SimpleITK takes a second to load
 
     path, brain = options.anatomy
-    head = nib.Nifti1Image.from_filename(path)
-    return head_anatomy(head.get_fdata(dtype=np.float32), RAS_TO_LPS @ head.affine, read_mask(brain))
+    return head_anatomy(*read_image(path), read_mask(brain, path))

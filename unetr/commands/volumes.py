@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 
 from unetr.commands.heads import add_head_options, chosen_anatomy
-from unetr.commands.nifti import RAS_TO_LPS, as_axial, find_images, read_mask
+from unetr.commands.nifti import RAS_TO_LPS, as_axial, check, find_images, read_image, read_mask
 from unetr.slices import average_slices
 from unetr.synthesis.generator import synthesize
 
@@ -78,12 +77,16 @@ def labelled_volumes(options: argparse.Namespace) -> tuple[int, Iterator[Labelle
     Raises
     ------
     SystemExit
-        When they name none; on the way, when slices thinner than a volume's own are asked for.
+        When they name none, or files that cannot be used; on the way, when slices thinner than a volume's own are
+        asked for.
     """
     paths = find_images(options.images) if options.images else []
     seeds = range(options.seed, options.seed + options.synthetic)
+    if options.images and not paths:
+        raise SystemExit(f"{options.images} matches no image")
     if not paths and not seeds:
         raise SystemExit("nothing to evaluate: give --synthetic N or --images PATTERN")
+    check(paths, options.mask)
     volumes = chain(_synthetic(seeds, options) if seeds else (), _nifti(paths, options.mask, options.labels))
     return len(seeds) + len(paths), _thick(volumes, options.slices) if options.slices else volumes
 
@@ -106,7 +109,6 @@ def _synthetic(seeds: range, options: argparse.Namespace) -> Iterator[LabelledVo
 
 def _nifti(paths: list[Path], mask: str | None, labels: list[int]) -> Iterator[LabelledVolume]:
     for path in paths:
-        image = nib.Nifti1Image.from_filename(path)
-        reference = read_mask(path.parent / mask, labels) if mask else np.zeros(image.shape, bool)
-        affine = RAS_TO_LPS @ image.affine
-        yield LabelledVolume.of(path.parent.name, image.get_fdata(dtype=np.float32), affine, reference)
+        image, affine = read_image(path)
+        reference = read_mask(path.parent / mask, path, labels) if mask else np.zeros(image.shape, bool)
+        yield LabelledVolume.of(path.parent.name, image, affine, reference)
