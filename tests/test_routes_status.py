@@ -79,7 +79,7 @@ def test_a_worker_that_converts_a_checkpoint(tmp_path):
     checkpoint = tmp_path / "published.cpkt"
     checkpoint.write_bytes(b"unread")
     site = ApiSite(tmp_path / "var", MODEL_PATH=str(checkpoint))
-    reason = f"{checkpoint} is being converted by the worker."
+    reason = f"{checkpoint} is not converted yet: the worker does so before its next job; its log says if it cannot."
     assert amiss(site) == {"model": reason}
     assert site.client.get("/models").get_json()["refused"] == [
         {"name": "published.cpkt", "reason": reason, "default": True}

@@ -311,7 +311,7 @@ def test_where_only_a_bundle_will_do_the_way_to_one_is_told(checkpoint):
 def test_a_checkpoint_is_converted_once(checkpoint, tmp_path, monkeypatch):
     copy = Path(shutil.copy2(checkpoint, tmp_path / "copy.cpkt"))
     var_dir = tmp_path / "var"
-    with pytest.raises(ModelError, match="is being converted"):
+    with pytest.raises(ModelError, match="is not converted yet"):
         converted_bundle(copy, var_dir)
     bundle = usable_bundle(copy, var_dir)
     assert bundle.parent == var_dir / "models"

@@ -14,6 +14,7 @@ from torch import nn
 
 from tests.tiny_model import DEFINITION, tiny_bundle, tiny_weights
 from unetr.bundle import ModelError, read_bundle
+from unetr.errors import told
 from unetr.loading.network import load_network
 from unetr.network import build
 
@@ -189,6 +190,27 @@ def test_a_zip_of_something_else(tmp_path):
     bundle = write(tmp_path, "UNet", lambda path: torch.save(network.state_dict(), path))
     (bundle / "models" / "model.pt").rename(bundle / "models" / "model.ts")
     assert "are no TorchScript" in refusal(bundle)
+
+
+def test_a_program_under_the_name_of_weights(tmp_path):
+    script = torch.jit.trace(network_of("UNet"), torch.zeros(1, 1, 32, 32, 32))
+    assert "name the file model.ts" in refusal(write(tmp_path, "UNet", lambda path: torch.jit.save(script, path)))
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        ("out of luck.\nat line 3", "out of luck"),
+        ("", "RuntimeError"),
+        ("Check 'false' failed at frontend.cpp:53:\nFrontEnd API failed:\nno such operation\n\n", "no such operation"),
+        (
+            "The following operation failed in the TorchScript interpreter.\nTraceback:\nRuntimeError: sizes differ",
+            "RuntimeError: sizes differ",
+        ),
+    ],
+)
+def test_of_an_error_the_line_that_says_what_is_wrong(message, line):
+    assert told(RuntimeError(message)) == line
 
 
 def test_weights_that_change_while_they_are_read(tmp_path):

@@ -17,12 +17,13 @@ import torch
 from torch import nn
 
 from unetr.engines.cuda import cuda_engine
-from unetr.engines.engine import ENGINES, Engine, EngineError, first_line, key_of
+from unetr.engines.engine import ENGINES, Engine, EngineError, key_of
 from unetr.engines.kept import keep
 from unetr.engines.memory import keep_freed_memory
 from unetr.engines.rewriting import VERSION
 from unetr.engines.torch_engine import TorchEngine
 from unetr.engines.trial import TOLERANCE, deviation, example, warmed_up
+from unetr.errors import told
 
 AUTO = "auto"
 _RUNS = 3
@@ -71,7 +72,7 @@ def choose_engine(
         except Exception as error:  # a driver too old, a card too old, too small or wrong: the CPU still does it
             if wanted != AUTO or device:
                 raise
-            log.warning("the GPU cannot run this network, the CPU does: %s", first_line(error))
+            log.warning("the GPU cannot run this network, the CPU does: %s", told(error))
             where = torch.device("cpu")
     makers: dict[str, Callable[[], Engine]] = {"torch-cpu": lambda: TorchEngine(load(), where)}
     keep_freed_memory()
@@ -107,7 +108,7 @@ def _first_that_works(makers: dict[str, Callable[[], Engine]], shape: Sequence[i
         except Exception as error:  # whatever a compiler of networks may raise
             if name == list(makers)[-1]:
                 raise
-            log.warning("%s cannot run this network: %s", name, first_line(error))
+            log.warning("%s cannot run this network: %s", name, told(error))
     raise AssertionError("no engine to try")
 
 

@@ -17,12 +17,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from unetr.engines.engine import Engine, EngineError, first_line, key_of
+from unetr.engines.engine import Engine, EngineError, key_of
 from unetr.engines.kept import keep
 from unetr.engines.memory import give_back, is_out_of_memory
 from unetr.engines.rewriting import VERSION
 from unetr.engines.torch_engine import TorchEngine, fastest_precision
 from unetr.engines.trial import TOLERANCE, deviation, example, warmed_up
+from unetr.errors import told
 
 _WARM_UP, _COMPARED = 0, 1
 """Seeds of windows: a recording that gives what it was recorded with, whatever it is asked, must not pass."""
@@ -85,7 +86,7 @@ def cuda_engine(load: Callable[[], nn.Module], shape: Sequence[int], *, identity
         except Exception as error:
             if is_out_of_memory(error):  # no other way takes less
                 raise
-            return None, first_line(error)
+            return None, told(error)
         return (engine if off <= TOLERANCE else None), f"off by {off:.2%}"
 
     seen = {}

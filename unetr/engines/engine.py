@@ -20,11 +20,6 @@ def key_of(*what: object) -> str:
     return hashlib.sha256(repr(what).encode()).hexdigest()[:24]
 
 
-def first_line(error: Exception) -> str:
-    """What an error says, for a log: libraries add pages of their own."""
-    return (str(error) or type(error).__name__).splitlines()[0]
-
-
 class Engine(Protocol):
     """A network that is ready to run; not to be shared between threads.
 

@@ -15,7 +15,8 @@ from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import nn
 
 from unetr.engines import kept, rewriting
-from unetr.engines.engine import first_line, key_of
+from unetr.engines.engine import key_of
+from unetr.errors import told
 
 _AT_ONCE = 2
 """Windows, each on its share of the cores: while one computes, the other waits for memory."""
@@ -113,5 +114,5 @@ def _read(core: openvino.Core, blob: Path, options: dict[str, str]) -> Any:
     try:
         return core.import_model(openvino.utils.data_helpers.tensor_from_file(blob), "CPU", options)
     except (RuntimeError, OSError) as error:  # OSError: another process has just removed it
-        log.warning("%s cannot be used and is made anew: %s", blob.name, first_line(error))
+        log.warning("%s cannot be used and is made anew: %s", blob.name, told(error))
         return None

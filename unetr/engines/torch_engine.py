@@ -6,9 +6,9 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from unetr.engines.engine import first_line
 from unetr.engines.memory import is_out_of_memory
 from unetr.engines.rewriting import rewritten
+from unetr.errors import told
 
 _CUDA_BATCH = 4
 _WARM_UPS = 3
@@ -73,7 +73,7 @@ class TorchEngine:
                 raise
             # It does what cannot be recorded, waits for the GPU perhaps: step by step it may run all the same.
             self._recordable = False
-            log.warning("the network runs unrecorded on the GPU, more slowly: %s", first_line(error))
+            log.warning("the network runs unrecorded on the GPU, more slowly: %s", told(error))
 
     def _forward(self, windows: torch.Tensor) -> torch.Tensor:
         half = self.precision != torch.float32

@@ -54,7 +54,9 @@ def converted_bundle(model_path: Path, var_dir: Path) -> Path:
     """
     bundle = bundle_folder(model_path, var_dir)
     if bundle != model_path and not bundle.exists():
-        raise ModelError(f"{model_path} is being converted by the worker.")
+        raise ModelError(
+            f"{model_path} is not converted yet: the worker does so before its next job; its log says if it cannot."
+        )
     return bundle
 
 

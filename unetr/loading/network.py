@@ -3,6 +3,7 @@
 import hashlib
 import io
 import pickle
+import zipfile
 from typing import Any
 
 import safetensors
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from unetr.bundle import BundleInfo, ModelError
+from unetr.errors import told
 from unetr.network import build
 
 _NESTED = ("state_dict", "model")
@@ -82,7 +84,7 @@ def _network(info: BundleInfo) -> nn.Module:
     try:
         network = build(info.network)
     except Exception as error:  # a network's own checks raise whatever they like
-        raise ModelError(f"{info.path}: {target} cannot be built from its network_def: {_line(error)}.") from error
+        raise ModelError(f"{info.path}: {target} cannot be built from its network_def: {told(error)}.") from error
     load_weights(network, read_weights(info), f"The weights {info.weights}")
     return network
 
@@ -96,6 +98,10 @@ def read_weights(info: BundleInfo) -> dict[str, torch.Tensor]:
         When the file is damaged, changes meanwhile, or holds anything but tensors with their names.
     """
     content = _read(info)
+    if _is_script(content):
+        raise ModelError(
+            f"The weights {info.weights} are TorchScript, a program: name the file model.ts if you trust its author."
+        )
     try:
         if info.weights.suffix == ".safetensors":
             return safetensors.torch.load(content)
@@ -106,7 +112,7 @@ def read_weights(info: BundleInfo) -> dict[str, torch.Tensor]:
             "let their author save the network's state_dict alone."
         ) from error
     except (safetensors.SafetensorError, RuntimeError, OSError, EOFError, ValueError) as error:
-        raise ModelError(f"The weights {info.weights} are damaged: {_line(error)}.") from error
+        raise ModelError(f"The weights {info.weights} are damaged: {told(error)}.") from error
     for key in _NESTED:
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
             loaded = loaded[key]
@@ -115,12 +121,21 @@ def read_weights(info: BundleInfo) -> dict[str, torch.Tensor]:
     return loaded
 
 
+def _is_script(content: bytes) -> bool:
+    """Whether a file is what ``torch.jit.save`` writes: a state_dict's archive holds no constants."""
+    try:
+        names = zipfile.ZipFile(io.BytesIO(content)).namelist()
+    except zipfile.BadZipFile:
+        return False
+    return any(name.endswith("/constants.pkl") for name in names)
+
+
 def _script(info: BundleInfo) -> nn.Module:
     """TorchScript: a program of its author's, which runs in PyTorch's own interpreter, without Python."""
     try:
         network: nn.Module = torch.jit.load(io.BytesIO(_read(info)), map_location="cpu")
     except (RuntimeError, ValueError) as error:
-        raise ModelError(f"The weights {info.weights} are no TorchScript: {_line(error)}.") from error
+        raise ModelError(f"The weights {info.weights} are no TorchScript: {told(error)}.") from error
     return network
 
 
@@ -131,14 +146,9 @@ def _check_fit(info: BundleInfo, network: nn.Module) -> None:
         with torch.inference_mode():
             logits = network(torch.zeros(1, 1, *info.window))
     except Exception as error:  # whatever a network's layers raise
-        raise ModelError(f"{info.path}: a window of {info.window} voxels cannot be run: {_line(error)}.") from error
+        raise ModelError(f"{info.path}: a window of {info.window} voxels cannot be run: {told(error)}.") from error
     if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != expected:
         given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise ModelError(f"{info.path}: the network answers a window with {given}, not with logits of {expected}.")
     if not logits.isfinite().all():
         raise ModelError(f"{info.path}: the network answers an empty window with values that are no numbers.")
-
-
-def _line(error: Exception) -> str:
-    """The first line of what an error says, without its full stop."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:200]
