@@ -27,7 +27,7 @@ _ERRORS = {
     422: ("The change would contradict what is known", None),
 }
 _TAG = "Follow-up"
-_WHO = "Who changes it: the header X-User, or `user`. On which version: the header If-Match, or `version`."
+_WHO = "Who changes it: the header X-User (in UTF-8), or `user`. On which version: the header If-Match, or `version`."
 
 
 @blueprint.patch("/lesions/<int:lesion>")
