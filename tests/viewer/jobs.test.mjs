@@ -63,6 +63,7 @@ test('a study whose newest job failed says why, and tries it again', async () =>
   await until(() => page.state().problem);
   const { title, message, failed: which } = page.state().problem;
   assert.deepEqual([title, message, which], ['No regular volume', 'A gap.', 'a']);
+  assert.deepEqual(page.opened, ['A'], 'nobody sees it in a panel that is closed');
   await page.session.retry(which);
   assert.equal(server.count('POST /jobs/a/retry'), 1);
   assert.equal(page.state().problem, null);

@@ -75,6 +75,7 @@ export function serve(answers = {}) {
 // One viewport; `log` is what was asked of the viewer. The images of a study do not hold its segmented series if `other`.
 export function open({ other = false } = {}) {
   const log = [];
+  const opened = []; // the study that was shown each time that the panel came to the front
   let study = null;
   let listener;
   const viewer = {
@@ -87,7 +88,7 @@ export function open({ other = false } = {}) {
     bring: async (of, series) => series.forEach(one => log.push(`bring ${one}`)),
     forget: async series => void log.push(`forget ${series}`),
     agree: lesions => lesions,
-    openPanel() {},
+    openPanel: () => void opened.push(study),
     drawn: async () => {},
     shownStudy: () => study,
     shownReport: () => null,
@@ -102,5 +103,5 @@ export function open({ other = false } = {}) {
     study = which;
     listener();
   };
-  return { session, log, enter, state: () => session.store.get(), end: () => session.end() };
+  return { session, log, opened, enter, state: () => session.store.get(), end: () => session.end() };
 }

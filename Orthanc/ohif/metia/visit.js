@@ -85,6 +85,7 @@ export function createVisit({ viewer, store, known }) {
     const problem = failure(job);
     if (!problem || problem.failed === told) return;
     told = problem.failed;
+    viewer.openPanel();
     set({ problem });
   }
 
