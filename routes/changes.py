@@ -27,7 +27,7 @@ _ERRORS = {
     422: ("The change would contradict what is known", None),
 }
 _TAG = "Follow-up"
-_WHO = "Who changes it: the header X-User, or `user`. On which version: the header If-Match, or `version`."
+_WHO = "Who changes it: the header X-User (in UTF-8), or `user`. On which version: the header If-Match, or `version`."
 
 
 @blueprint.patch("/lesions/<int:lesion>")
@@ -128,8 +128,16 @@ def _version(body: dict[str, Any]) -> int:
 
 
 def _user(body: dict[str, Any]) -> str:
-    value = request.headers.get("X-User") or body.get("user") or "anonymous"
+    value = _as_sent(request.headers.get("X-User", "")) or body.get("user") or "anonymous"
     return _text("user", value, USER_LENGTH)
+
+
+def _as_sent(header: str) -> str:
+    """Read a header as UTF-8 where it is that; servers take each byte for a character of Latin-1."""
+    try:
+        return header.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return header
 
 
 def _text(field: str, value: Any, longest: int, *, empty: bool = False) -> str:

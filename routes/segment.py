@@ -76,7 +76,7 @@ def queue(here: Context, study: str, series: str | None, outputs: list[str], mod
         except store.SeriesBusyError as busy:
             open_job = store.get_job(here.database, busy.job_id)
             if open_job.purpose == SEGMENT or time.monotonic() > give_up:
-                return _same(open_job, outputs, model)
+                return _same(here, open_job, outputs, model)
             time.sleep(POLL_SECONDS)  # names are being written into an earlier version: that takes seconds
         else:
             here.queue.enqueue(job.job_id)
@@ -138,16 +138,17 @@ def _select(here: Context, study: str, series: str | None) -> dict[str, Any]:
     return {**Selection(named, candidates).to_json(), "named_by_caller": True}
 
 
-def _same(job: Job, outputs: list[str], model: str | None) -> Job:
+def _same(here: Context, job: Job, outputs: list[str], model: str | None) -> Job:
     """Give the open job of the series, if it does what is asked for."""
-    if job.purpose == SEGMENT and (job.outputs, job.requested_model) == (outputs, model):
+    default = find_models(here.settings.model_path, here.settings.var_dir).default
+    runs, wanted = job.requested_model or default, model or default
+    if job.purpose == SEGMENT and (job.outputs, runs) == (outputs, wanted):
         return job
     raise ProblemError(
         409,
         "series-busy",
         "The series is being segmented otherwise",
-        f"Job {job.job_id} is segmenting it, to write {', '.join(job.outputs)} "
-        f"with {job.requested_model or 'the default model'}.",
+        f"Job {job.job_id} is segmenting it, to write {', '.join(job.outputs)} with {runs or 'the default model'}.",
         "Wait for that job, or cancel it, and send the request again.",
         job=url_for("jobs.one", job_id=job.job_id),
     )

@@ -104,6 +104,15 @@ def test_who_and_when_and_back_again(site, patient):
     assert timeline_of(site, patient)["lesions"][0]["name"] == "GTV_MetIA_1"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_name_in_a_header_comes_as_it_was_sent(site, patient, encoding):
+    header = "Müller".encode(encoding).decode("latin-1")
+    path = f"/lesions/{timeline_of(site, patient)['lesions'][0]['id']}"
+    site.client.patch(path, json={"name": "mine", "version": 1}, headers={"X-User": header})
+    (change,) = site.client.get(f"/patients/{patient}/changes").get_json()["changes"]
+    assert change["by"] == "Müller"
+
+
 def test_the_second_editor_gets_409_and_nothing_is_lost(site, patient):
     path = f"/lesions/{timeline_of(site, patient)['lesions'][0]['id']}"
     assert site.client.patch(path, json={"name": "mine", "version": 1, "user": "ana"}).status_code == 200

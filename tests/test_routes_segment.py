@@ -160,6 +160,26 @@ def test_while_a_series_is_open_its_job_is_the_answer(site):
     assert site.post().headers["Location"] != first.headers["Location"]
 
 
+@pytest.mark.parametrize(("first", "second"), [({}, {"model": "unetr"}), ({"model": "unetr"}, {})])
+def test_the_default_model_is_the_same_by_its_name_and_without(site, monkeypatch, first, second):
+    """Auto-routing names no model, the viewer names the one in its list."""
+    models(monkeypatch, "unetr", "metia")
+    location = site.post(**first).headers["Location"]
+    response = site.post(**second)
+    assert (response.status_code, response.headers["Location"]) == (202, location)
+    document = problem(site.post(model="metia"))
+    assert (document["status"], document["job"]) == (409, location)
+    assert "with unetr" in document["detail"]
+
+
+def models(monkeypatch, *names):
+    """Let there be models of these names, the first of them the default."""
+    known: Any = {name: SimpleNamespace(name=name) for name in names}
+    found = Catalogue(known, {"half": "The weights are missing."}, names[0], names[0])
+    monkeypatch.setattr("routes.segment.find_models", lambda *_: found)
+    return found
+
+
 @pytest.fixture
 def renaming(site):
     """A job that is to write the segmented series again, under a new name; gives its address."""
@@ -262,9 +282,7 @@ def test_no_more_wait_than_there_are_threads_to_spare(tmp_path):
 
 
 def test_an_unknown_model_lists_the_known(site, monkeypatch):
-    known: Any = {name: SimpleNamespace(name=name) for name in ("unetr", "metia")}
-    found = Catalogue(known, {"half": "The weights are missing."}, "unetr", "unetr")
-    monkeypatch.setattr("routes.segment.find_models", lambda *_: found)
+    found = models(monkeypatch, "unetr", "metia")
     document = problem(site.post(model="other"))
     assert (document["status"], document["models"]) == (400, ["unetr", "metia"])
     assert document["refused"] == found.refused

@@ -143,11 +143,15 @@ def test_what_a_person_decides_stays(viewer: Viewer, orthanc: RunningOrthanc, si
     wait_for_what_is_written_again(viewer, orthanc, site, study)
     assert reports_in(viewer) == reports_written(orthanc, study)
     assert not reports_in(viewer) & reports, "they carried the name of before"
+    viewer.page.evaluate("() => localStorage.setItem('metia-user', 'Łucja')")  # as the follow-up page does
     viewer.page.click(f'tr[data-lesion="{second}"] td:last-child button')
     viewer.page.wait_for_selector(f'tr.metia-refused[data-lesion="{second}"]')
+    assert viewer.page.inner_text(".metia-undo") == f'Undo: "not a lesion" of {second}'
+    assert str(viewer.page.get_attribute(".metia-undo", "title")).startswith("Łucja, ")
     viewer.look_at(SECOND)
     assert not is_coloured(viewer.colour_at(SECOND)), "what is no lesion is not drawn"
     wait_for_what_is_written_again(viewer, orthanc, site, study)
+    viewer.screenshot("viewer-undo")
     viewer.page.click("text=Undo")
     viewer.page.wait_for_selector("tr.metia-refused", state="detached")
     viewer.look_at(SECOND)
@@ -165,6 +169,117 @@ def test_what_a_person_decides_stays(viewer: Viewer, orthanc: RunningOrthanc, si
     known = requests.get(f"{site.url}/studies/{study}/lesions", timeout=10).json()["lesions"]
     assert [one["name"] for one in known] == ["left frontal", second, third]
     assert viewer.page.get_attribute(".metia-verdict a", "href") == viewer_follow_up(site, study)
+    assert viewer.errors == []
+
+
+def test_two_visits_side_by_side(viewer: Viewer, orthanc: RunningOrthanc, site: ServerSite) -> None:
+    """Each is shown once; going from one to the other and back moves nothing."""
+    first = store(orthanc)
+    patient = {"patient_id": str(first[0].PatientID)}
+    second = store(orthanc, study_date="20240601", **patient)
+    other = {key: str(getattr(second[0], word)) for key, word in _SAME.items()}
+    flair = store(orthanc, series_description="FLAIR", contrast_agent=None, study_date="20240601", **other)
+    for datasets in (first, second):
+        assert site.post(study_of(datasets)).json()["state"] == "done"
+    viewer.open(f"{study_of(first)},{study_of(second)}")
+    viewer.wait_for_result()
+    viewer.page.click("[data-cy=Layout]")
+    viewer.page.click("[data-cy=Layout-1-0]")
+    viewer.page.wait_for_function("() => window.services.viewportGridService.getState().viewports.size === 2")
+    left, right = viewer.page.evaluate("() => [...window.services.viewportGridService.getState().viewports.keys()]")
+    put(viewer, right, flair)
+
+    enter(viewer, left)
+    viewer.look_at(SMALLEST)
+    assert is_coloured(viewer.colour_at(SMALLEST))
+    enter(viewer, right)
+    assert series_in(viewer, right) == str(flair[0].SeriesInstanceUID), "what somebody has put there stays"
+    viewer.page.click(f'tr[data-lesion="{viewer.rows()[0]}"] .metia-name')
+    viewer.page.wait_for_function(f"uid => {SERIES_IN}({right!r}).includes(uid)", arg=str(second[0].SeriesInstanceUID))
+    viewer.page.wait_for_timeout(2500)
+    assert viewer.distance(LARGEST) < 3, "whoever presses a lesion sees it"
+    assert is_coloured(viewer.colour_at(LARGEST))
+    viewer.look_at(SECOND)
+    viewer.screenshot("viewer-side-by-side")
+    for _ in range(2):
+        for where, centre in ((left, SMALLEST), (right, SECOND)):
+            enter(viewer, where)
+            assert viewer.distance(centre) < 3
+            assert is_coloured(viewer.colour_at(centre))
+    assert viewer.errors == []
+
+
+SERIES_IN = (
+    "(viewport => window.services.viewportGridService.getDisplaySetsUIDsForViewport(viewport)"
+    ".map(uid => window.services.displaySetService.getDisplaySetByUID(uid)?.SeriesInstanceUID))"
+)
+
+
+def series_in(viewer: Viewer, viewport: str) -> str:
+    """The series of the images in a viewport."""
+    return str(viewer.page.evaluate(f"viewport => {SERIES_IN}(viewport)[0]", viewport))
+
+
+def put(viewer: Viewer, viewport: str, datasets: list[Dataset]) -> None:
+    """Put a series into a viewport, as by dragging it there."""
+    viewer.page.evaluate(
+        """([viewportId, series]) => {
+            const { displaySetService, viewportGridService } = window.services;
+            const set = displaySetService.getActiveDisplaySets().find(one => one.SeriesInstanceUID === series);
+            viewportGridService.setDisplaySetsForViewport(
+                { viewportId, displaySetInstanceUIDs: [set.displaySetInstanceUID] });
+        }""",
+        [viewport, str(datasets[0].SeriesInstanceUID)],
+    )
+    viewer.page.wait_for_timeout(2000)
+
+
+def enter(viewer: Viewer, viewport: str) -> None:
+    """Go to a viewport, and wait until the panel is about what it shows."""
+    viewer.page.evaluate("viewport => window.services.viewportGridService.setActiveViewportId(viewport)", viewport)
+    viewer.page.wait_for_selector(".metia-lesions tbody tr")
+    viewer.page.wait_for_timeout(3000)  # for whatever would lead away again
+
+
+def test_a_lost_connection_ends_nothing(viewer: Viewer, orthanc: RunningOrthanc) -> None:
+    one_job = re.compile(r"/jobs/[^/?]+$")
+    viewer.page.route(one_job, lambda route: route.abort())
+    viewer.open(study_of(store(orthanc)))
+    viewer.press()
+    viewer.page.wait_for_selector("text=Connection lost, trying again.")
+    viewer.screenshot("viewer-lost")
+    assert viewer.page.is_disabled("[data-cy=MetIA]"), "the job is still followed"
+    viewer.page.unroute(one_job)
+    viewer.wait_for_result()
+    assert viewer.page.query_selector(".metia-lost") is None
+
+
+def test_a_job_that_failed_is_told_and_tried_again(viewer: Viewer, orthanc: RunningOrthanc, site: ServerSite) -> None:
+    datasets = factory.series_datasets(
+        shuffle=False, study_instance_uid=generate_uid(), series_instance_uid=generate_uid(), patient_id="GAP-1"
+    )
+    del datasets[len(datasets) // 2]
+    orthanc.archive.store(datasets)
+    study = study_of(datasets)
+    failed = site.post(study).json()
+    assert failed["state"] == "failed"
+    viewer.open(study)
+    viewer.page.wait_for_selector(".metia-problem")
+    assert failed["problem"]["title"] in viewer.page.inner_text(".metia-problem")
+    viewer.screenshot("viewer-failed")
+    viewer.page.click("text=Try again")
+    viewer.page.wait_for_selector(".metia-problem", state="detached")
+    viewer.page.wait_for_selector(".metia-problem >> text=Try again")
+    assert site.jobs(study)[0]["finished"] > failed["finished"]
+
+
+def test_what_somebody_else_starts_appears_by_itself(viewer: Viewer, orthanc: RunningOrthanc, site: ServerSite) -> None:
+    study = study_of(store(orthanc))
+    viewer.open(study)
+    viewer.page.wait_for_timeout(3000)
+    assert site.post(study).json()["state"] == "done"
+    viewer.wait_for_result()
+    assert is_coloured(viewer.colour_at(LARGEST))
     assert viewer.errors == []
 
 

@@ -2,8 +2,15 @@
 export class Problem extends Error {
   constructor({ status = 0, title, detail, what_to_do: advice = '', ...more }) {
     super(detail || title);
-    Object.assign(this, { status, title, detail, advice, candidates: more.candidates ?? [] });
+    const { candidates = [], job = null, failed = null } = more; // `job`: where the one that is in the way is
+    Object.assign(this, { status, title, detail, advice, candidates, job, failed });
   }
+}
+
+// Who changes something, as entered on the follow-up page: in UTF-8, of which fetch takes byte by byte only.
+function by() {
+  const user = localStorage.getItem('metia-user');
+  return user ? { 'X-User': String.fromCharCode(...new TextEncoder().encode(user)) } : {};
 }
 
 async function call(method, path, body, headers = {}) {
@@ -31,10 +38,12 @@ export const models = () => call('GET', '/models');
 export const segment = request => call('POST', '/segment', request);
 export const job = id => call('GET', `/jobs/${uid(id)}`);
 export const jobs = study => call('GET', `/jobs?StudyInstanceUID=${uid(study)}`).then(said => said.jobs);
+export const at = address => call('GET', address);
+export const retry = id => call('POST', `/jobs/${uid(id)}/retry`);
 export const cancel = id => call('DELETE', `/jobs/${uid(id)}`);
 export const lesions = study => call('GET', `/studies/${uid(study)}/lesions`);
 export const timeline = patient => call('GET', `/patients/${patient}/timeline`);
 export const changes = patient => call('GET', `/patients/${patient}/changes`).then(said => said.changes);
-export const undo = change => call('POST', `/changes/${change}/undo`);
+export const undo = change => call('POST', `/changes/${change.id}/undo`, undefined, by());
 export const change = (lesion, values) =>
-  call('PATCH', `/lesions/${lesion.id}`, values, { 'If-Match': `"${lesion.version}"` });
+  call('PATCH', `/lesions/${lesion.id}`, values, { 'If-Match': `"${lesion.version}"`, ...by() });

@@ -25,8 +25,17 @@ function course(sizes, now) {
   };
 }
 
-// The newest change that was neither taken back nor takes one back: what "undo" means.
-export function lastChange(changes) {
+// The newest change of one of these lesions that was neither taken back nor takes one back: what "undo" means.
+export function lastChange(changes, lesions) {
   const undone = new Set(changes.map(change => change.undoes));
-  return changes.find(change => change.undoes === null && !undone.has(change.id)) ?? null;
+  const listed = new Set(lesions.flatMap(lesion => [lesion.id, lesion.part_of]));
+  return (
+    changes.find(
+      change =>
+        change.subject === 'lesion' &&
+        listed.has(change.subject_id) &&
+        change.undoes === null &&
+        !undone.has(change.id)
+    ) ?? null
+  );
 }

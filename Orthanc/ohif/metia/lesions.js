@@ -1,6 +1,6 @@
 // The table of lesions: sort, jump, rename, target, "not a lesion", undo.
 import { h, useState } from './react.js';
-import { cm3, signed, size } from './words.js';
+import { cm3, decision, signed, size, who } from './words.js';
 
 const ORDERS = {
   name: { title: 'Lesion', by: lesion => lesion.name },
@@ -55,7 +55,12 @@ export function lesionTable({ state: { lesions, selected, undoable }, session })
       'div',
       { className: 'metia-row' },
       h('span', { className: 'metia-quiet' }, 'Keys: j next, k previous. Click a name twice to change it.'),
-      undoable && h('button', { type: 'button', onClick: () => session.undo() }, 'Undo')
+      undoable &&
+        h(
+          'button',
+          { type: 'button', className: 'metia-undo', title: who(undoable), onClick: () => session.undo() },
+          `Undo: ${decision(undoable, lesions)}`
+        )
     )
   );
 }

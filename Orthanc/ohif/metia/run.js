@@ -3,7 +3,7 @@ import { h } from './react.js';
 import { stage } from './words.js';
 
 export function runBox({ state, session }) {
-  const { models, model, ownSeries, busy, job } = state;
+  const { models, model, ownSeries, busy, job, lost } = state;
   return h(
     'section',
     null,
@@ -38,6 +38,7 @@ export function runBox({ state, session }) {
       )
     ),
     busy && job && h(progress, { job, session }),
+    lost && h('p', { className: 'metia-lost', role: 'status' }, 'Connection lost, trying again.'),
     !busy && job && job.state === 'cancelled' && h('p', { role: 'status' }, 'Cancelled.'),
     job?.selection && h(reasons, { selection: job.selection }),
     !job && state.result && h(reasons, { selection: state.result.selection })
@@ -88,6 +89,8 @@ export function problemBox({ problem, session }) {
     problem.title && h('strong', null, problem.title),
     h('p', null, problem.message),
     problem.advice && h('p', null, problem.advice),
+    problem.failed &&
+      h('button', { type: 'button', onClick: () => session.retry(problem.failed) }, 'Try again'),
     choice.map(one =>
       h(
         'button',

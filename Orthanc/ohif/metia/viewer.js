@@ -16,6 +16,8 @@ export function createViewer({ servicesManager, commandsManager, extensionManage
       .filter(Boolean);
   const overlaid = (viewportId, segmentationId) =>
     segmentationService.getSegmentationRepresentations(viewportId, { segmentationId }).length > 0;
+  const viewports = () => [...viewportGridService.getState().viewports.keys()];
+  const layers = new Map(); // that are on their way into a viewport
 
   async function until(found, what) {
     const end = Date.now() + PATIENCE_MS;
@@ -45,17 +47,24 @@ export function createViewer({ servicesManager, commandsManager, extensionManage
     return planes[planes.length >> 1]?.map(Number);
   }
 
-  function lookAt(point) {
-    const viewport = cornerstoneViewportService.getCornerstoneViewport(active());
+  function lookAt(point, viewportId = active()) {
+    const viewport = cornerstoneViewportService.getCornerstoneViewport(viewportId);
     if (point && viewport?.getImageData?.()) viewport.jumpToWorld?.(point);
   }
 
-  // Lay a SEG over its MR in the active viewport, at its first segment if asked; gives the display set of the SEG.
-  async function overlay(study, mrSeries, segSeries, { look }) {
+  // Lay a SEG over its MR in the viewport that is active now, at its first segment if asked; gives the display set of the
+  // SEG. Another image of the study gives way to the MR only if asked, one of another study never: then it gives null.
+  async function overlay(study, mrSeries, segSeries, { look, replace }) {
+    const viewportId = active();
+    const fits = () => {
+      const shown = shownIn(viewportId);
+      return shown.some(one => one.SeriesInstanceUID === mrSeries) || (replace && shown[0]?.StudyInstanceUID === study);
+    };
+    if (!fits()) return null;
     await bring(study, [segSeries]);
     const seg = await until(() => bySeries(segSeries), 'The overlay');
     const mr = await until(() => bySeries(mrSeries), 'The segmented series');
-    const viewportId = active();
+    if (!fits()) return null;
     if (!shownIn(viewportId).includes(mr)) {
       viewportGridService.setDisplaySetsForViewport({
         viewportId,
@@ -63,19 +72,27 @@ export function createViewer({ servicesManager, commandsManager, extensionManage
       });
     }
     await until(() => shows(viewportId, mr), 'The segmented series');
-    if (look) lookAt(middle(seg));
-    const segmentationId = seg.displaySetInstanceUID;
-    if (!overlaid(viewportId, segmentationId)) {
-      commandsManager.run('addDisplaySetAsLayer', { viewportId, displaySetInstanceUID: segmentationId });
-      await until(() => overlaid(viewportId, segmentationId), 'The overlay');
-      await nextImage();
-    }
+    if (look) lookAt(middle(seg), viewportId);
+    await layer(viewportId, seg.displaySetInstanceUID);
     return seg;
   }
 
+  // Each SEG is laid into a viewport once, however often it is asked for meanwhile.
+  function layer(viewportId, displaySetInstanceUID) {
+    const key = `${viewportId} ${displaySetInstanceUID}`;
+    const lay = async () => {
+      if (overlaid(viewportId, displaySetInstanceUID)) return;
+      commandsManager.run('addDisplaySetAsLayer', { viewportId, displaySetInstanceUID });
+      await until(() => overlaid(viewportId, displaySetInstanceUID), 'The overlay');
+      await nextImage(viewportId);
+    };
+    if (!layers.has(key)) layers.set(key, lay().finally(() => layers.delete(key)));
+    return layers.get(key);
+  }
+
   // Until OHIF has drawn once more: what is asked of it before that delays the drawing.
-  function nextImage() {
-    const element = cornerstoneViewportService.getCornerstoneViewport(active())?.element;
+  function nextImage(viewportId) {
+    const element = cornerstoneViewportService.getCornerstoneViewport(viewportId)?.element;
     return new Promise(resolve => {
       element?.addEventListener('CORNERSTONE_IMAGE_RENDERED', resolve, { once: true });
       setTimeout(resolve, SETTLE_MS);
@@ -92,7 +109,7 @@ export function createViewer({ servicesManager, commandsManager, extensionManage
     const old = bySeries(series);
     if (!old) return;
     const displaySetInstanceUID = old.displaySetInstanceUID;
-    const showing = () => [...viewportGridService.getState().viewports.keys()].filter(id => shownIn(id).includes(old));
+    const showing = () => viewports().filter(id => shownIn(id).includes(old));
     showing().forEach(viewportId => commandsManager.run('removeDisplaySetLayer', { viewportId, displaySetInstanceUID }));
     await until(() => !showing().length, 'The change');
     await new Promise(resolve => setTimeout(resolve, LOOK_MS)); // OHIF falls over one that is gone while it shows it
@@ -119,25 +136,27 @@ export function createViewer({ servicesManager, commandsManager, extensionManage
         segmentationService.highlightSegment(seg.displaySetInstanceUID, segment, viewportId, 0.9, 750, false);
       }
     },
-    // Names of the lesions, and whether they are lesions, onto the overlay; and its colours onto the lesions.
+    // Names of the lesions, and whether they are lesions, onto the overlay, wherever it is; its colours onto the lesions.
     agree(lesions, seg) {
-      const viewportId = active();
       const [id, numbers] = [seg?.displaySetInstanceUID, segments(seg)];
-      if (!id || !overlaid(viewportId, id)) return lesions;
-      const [{ segments: drawn = {} }] = segmentationService.getSegmentationRepresentations(viewportId, {
-        segmentationId: id,
-      });
+      const places = viewports().filter(viewportId => id && overlaid(viewportId, id));
+      if (!places.length) return lesions;
       const named = segmentationService.getSegmentation(id)?.segments ?? {};
       return lesions.map(lesion => {
         const segment = numbers.get(lesion.tracking_uid);
         if (!segment) return lesion;
-        const { visible } = drawn[segment] ?? {};
         // Only what is new, for each change has OHIF draw everything again.
         if (named[segment]?.label !== lesion.name) segmentationService.setSegmentLabel(id, segment, lesion.name);
-        if (visible === lesion.not_a_lesion || visible === undefined) {
-          segmentationService.setSegmentVisibility(viewportId, id, segment, !lesion.not_a_lesion);
+        for (const viewportId of places) {
+          const [{ segments: drawn = {} }] = segmentationService.getSegmentationRepresentations(viewportId, {
+            segmentationId: id,
+          });
+          const { visible } = drawn[segment] ?? {};
+          if (visible === lesion.not_a_lesion || visible === undefined) {
+            segmentationService.setSegmentVisibility(viewportId, id, segment, !lesion.not_a_lesion);
+          }
         }
-        return { ...lesion, colour: segmentationService.getSegmentColor(viewportId, id, segment)?.slice(0, 3) };
+        return { ...lesion, colour: segmentationService.getSegmentColor(places[0], id, segment)?.slice(0, 3) };
       });
     },
     shownStudy: () => shownIn(active())[0]?.StudyInstanceUID ?? null,

@@ -32,3 +32,20 @@ export function signed(value, digits = 1) {
   const text = Math.abs(value).toFixed(digits);
   return Number(text) === 0 ? `±${text}` : `${value > 0 ? '+' : '−'}${text}`;
 }
+
+const DECISIONS = {
+  name: name => `name "${name}"`,
+  not_a_lesion: refused => (refused ? '"not a lesion"' : '"a lesion"'),
+  target: target => ({ true: '"target"', false: '"no target"' })[target] ?? 'target by rule',
+  merged_into: into => (into === null ? 'splitting' : 'merging'),
+  split_from: from => (from === null ? 'merging' : 'splitting'),
+};
+
+// What somebody decided of a lesion, under the name that it has or had: '"not a lesion" of L3'.
+export function decision({ before, after, subject_id: id }, lesions) {
+  const what = Object.keys(after).flatMap(field => DECISIONS[field]?.(after[field]) ?? []);
+  const lesion = lesions.find(one => one.id === id || one.part_of === id);
+  return `${what.join(', ')} of ${before.name ?? lesion?.name ?? 'a lesion'}`;
+}
+
+export const who = ({ by, at }) => `${by}, ${new Date(at).toLocaleString()}`;
