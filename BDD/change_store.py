@@ -25,6 +25,7 @@ from BDD.records import (
     PatientNotFoundError,
     VisitNotFoundError,
 )
+from rano.matching import unused_names
 
 LESION, VISIT = "lesion", "visit"
 LESION_FIELDS = ("name", "target", "not_a_lesion", "merged_into", "split_at")
@@ -166,10 +167,12 @@ def _edit_lesion(
     values = dict(values)
     if values.get("merged_into") is not None:
         values["merged_into"] = _merge(lesion, values["merged_into"], everyone)
-    if "name" in values:
-        for other in everyone.values():
-            if other is not lesion and other.name == values["name"] and root(other, everyone) is not lesion:
-                raise EditRefusedError(f"lesion {other.id} of this patient has the name {other.name!r} already")
+    others = {other.name: other.id for other in everyone.values() if other is not lesion}
+    name = values.get("name", lesion.name)
+    if name != lesion.name and name in others:  # also of one that was merged: it may be seen by itself again
+        raise EditRefusedError(f"lesion {others[name]} of this patient has the name {name!r} already")
+    if lesion.merged_into is not None and values.get("merged_into", 0) is None and name in others:
+        values["name"] = next(unused_names(set(others)))  # it was given away while the two were one
     first = splitting.move(session, lesion, values, everyone) if "split_from" in values else None
     change = _change(lesion, LESION, lesion.id, lesion.patient_key, values, made_by, undoes)
     if change:

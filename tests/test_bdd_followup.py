@@ -9,8 +9,9 @@ from sqlalchemy import select
 
 from BDD import store
 from BDD.course_store import known_visits
-from BDD.followup_models import VisitAssessment
+from BDD.followup_models import TrackedLesion, VisitAssessment
 from BDD.packing import pack_label_map, unpack_label_map
+from rano.matching import inherit_tracking
 from tests.followup_factory import FIRST_DAY, patient_key, sized, study_of, visit
 from tests.present import present
 
@@ -251,6 +252,34 @@ def test_a_name_is_one_lesions_only(database, worker):
     visit(database, worker, 1, [sized(1, 20.0), sized(2, 15.0)])
     with pytest.raises(store.EditRefusedError, match="GTV_MetIA_2"):
         edit(database, "GTV_MetIA_1", name="GTV_MetIA_2")
+
+
+def test_a_name_stays_that_of_the_lesion_that_was_merged(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0), sized(2, 15.0)])
+    kept, other = timeline_of(database).lesions
+    edit(database, other.name, merged_into=kept.key)
+    with pytest.raises(store.EditRefusedError, match=f"lesion {other.key} of this patient"):
+        edit(database, kept.name, name=other.name)
+    edit(database, kept.name, name=kept.name, target=False)
+
+
+def test_a_name_that_was_given_away_while_two_were_one_is_not_taken_back(database, worker):
+    """Databases of before hold such names."""
+    visit(database, worker, 1, [sized(1, 20.0), sized(2, 15.0)])
+    kept, other = timeline_of(database).lesions
+    edit(database, other.name, merged_into=kept.key)
+    with database.writing() as session:
+        session.get_one(TrackedLesion, kept.key).name = other.name
+    earlier = store.earlier_lesions(database, f"{study_of(1)}.1")
+    assert [one.tracking_uid for one in earlier] == [kept.tracking_uid, other.tracking_uid]
+    assert [one.tracking_uid for one in inherit_tracking([one.measurement for one in earlier], earlier)] == [
+        kept.tracking_uid,
+        other.tracking_uid,
+    ]
+    (merged,) = store.list_changes(database, patient_key(database))
+    undone = store.undo_change(database, merged.id, made_by="ben")
+    assert undone.after == {"merged_into": None, "name": kept.name}
+    assert [one.name for one in timeline_of(database).lesions] == [other.name, kept.name]
 
 
 def test_the_second_of_two_editors_is_told(database, worker):
