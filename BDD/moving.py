@@ -36,8 +36,15 @@ def move_study(session: Session, study: Study, patient: Patient) -> None:
             continue
         name = next(unused) if old.name in names else old.name
         if old.id in kept:
-            decided = {"target": old.target, "not_a_lesion": old.not_a_lesion, "split_at": old.split_at}
-            arrived[old.id] = TrackedLesion(patient_key=patient.id, tracking_uid=old.tracking_uid, name=name, **decided)
+            arrived[old.id] = TrackedLesion(
+                patient_key=patient.id,
+                tracking_uid=old.tracking_uid,
+                name=name,
+                target=old.target,
+                not_a_lesion=old.not_a_lesion,
+                split_at=old.split_at,
+                version=old.version,
+            )
             session.add(arrived[old.id])
             copies.append(old)
         else:
@@ -61,6 +68,23 @@ def move_study(session: Session, study: Study, patient: Patient) -> None:
     patient.visits_changed()
     session.flush()
     forget_unseen(session, former.id)
+
+
+def arriving(session: Session, study_instance_uid: str, patient_key: int) -> dict[int, TrackedLesion]:
+    """Give by key the lesions about which people have decided that a study will bring to a patient.
+
+    They are those that it shows under the patient it is still known by, and what these were merged into or split from;
+    in the place of one whose UID the new patient knows already stands that one, as it will after ``move_study``.
+    """
+    study = session.scalar(select(Study).where(Study.study_instance_uid == study_instance_uid))
+    if study is None or study.patient_key == patient_key:
+        return {}
+    lesions = tracked_lesions(session, study.patient_key)
+    shown = {finding.tracked_key for finding in _findings(session, Series.study_key == study.id)}
+    decided = {key for key in shown if lesions[key].version > 1 or lesions[key].split_from is not None}
+    theirs = {lesion.tracking_uid: lesion for lesion in tracked_lesions(session, patient_key).values()}
+    going = _with_what_they_point_to(decided, lesions)
+    return {key: theirs.get(lesions[key].tracking_uid, lesions[key]) for key in going}
 
 
 def _findings(session: Session, *conditions: object) -> list[Finding]:

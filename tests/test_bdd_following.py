@@ -201,6 +201,34 @@ def test_another_series_of_one_of_two_visits_leaves_what_people_decided(site):
     assert decisions(site) == DECIDED
 
 
+def test_what_people_decided_goes_with_a_study_to_a_patient_who_is_known(site):
+    see(site, 1, [A], patient_id="WRONG")
+    see(site, 2, [A, B, C], patient_id="WRONG")
+    same, vessel, part = timeline_of(site)["lesions"]
+    decide(site, vessel, name="vessel", not_a_lesion=True)
+    merge(site, part, same)
+    see(site, 1, [A], patient_id="RIGHT")
+    see(site, 2, [A, B, C], patient_id="RIGHT")
+    site.worker.tidy()
+    site.work()
+    assert len(store.list_patients(site.database)) == 1
+    decided = {one["name"]: (one["not_a_lesion"], bool(one["merged_into"])) for one in timeline_of(site)["lesions"]}
+    assert decided == {same["name"]: (False, False), "vessel": (True, False), part["name"]: (False, True)}
+    assert timeline_of(site)["visits"][1]["new_lesions"] == []
+    assert "vessel" not in segments(site, 2)
+
+
+def test_what_nobody_decided_of_an_arriving_study_leaves_the_decisions_of_its_patient(site):
+    see(site, 1, [A, B], patient_id="WRONG")
+    see(site, 2, [A, B], patient_id="RIGHT")
+    decide_both(site)
+    see(site, 1, [A, B], patient_id="RIGHT")
+    site.worker.tidy()
+    site.work()
+    assert decisions(site) == DECIDED
+    assert [[bool(size) for size in one["sizes"]] for one in timeline_of(site)["lesions"]] == [[True, True]] * 2
+
+
 def test_a_lesion_missed_once_is_known_again(site):
     see(site, 1, [A, B])
     decide_both(site)
