@@ -222,6 +222,25 @@ def test_split_twice_and_undone_in_turn(database, worker):
     assert seen_at(timeline_of(database)) == {"GTV_MetIA_1": [True] * 3}
 
 
+def test_a_split_undone_leaves_two_where_a_later_visit_found_both(database, worker):
+    for number in (1, 2):
+        visit(database, worker, number, [sized(1, 20.0)])
+    split(database, "GTV_MetIA_1", 2)
+    other = lesion_named(timeline_of(database), "GTV_MetIA_2")
+    visit(database, worker, 3, [sized(1, 20.0), sized(2, 9.0, other.tracking_uid, other.name)])
+    apart = {"GTV_MetIA_1": [True, False, True], "GTV_MetIA_2": [False, True, True]}
+    assert seen_at(timeline_of(database)) == apart
+    (change,) = store.list_changes(database, patient_key(database))
+    undone = store.undo_change(database, change.id, made_by="ben")
+    one_again = timeline_of(database)
+    assert seen_at(one_again) == {"GTV_MetIA_1": [True] * 3, "GTV_MetIA_2": [False, False, True]}
+    assert responses(one_again) == [None, "SD", "PD"]
+    with database.reading() as session:
+        assert len(known_visits(session, one_again.patient_key).visits) == 3
+    store.undo_change(database, undone.id, made_by="ana")
+    assert seen_at(timeline_of(database)) == apart
+
+
 def test_forgetting_the_study_of_a_split_takes_no_other_with_it(database, worker):
     for number in (1, 2, 3):
         visit(database, worker, number, [sized(1, 20.0)])
