@@ -2,6 +2,8 @@
 
 A lesion that no other study shows is moved. One that others still show, under the patient of before, is copied; when
 they are moved in turn, theirs is known there already by its tracking UID.
+
+A patient has one chosen baseline at most: that of one who has it stands, and the arriving visit is it no more.
 """
 
 from collections.abc import Collection, Mapping
@@ -9,11 +11,15 @@ from collections.abc import Collection, Mapping
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
+from BDD.change_store import chosen_baselines, let_go_of_baseline
 from BDD.followup_models import AbsenceRow, Change, Finding, TrackedLesion
 from BDD.followup_store import tracked_lesions
 from BDD.forget_store import forget_unseen
 from BDD.models import Job, LesionRow, Patient, Series, Study
 from rano.matching import unused_names
+
+CORRECTED = "corrected PatientID"
+"""Who decides what follows from the moving."""
 
 
 def move_study(session: Session, study: Study, patient: Patient) -> None:
@@ -63,6 +69,10 @@ def move_study(session: Session, study: Study, patient: Patient) -> None:
     # What this visit misses is found anew when visits are followed; nobody else misses what has moved.
     session.execute(delete(AbsenceRow).where(or_(AbsenceRow.job_key.in_(of_study), AbsenceRow.tracked_key.in_(moved))))
     _move_changes(session, "visit", study.id, patient.id)
+    if chosen_baselines(session, patient.id):
+        for chosen in chosen_baselines(session, former.id):
+            if chosen.study_key == study.id:
+                let_go_of_baseline(session, chosen, patient.id, CORRECTED)
     study.patient = patient
     former.visits_changed()
     patient.visits_changed()
