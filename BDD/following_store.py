@@ -128,7 +128,8 @@ def follow(
     elif place is None:
         place, registrations, trouble = place_of(frame_of_reference_uid, image, bases, places)
     now = FollowedVisit(
-        record.series_instance_uid,
+        # In order just after its study's other series: what people said of that holds for what is found now.
+        f"{record.study_instance_uid} {record.series_instance_uid}",
         record.study_date,
         tuple(
             # One just made is nobody's yet: it must not be weighed against those that people have decided about.

@@ -566,6 +566,22 @@ def test_what_a_person_has_split_stays_split(site):
     assert segments(site, 4) == segments(site, 3)
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_a_split_outlasts_another_series_of_the_study_whatever_its_uid(site, before):
+    series = next(name for name in "abcdefghi" if (series_of(2, name) < study_of(2)) is before)
+    see(site, 1, [A])
+    see(site, 2, [A])
+    decide(site, timeline_of(site)["lesions"][0], split_at=study_of(2))
+    known = segments(site, 1), segments(site, 2)
+    see(site, 2, [A], series=series, outputs=["RTSTRUCT"])
+    site.worker.tidy()
+    site.work()
+    first, other = timeline_of(site)["lesions"]
+    assert [[bool(size) for size in one["sizes"]] for one in (first, other)] == [[True, False], [False, True]]
+    assert (segments(site, 1), segments(site, 2)) == known
+    assert other["split_from"] == first["id"]
+
+
 def test_a_split_undone_is_one_lesion_again_everywhere(site):
     for number in (1, 2, 3):
         see(site, number, [A, B])
