@@ -25,6 +25,7 @@ from BDD.records import (
     PatientNotFoundError,
     VisitNotFoundError,
 )
+from rano.matching import unused_names
 
 LESION, VISIT = "lesion", "visit"
 LESION_FIELDS = ("name", "target", "not_a_lesion", "merged_into", "split_at")
@@ -133,6 +134,20 @@ def list_changes(database: Database, patient_key: int, *, limit: int = 200) -> l
         return list(session.scalars(query))
 
 
+def chosen_baselines(session: Session, patient_key: int) -> list[VisitAssessment]:
+    """Give what is said of the visits of a patient that were chosen as the baseline: one at most, by every edit."""
+    query = select(VisitAssessment).join(Study, VisitAssessment.study_key == Study.id)
+    return list(session.scalars(query.where(Study.patient_key == patient_key, VisitAssessment.baseline.is_(True))))
+
+
+def let_go_of_baseline(session: Session, chosen: VisitAssessment, patient_key: int, made_by: str) -> None:
+    """Let a visit that was chosen as the baseline be it no more, as a decision that can be undone."""
+    unset = _change(chosen, VISIT, chosen.study_key, patient_key, {"baseline": False}, made_by, None)
+    assert unset is not None, "it was the baseline"
+    _keep(session, unset)
+    chosen.version += 1
+
+
 def _lesion(session: Session, key: int) -> TrackedLesion:
     lesion = session.get(TrackedLesion, key)
     if lesion is None:
@@ -166,10 +181,12 @@ def _edit_lesion(
     values = dict(values)
     if values.get("merged_into") is not None:
         values["merged_into"] = _merge(lesion, values["merged_into"], everyone)
-    if "name" in values:
-        for other in everyone.values():
-            if other is not lesion and other.name == values["name"] and root(other, everyone) is not lesion:
-                raise EditRefusedError(f"lesion {other.id} of this patient has the name {other.name!r} already")
+    others = {other.name: other.id for other in everyone.values() if other is not lesion}
+    name = values.get("name", lesion.name)
+    if name != lesion.name and name in others:  # also of one that was merged: it may be seen by itself again
+        raise EditRefusedError(f"lesion {others[name]} of this patient has the name {name!r} already")
+    if lesion.merged_into is not None and values.get("merged_into", 0) is None and name in others:
+        values["name"] = next(unused_names(set(others)))  # it was given away while the two were one
     first = splitting.move(session, lesion, values, everyone) if "split_from" in values else None
     change = _change(lesion, LESION, lesion.id, lesion.patient_key, values, made_by, undoes)
     if change:
@@ -210,15 +227,9 @@ def _edit_visit(
     if values.get("baseline"):
         if study.study_date is None:
             raise EditRefusedError("a visit without a date cannot be the baseline")
-        others = select(VisitAssessment).join(Study, VisitAssessment.study_key == Study.id)
-        others = others.where(
-            Study.patient_key == study.patient_key, Study.id != study.id, VisitAssessment.baseline.is_(True)
-        )
-        for other in session.scalars(others):
-            unset = _change(other, VISIT, other.study_key, study.patient_key, {"baseline": False}, made_by, None)
-            assert unset is not None, "it was the baseline"
-            _keep(session, unset)
-            other.version += 1
+        for other in chosen_baselines(session, study.patient_key):
+            if other is not known:
+                let_go_of_baseline(session, other, study.patient_key, made_by)
     change = _change(known, VISIT, study.id, study.patient_key, values, made_by, undoes)
     if change:
         _keep(session, change)

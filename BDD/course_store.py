@@ -50,11 +50,23 @@ class KnownVisits:
         if now.date is None:
             return None
         visits = {**self.visits, now.visit: now}
-        baseline = next(
-            (study for study, one in self.said.items() if one.baseline and study in visits and visits[study].date), None
-        )
+        baseline = baseline_of(visits.values(), [study for study, one in self.said.items() if one.baseline])
         uids = {lesion.tracking_uid for lesion in now.lesions or () if lesion.longest_mm is not None}
         return _standing(now.visit, uids, assess(list(visits.values()), baseline=baseline))
+
+
+def baseline_of(visits: Iterable[VisitFindings], chosen: Collection[str]) -> str | None:
+    """Give the visit that people have chosen as the baseline, of several the earliest; None leaves it to the rule.
+
+    Parameters
+    ----------
+    visits
+        All of the patient.
+    chosen
+        StudyInstanceUIDs of the studies that were, with a visit or without.
+    """
+    dated = [(visit.date, visit.visit) for visit in visits if visit.date and visit.visit in chosen]
+    return min(dated)[1] if dated else None
 
 
 def known_visits(session: Session, patient_key: int) -> KnownVisits:

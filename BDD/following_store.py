@@ -16,6 +16,7 @@ from BDD.followup_models import Finding, TrackedLesion, VisitImage
 from BDD.followup_store import current_jobs, findings_of, study_of, tracked_lesions
 from BDD.identities import carry, identify, is_said
 from BDD.models import Job, LesionRow, Patient, Series, Study
+from BDD.moving import arriving
 from BDD.places import Places, bases_for, keep_registration, place_of, places_of
 from BDD.records import SeriesRecord
 from rano.coverage import Grid
@@ -114,7 +115,10 @@ def follow(
         places = places_of(session, patient.id)
         grids = grids_of(session, [job.series_key for job in others])
         known = [followed_visit(job, found.get(job.id, []), tracked, places, grids) for job in others]
-        said = {one.tracking_uid for one in tracked.values() if is_said(one, record.study_instance_uid)}
+        # What people decided of the study under another PatientID goes with it.
+        tracked |= arriving(session, record.study_instance_uid, patient.id)
+        by_uid = {one.tracking_uid: one for one in tracked.values()}
+        said = {uid for uid, one in by_uid.items() if is_said(one, record.study_instance_uid)}
         own = session.scalar(select(Series.id).where(Series.series_instance_uid == record.series_instance_uid))
         bases = bases_for(session, others, record.study_date)
     place, trouble = places.get(own or 0, (None, ""))
@@ -123,13 +127,13 @@ def follow(
         place = RigidTransform.identity()
     elif place is None:
         place, registrations, trouble = place_of(frame_of_reference_uid, image, bases, places)
-    uids = {one.tracking_uid for one in tracked.values()}
     now = FollowedVisit(
-        record.series_instance_uid,
+        # In order just after its study's other series: what people said of that holds for what is found now.
+        f"{record.study_instance_uid} {record.series_instance_uid}",
         record.study_date,
         tuple(
             # One just made is nobody's yet: it must not be weighed against those that people have decided about.
-            FollowedLesion(shape, uid if (uid := one.tracking_uid) in uids else None, fixed=uid in said)
+            FollowedLesion(shape, uid if (uid := one.tracking_uid) in by_uid else None, fixed=uid in said)
             for one, shape in zip(lesions, shapes, strict=True)
         ),
         place,

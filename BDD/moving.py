@@ -2,6 +2,8 @@
 
 A lesion that no other study shows is moved. One that others still show, under the patient of before, is copied; when
 they are moved in turn, theirs is known there already by its tracking UID.
+
+A patient has one chosen baseline at most: that of one who has it stands, and the arriving visit is it no more.
 """
 
 from collections.abc import Collection, Mapping
@@ -9,11 +11,15 @@ from collections.abc import Collection, Mapping
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
+from BDD.change_store import chosen_baselines, let_go_of_baseline
 from BDD.followup_models import AbsenceRow, Change, Finding, TrackedLesion
 from BDD.followup_store import tracked_lesions
 from BDD.forget_store import forget_unseen
 from BDD.models import Job, LesionRow, Patient, Series, Study
 from rano.matching import unused_names
+
+CORRECTED = "corrected PatientID"
+"""Who decides what follows from the moving."""
 
 
 def move_study(session: Session, study: Study, patient: Patient) -> None:
@@ -36,8 +42,15 @@ def move_study(session: Session, study: Study, patient: Patient) -> None:
             continue
         name = next(unused) if old.name in names else old.name
         if old.id in kept:
-            decided = {"target": old.target, "not_a_lesion": old.not_a_lesion, "split_at": old.split_at}
-            arrived[old.id] = TrackedLesion(patient_key=patient.id, tracking_uid=old.tracking_uid, name=name, **decided)
+            arrived[old.id] = TrackedLesion(
+                patient_key=patient.id,
+                tracking_uid=old.tracking_uid,
+                name=name,
+                target=old.target,
+                not_a_lesion=old.not_a_lesion,
+                split_at=old.split_at,
+                version=old.version,
+            )
             session.add(arrived[old.id])
             copies.append(old)
         else:
@@ -56,11 +69,32 @@ def move_study(session: Session, study: Study, patient: Patient) -> None:
     # What this visit misses is found anew when visits are followed; nobody else misses what has moved.
     session.execute(delete(AbsenceRow).where(or_(AbsenceRow.job_key.in_(of_study), AbsenceRow.tracked_key.in_(moved))))
     _move_changes(session, "visit", study.id, patient.id)
+    if chosen_baselines(session, patient.id):
+        for chosen in chosen_baselines(session, former.id):
+            if chosen.study_key == study.id:
+                let_go_of_baseline(session, chosen, patient.id, CORRECTED)
     study.patient = patient
     former.visits_changed()
     patient.visits_changed()
     session.flush()
     forget_unseen(session, former.id)
+
+
+def arriving(session: Session, study_instance_uid: str, patient_key: int) -> dict[int, TrackedLesion]:
+    """Give by key the lesions about which people have decided that a study will bring to a patient.
+
+    They are those that it shows under the patient it is still known by, and what these were merged into or split from;
+    in the place of one whose UID the new patient knows already stands that one, as it will after ``move_study``.
+    """
+    study = session.scalar(select(Study).where(Study.study_instance_uid == study_instance_uid))
+    if study is None or study.patient_key == patient_key:
+        return {}
+    lesions = tracked_lesions(session, study.patient_key)
+    shown = {finding.tracked_key for finding in _findings(session, Series.study_key == study.id)}
+    decided = {key for key in shown if lesions[key].version > 1 or lesions[key].split_from is not None}
+    theirs = {lesion.tracking_uid: lesion for lesion in tracked_lesions(session, patient_key).values()}
+    going = _with_what_they_point_to(decided, lesions)
+    return {key: theirs.get(lesions[key].tracking_uid, lesions[key]) for key in going}
 
 
 def _findings(session: Session, *conditions: object) -> list[Finding]:

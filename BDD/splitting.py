@@ -2,6 +2,9 @@
 
 The other lesion says of itself which one it was taken for, and at which visit that was found wrong. What it says binds
 all later following (``identities.is_said``): an older study that arrives late does not join the two again.
+
+A visit may have found both by themselves since. There each keeps its own finding, whichever way: what was found twice
+at one visit is two lesions.
 """
 
 from collections.abc import Mapping
@@ -57,20 +60,28 @@ def move(
             raise EditRefusedError(f"lesion {other.id} was merged or split again since; undo that first")
         assert other.split_from is not None, "only what was split is given back"
         first = everyone[other.split_from]
-        for _, finding in _own_findings(session, other):
-            finding.tracked = first
+        both = _visits_of(session, first)
+        for study, finding in _own_findings(session, other):
+            if study.id not in both:
+                finding.tracked = first
         return first
     first = everyone[values["split_from"]]
-    begun = False
+    begun, both = False, _visits_of(session, other)
     for study, finding in _own_findings(session, first):
-        if study.study_instance_uid == values["split_at"]:
-            begun, finding.relation, finding.ambiguous = True, "new: a person said so", False
-            finding.part_of = None
-        if begun:
-            finding.tracked = other
+        at = study.study_instance_uid == values["split_at"]
+        begun = begun or at
+        if not begun or study.id in both:
+            continue
+        finding.tracked = other
+        if at:
+            finding.relation, finding.ambiguous, finding.part_of = "new: a person said so", False, None
     if not begun:
         raise EditRefusedError(f"lesion {first.id} is not found at that visit any more")
     return first
+
+
+def _visits_of(session: Session, lesion: TrackedLesion) -> set[int]:
+    return {study.id for study, _ in _own_findings(session, lesion)}
 
 
 def _own_findings(session: Session, lesion: TrackedLesion) -> list[tuple[Study, Finding]]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from sqlalchemy import select
 
 from BDD.absence_store import Absent, absences_of, not_covered
+from BDD.course_store import baseline_of
 from BDD.database import Database
 from BDD.followup_models import Finding, TrackedLesion, VisitAssessment
 from BDD.followup_store import current_jobs, findings_of, study_of, tracked_lesions, visit_findings
@@ -53,15 +54,12 @@ def _timeline(
         visit_findings(job, identities[job.id], said.get(study_of(job).id), absent.get(job.id, ()), lesions)
         for job in jobs
     ]
-    baseline = next(
-        (
-            study_of(job).study_instance_uid
-            for job in jobs
-            if study_of(job).study_date and (known := said.get(study_of(job).id)) and known.baseline
-        ),
-        None,
-    )
-    assessment = assess(visits, baseline=baseline)
+    chosen = [
+        study_of(job).study_instance_uid
+        for job in jobs
+        if (known := said.get(study_of(job).id)) is not None and known.baseline
+    ]
+    assessment = assess(visits, baseline=baseline_of(visits, chosen))
     responses = {response.visit: response for response in assessment.visits}
     order = {response.visit: place for place, response in enumerate(assessment.visits)}
     jobs = sorted(jobs, key=lambda job: order[study_of(job).study_instance_uid])

@@ -51,16 +51,17 @@ def inherit_tracking(
     Returns
     -------
     list of Lesion
-        In the order of ``new``. Names are unique; a new one is ``GTV_MetIA_{n}`` with the lowest n that no lesion in
-        ``earlier`` has, be it still there or not.
+        In the order of ``new``. A new name is ``GTV_MetIA_{n}`` with the lowest n that no lesion in ``earlier`` has, be
+        it still there or not.
 
     Raises
     ------
     ValueError
-        When two lesions in ``earlier`` share a name or a tracking UID.
+        When two lesions in ``earlier`` share a tracking UID. Who a lesion is does not hang on its name.
     """
-    _refuse_shared("name", [lesion.name for lesion in earlier])
-    _refuse_shared("tracking UID", [lesion.tracking_uid for lesion in earlier])
+    times = Counter(lesion.tracking_uid for lesion in earlier)
+    if shared := sorted(uid for uid in times if times[uid] > 1):
+        raise ValueError(f"earlier lesions share the tracking UID {', '.join(shared)}; each must have its own")
     inherited = _pairs(new, [lesion.measurement for lesion in earlier])
     names = unused_names({lesion.name for lesion in earlier})
     lesions = []
@@ -77,13 +78,9 @@ def inherit_tracking(
 
 def not_seen_since(older: Sequence[Lesion], newer: Sequence[Lesion]) -> list[Lesion]:
     """Give those of the older lesions that none of the newer ones has the identity or the place of."""
-    taken = {lesion.name for lesion in newer} | {lesion.tracking_uid for lesion in newer}
+    taken = {lesion.tracking_uid for lesion in newer}
     placed = set(_pairs([lesion.measurement for lesion in newer], [lesion.measurement for lesion in older]).values())
-    return [
-        lesion
-        for index, lesion in enumerate(older)
-        if index not in placed and taken.isdisjoint({lesion.name, lesion.tracking_uid})
-    ]
+    return [lesion for index, lesion in enumerate(older) if index not in placed and lesion.tracking_uid not in taken]
 
 
 def _pairs(new: Sequence[Measurement], earlier: Sequence[Measurement]) -> dict[int, int]:
@@ -96,12 +93,6 @@ def _pairs(new: Sequence[Measurement], earlier: Sequence[Measurement]) -> dict[i
     cost = np.minimum(distance / limit, 1)
     rows, columns = linear_sum_assignment(cost)
     return {int(row): int(column) for row, column in zip(rows, columns, strict=True) if cost[row, column] < 1}
-
-
-def _refuse_shared(what: str, values: Sequence[str]) -> None:
-    shared = sorted(value for value, times in Counter(values).items() if times > 1)
-    if shared:
-        raise ValueError(f"earlier lesions share the {what} {', '.join(shared)}; each must have its own")
 
 
 def unused_names(used: set[str]) -> Iterator[str]:

@@ -201,6 +201,34 @@ def test_another_series_of_one_of_two_visits_leaves_what_people_decided(site):
     assert decisions(site) == DECIDED
 
 
+def test_what_people_decided_goes_with_a_study_to_a_patient_who_is_known(site):
+    see(site, 1, [A], patient_id="WRONG")
+    see(site, 2, [A, B, C], patient_id="WRONG")
+    same, vessel, part = timeline_of(site)["lesions"]
+    decide(site, vessel, name="vessel", not_a_lesion=True)
+    merge(site, part, same)
+    see(site, 1, [A], patient_id="RIGHT")
+    see(site, 2, [A, B, C], patient_id="RIGHT")
+    site.worker.tidy()
+    site.work()
+    assert len(store.list_patients(site.database)) == 1
+    decided = {one["name"]: (one["not_a_lesion"], bool(one["merged_into"])) for one in timeline_of(site)["lesions"]}
+    assert decided == {same["name"]: (False, False), "vessel": (True, False), part["name"]: (False, True)}
+    assert timeline_of(site)["visits"][1]["new_lesions"] == []
+    assert "vessel" not in segments(site, 2)
+
+
+def test_what_nobody_decided_of_an_arriving_study_leaves_the_decisions_of_its_patient(site):
+    see(site, 1, [A, B], patient_id="WRONG")
+    see(site, 2, [A, B], patient_id="RIGHT")
+    decide_both(site)
+    see(site, 1, [A, B], patient_id="RIGHT")
+    site.worker.tidy()
+    site.work()
+    assert decisions(site) == DECIDED
+    assert [[bool(size) for size in one["sizes"]] for one in timeline_of(site)["lesions"]] == [[True, True]] * 2
+
+
 def test_a_lesion_missed_once_is_known_again(site):
     see(site, 1, [A, B])
     decide_both(site)
@@ -536,6 +564,22 @@ def test_what_a_person_has_split_stays_split(site):
     assert seen[other["name"]] == [False, False, True, True]
     assert segments(site, 2) == segments(site, 1)
     assert segments(site, 4) == segments(site, 3)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_split_outlasts_another_series_of_the_study_whatever_its_uid(site, before):
+    series = next(name for name in "abcdefghi" if (series_of(2, name) < study_of(2)) is before)
+    see(site, 1, [A])
+    see(site, 2, [A])
+    decide(site, timeline_of(site)["lesions"][0], split_at=study_of(2))
+    known = segments(site, 1), segments(site, 2)
+    see(site, 2, [A], series=series, outputs=["RTSTRUCT"])
+    site.worker.tidy()
+    site.work()
+    first, other = timeline_of(site)["lesions"]
+    assert [[bool(size) for size in one["sizes"]] for one in (first, other)] == [[True, False], [False, True]]
+    assert (segments(site, 1), segments(site, 2)) == known
+    assert other["split_from"] == first["id"]
 
 
 def test_a_split_undone_is_one_lesion_again_everywhere(site):

@@ -9,8 +9,9 @@ from sqlalchemy import select
 
 from BDD import store
 from BDD.course_store import known_visits
-from BDD.followup_models import VisitAssessment
+from BDD.followup_models import TrackedLesion, VisitAssessment
 from BDD.packing import pack_label_map, unpack_label_map
+from rano.matching import inherit_tracking
 from tests.followup_factory import FIRST_DAY, patient_key, sized, study_of, visit
 from tests.present import present
 
@@ -221,6 +222,25 @@ def test_split_twice_and_undone_in_turn(database, worker):
     assert seen_at(timeline_of(database)) == {"GTV_MetIA_1": [True] * 3}
 
 
+def test_a_split_undone_leaves_two_where_a_later_visit_found_both(database, worker):
+    for number in (1, 2):
+        visit(database, worker, number, [sized(1, 20.0)])
+    split(database, "GTV_MetIA_1", 2)
+    other = lesion_named(timeline_of(database), "GTV_MetIA_2")
+    visit(database, worker, 3, [sized(1, 20.0), sized(2, 9.0, other.tracking_uid, other.name)])
+    apart = {"GTV_MetIA_1": [True, False, True], "GTV_MetIA_2": [False, True, True]}
+    assert seen_at(timeline_of(database)) == apart
+    (change,) = store.list_changes(database, patient_key(database))
+    undone = store.undo_change(database, change.id, made_by="ben")
+    one_again = timeline_of(database)
+    assert seen_at(one_again) == {"GTV_MetIA_1": [True] * 3, "GTV_MetIA_2": [False, False, True]}
+    assert responses(one_again) == [None, "SD", "PD"]
+    with database.reading() as session:
+        assert len(known_visits(session, one_again.patient_key).visits) == 3
+    store.undo_change(database, undone.id, made_by="ana")
+    assert seen_at(timeline_of(database)) == apart
+
+
 def test_forgetting_the_study_of_a_split_takes_no_other_with_it(database, worker):
     for number in (1, 2, 3):
         visit(database, worker, number, [sized(1, 20.0)])
@@ -251,6 +271,34 @@ def test_a_name_is_one_lesions_only(database, worker):
     visit(database, worker, 1, [sized(1, 20.0), sized(2, 15.0)])
     with pytest.raises(store.EditRefusedError, match="GTV_MetIA_2"):
         edit(database, "GTV_MetIA_1", name="GTV_MetIA_2")
+
+
+def test_a_name_stays_that_of_the_lesion_that_was_merged(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0), sized(2, 15.0)])
+    kept, other = timeline_of(database).lesions
+    edit(database, other.name, merged_into=kept.key)
+    with pytest.raises(store.EditRefusedError, match=f"lesion {other.key} of this patient"):
+        edit(database, kept.name, name=other.name)
+    edit(database, kept.name, name=kept.name, target=False)
+
+
+def test_a_name_that_was_given_away_while_two_were_one_is_not_taken_back(database, worker):
+    """Databases of before hold such names."""
+    visit(database, worker, 1, [sized(1, 20.0), sized(2, 15.0)])
+    kept, other = timeline_of(database).lesions
+    edit(database, other.name, merged_into=kept.key)
+    with database.writing() as session:
+        session.get_one(TrackedLesion, kept.key).name = other.name
+    earlier = store.earlier_lesions(database, f"{study_of(1)}.1")
+    assert [one.tracking_uid for one in earlier] == [kept.tracking_uid, other.tracking_uid]
+    assert [one.tracking_uid for one in inherit_tracking([one.measurement for one in earlier], earlier)] == [
+        kept.tracking_uid,
+        other.tracking_uid,
+    ]
+    (merged,) = store.list_changes(database, patient_key(database))
+    undone = store.undo_change(database, merged.id, made_by="ben")
+    assert undone.after == {"merged_into": None, "name": kept.name}
+    assert [one.name for one in timeline_of(database).lesions] == [other.name, kept.name]
 
 
 def test_the_second_of_two_editors_is_told(database, worker):

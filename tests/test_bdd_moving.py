@@ -3,7 +3,8 @@
 from sqlalchemy import select
 
 from BDD import store
-from BDD.followup_models import AbsenceRow
+from BDD.course_store import known_visits
+from BDD.followup_models import AbsenceRow, VisitAssessment
 from BDD.models import Job
 from tests.followup_factory import sized, study_of, visit
 
@@ -110,3 +111,53 @@ def test_another_series_under_the_corrected_id_keeps_nobody_waiting(database, wo
     visit(database, worker, 1, [sized(1, 12)], patient_id=RIGHT)
     assert set(timelines(database)) == {RIGHT}
     store.queue_relabelling(database)
+
+
+def choose_baseline(database, number):
+    store.assess_visit(database, study_of(number), {"baseline": True}, version=0, made_by="ana")
+
+
+def baselines(database):
+    """Give the chosen baselines of the right patient, and which one every reader compares with."""
+    timeline = timelines(database)[RIGHT]
+    with database.reading() as session:
+        known = known_visits(session, timeline.patient_key)
+    standings = {study: known.standing(visit) for study, visit in known.visits.items()}
+    (of_reports,) = (study for study, one in standings.items() if one and one[0].kind == "baseline")
+    assert of_reports == timeline.assessment.baseline, "page and report compare with the same"
+    return [visit.study_instance_uid for visit in timeline.visits if visit.chosen_baseline], of_reports
+
+
+def test_the_baseline_of_a_patient_stands_when_another_arrives(database, worker):
+    for number in (3, 4):
+        visit(database, worker, number, [sized(1, 20, uid="2.25.91")], patient_id=RIGHT)
+    choose_baseline(database, 3)
+    visit(database, worker, 2, [sized(1, 40, uid="2.25.91")])
+    choose_baseline(database, 2)
+    visit(database, worker, 2, [sized(1, 40, uid="2.25.91")], patient_id=RIGHT)
+    assert baselines(database) == ([study_of(3)], study_of(3))
+    let_go, *_ = store.list_changes(database, timelines(database)[RIGHT].patient_key)
+    assert (let_go.after, let_go.made_by) == ({"baseline": False}, "corrected PatientID")
+    store.undo_change(database, let_go.id, made_by="ben")
+    assert baselines(database) == ([study_of(2)], study_of(2))
+
+
+def test_a_baseline_arrives_with_its_visit_where_the_patient_has_none(database, worker):
+    for number in (1, 3):
+        visit(database, worker, number, [sized(1, 20, uid="2.25.91")], patient_id=RIGHT)
+    visit(database, worker, 2, [sized(1, 40, uid="2.25.91")])
+    choose_baseline(database, 2)
+    visit(database, worker, 2, [sized(1, 40, uid="2.25.91")], patient_id=RIGHT)
+    assert baselines(database) == ([study_of(2)], study_of(2))
+
+
+def test_of_two_chosen_baselines_all_compare_with_the_earlier(database, worker):
+    """Databases of before may hold two."""
+    for number in (3, 2, 4):
+        visit(database, worker, number, [sized(1, 20)], patient_id=RIGHT)
+    choose_baseline(database, 2)
+    choose_baseline(database, 3)
+    with database.writing() as session:
+        for said in session.scalars(select(VisitAssessment)):
+            said.baseline = True
+    assert baselines(database) == ([study_of(2), study_of(3)], study_of(2))

@@ -101,10 +101,16 @@ def test_the_caller_may_make_the_uids_of_new_lesions_only():
     assert [lesion.tracking_uid for lesion in lesions] == [earlier[0].tracking_uid, "uid of GTV_MetIA_1"]
 
 
-def test_earlier_lesions_that_share_an_identity_are_refused():
+def test_earlier_lesions_that_share_a_name_are_told_apart_by_their_uids():
+    one, other = known("a", (0, 0, 0)), replace(known("b", (50, 0, 0)), name="a")
+    lesions = inherit_tracking([measured((50, 0, 0)), measured((0, 0, 0)), measured((90, 0, 0))], [one, other])
+    assert [lesion.tracking_uid for lesion in lesions[:2]] == [other.tracking_uid, one.tracking_uid]
+    assert names(lesions) == ["a", "a", "GTV_MetIA_1"]
+    assert not_seen_since([other], [one]) == [other]
+
+
+def test_earlier_lesions_that_share_a_uid_are_refused():
     one = known("a", (0, 0, 0))
-    with pytest.raises(ValueError, match="share the name a"):
-        inherit_tracking([], [one, replace(known("b", (9, 9, 9)), name="a")])
     with pytest.raises(ValueError, match="share the tracking UID"):
         inherit_tracking([], [one, replace(known("b", (9, 9, 9)), tracking_uid=one.tracking_uid)])
 
