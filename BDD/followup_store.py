@@ -172,9 +172,9 @@ def visit_findings(
                     part_of=identity.part_of.tracking_uid if identity.part_of else identity.finding.part_of,
                     merged=tuple(identity.finding.merged),
                     doubt=is_doubted(identity.finding.ambiguous, identity.finding.tracked, study.study_instance_uid),
+                    refused=not identity.is_lesion,
                 )
                 for identity in identities
-                if identity.is_lesion
             ),
             *not_assessed(absent, lesions, shown),
         ),

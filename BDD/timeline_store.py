@@ -13,6 +13,7 @@ from BDD.identities import Identity, identify, is_doubted, root
 from BDD.models import Job, Patient, Study
 from BDD.records import PatientNotFoundError
 from BDD.verification import followed
+from rano.counting import counted
 from rano.response import Assessment, assess
 from results.timeline import LesionSize, Timeline, TimelineLesion, TimelineVisit
 
@@ -68,6 +69,12 @@ def _timeline(
     verified = {visit.visit for visit in visits if visit.verified}
     sizes = [_sizes(study_of(job).study_instance_uid, identities[job.id], lesions, verified) for job in jobs]
     outside = [{root(one, lesions).id for one in not_covered(absent.get(job.id, ()))} for job in jobs]
+    within = {
+        (visit.visit, one.tracking_uid): one.within.label
+        for visit in counted(visits)
+        for one in visit.lesions or ()
+        if one.within is not None
+    }
     return Timeline(
         patient_key=patient.id,
         patient_id=patient.patient_id,
@@ -105,6 +112,7 @@ def _timeline(
                 not_covered=tuple(
                     lesion.id in keys and lesion.id not in visit for keys, visit in zip(outside, sizes, strict=True)
                 ),
+                within=tuple(within.get((study_of(job).study_instance_uid, lesion.tracking_uid)) for job in jobs),
             )
             for lesion in lesions.values()
             if lesion.merged_into is not None or any(lesion.id in visit for visit in sizes)

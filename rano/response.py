@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rano.confirmation import Best, Judged, Verdict, best, confirm
+from rano.counting import counted
 from rano.criteria import Response
 from rano.history import HistoryError, Rules, VisitFindings
 from rano.judging import Course
@@ -75,8 +76,9 @@ def assess(
     names = [visit.visit for visit in visits]
     if len(set(names)) < len(names):
         raise HistoryError(f"a visit is given more than once: {', '.join(sorted(names))}")
-    dated = sorted((visit for visit in visits if visit.date is not None), key=lambda visit: (visit.date, visit.visit))
-    undated = sorted((visit for visit in visits if visit.date is None), key=lambda visit: visit.visit)
+    visits = counted(visits)
+    dated = [visit for visit in visits if visit.date is not None]
+    undated = [visit for visit in visits if visit.date is None]
     first, reason = _baseline(dated, baseline, treatment_start, rules)
     course = Course(dated, first, rules) if first else None
     answers = course.answers() if course else [_unplaced(visit, reason) for visit in dated]

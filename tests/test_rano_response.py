@@ -452,6 +452,41 @@ def test_non_targets_that_merged_have_not_grown_by_it():
 # --- lesions of which it is not sure which they are
 
 
+def no_lesion(uid, longest, **given):
+    return lesion(uid, longest, refused=True, **given)
+
+
+def test_a_target_that_merged_with_what_is_no_lesion_has_not_gone():
+    merged = visit(30, no_lesion("P", 30.0, merged=("A",)))
+    later = visit(60, no_lesion("P", 30.0))
+    answers = assess([visit(0, ("A", 12.0), no_lesion("P", 16.0)), merged, later]).visits
+    assert [answer.radiographic and answer.radiographic.response for answer in answers[1:]] == [NE, NE]
+    assert [bool(answer.doubts) for answer in answers] == [False, True, False]
+    assert all(
+        "A has merged with P, which people have called no lesion: it has not gone." in a.notes for a in answers[1:]
+    )
+    apart = visit(90, ("A", 12.0), no_lesion("P", 16.0))
+    gone = visit(120, no_lesion("P", 16.0))
+    assert radiographic(visit(0, ("A", 12.0)), merged, later, apart, gone)[1:] == [NE, NE, SD, CR]
+
+
+def test_what_merged_with_no_lesion_is_a_part_of_what_that_merges_with():
+    start = visit(0, ("A", 12.0), ("B", 20.0), no_lesion("P", 16.0))
+    merged = visit(30, ("B", 20.0), no_lesion("P", 30.0, merged=("A",)))
+    assert radiographic(start, merged, visit(60, lesion("B", 40.0, merged=("P",))))[1:] == [NE, PD]
+    assert radiographic(start, merged, visit(60, ("B", 20.0)))[1:] == [NE, PR], "P has gone, and A with it"
+
+
+def test_a_new_lesion_that_merged_with_what_is_no_lesion_is_not_assessed():
+    start, new = visit(0, ("A", 12.0), no_lesion("P", 16.0)), visit(30, ("A", 12.0), ("B", 9.0), no_lesion("P", 16.0))
+    assert radiographic(start, new, visit(60, ("A", 12.0), no_lesion("P", 22.0, merged=("B",))))[1:] == [PD, NE]
+
+
+def test_what_is_no_lesion_counts_for_nothing():
+    with_it = [visit(0, ("A", 12.0), no_lesion("P", 16.0)), visit(30, ("A", 12.0), no_lesion("P", 40.0))]
+    assert assess(with_it) == assess([visit(0, ("A", 12.0)), visit(30, ("A", 12.0))])
+
+
 def test_a_doubt_is_said_and_changes_no_answer():
     baseline = visit(0, ("A", 20.0), ("B", 20.0))
     got = last(baseline, visit(60, lesion("A", 12.0, doubt=True), ("B", 12.0)))
