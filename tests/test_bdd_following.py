@@ -603,6 +603,27 @@ def test_a_lesion_that_merges_with_what_is_no_lesion_has_not_gone(site):
     assert timeline_of(site)["visits"][1]["radiographic"]["response"] != "NE"
 
 
+def test_a_piece_of_what_is_no_lesion_is_in_doubt_until_somebody_decides(site):
+    see(site, 1, [A, Sphere((-15.0, 7.0, 5.0), 7)])
+    decide(site, timeline_of(site)["lesions"][1], not_a_lesion=True, name="plexus")
+    see(site, 2, [A, Sphere((-15.0, 3.0, 5.0), 2.9), Sphere((-15.0, 11.0, 5.0), 2.5)])
+    site.worker.recover()
+    site.work()
+    timeline = timeline_of(site)
+    piece, visit = timeline["lesions"][-1], timeline["visits"][1]
+    assert piece["sizes"][1]["relation"].startswith("split")
+    assert (visit["radiographic"]["response"], visit["new_lesions"]) == ("SD", [])
+    assert visit["equivocal_lesions"] == [piece["tracking_uid"]]
+    assert piece["sizes"][1]["ambiguous"]
+    assert any(f"How {piece['name']} was followed is not sure" in note for note in visit["notes"])
+    assert piece["name"] in segments(site, 2)
+
+    decide(site, piece, target=False)
+    timeline = timeline_of(site)
+    assert (timeline["visits"][1]["radiographic"]["response"], timeline["lesions"][-1]["role"]) == ("PD", "new")
+    assert not timeline["lesions"][-1]["sizes"][1]["ambiguous"]
+
+
 def test_patients_without_an_id_are_not_followed(site):
     see(site, 1, [A], patient_id="")
     see(site, 2, [A], patient_id="")

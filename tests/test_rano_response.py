@@ -482,6 +482,30 @@ def test_a_new_lesion_that_merged_with_what_is_no_lesion_is_not_assessed():
     assert radiographic(start, new, visit(60, ("A", 12.0), no_lesion("P", 22.0, merged=("B",))))[1:] == [PD, NE]
 
 
+def test_a_piece_of_what_is_no_lesion_is_equivocal_until_somebody_decides():
+    start = visit(0, ("A", 12.0), no_lesion("P", 16.0))
+    split = visit(30, ("A", 12.0), no_lesion("P", 10.0), lesion("B", 8.0, part_of="P"))
+    later = visit(60, ("A", 12.0), no_lesion("P", 10.0), ("B", 14.0))
+    answers = assess([start, split, later]).visits[1:]
+    assert radiographic(start, split, later)[1:] == [SD, SD]
+    assert [(answer.new_lesions, answer.equivocal_lesions) for answer in answers] == [((), ("B",))] * 2
+    assert all("How B was followed is not sure" in answer.doubts for answer in answers)
+
+    seen = assess([start, replace(split, verified=True), later]).visits[1:]
+    assert [(answer.equivocal_lesions, answer.doubts) for answer in seen] == [(("B",), "")] * 2
+
+    known = visit(30, ("A", 12.0), no_lesion("P", 10.0), lesion("B", 8.0, part_of="P", target=False))
+    assert radiographic(start, known, visit(60, ("A", 12.0), lesion("B", 14.0, target=False)))[1:] == [PD, PD]
+    lesion_after_all = [visit(0, ("A", 12.0), ("P", 16.0)), visit(30, ("A", 12.0), ("P", 10.0), ("B", 8.0))]
+    assert radiographic(*lesion_after_all)[1:] == [PD]
+
+
+def test_a_piece_of_a_piece_of_what_is_no_lesion_is_one_of_that():
+    start, split = visit(0, ("A", 12.0), no_lesion("P", 16.0)), no_lesion("B", 8.0, part_of="P")
+    again = visit(60, ("A", 12.0), no_lesion("B", 5.0), lesion("C", 5.0, part_of="B"))
+    assert radiographic(start, visit(30, ("A", 12.0), split), again)[1:] == [SD, SD]
+
+
 def test_what_is_no_lesion_counts_for_nothing():
     with_it = [visit(0, ("A", 12.0), no_lesion("P", 16.0)), visit(30, ("A", 12.0), no_lesion("P", 40.0))]
     assert assess(with_it) == assess([visit(0, ("A", 12.0)), visit(30, ("A", 12.0))])
