@@ -62,7 +62,7 @@ class KnownVisits:
 
         That is what counts, and what people have called no lesion as long as a lesion has merged with it.
         """
-        visits = counted([*({**self.visits, now.visit: now}).values()])
+        visits = counted(list({**self.visits, now.visit: now}.values()))
         lesions = next(one.lesions for one in visits if one.visit == now.visit) or ()
         return frozenset((one.within or one).tracking_uid for one in lesions)
 

@@ -129,7 +129,10 @@ def _sizes(
     """Give the size of each lesion at a visit by its key; parts of one lesion together."""
     parts: dict[int, list[Identity]] = defaultdict(list)
     for identity in identities:
-        parts[root(identity.finding.tracked, lesions).id].append(identity)
+        whole = root(identity.finding.tracked, lesions)
+        # What is no lesion by itself is no part of the lesion that people have merged it into.
+        if identity.is_lesion or whole.not_a_lesion:
+            parts[whole.id].append(identity)
     sizes = {}
     for key, of_one in parts.items():
         findings = [one.finding for one in of_one]
@@ -152,8 +155,4 @@ def _role(lesion: TrackedLesion, assessment: Assessment) -> str:
         return "merged"
     if lesion.not_a_lesion:
         return "not_a_lesion"
-    if assessment.baseline is None:
-        return "unplaced"
-    if lesion.tracking_uid in assessment.targets:
-        return "target"
-    return "non_target" if lesion.tracking_uid in assessment.non_targets else "new"
+    return assessment.roles.get(lesion.tracking_uid, "unplaced")

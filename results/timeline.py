@@ -52,7 +52,7 @@ class TimelineLesion:
         Its number, and how often it was changed, plus 1.
     role
         ``"target"``, ``"non_target"``, ``"new"``, ``"not_a_lesion"``, ``"merged"``, or ``"unplaced"`` when there is
-        no baseline to say.
+        no baseline to say, or it was seen only before that. A part has the role of what it is a part of.
     target, not_a_lesion, merged_into, split_from
         What people have decided.
     sizes

@@ -386,6 +386,24 @@ def test_the_parts_of_a_split_target_are_added():
     assert last(visit(0, ("A", 30.0)), visit(60, *parts), visit(90, ("A2", 10.0))).diameters.total == 10.0
 
 
+def test_a_part_has_the_role_of_what_it_is_a_part_of():
+    start = visit(0, ("A", 20.0), ("B", 8.0))
+    parts = [lesion("A2", 9.0, part_of="A"), lesion("B2", 4.0, part_of="B"), lesion("C", 5.0)]
+    split = visit(30, ("A", 10.0), ("B", 6.0), *parts)
+    answer = assess([visit(-30, ("Z", 5.0)), start, split], baseline="day 0")
+    assert answer.roles == {
+        "A": "target", "A2": "target", "B": "non_target", "B2": "non_target", "C": "new",
+    }  # fmt: skip
+    assert answer.visits[-1].new_lesions == ("C",)
+
+
+def test_what_the_baseline_shows_within_a_target_has_its_role():
+    whole = visit(0, ("A", 30.0), name="baseline")
+    before = [visit(-60, ("A", 12.0), ("B", 12.0)), visit(-30, lesion("A", 30.0, merged=("B",)))]
+    answer = assess([*before, whole, visit(30, ("A", 12.0), ("B", 12.0))], baseline="baseline")
+    assert answer.roles == {"A": "target", "B": "target"}
+
+
 def test_merged_targets_are_measured_once_and_have_not_grown_by_merging():
     baseline = visit(0, ("A", 15.0), ("B", 15.0), ("C", 12.0))
     merged = visit(60, lesion("A", 32.0, merged=("B",)), ("C", 20.0))
