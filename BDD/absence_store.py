@@ -11,7 +11,7 @@ from sqlalchemy import LargeBinary, func, select
 from sqlalchemy.orm import Session
 
 from BDD.followup_models import AbsenceRow, TrackedLesion, VisitImage
-from BDD.identities import is_doubted, root
+from BDD.identities import is_doubted, is_refused, root
 from BDD.models import Job
 from rano.coverage import Grid
 from rano.history import LesionAtVisit
@@ -32,7 +32,7 @@ def grids_of(session: Session, series: Sequence[int | None]) -> dict[int, Grid]:
 def open_absences(links: VisitLinks) -> tuple[Absence, ...]:
     """Give the absences of a visit that leave open whether the lesion has gone.
 
-    Of one that may have merged the lesion tells that has taken it in.
+    Of one that may have merged the finding tells that has taken it in, be it a lesion or none (``rano.counting``).
     """
     return tuple(
         one
@@ -121,5 +121,5 @@ def _missing(
     """Give those that people count as lesions and that are not shown after all, with what stands for each."""
     for lesion in sorted(absent, key=lambda lesion: lesion.id):
         whole = root(lesion, lesions)
-        if lesion.tracking_uid not in shown and not lesion.not_a_lesion and not whole.not_a_lesion:
+        if lesion.tracking_uid not in shown and not is_refused(lesion, whole):
             yield lesion, whole

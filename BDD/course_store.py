@@ -15,9 +15,10 @@ from BDD.absence_store import absences_of, gone_in_doubt, known_absences, not_as
 from BDD.database import Database
 from BDD.followup_models import TrackedLesion, VisitAssessment
 from BDD.followup_store import current_jobs, findings_of, study_of, tracked_lesions, visit_findings
-from BDD.identities import identify, is_doubted, root
+from BDD.identities import identify, is_doubted, is_refused, root
 from BDD.models import Patient, Study
 from BDD.records import SeriesRecord
+from rano.counting import counted
 from rano.history import ClinicalStatus, LesionAtVisit, VisitFindings
 from rano.lesion import Lesion
 from rano.links import Absence, Link, Status
@@ -53,6 +54,15 @@ class KnownVisits:
         baseline = baseline_of(visits.values(), [study for study, one in self.said.items() if one.baseline])
         uids = {lesion.tracking_uid for lesion in now.lesions or () if lesion.longest_mm is not None}
         return _standing(now.visit, uids, assess(list(visits.values()), baseline=baseline))
+
+    def written(self, now: VisitFindings) -> frozenset[str]:
+        """Give the tracking UIDs of what is written to the archive of a visit.
+
+        That is what counts, and what people have called no lesion as long as a lesion has merged with it.
+        """
+        visits = counted(list({**self.visits, now.visit: now}.values()))
+        lesions = next(one.lesions for one in visits if one.visit == now.visit) or ()
+        return frozenset((one.within or one).tracking_uid for one in lesions)
 
 
 def baseline_of(visits: Iterable[VisitFindings], chosen: Collection[str]) -> str | None:
@@ -145,13 +155,11 @@ def _now(
     absences: Sequence[Absence],
     known: KnownVisits,
 ) -> VisitFindings:
-    decisions = {one.tracking_uid: root(one, known.tracked) for one in known.tracked.values()}
     by_uid = {one.tracking_uid: one for one in known.tracked.values()}
     present = []
     for lesion, link in zip(lesions, links or [NO_LINK] * len(lesions), strict=True):
-        decided = decisions.get(lesion.tracking_uid)
-        if decided is not None and decided.not_a_lesion:
-            continue
+        itself = by_uid.get(link.tracking_uid) or by_uid.get(lesion.tracking_uid)
+        decided = root(itself, known.tracked) if itself else None
         present.append(
             LesionAtVisit(
                 lesion.tracking_uid,
@@ -162,7 +170,8 @@ def _now(
                 target=decided.target if decided else None,
                 part_of=link.part_of,
                 merged=tuple(link.merged),
-                doubt=is_doubted(link.ambiguous, by_uid.get(link.tracking_uid), record.study_instance_uid),
+                doubt=is_doubted(link.ambiguous, itself, record.study_instance_uid),
+                refused=itself is not None and decided is not None and is_refused(itself, decided),
             )
         )
     absent, shown = known_absences(absences, by_uid), {lesion.tracking_uid for lesion in lesions}

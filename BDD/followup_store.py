@@ -15,7 +15,7 @@ from sqlalchemy.sql.base import ExecutableOption
 from BDD.absence_store import Absent, absences_of, gone_in_doubt, not_assessed
 from BDD.database import Database
 from BDD.followup_models import Finding, TrackedLesion, VisitAssessment
-from BDD.identities import Identity, identify, is_doubted
+from BDD.identities import Identity, identify, is_doubted, is_said
 from BDD.models import DONE, SEGMENT, Job, LesionRow, Patient, Series, Study
 from BDD.newest import newest
 from BDD.records import VisitNotFoundError
@@ -169,12 +169,12 @@ def visit_findings(
                     measurable=identity.finding.lesion.measurable,
                     name=identity.lesion.name,
                     target=identity.lesion.target,
-                    part_of=identity.part_of.tracking_uid if identity.part_of else identity.finding.part_of,
+                    part_of=_part_of(identity, study.study_instance_uid),
                     merged=tuple(identity.finding.merged),
                     doubt=is_doubted(identity.finding.ambiguous, identity.finding.tracked, study.study_instance_uid),
+                    refused=not identity.is_lesion,
                 )
                 for identity in identities
-                if identity.is_lesion
             ),
             *not_assessed(absent, lesions, shown),
         ),
@@ -184,3 +184,10 @@ def visit_findings(
         verified=said is not None
         and said.verified == followed(job, [one.finding for one in identities], absent, lesions),
     )
+
+
+def _part_of(identity: Identity, study_instance_uid: str) -> str | None:
+    """Give the tracking UID of what a finding is a part of; what following made of it ends with people's decision."""
+    if identity.part_of is not None:
+        return identity.part_of.tracking_uid
+    return None if is_said(identity.finding.tracked, study_instance_uid) else identity.finding.part_of

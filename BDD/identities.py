@@ -31,12 +31,17 @@ class Identity:
     @property
     def is_lesion(self) -> bool:
         """Whether people count it as one."""
-        return not self.finding.tracked.not_a_lesion and not (self.part_of or self.lesion).not_a_lesion
+        return not is_refused(self.finding.tracked, self.part_of or self.lesion)
 
 
 def is_said(lesion: TrackedLesion, study_instance_uid: str) -> bool:
     """Say whether people have decided that a finding of this lesion, at this visit, is this lesion."""
     return lesion.merged_into is not None or lesion.split_at == study_instance_uid
+
+
+def is_refused(lesion: TrackedLesion, whole: TrackedLesion) -> bool:
+    """Say whether people have called a lesion none, or what stands for it (``root``)."""
+    return lesion.not_a_lesion or whole.not_a_lesion
 
 
 def is_doubted(ambiguous: bool, lesion: TrackedLesion | None, study_instance_uid: str) -> bool:

@@ -10,7 +10,7 @@ lost when a lesion was called none and comes back.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -23,7 +23,7 @@ from BDD.absence_store import absences_of
 from BDD.course_store import KnownVisits, content_of, known_visits
 from BDD.database import Database
 from BDD.followup_models import LabelMapRow
-from BDD.followup_store import findings_of, study_of, tracked_lesions, visit_findings
+from BDD.followup_store import findings_of, study_of, visit_findings
 from BDD.identities import Identity, identify
 from BDD.job_store import create_job
 from BDD.lesion_rows import lesion_of
@@ -49,7 +49,8 @@ class Found:
     label_map
         int32, shape (slice, row, column) of the series; n = ``lesions[n - 1]``.
     lesions
-        Under the names that hold now; those that people have called no lesion are left out.
+        Under the names that hold now; those that people have called no lesion are left out, unless a lesion has merged
+        with them.
     model
         That found them.
     standing
@@ -113,12 +114,11 @@ def found_in(database: Database, series_instance_uid: str) -> Found:
         row = session.scalar(query)
         if row is None or row.job.model is None:
             raise JobStateError(f"the label map of series {series_instance_uid} was not kept: segment it again")
-        identities = _identities(session, row.job)
-        standing = _standing(session, row.job, identities, partial(known_visits, session))
+        identities, standing = _to_write(session, row.job, partial(known_visits, session))
         old, model = unpack_label_map(row.voxels), row.job.model
     renumber = np.zeros(int(old.max(initial=0)) + 1, np.int32)
     lesions = []
-    for label, identity in enumerate((one for one in identities if one.is_lesion), start=1):
+    for label, identity in enumerate(identities, start=1):
         renumber[identity.finding.lesion.label] = label
         lesion = identity.lesion
         lesions.append(lesion_of(identity.finding.lesion, lesion.name, lesion.tracking_uid, label=label))
@@ -157,23 +157,21 @@ def _is_stale(session: Session, job: Job, known: Callable[[int], KnownVisits]) -
     """Say whether the current version of a segmentation's series was written with other content than holds now."""
     current = select(Job.content).where(Job.series_key == job.series_key, Job.state == DONE)
     written = session.scalar(current.order_by(Job.version.desc()).limit(1))
-    identities = _identities(session, job)
-    kept = [(one.lesion.name, one.lesion.tracking_uid) for one in identities if one.is_lesion]
-    return written != content_of(kept, _standing(session, job, identities, known))
+    identities, standing = _to_write(session, job, known)
+    return written != content_of([(one.lesion.name, one.lesion.tracking_uid) for one in identities], standing)
 
 
-def _identities(session: Session, job: Job) -> list[Identity]:
-    lesions = tracked_lesions(session, study_of(job).patient_key)
-    return identify(findings_of(session, [job]).get(job.id, []), lesions)
-
-
-def _standing(
-    session: Session, job: Job, identities: Sequence[Identity], known: Callable[[int], KnownVisits]
-) -> Standing | None:
-    """Say where the visit of a segmentation stands, as its report tells; None where none does."""
-    if not any(one.is_lesion for one in identities) or not set(job.outputs) >= SAYS_STANDING:
-        return None
-    visits = known(study_of(job).patient_key)
-    said = visits.said.get(study_of(job).study_instance_uid)
+def _to_write(
+    session: Session, job: Job, known: Callable[[int], KnownVisits]
+) -> tuple[list[Identity], Standing | None]:
+    """Give what is to be written of a segmentation, and where its visit stands, as its report tells, if it has one."""
+    study = study_of(job)
+    visits = known(study.patient_key)
+    identities = identify(findings_of(session, [job]).get(job.id, []), visits.tracked)
+    said = visits.said.get(study.study_instance_uid)
     absent = absences_of(session, [job]).get(job.id, ())
-    return visits.standing(visit_findings(job, identities, said, absent, visits.tracked))
+    now = visit_findings(job, identities, said, absent, visits.tracked)
+    uids = visits.written(now)
+    written = [one for one in identities if one.lesion.tracking_uid in uids]
+    tells = bool(written) and set(job.outputs) >= SAYS_STANDING
+    return written, visits.standing(now) if tells else None

@@ -8,12 +8,13 @@ from sqlalchemy import select
 from BDD.absence_store import Absent, absences_of, not_covered
 from BDD.course_store import baseline_of
 from BDD.database import Database
-from BDD.followup_models import Finding, TrackedLesion, VisitAssessment
+from BDD.followup_models import TrackedLesion, VisitAssessment
 from BDD.followup_store import current_jobs, findings_of, study_of, tracked_lesions, visit_findings
-from BDD.identities import Identity, identify, is_doubted, root
+from BDD.identities import Identity, identify, root
 from BDD.models import Job, Patient, Study
 from BDD.records import PatientNotFoundError
 from BDD.verification import followed
+from rano.counting import counted
 from rano.response import Assessment, assess
 from results.timeline import LesionSize, Timeline, TimelineLesion, TimelineVisit
 
@@ -63,9 +64,14 @@ def _timeline(
     responses = {response.visit: response for response in assessment.visits}
     order = {response.visit: place for place, response in enumerate(assessment.visits)}
     jobs = sorted(jobs, key=lambda job: order[study_of(job).study_instance_uid])
-    verified = {visit.visit for visit in visits if visit.verified}
-    sizes = [_sizes(study_of(job).study_instance_uid, identities[job.id], lesions, verified) for job in jobs]
+    counting = [(visit, one) for visit in counted(visits) for one in visit.lesions or ()]
+    # Of a lesion that nobody can measure it is what it has merged with that somebody should look at.
+    doubted = {
+        (visit.visit, (one.within or one).tracking_uid) for visit, one in counting if one.doubt and not visit.verified
+    }
+    sizes = [_sizes(study_of(job).study_instance_uid, identities[job.id], lesions, doubted) for job in jobs]
     outside = [{root(one, lesions).id for one in not_covered(absent.get(job.id, ()))} for job in jobs]
+    within = {(visit.visit, one.tracking_uid): one.within.label for visit, one in counting if one.within is not None}
     return Timeline(
         patient_key=patient.id,
         patient_id=patient.patient_id,
@@ -103,6 +109,7 @@ def _timeline(
                 not_covered=tuple(
                     lesion.id in keys and lesion.id not in visit for keys, visit in zip(outside, sizes, strict=True)
                 ),
+                within=tuple(within.get((study_of(job).study_instance_uid, lesion.tracking_uid)) for job in jobs),
             )
             for lesion in lesions.values()
             if lesion.merged_into is not None or any(lesion.id in visit for visit in sizes)
@@ -112,14 +119,21 @@ def _timeline(
 
 
 def _sizes(
-    study: str, identities: Sequence[Identity], lesions: Mapping[int, TrackedLesion], verified: Collection[str]
+    study: str,
+    identities: Sequence[Identity],
+    lesions: Mapping[int, TrackedLesion],
+    doubted: Collection[tuple[str, str]],
 ) -> dict[int, LesionSize]:
     """Give the size of each lesion at a visit by its key; parts of one lesion together."""
-    parts: dict[int, list[Finding]] = defaultdict(list)
+    parts: dict[int, list[Identity]] = defaultdict(list)
     for identity in identities:
-        parts[root(identity.finding.tracked, lesions).id].append(identity.finding)
+        whole = root(identity.finding.tracked, lesions)
+        # What is no lesion by itself is no part of the lesion that people have merged it into.
+        if identity.is_lesion or whole.not_a_lesion:
+            parts[whole.id].append(identity)
     sizes = {}
-    for key, findings in parts.items():
+    for key, of_one in parts.items():
+        findings = [one.finding for one in of_one]
         rows = [finding.lesion for finding in findings]
         sizes[key] = LesionSize(
             finding=rows[0].id,
@@ -129,7 +143,7 @@ def _sizes(
             parts=len(rows),
             measurable=any(row.measurable for row in rows),
             relation=" ".join(finding.relation for finding in findings if finding.relation),
-            ambiguous=study not in verified and any(is_doubted(one.ambiguous, one.tracked, study) for one in findings),
+            ambiguous=any((study, one.lesion.tracking_uid) in doubted for one in of_one),
         )
     return sizes
 
@@ -139,8 +153,4 @@ def _role(lesion: TrackedLesion, assessment: Assessment) -> str:
         return "merged"
     if lesion.not_a_lesion:
         return "not_a_lesion"
-    if assessment.baseline is None:
-        return "unplaced"
-    if lesion.tracking_uid in assessment.targets:
-        return "target"
-    return "non_target" if lesion.tracking_uid in assessment.non_targets else "new"
+    return assessment.roles.get(lesion.tracking_uid, "unplaced")

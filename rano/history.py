@@ -50,6 +50,10 @@ class LesionAtVisit:
         Whether a reader calls a non-target lesion unequivocally progressive. None leaves it to the rule.
     doubt
         Whether it is not sure that this is the lesion of the tracking UID, and nobody has decided that.
+    refused
+        Whether people have called it no lesion: it is listed only for what hangs together with it (``counting``).
+    within
+        What people have called no lesion and this one has merged with, so that nobody can measure it.
     """
 
     tracking_uid: str
@@ -63,6 +67,8 @@ class LesionAtVisit:
     equivocal: bool | None = None
     progression: bool | None = None
     doubt: bool = False
+    refused: bool = False
+    within: "LesionAtVisit | None" = None
 
     def __post_init__(self) -> None:
         for what, value in (("longest diameter", self.longest_mm), ("volume", self.volume_mm3)):

@@ -13,7 +13,7 @@ from rano.days_before import DaysBefore
 from rano.groups import LENGTH, VOLUME, Group, Visit, held
 from rano.history import TARGET_RULES, LesionAtVisit, Rules, TargetRule, VisitFindings, choose_targets, families
 from rano.non_targets import judge_non_targets
-from rano.visit_response import VisitResponse
+from rano.visit_response import Role, VisitResponse
 
 
 class Course:
@@ -66,6 +66,17 @@ class Course:
             for lesion in self._new(visit):
                 if not self._is_doubtful(lesion):
                     self.established.setdefault(lesion.tracking_uid, visit.date)
+
+    def roles(self) -> dict[str, Role]:
+        """Tell what each lesion counts as, by tracking UID; a part counts as what it is a part of."""
+        roles: dict[str, Role] = dict.fromkeys(self.targets, "target")
+        roles.update((uid, "non_target") for uid in self.non_targets)
+        for visit in self.course:
+            of_targets, known = visit.shown(self.targets), visit.shown(self.known)
+            for lesion in visit.lesions:
+                role: Role = "target" if lesion in of_targets else "non_target" if lesion in known else "new"
+                roles.setdefault(lesion.tracking_uid, role)
+        return roles
 
     def answers(self) -> list[VisitResponse]:
         """Judge every visit, in the order given."""

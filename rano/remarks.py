@@ -20,9 +20,14 @@ def measured_together(names: Sequence[str]) -> list[str]:
 
 
 def not_assessed(lesions: Sequence[LesionAtVisit]) -> list[str]:
-    """Say which lesions a visit tells nothing of."""
+    """Say which lesions a visit tells nothing of, and with what that is no lesion they have merged."""
     names = ", ".join(m.label for m in lesions if m.longest_mm is None)
-    return [f"Can't be assessed at this visit: {names}."] if names else []
+    notes = [f"Can't be assessed at this visit: {names}."] if names else []
+    return notes + [
+        f"{m.label} has merged with {m.within.label}, which people have called no lesion: it has not gone."
+        for m in lesions
+        if m.within is not None
+    ]
 
 
 def doubt(followed: Sequence[str], gone: Sequence[str]) -> str:

@@ -9,14 +9,15 @@ rules are in ``table`` and ``criteria``, their course over time in ``judging`` a
 """
 
 import datetime
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from rano.confirmation import Best, Judged, Verdict, best, confirm
+from rano.counting import counted
 from rano.criteria import Response
 from rano.history import HistoryError, Rules, VisitFindings
 from rano.judging import Course
-from rano.visit_response import VisitResponse
+from rano.visit_response import Role, VisitResponse
 
 DEFAULT_RULES = Rules()
 
@@ -33,6 +34,8 @@ class Assessment:
         The visit that the others are compared with, if any; ``reason`` says why it is this one, or why there is none.
     targets, non_targets
         Tracking UIDs of the baseline's lesions.
+    roles
+        What each lesion that was seen from the baseline on counts as, by tracking UID.
     best_radiographic, best_overall
         The best response up to progression.
     """
@@ -44,6 +47,7 @@ class Assessment:
     non_targets: tuple[str, ...]
     best_radiographic: Best
     best_overall: Best
+    roles: Mapping[str, Role] = field(default_factory=dict)
 
 
 def assess(
@@ -75,8 +79,9 @@ def assess(
     names = [visit.visit for visit in visits]
     if len(set(names)) < len(names):
         raise HistoryError(f"a visit is given more than once: {', '.join(sorted(names))}")
-    dated = sorted((visit for visit in visits if visit.date is not None), key=lambda visit: (visit.date, visit.visit))
-    undated = sorted((visit for visit in visits if visit.date is None), key=lambda visit: visit.visit)
+    visits = counted(visits)
+    dated = [visit for visit in visits if visit.date is not None]
+    undated = [visit for visit in visits if visit.date is None]
     first, reason = _baseline(dated, baseline, treatment_start, rules)
     course = Course(dated, first, rules) if first else None
     answers = course.answers() if course else [_unplaced(visit, reason) for visit in dated]
@@ -100,6 +105,7 @@ def assess(
         non_targets=course.non_targets if course else (),
         best_radiographic=best(radiographic, rules.confirmation_days, has_targets),
         best_overall=best(overall, rules.confirmation_days, has_targets),
+        roles=course.roles() if course else {},
     )
 
 

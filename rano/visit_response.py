@@ -3,10 +3,14 @@
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from rano.confirmation import Verdict
 from rano.criteria import Change, Response
 from rano.history import TargetRule
+
+Role = Literal["target", "non_target", "new"]
+"""What a lesion counts as from the baseline on; new is what a visit calls new, or equivocal."""
 
 
 @dataclass(frozen=True)

@@ -52,13 +52,16 @@ class TimelineLesion:
         Its number, and how often it was changed, plus 1.
     role
         ``"target"``, ``"non_target"``, ``"new"``, ``"not_a_lesion"``, ``"merged"``, or ``"unplaced"`` when there is
-        no baseline to say.
+        no baseline to say, or it was seen only before that. A part has the role of what it is a part of.
     target, not_a_lesion, merged_into, split_from
         What people have decided.
     sizes
-        One per visit; None where it is not there, or not covered.
+        One per visit; None where it is not there, or nobody can tell (``unmeasured``).
     not_covered
         One per visit: whether its place lies outside the images, so that nobody can say whether it is there.
+    within
+        One per visit: the name of what people have called no lesion and it has merged with, so that nobody can measure
+        it; else None.
     """
 
     key: int
@@ -72,10 +75,13 @@ class TimelineLesion:
     sizes: tuple[LesionSize | None, ...]
     split_from: int | None = None
     not_covered: tuple[bool, ...] = ()
+    within: tuple[str | None, ...] = ()
 
-    def is_outside(self, visit: int) -> bool:
-        """Say whether the images of a visit, by its place from 0, do not show where the lesion is."""
-        return visit < len(self.not_covered) and self.not_covered[visit]
+    def unmeasured(self, visit: int) -> str:
+        """Say why nobody can tell its size at a visit, by its place from 0; empty when they can, or it has gone."""
+        if visit < len(self.within) and self.within[visit]:
+            return "merged"
+        return "not covered" if visit < len(self.not_covered) and self.not_covered[visit] else ""
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def timeline_csv(timeline: Timeline) -> str:
     """Write a timeline as CSV (RFC 4180).
 
-    A lesion that is not found at a visit has 0 mm there, and no size at all where the images do not cover it; a visit
-    without any lesion has one row without a lesion. What a person should look at before relying on a visit's response
+    A lesion that is not found at a visit has 0 mm there, and no size at all where nobody can tell it; a visit without
+    any lesion has one row without a lesion. What a person should look at before relying on a visit's response
     is in each of its rows. Names that a spreadsheet would take for a formula get an apostrophe in front.
     """
     text = io.StringIO()
@@ -67,7 +67,7 @@ def _of_lesion(lesion: TimelineLesion, visit: int) -> dict[str, Any]:
     name = f"'{lesion.name}" if lesion.name.startswith(_FORMULA) else lesion.name
     row: dict[str, Any] = {"lesion": name, "tracking_uid": lesion.tracking_uid, "role": lesion.role}
     size = lesion.sizes[visit]
-    if lesion.is_outside(visit):
+    if size is None and lesion.unmeasured(visit):
         return row
     if size is None:
         return {**row, "longest_diameter_mm": 0, "volume_mm3": 0, "parts": 0}

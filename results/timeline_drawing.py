@@ -61,7 +61,7 @@ def _curves(axes: Axes, timeline: Timeline, lesions: Sequence[TimelineLesion], w
     days = [day.toordinal() for _, day in placed]
     for number, lesion in enumerate(lesions, start=1):
         values = [
-            getattr(size, what) if size else math.nan if lesion.is_outside(k) else 0.0
+            getattr(size, what) if size else math.nan if lesion.unmeasured(k) else 0.0
             for k, _ in placed
             for size in [lesion.sizes[k]]
         ]
@@ -131,7 +131,7 @@ def _picture(axes: Axes, lesion: TimelineLesion, visit: int, pictures: Mapping[i
     axes.set_facecolor("0.95")
     axes.spines[:].set_color("0.8")
     size = lesion.sizes[visit]
-    words = "not covered" if lesion.is_outside(visit) else "not there"
+    words = lesion.unmeasured(visit) or "not there"
     if size is not None:
         words = f"{size.longest_mm:.1f} x {size.perpendicular_mm:.1f} mm{' ?' if size.ambiguous else ''}"
         if size.finding in pictures:

@@ -163,11 +163,7 @@ def _draw_table(axes: Axes, rows: Sequence[Sequence[str]], lesions: int) -> None
 
 def _sizes(lesion: TimelineLesion, first: int) -> list[str]:
     return [
-        f"{size.longest_mm:.1f}{' ?' if size.ambiguous else ''}"
-        if size
-        else "not covered"
-        if lesion.is_outside(number)
-        else _EMPTY
+        f"{size.longest_mm:.1f}{' ?' if size.ambiguous else ''}" if size else lesion.unmeasured(number) or _EMPTY
         for number, size in enumerate(lesion.sizes)
         if number >= first
     ]

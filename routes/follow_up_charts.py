@@ -62,7 +62,7 @@ def sum_chart(timeline: Timeline) -> Figure | None:
 
 
 def curves(timeline: Timeline, lesions: list[TimelineLesion], what: str) -> Figure | None:
-    """Draw each lesion: ``what`` is ``"longest_mm"``, or ``"volume_mm3"`` (in cm3). Gone is 0, not covered a gap."""
+    """Draw each lesion: ``what`` is ``"longest_mm"``, or ``"volume_mm3"`` (in cm3). Gone is 0, not measured a gap."""
     scale, unit = (1.0, "mm") if what == "longest_mm" else (1e-3, "cm³")
     label = "longest diameter, mm" if what == "longest_mm" else "volume, cm³"
     placed = [(number, visit) for number, visit in enumerate(timeline.visits) if visit.date]
@@ -72,7 +72,7 @@ def curves(timeline: Timeline, lesions: list[TimelineLesion], what: str) -> Figu
     traces = []
     for number, lesion in enumerate(lesions):
         sizes = [
-            getattr(size, what) * scale if size else None if lesion.is_outside(k) else 0
+            getattr(size, what) * scale if size else None if lesion.unmeasured(k) else 0
             for k, _ in placed
             for size in [lesion.sizes[k]]
         ]

@@ -45,7 +45,8 @@ def timeline_to_json(timeline: Timeline) -> dict[str, Any]:
                 "merged_into": lesion.merged_into,
                 "split_from": lesion.split_from,
                 "sizes": [_size(size) for size in lesion.sizes],
-                "not_covered": [lesion.is_outside(visit) for visit in range(len(lesion.sizes))],
+                "not_covered": list(lesion.not_covered),
+                "within": list(lesion.within),
             }
             for lesion in timeline.lesions
         ],

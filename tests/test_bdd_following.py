@@ -610,6 +610,64 @@ def test_what_is_no_lesion_is_none_at_the_next_visit(site):
     assert timeline_of(site)["visits"][1]["new_lesions"] == []
 
 
+PLEXUS = Sphere((-15.0, 3.0, 5.0), 7.5)
+
+
+def beside(radius_mm):
+    return Sphere((-15.0, 18.0, 5.0), radius_mm)
+
+
+def test_a_lesion_that_merges_with_what_is_no_lesion_has_not_gone(site):
+    see(site, 1, [PLEXUS, beside(5.5)])
+    plexus, lesion = timeline_of(site)["lesions"]
+    decide(site, plexus, not_a_lesion=True, name="plexus")
+    for number in (2, 3):
+        see(site, number, [PLEXUS, beside(7.9)])
+        site.worker.recover()
+        site.work()
+    timeline = timeline_of(site)
+    for number, visit in enumerate(timeline["visits"][1:], start=2):
+        assert (visit["radiographic"]["response"], visit["overall"]["response"]) == ("NE", "NE")
+        assert any(f"{lesion['name']} has merged with plexus" in note for note in visit["notes"])
+        assert list(segments(site, number)) == ["plexus"]
+        assert "On the images: NE" in volumetric_report(site, number)
+    (told,) = [one for one in timeline["lesions"] if one["role"] == "target"]
+    assert (told["name"], told["sizes"][1:], told["within"]) == (lesion["name"], [None] * 2, [None, "plexus", "plexus"])
+    doubt = f"How {lesion['name']} was followed is not sure"
+    assert [any(doubt in note for note in visit["notes"]) for visit in timeline["visits"]] == [False, True, False]
+
+    see(site, 4, [PLEXUS, beside(5.5)])
+    site.worker.recover()
+    site.work()
+    assert timeline_of(site)["visits"][3]["radiographic"]["response"] == "SD"
+    assert list(segments(site, 4)) == [lesion["name"]]
+
+    plexus = next(one for one in timeline_of(site)["lesions"] if one["name"] == "plexus")
+    decide(site, plexus, not_a_lesion=False)
+    assert timeline_of(site)["visits"][1]["radiographic"]["response"] != "NE"
+
+
+def test_a_piece_of_what_is_no_lesion_is_in_doubt_until_somebody_decides(site):
+    see(site, 1, [A, Sphere((-15.0, 7.0, 5.0), 7)])
+    decide(site, timeline_of(site)["lesions"][1], not_a_lesion=True, name="plexus")
+    see(site, 2, [A, Sphere((-15.0, 3.0, 5.0), 2.9), Sphere((-15.0, 11.0, 5.0), 2.5)])
+    site.worker.recover()
+    site.work()
+    timeline = timeline_of(site)
+    piece, visit = timeline["lesions"][-1], timeline["visits"][1]
+    assert piece["sizes"][1]["relation"].startswith("split")
+    assert (visit["radiographic"]["response"], visit["new_lesions"]) == ("SD", [])
+    assert visit["equivocal_lesions"] == [piece["tracking_uid"]]
+    assert piece["sizes"][1]["ambiguous"]
+    assert any(f"How {piece['name']} was followed is not sure" in note for note in visit["notes"])
+    assert piece["name"] in segments(site, 2)
+
+    decide(site, piece, target=False)
+    timeline = timeline_of(site)
+    assert (timeline["visits"][1]["radiographic"]["response"], timeline["lesions"][-1]["role"]) == ("PD", "new")
+    assert not timeline["lesions"][-1]["sizes"][1]["ambiguous"]
+
+
 def test_patients_without_an_id_are_not_followed(site):
     see(site, 1, [A], patient_id="")
     see(site, 2, [A], patient_id="")

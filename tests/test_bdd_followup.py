@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from BDD import store
 from BDD.course_store import known_visits
-from BDD.followup_models import TrackedLesion, VisitAssessment
+from BDD.followup_models import Finding, TrackedLesion, VisitAssessment
 from BDD.packing import pack_label_map, unpack_label_map
 from rano.matching import inherit_tracking
 from tests.followup_factory import FIRST_DAY, patient_key, sized, study_of, visit
@@ -161,6 +161,28 @@ def test_parts_of_one_lesion_at_the_same_visit_are_added(database, worker):
     assert (size.longest_mm, size.parts) == (23.0, 2)
     assert timeline.visits[1].response.diameters.total == 23.0
     assert responses(timeline) == [None, "SD"]
+
+
+def test_what_is_no_lesion_is_no_part_of_the_lesion_it_was_merged_into(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0), sized(2, 11.0)])
+    edit(database, "GTV_MetIA_2", not_a_lesion=True)
+    whole = lesion_named(timeline_of(database), "GTV_MetIA_1")
+    edit(database, "GTV_MetIA_2", version=2, merged_into=whole.key)
+    timeline = timeline_of(database)
+    (size,) = lesion_named(timeline, "GTV_MetIA_1").sizes
+    assert (size.longest_mm, size.parts) == (20.0, 1)
+    assert timeline.visits[0].response.diameters.total == 20.0
+
+
+def test_a_part_of_a_target_is_no_new_lesion_in_the_table_either(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0)])
+    job = visit(database, worker, 2, [sized(1, 10.0), sized(2, 9.0)])
+    part = update(Finding).where(Finding.lesion_key == job.lesions[1].id).values(part_of="2.25.1")
+    with database.writing() as session:
+        session.execute(part)
+    timeline = timeline_of(database)
+    assert (responses(timeline), timeline.visits[1].response.new_lesions) == ([None, "SD"], ())
+    assert [lesion.role for lesion in timeline.lesions] == ["target", "target"]
 
 
 @pytest.mark.parametrize("into", ["itself", "a circle", "another patient's", "nobody"])

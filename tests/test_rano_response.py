@@ -386,6 +386,24 @@ def test_the_parts_of_a_split_target_are_added():
     assert last(visit(0, ("A", 30.0)), visit(60, *parts), visit(90, ("A2", 10.0))).diameters.total == 10.0
 
 
+def test_a_part_has_the_role_of_what_it_is_a_part_of():
+    start = visit(0, ("A", 20.0), ("B", 8.0))
+    parts = [lesion("A2", 9.0, part_of="A"), lesion("B2", 4.0, part_of="B"), lesion("C", 5.0)]
+    split = visit(30, ("A", 10.0), ("B", 6.0), *parts)
+    answer = assess([visit(-30, ("Z", 5.0)), start, split], baseline="day 0")
+    assert answer.roles == {
+        "A": "target", "A2": "target", "B": "non_target", "B2": "non_target", "C": "new",
+    }  # fmt: skip
+    assert answer.visits[-1].new_lesions == ("C",)
+
+
+def test_what_the_baseline_shows_within_a_target_has_its_role():
+    whole = visit(0, ("A", 30.0), name="baseline")
+    before = [visit(-60, ("A", 12.0), ("B", 12.0)), visit(-30, lesion("A", 30.0, merged=("B",)))]
+    answer = assess([*before, whole, visit(30, ("A", 12.0), ("B", 12.0))], baseline="baseline")
+    assert answer.roles == {"A": "target", "B": "target"}
+
+
 def test_merged_targets_are_measured_once_and_have_not_grown_by_merging():
     baseline = visit(0, ("A", 15.0), ("B", 15.0), ("C", 12.0))
     merged = visit(60, lesion("A", 32.0, merged=("B",)), ("C", 20.0))
@@ -450,6 +468,65 @@ def test_non_targets_that_merged_have_not_grown_by_it():
 
 
 # --- lesions of which it is not sure which they are
+
+
+def no_lesion(uid, longest, **given):
+    return lesion(uid, longest, refused=True, **given)
+
+
+def test_a_target_that_merged_with_what_is_no_lesion_has_not_gone():
+    merged = visit(30, no_lesion("P", 30.0, merged=("A",)))
+    later = visit(60, no_lesion("P", 30.0))
+    answers = assess([visit(0, ("A", 12.0), no_lesion("P", 16.0)), merged, later]).visits
+    assert [answer.radiographic and answer.radiographic.response for answer in answers[1:]] == [NE, NE]
+    assert [bool(answer.doubts) for answer in answers] == [False, True, False]
+    assert all(
+        "A has merged with P, which people have called no lesion: it has not gone." in a.notes for a in answers[1:]
+    )
+    apart = visit(90, ("A", 12.0), no_lesion("P", 16.0))
+    gone = visit(120, no_lesion("P", 16.0))
+    assert radiographic(visit(0, ("A", 12.0)), merged, later, apart, gone)[1:] == [NE, NE, SD, CR]
+
+
+def test_what_merged_with_no_lesion_is_a_part_of_what_that_merges_with():
+    start = visit(0, ("A", 12.0), ("B", 20.0), no_lesion("P", 16.0))
+    merged = visit(30, ("B", 20.0), no_lesion("P", 30.0, merged=("A",)))
+    assert radiographic(start, merged, visit(60, lesion("B", 40.0, merged=("P",))))[1:] == [NE, PD]
+    assert radiographic(start, merged, visit(60, ("B", 20.0)))[1:] == [NE, PR], "P has gone, and A with it"
+
+
+def test_a_new_lesion_that_merged_with_what_is_no_lesion_is_not_assessed():
+    start, new = visit(0, ("A", 12.0), no_lesion("P", 16.0)), visit(30, ("A", 12.0), ("B", 9.0), no_lesion("P", 16.0))
+    assert radiographic(start, new, visit(60, ("A", 12.0), no_lesion("P", 22.0, merged=("B",))))[1:] == [PD, NE]
+
+
+def test_a_piece_of_what_is_no_lesion_is_equivocal_until_somebody_decides():
+    start = visit(0, ("A", 12.0), no_lesion("P", 16.0))
+    split = visit(30, ("A", 12.0), no_lesion("P", 10.0), lesion("B", 8.0, part_of="P"))
+    later = visit(60, ("A", 12.0), no_lesion("P", 10.0), ("B", 14.0))
+    answers = assess([start, split, later]).visits[1:]
+    assert radiographic(start, split, later)[1:] == [SD, SD]
+    assert [(answer.new_lesions, answer.equivocal_lesions) for answer in answers] == [((), ("B",))] * 2
+    assert all("How B was followed is not sure" in answer.doubts for answer in answers)
+
+    seen = assess([start, replace(split, verified=True), later]).visits[1:]
+    assert [(answer.equivocal_lesions, answer.doubts) for answer in seen] == [(("B",), "")] * 2
+
+    known = visit(30, ("A", 12.0), no_lesion("P", 10.0), lesion("B", 8.0, part_of="P", target=False))
+    assert radiographic(start, known, visit(60, ("A", 12.0), lesion("B", 14.0, target=False)))[1:] == [PD, PD]
+    lesion_after_all = [visit(0, ("A", 12.0), ("P", 16.0)), visit(30, ("A", 12.0), ("P", 10.0), ("B", 8.0))]
+    assert radiographic(*lesion_after_all)[1:] == [PD]
+
+
+def test_a_piece_of_a_piece_of_what_is_no_lesion_is_one_of_that():
+    start, split = visit(0, ("A", 12.0), no_lesion("P", 16.0)), no_lesion("B", 8.0, part_of="P")
+    again = visit(60, ("A", 12.0), no_lesion("B", 5.0), lesion("C", 5.0, part_of="B"))
+    assert radiographic(start, visit(30, ("A", 12.0), split), again)[1:] == [SD, SD]
+
+
+def test_what_is_no_lesion_counts_for_nothing():
+    with_it = [visit(0, ("A", 12.0), no_lesion("P", 16.0)), visit(30, ("A", 12.0), no_lesion("P", 40.0))]
+    assert assess(with_it) == assess([visit(0, ("A", 12.0)), visit(30, ("A", 12.0))])
 
 
 def test_a_doubt_is_said_and_changes_no_answer():

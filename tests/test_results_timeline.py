@@ -107,6 +107,14 @@ def test_what_the_images_do_not_cover_has_no_size():
     assert "not covered" in written
 
 
+def test_what_has_merged_with_what_is_no_lesion_has_no_size():
+    made = timeline({"A": [20.0, None]}, visits=2)
+    made = replace(made, lesions=(replace(made.lesions[0], within=(None, "plexus")),))
+    row = list(csv.DictReader(io.StringIO(timeline_csv(made))))[1]
+    assert (row["longest_diameter_mm"], row["parts"]) == ("", "")
+    assert "merged" in {text.get_text() for text in timeline_figure(made, {}).findobj(Text)}
+
+
 def test_a_visit_without_lesions_has_a_row():
     rows = rows_of(timeline({}, visits=2))
     assert [(row["visit"], row["lesion"], row["date"]) for row in rows] == [

@@ -139,6 +139,11 @@ SCHEMAS: dict[str, Any] = {
                 "items": {"type": "boolean"},
                 "description": "Per visit: its place lies outside the images, nobody can say whether it is there",
             },
+            "within": {
+                "type": "array",
+                "items": TEXT_OR_NULL,
+                "description": "Per visit: name of what is no lesion and it has merged with: nobody can measure it",
+            },
         }
     ),
     "Size": structure(

@@ -6,9 +6,11 @@ export function visitOf(timeline, study) {
 // The lesions of the study, largest first, each with its course; those that somebody refused come last.
 export function withCourse(lesions, timeline, study) {
   const now = timeline ? timeline.visits.findIndex(visit => visit.StudyInstanceUID === study) : -1;
+  const baseline = timeline ? timeline.visits.findIndex(visit => visit.StudyInstanceUID === timeline.baseline) : -1;
   const told = lesions.map(lesion => {
     const tracked = timeline?.lesions.find(one => one.id === (lesion.part_of ?? lesion.id));
-    return { ...lesion, role: tracked?.role ?? null, ...(now < 0 || !tracked ? {} : course(tracked.sizes, now)) };
+    const later = baseline >= 0 && Boolean(tracked) && !tracked.sizes[baseline];
+    return { ...lesion, role: tracked?.role ?? null, later, ...(now < 0 || !tracked ? {} : course(tracked.sizes, now)) };
   });
   return told.sort((a, b) => a.not_a_lesion - b.not_a_lesion || b.volume_mm3 - a.volume_mm3);
 }

@@ -78,7 +78,7 @@ function row({ lesion, chosen, session }) {
     if (event.key === 'Escape') setName(null);
   };
   const target = lesion.role === 'target';
-  const unfit = target ? null : whyNoTarget(lesion);
+  const unfit = whyFixed(lesion);
   const colour = lesion.colour ? `rgb(${lesion.colour.join(',')})` : 'transparent';
   return h(
     'tr',
@@ -145,10 +145,11 @@ function row({ lesion, chosen, session }) {
 }
 
 // Targets are lesions of the baseline that can be measured.
-function whyNoTarget({ role, not_a_lesion: refused, measurable, measurable_reason: reason }) {
+function whyFixed({ role, later, not_a_lesion: refused, measurable, measurable_reason: reason }) {
   if (refused) return 'It is no lesion';
-  if (role === 'new') return 'It was not there at the baseline';
-  return measurable ? null : reason;
+  if (later && role === 'target') return 'It counts with the target that it was a part of';
+  if (later || role === 'new') return 'It was not there at the baseline';
+  return measurable || role === 'target' ? null : reason;
 }
 
 function change({ change: by, percent, course, doubtful }) {
