@@ -120,5 +120,5 @@ def test_a_checkpoint_that_is_not_converted_yet(tmp_path):
     checkpoint = tmp_path / "best.ckpt"
     checkpoint.touch()
     found = find_models(checkpoint, tmp_path / "var")
-    assert "being converted" in found.refused["best.ckpt"]
+    assert "not converted yet" in found.refused["best.ckpt"]
     assert found.default is None

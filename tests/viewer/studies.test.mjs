@@ -58,6 +58,9 @@ test('what was segmented meanwhile is shown, what was only written again is not'
 test('another image of the study stays until a lesion is pressed', async () => {
   serve(segmented);
   page = open({ other: true });
+  await visit('B');
+  assert.deepEqual(page.log, ['overlay seg-b', 'jump L of B'], 'what the viewer opens with is nobody\'s choice');
+  page.log.length = 0;
   await visit('A');
   assert.ok(!page.log.some(one => /overlay|jump/.test(one)), page.log);
   await page.session.select(page.state().lesions[0]);

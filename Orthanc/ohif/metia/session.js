@@ -10,11 +10,12 @@ export function createSession(viewer) {
 
   function enter(study) {
     visit?.leave();
+    const opening = studies.size === 0;
     if (!studies.has(study)) studies.set(study, unknown(study));
     const known = studies.get(study);
     store.set(known.state);
     visit = createVisit({ viewer, store, known });
-    visit.begin();
+    visit.begin({ opening });
   }
 
   const stop = viewer.whenShownChanges(() => {

@@ -60,11 +60,13 @@ export function createVisit({ viewer, store, known }) {
       return action(...given);
     });
 
-  // The models there are, and what the study has; as long as that is nothing, a job may come by itself.
-  const begin = guarded(async () => {
+  // The models there are, and what the study has; as long as that is nothing, a job may come by itself. The image that
+  // the viewer opens with, nobody's choice unless the address names it, gives way to the segmented series.
+  const begin = guarded(async ({ opening }) => {
     const [{ models, default: standard }, jobs] = await Promise.all([asked(api.models), listed()]);
     store.set({ models, model: store.get().model || standard });
-    await take(jobs, { look: !/initialSOPInstanceUID=/i.test(location.search) });
+    const look = !/initialSOPInstanceUID=/i.test(location.search);
+    await take(jobs, { look, replace: opening && look });
     while (!get().result) {
       await here(pause(LOOK_MS));
       if (!get().busy) await take(await listed());
@@ -72,11 +74,11 @@ export function createVisit({ viewer, store, known }) {
   });
 
   // A stored result is shown, a failure is told, a job under way is followed.
-  async function take(jobs, { look = true } = {}) {
+  async function take(jobs, { look = true, replace = false } = {}) {
     if (get().busy) return;
     const found = latest(jobs);
     const running = underWay(jobs);
-    if (found) await show(found.result, { segmented: found.segmented.id, look });
+    if (found) await show(found.result, { segmented: found.segmented.id, look, replace });
     tell(jobs[0]);
     if (running && !get().busy) await follow(running);
   }
