@@ -48,14 +48,15 @@ def run(settings: Settings, stop: bool) -> int:  # noqa: ARG001 - the launcher's
 
 
 def _segment(api: str, study_instance_uid: str, name: str) -> dict[str, Any]:
-    answer = direct_session().post(f"{api}/segment", json={"StudyInstanceUID": study_instance_uid}, timeout=60)
+    session = direct_session()
+    answer = session.post(f"{api}/segment", json={"StudyInstanceUID": study_instance_uid}, timeout=60)
     if not answer.ok:
         problem = answer.json()
         return {"state": f"refused with {answer.status_code}", "problem": problem}
     location = urljoin(api, answer.headers["Location"])
     with tqdm(total=100, bar_format="{desc:<20} {percentage:3.0f}% |{bar:40}| {elapsed}", leave=False) as bar:
         while True:
-            job = direct_session().get(location, timeout=60).json()
+            job = session.get(location, timeout=60).json()
             bar.set_description_str(f"{name}: {job['state']}")
             bar.n = job["percent"]
             bar.refresh()

@@ -25,6 +25,21 @@ ALWAYS = [
 UPLOADS = ["/uploadDicom", "/dicom-web/studies", "/dicom-web/studies/1.2.3"]
 
 
+@contextlib.contextmanager
+def serving(app: Flask, **adjustments: int) -> Iterator[int]:
+    """Serve as ``api.py`` does; gives the port."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseWSGIServer, "channel_class", bodies.Channel)
+        server = waitress.create_server(app, host="127.0.0.1", port=0, **adjustments)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        try:
+            yield server.effective_port
+        finally:
+            server.close()
+            thread.join(10)
+
+
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     app = Flask("sizes")
@@ -33,15 +48,8 @@ def port() -> Iterator[int]:
     def size(_: str) -> str:
         return str(len(request.get_data()))
 
-    patch = pytest.MonkeyPatch()
-    patch.setattr(BaseWSGIServer, "channel_class", bodies.Channel)
-    server = waitress.create_server(app, host="127.0.0.1", port=0, max_request_body_size=UPLOAD_BYTES + 1)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    yield server.effective_port
-    server.close()
-    thread.join(10)
-    patch.undo()
+    with serving(app, max_request_body_size=UPLOAD_BYTES + 1) as port:
+        yield port
 
 
 def answer(port: int, path: str, *headers: str, body: bytes = b"") -> str:
@@ -78,42 +86,28 @@ def test_who_sends_it_all_the_same_reads_why_not(port: int) -> None:
         assert answer(port, path, f"Content-Length: {len(body)}", body=body).startswith("HTTP/1.1 413 ")
 
 
-def test_a_client_that_leaves_its_connections_open_does_not_keep_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(BaseWSGIServer, "channel_class", bodies.Channel)
-    server = waitress.create_server(Flask("left"), host="127.0.0.1", port=0, connection_limit=8)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    left = []
-    try:
+def test_a_client_that_leaves_its_connections_open_does_not_keep_ours() -> None:
+    with contextlib.ExitStack() as left:
+        port = left.enter_context(serving(Flask("left"), connection_limit=8))
         for _ in range(20):
-            left.append(socket.create_connection(("127.0.0.1", server.effective_port), timeout=10))
-            left[-1].sendall(b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            assert left[-1].recv(1 << 16).startswith(b"HTTP/1.1 404 ")
-    finally:
-        for connection in left:
-            connection.close()
-        server.close()
-        thread.join(10)
+            connection = left.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+            connection.sendall(b"GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 404 ")
 
 
-def test_who_neither_reads_nor_ends_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(BaseWSGIServer, "channel_class", bodies.Channel)
-    server = waitress.create_server(Flask("idle"), host="127.0.0.1", port=0, channel_timeout=1, cleanup_interval=1)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        with socket.create_connection(("127.0.0.1", server.effective_port), timeout=30) as connection:
-            connection.sendall(b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n")
-            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 413 ")
-            until = time.monotonic() + 30
-            with contextlib.suppress(ConnectionError):
-                while time.monotonic() < until:  # what still comes keeps nothing open
-                    connection.sendall(b"x")
-                    time.sleep(0.1)
-            assert time.monotonic() < until
-    finally:
-        server.close()
-        thread.join(10)
+def test_who_neither_reads_nor_ends_is_not_waited_for_without_end() -> None:
+    with (
+        serving(Flask("idle"), channel_timeout=1, cleanup_interval=1) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=30) as connection,
+    ):
+        connection.sendall(b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n")
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 413 ")
+        until = time.monotonic() + 30
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() < until:  # what still comes keeps nothing open
+                connection.sendall(b"x")
+                time.sleep(0.1)
+        assert time.monotonic() < until
 
 
 def test_who_asks_first_whether_to_send_it_is_told_to_where_it_fits(port: int) -> None:

@@ -194,7 +194,7 @@ def test_a_zip_of_something_else(tmp_path):
 
 def test_a_program_under_the_name_of_weights(tmp_path):
     script = torch.jit.trace(network_of("UNet"), torch.zeros(1, 1, 32, 32, 32))
-    assert "name the file model.ts" in refusal(write(tmp_path, "UNet", lambda path: torch.jit.save(script, path)))
+    assert "name it model.ts" in refusal(write(tmp_path, "UNet", lambda path: torch.jit.save(script, path)))
 
 
 @pytest.mark.parametrize(

@@ -98,13 +98,13 @@ def read_weights(info: BundleInfo) -> dict[str, torch.Tensor]:
         When the file is damaged, changes meanwhile, or holds anything but tensors with their names.
     """
     content = _read(info)
-    if _is_script(content):
-        raise ModelError(
-            f"The weights {info.weights} are TorchScript, a program: name the file model.ts if you trust its author."
-        )
     try:
         if info.weights.suffix == ".safetensors":
             return safetensors.torch.load(content)
+        if _is_script(content):
+            raise ModelError(
+                f"The weights {info.weights} are TorchScript, a program: name it model.ts if you trust its author."
+            )
         loaded: Any = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ModelError(
