@@ -59,6 +59,21 @@ def store(orthanc: RunningOrthanc, plane: str = "axial", **attributes: Any) -> l
     return datasets
 
 
+def store_beside(orthanc: RunningOrthanc, datasets: list[Dataset], **attributes: Any) -> list[Dataset]:
+    """Store a series in the study of another."""
+    return store(
+        orthanc, **{name: str(getattr(datasets[0], word)) for name, word in _OF_THE_STUDY.items()}, **attributes
+    )
+
+
+_OF_THE_STUDY = {
+    "study_instance_uid": "StudyInstanceUID",
+    "study_date": "StudyDate",
+    "frame_of_reference_uid": "FrameOfReferenceUID",
+    "patient_id": "PatientID",
+}
+
+
 def study_of(datasets: list[Dataset]) -> str:
     return str(datasets[0].StudyInstanceUID)
 
@@ -175,18 +190,23 @@ def test_what_a_person_decides_stays(viewer: Viewer, orthanc: RunningOrthanc, si
 def test_two_visits_side_by_side(viewer: Viewer, orthanc: RunningOrthanc, site: ServerSite) -> None:
     """Each is shown once; going from one to the other and back moves nothing."""
     first = store(orthanc)
-    patient = {"patient_id": str(first[0].PatientID)}
-    second = store(orthanc, study_date="20240601", **patient)
-    other = {key: str(getattr(second[0], word)) for key, word in _SAME.items()}
-    flair = store(orthanc, series_description="FLAIR", contrast_agent=None, study_date="20240601", **other)
-    for datasets in (first, second):
-        assert site.post(study_of(datasets)).json()["state"] == "done"
-    viewer.open(f"{study_of(first)},{study_of(second)}")
+    second = store(orthanc, study_date="20240601", patient_id=str(first[0].PatientID))
+    flairs = {
+        study_of(datasets): store_beside(orthanc, datasets, series_description="FLAIR", contrast_agent=None)
+        for datasets in (first, second)
+    }
+    for study in flairs:
+        assert site.post(study).json()["state"] == "done"
+    viewer.open(",".join(flairs))
     viewer.wait_for_result()
     viewer.page.click("[data-cy=Layout]")
     viewer.page.click("[data-cy=Layout-1-0]")
     viewer.page.wait_for_function("() => window.services.viewportGridService.getState().viewports.size === 2")
     left, right = viewer.page.evaluate("() => [...window.services.viewportGridService.getState().viewports.keys()]")
+    if series_in(viewer, left) == str(second[0].SeriesInstanceUID):  # OHIF opens with the study that it hears of first
+        first, second = second, first
+    assert series_in(viewer, left) == str(first[0].SeriesInstanceUID)
+    flair = flairs[study_of(second)]
     put(viewer, right, flair)
 
     enter(viewer, left)
@@ -385,8 +405,7 @@ def test_the_follow_up_page_leads_to_the_slice_of_a_lesion(
 
 def test_two_series_that_qualify_are_offered(viewer: Viewer, orthanc: RunningOrthanc) -> None:
     datasets = store(orthanc)
-    twins = {key: str(getattr(datasets[0], word)) for key, word in _SAME.items()}
-    store(orthanc, series_description="T1 MPRAGE post Gd again", **twins)
+    store_beside(orthanc, datasets, series_description="T1 MPRAGE post Gd again")
     viewer.open(study_of(datasets))
     viewer.press()
     viewer.page.wait_for_selector(".metia-problem button")
@@ -395,13 +414,6 @@ def test_two_series_that_qualify_are_offered(viewer: Viewer, orthanc: RunningOrt
     viewer.page.click("text=Segment T1 MPRAGE post Gd again")
     viewer.page.wait_for_selector(".metia-chosen")
     assert "named by hand" in viewer.page.inner_text(".metia summary")
-
-
-_SAME = {
-    "study_instance_uid": "StudyInstanceUID",
-    "frame_of_reference_uid": "FrameOfReferenceUID",
-    "patient_id": "PatientID",
-}
 
 
 def test_the_button_is_grey_where_no_mr_is_shown(viewer: Viewer, orthanc: RunningOrthanc) -> None:
