@@ -30,6 +30,11 @@ class Verdict:
     confirmed: bool | None = None
     confirmation: str = ""
 
+    @property
+    def sentence(self) -> str:
+        """Why, and whether it lasted."""
+        return ". ".join(words for words in (self.reason, self.confirmation) if words) + "."
+
 
 @dataclass(frozen=True)
 class Best:

@@ -23,9 +23,12 @@ COLUMNS = (
     "from_baseline_percent",
     "from_nadir_percent",
     "radiographic_response",
+    "radiographic_confirmed",
     "overall_response",
+    "overall_confirmed",
     "doubt",
 )
+_CONFIRMED = {True: "yes", False: "no", None: ""}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -33,8 +36,8 @@ def timeline_csv(timeline: Timeline) -> str:
     """Write a timeline as CSV (RFC 4180).
 
     A lesion that is not found at a visit has 0 mm there, and no size at all where nobody can tell it; a visit without
-    any lesion has one row without a lesion. What a person should look at before relying on a visit's response
-    is in each of its rows. Names that a spreadsheet would take for a formula get an apostrophe in front.
+    any lesion has one row without a lesion. Whether a CR or PR lasted is said once a later visit tells. What a person
+    should look at before relying on a visit's response is in each of its rows. Names that a spreadsheet would take for a formula get an apostrophe in front.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="")
@@ -52,10 +55,11 @@ def _of_visit(number: int, visit: TimelineVisit) -> dict[str, Any]:
         "visit": number,
         "date": visit.date.isoformat() if visit.date else "",
         "study_instance_uid": visit.study_instance_uid,
-        "radiographic_response": response.radiographic.response if response.radiographic else "",
-        "overall_response": response.overall.response if response.overall else "",
         "doubt": response.doubts,
     }
+    for kind, verdict in (("radiographic", response.radiographic), ("overall", response.overall)):
+        if verdict:
+            row |= {f"{kind}_response": verdict.response, f"{kind}_confirmed": _CONFIRMED[verdict.confirmed]}
     if response.diameters:
         row["sum_of_diameters_mm"] = _number(response.diameters.total)
         row["from_baseline_percent"] = _number(response.diameters.from_baseline_percent)

@@ -193,7 +193,7 @@ def _reasons(timeline: Timeline, lesions: Sequence[TimelineLesion]) -> list[str]
 def _of_visit(visit: TimelineVisit) -> list[str]:
     verdicts = (("images", visit.response.radiographic), ("overall", visit.response.overall))
     return [
-        *(f"{visit_day(visit)}, {kind}: {one.response}, {one.reason}." for kind, one in verdicts if one is not None),
+        *(f"{visit_day(visit)}, {kind}: {one.response}, {one.sentence}" for kind, one in verdicts if one is not None),
         *(f"{visit_day(visit)}: {note}" for note in visit.response.notes),
     ]
 

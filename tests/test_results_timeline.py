@@ -94,6 +94,19 @@ def test_what_is_in_doubt_stands_beside_the_response():
     assert third["doubt"].startswith("Without the visit of 2024-02-05, which is in doubt"), "it is the nadir"
 
 
+def test_whether_a_response_lasted_stands_beside_it():
+    made = timeline({"a": [20.0, 12.0, 12.0, 40.0]}, visits=4)
+    assert [(row["radiographic_response"], row["radiographic_confirmed"]) for row in rows_of(made)] == [
+        ("", ""),
+        ("PR", "yes"),
+        ("PR", "no"),
+        ("PD", ""),
+    ]
+    page = " ".join(text.get_text() for text in timeline_figure(made, {}).findobj(Text)).replace("\n    ", " ")
+    assert "PR is confirmed by PR on 2024-03-04, 28 days later." in page
+    assert "PR was not sustained: PD on 2024-04-01, 28 days later." in page
+
+
 def test_what_the_images_do_not_cover_has_no_size():
     made = timeline({"A": [20.0, None, 14.0], "B": [20.0, None, 8.0]}, visits=3)
     outside, gone = made.lesions

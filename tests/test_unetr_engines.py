@@ -259,10 +259,27 @@ def test_an_openvino_that_fails_costs_a_warning(tmp_path, monkeypatch, caplog, w
         assert "\n" not in record.getMessage()
 
 
+@pytest.mark.parametrize("wanted", [AUTO, "openvino-cpu"])
 @pytest.mark.parametrize("factor", [1.2, float("nan")])  # of the last window alone
-def test_an_engine_that_computes_something_else_is_not_used(tmp_path, monkeypatch, caplog, factor):
-    assert choose(tmp_path, monkeypatch, lambda *_: FakeEngine(factor)).name == "torch-cpu"
+def test_an_engine_that_computes_something_else_is_not_used(tmp_path, monkeypatch, caplog, factor, wanted):
+    assert choose(tmp_path, monkeypatch, lambda *_: FakeEngine(factor), wanted).name == "torch-cpu"
     assert "does not compute this network as PyTorch does" in caplog.text
+
+
+def test_the_engine_that_was_asked_for_is_used_though_another_is_faster(tmp_path, monkeypatch):
+    assert choose(tmp_path, monkeypatch, lambda *_: FakeEngine(), "openvino-cpu").name == "openvino-cpu"
+    (kept,) = tmp_path.glob("*.json")
+    kept.write_text(json.dumps({"seconds_per_window": {"torch-cpu": 0.1, "openvino-cpu": 0.3}}), "utf-8")
+    assert choose(tmp_path, monkeypatch, lambda *_: FakeEngine(), "openvino-cpu").name == "openvino-cpu"
+    assert choose(tmp_path, monkeypatch, lambda *_: FakeEngine()).name == "torch-cpu"
+
+
+def test_a_network_whose_numbers_overflow_is_left_to_torch(tmp_path, monkeypatch):
+    broken = network("FoldedSegResNet")
+    with torch.no_grad():
+        next(iter(broken.parameters())).fill_(torch.inf)
+    monkeypatch.setattr(choice, "_openvino", lambda *_: FakeEngine())
+    assert choose_engine(lambda: broken, SHAPE, identity="x", folder=tmp_path).name == "torch-cpu"
 
 
 def test_a_measurement_that_cannot_be_read_is_made_again(tmp_path, monkeypatch):

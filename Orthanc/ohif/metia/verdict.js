@@ -12,13 +12,15 @@ export function verdict({ state: { timeline, study, patient } }) {
     'section',
     { className: 'metia-verdict' },
     said
-      ? [h('strong', { key: 'what' }, response(said.response)), h('p', { key: 'why' }, said.reason)]
+      ? [h('strong', { key: 'what' }, response(said.response)), h('p', { key: 'why' }, whole(said))]
       : h('strong', null, visit.role === 'baseline' ? 'Baseline' : `Visit ${visit.role}`),
     sum && sum.total !== null && h('p', null, sumOf(sum, visit.role)),
     visit.notes.map(note => h('p', { key: note, className: 'metia-quiet' }, note)),
     h('a', { href: `/follow-up/${patient}`, target: '_blank', rel: 'noopener' }, 'Follow-up of this patient')
   );
 }
+
+const whole = ({ reason, confirmation }) => [reason, confirmation].filter(Boolean).join('. ');
 
 function sumOf(sum, role) {
   const words = `Sum of the targets' diameters ${sum.total.toFixed(1)} mm`;
