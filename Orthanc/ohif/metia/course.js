@@ -3,17 +3,28 @@ export function visitOf(timeline, study) {
   return timeline?.visits.find(visit => visit.StudyInstanceUID === study) ?? null;
 }
 
-// The lesions of the study, largest first, each with its course; those that somebody refused come last.
+// The lesions of the study, largest first, each with its course; those that somebody refused come last. What one that
+// was refused holds are lesions that it has merged with here: where there are any, it is shown all the same.
 export function withCourse(lesions, timeline, study) {
   const now = timeline ? timeline.visits.findIndex(visit => visit.StudyInstanceUID === study) : -1;
   const baseline = timeline ? timeline.visits.findIndex(visit => visit.StudyInstanceUID === timeline.baseline) : -1;
   const told = lesions.map(lesion => {
     const tracked = timeline?.lesions.find(one => one.id === (lesion.part_of ?? lesion.id));
     const later = baseline >= 0 && Boolean(tracked) && !tracked.sizes[baseline];
-    return { ...lesion, role: tracked?.role ?? null, later, ...(now < 0 || !tracked ? {} : course(tracked.sizes, now)) };
+    const holds = now < 0 || !tracked ? [] : heldBy(tracked.name, timeline, now);
+    return {
+      ...lesion,
+      role: tracked?.role ?? null,
+      later,
+      holds,
+      shown: !lesion.not_a_lesion || holds.length > 0,
+      ...(now < 0 || !tracked ? {} : course(tracked.sizes, now)),
+    };
   });
   return told.sort((a, b) => a.not_a_lesion - b.not_a_lesion || b.volume_mm3 - a.volume_mm3);
 }
+
+const heldBy = (name, { lesions }, now) => lesions.filter(one => one.within?.[now] === name).map(one => one.name);
 
 function course(sizes, now) {
   const [here, before] = [sizes[now], sizes[now - 1]];

@@ -152,8 +152,9 @@ function whyFixed({ role, later, not_a_lesion: refused, measurable, measurable_r
   return measurable || role === 'target' ? null : reason;
 }
 
-function change({ change: by, percent, course, doubtful }) {
+function change({ change: by, percent, course, doubtful, holds }) {
   const doubt = doubtful ? ' ?' : '';
+  if (holds.length) return `holds ${holds.join(', ')}`;
   if (by === null || by === undefined) return `${course ?? ''}${doubt}`;
   return `${signed(by)} (${signed(percent, 0)} %)${doubt}`;
 }

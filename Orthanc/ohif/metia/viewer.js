@@ -136,7 +136,7 @@ export function createViewer({ servicesManager, commandsManager, extensionManage
         segmentationService.highlightSegment(seg.displaySetInstanceUID, segment, viewportId, 0.9, 750, false);
       }
     },
-    // Names of the lesions, and whether they are lesions, onto the overlay, wherever it is; its colours onto the lesions.
+    // Names of the lesions, and whether they are shown, onto the overlay, wherever it is; its colours onto the lesions.
     agree(lesions, seg) {
       const [id, numbers] = [seg?.displaySetInstanceUID, segments(seg)];
       const places = viewports().filter(viewportId => id && overlaid(viewportId, id));
@@ -152,8 +152,8 @@ export function createViewer({ servicesManager, commandsManager, extensionManage
             segmentationId: id,
           });
           const { visible } = drawn[segment] ?? {};
-          if (visible === lesion.not_a_lesion || visible === undefined) {
-            segmentationService.setSegmentVisibility(viewportId, id, segment, !lesion.not_a_lesion);
+          if (visible !== lesion.shown) {
+            segmentationService.setSegmentVisibility(viewportId, id, segment, lesion.shown);
           }
         }
         return { ...lesion, colour: segmentationService.getSegmentColor(places[0], id, segment)?.slice(0, 3) };

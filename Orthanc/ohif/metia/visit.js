@@ -168,7 +168,7 @@ export function createVisit({ viewer, store, known }) {
     await here(Promise.all([drawing, load()]));
     agree();
     if (fresh) {
-      const largest = get().lesions.find(lesion => !lesion.not_a_lesion);
+      const largest = get().lesions.find(lesion => lesion.shown);
       if (look && known.seg && largest && get().selected === null) goTo(largest);
       await here(pause(DRAWN_MS)); // what follows would delay the drawing
     }
@@ -256,7 +256,7 @@ export function createVisit({ viewer, store, known }) {
     select,
     step(by) {
       const { lesions, selected } = get();
-      const there = lesions.filter(lesion => !lesion.not_a_lesion);
+      const there = lesions.filter(lesion => lesion.shown);
       if (!there.length) return;
       const at = there.findIndex(lesion => lesion.label === selected);
       const next = at < 0 ? (by > 0 ? 0 : there.length - 1) : (at + by + there.length) % there.length;
@@ -269,7 +269,7 @@ export function createVisit({ viewer, store, known }) {
     leadInto: guarded(async report => {
       if (!known.ours.includes(report)) return;
       await here(viewer.drawn());
-      const there = get().lesions.filter(lesion => !lesion.not_a_lesion);
+      const there = get().lesions.filter(lesion => lesion.shown);
       const lesion = there.find(one => one.label === get().selected) ?? there[0];
       if (lesion && viewer.shownReport() === report) viewer.jump(lesion, null);
     }),
