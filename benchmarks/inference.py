@@ -167,15 +167,17 @@ def _print_peak(work: "Work") -> "Peak":
     """Print what this machine reaches at most, and how long a window would take at that."""
     import torch
 
-    from benchmarks.roofline import peak_of
+    from benchmarks.roofline import half, peak_of
 
     card = _card()
     if card:
         versions = f"CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
         print(f"GPU {card}, {torch.cuda.get_device_properties(0).total_memory / GIB:.0f} GiB, {versions}")
-    peak = peak_of(torch.device("cuda" if card else "cpu"))
+    device = torch.device("cuda" if card else "cpu")
+    peak = in_fresh_process(peak_of, device)  # what it takes of a GPU's memory is missing to nobody afterwards
+    precision = str(half(device)).removeprefix("torch.")
     print(
-        f"A large bfloat16 matrix product reaches {peak.flops / 1e9:.0f} GFLOP/s, a large copy "
+        f"A large {precision} matrix product reaches {peak.flops / 1e9:.0f} GFLOP/s, a large copy "
         f"{peak.bytes / 1e9:.0f} GB/s: at that, {work.flops / peak.flops:.4f} and {work.bytes / peak.bytes:.4f} s "
         "a window."
     )

@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.clock import mark, seconds_between
+from unetr.engines.torch_engine import fastest_precision
 
 _ROUNDS = 4
 
@@ -25,7 +26,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Peak:
-    """Of a device: floating point operations a second in bfloat16, bytes a second read and written."""
+    """Of a device: floating point operations a second in half precision, bytes a second read and written."""
 
     flops: float
     bytes: float
@@ -52,8 +53,13 @@ class _Traffic(TorchDispatchMode):
         return answer
 
 
+def half(device: torch.device) -> torch.dtype:
+    """The half precision of a device: bfloat16, on a GPU that knows none float16."""
+    return fastest_precision(device) if device.type == "cuda" else torch.bfloat16
+
+
 def peak_of(device: torch.device, *, edge: int | None = None, size: int | None = None) -> Peak:
-    """Measure a large bfloat16 matrix product and a large copy.
+    """Measure a large matrix product in half precision and a large copy.
 
     Parameters
     ----------
@@ -64,7 +70,7 @@ def peak_of(device: torch.device, *, edge: int | None = None, size: int | None =
     """
     gpu = device.type == "cuda"
     edge, size = edge or (8192 if gpu else 4096), size or (1 << 30 if gpu else 1 << 28)
-    a = torch.randn(edge, edge, device=device).to(torch.bfloat16)
+    a = torch.randn(edge, edge, device=device).to(half(device))
     product, source = torch.empty_like(a), torch.ones(size, dtype=torch.uint8, device=device)
     copy = torch.empty_like(source)
     many = 20 if gpu else 1  # one alone is over before the GPU has heard of it

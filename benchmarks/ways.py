@@ -81,6 +81,7 @@ def run_volume(name: str, model: str, size: tuple[int, int, int], folder: Path) 
     """Run the middle of a head, so many mm, through a network in one way, once it is warm."""
     import torch
 
+    from benchmarks.roofline import half
     from unetr.engines.choice import choose_engine
     from unetr.predictor import Predictor
 
@@ -91,7 +92,7 @@ def run_volume(name: str, model: str, size: tuple[int, int, int], folder: Path) 
     network = find_network(model)
     if name.startswith("MONAI"):
         run, device = Run(name), torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=name == MONAI_HALF):
+        with torch.no_grad(), torch.autocast(device.type, half(device), enabled=name == MONAI_HALF):
             _time_monai(network, _whole(image, affine, device), run)
         run.peak_bytes = _peak_bytes(device)
         return run

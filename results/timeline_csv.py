@@ -37,7 +37,8 @@ def timeline_csv(timeline: Timeline) -> str:
 
     A lesion that is not found at a visit has 0 mm there, and no size at all where nobody can tell it; a visit without
     any lesion has one row without a lesion. Whether a CR or PR lasted is said once a later visit tells. What a person
-    should look at before relying on a visit's response is in each of its rows. Names that a spreadsheet would take for a formula get an apostrophe in front.
+    should look at before relying on a visit's response is in each of its rows. Names that a spreadsheet would take for
+    a formula get an apostrophe in front.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="")

@@ -29,6 +29,11 @@ def is_outage(error: BaseException | None) -> bool:
     return any(kind.__name__ in _AWAY for kind in type(error).__mro__)
 
 
+def is_device_lost(error: BaseException) -> bool:
+    """Tell whether a GPU does nothing any more for this process: after CUDA's faults only a new one gets it back."""
+    return any(kind.__name__ == "AcceleratorError" for kind in type(error).__mro__)
+
+
 def in_one_line(error: BaseException) -> str:
     """Say what kind of error it is, and the first line of what it says."""
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}".rstrip(": ")

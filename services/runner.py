@@ -5,12 +5,13 @@ the objects of an earlier version taken out of the archive. Whatever stops it, t
 
 * the archive or the database does not answer: the job waits (JOB_RETRY_DELAYS) and is tried again, then fails and can
   be run again;
-* the worker is killed: at its next start, or by another worker, the job is queued again; the UIDs of its results derive
-  from its id, so nothing doubles;
+* the worker is killed, or ends because its GPU has had a fault: at its next start, or by another worker, the job is
+  queued again; the UIDs of its results derive from its id, so nothing doubles;
 * the job fails or is cancelled: objects it had stored already are marked, and taken out until none is left.
 """
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -37,7 +38,7 @@ from results.context import ResultContext, derive_uid
 from results.key_images import key_images
 from results.report import Standing
 from segmentation import Cancelled, Outcome, segment_study, write_again
-from services.outages import is_outage
+from services.outages import in_one_line, is_device_lost, is_outage
 from services.reporter import JobReporter, results_of
 
 if TYPE_CHECKING:
@@ -100,6 +101,10 @@ class Worker:
         except store.JobLostError as error:
             logger.warning("%s; its outcome is dropped", error)
         except Exception as error:
+            if is_device_lost(error):
+                logger.critical("job %s: the GPU is lost, and the worker ends: %s", job_id, in_one_line(error))
+                logging.shutdown()
+                os._exit(1)  # as if killed: what is left to do is known, and every further job would fail
             self._end(job, error)
         finally:
             self._running = None

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from sqlalchemy import insert
 from sqlalchemy.exc import OperationalError
 
@@ -622,6 +624,27 @@ def test_killed_before_the_results_are_stored(site, method):
     site.archive.fail = fail_at(method, PowerCut())
     with pytest.raises(PowerCut):
         site.worker.run_job(job_id)
+    after_restart(site, job_id)
+
+
+def test_a_worker_whose_gpu_is_lost_ends_and_the_next_runs_the_job(site, monkeypatch, caplog):
+    def ends(status: int) -> None:
+        assert status != 0, "else nobody starts it again"
+        raise PowerCut
+
+    def fault() -> None:
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure\nmore of it")
+
+    monkeypatch.setattr(os, "_exit", ends)
+    job_id = site.post()
+    site.predictor.during = fault
+    with pytest.raises(PowerCut):
+        site.worker.run_job(job_id)
+    assert site.job(job_id).state == "segmenting"
+    assert (
+        "the GPU is lost, and the worker ends: AcceleratorError: CUDA error: unspecified launch failure" in caplog.text
+    )
+    site.predictor.during = lambda: None
     after_restart(site, job_id)
 
 

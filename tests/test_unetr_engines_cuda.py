@@ -90,12 +90,21 @@ def stale() -> Fault:
 
 
 def one_window_of_the_batch(logits: torch.Tensor) -> torch.Tensor:
+    logits = logits.clone()
     logits[-1] = 0
     return logits
 
 
+def two_windows_at_a_time(logits: torch.Tensor) -> torch.Tensor:
+    return 0 * logits if len(logits) == 2 else logits
+
+
 def broken(_: torch.Tensor) -> torch.Tensor:
     raise RuntimeError("CUDA error: no kernel image is available\nmore")
+
+
+def helpless(_: torch.Tensor) -> torch.Tensor:
+    raise RuntimeError("Unable to find an engine to execute this computation")  # or there was no room for one
 
 
 def full(_: torch.Tensor) -> torch.Tensor:
@@ -114,12 +123,12 @@ def test_a_card_that_computes_rightly_runs_the_fastest_way(card, caplog):
     with caplog.at_level(logging.INFO):
         assert card.choose().name == "torch-cuda"
     assert card.tried == [BF16]
-    assert card.kept == [{"way": BF16, "seen": {BF16: "off by 0.00%"}}]
+    assert card.kept == [{"way": BF16, "batch": 4, "seen": {BF16: "off by 0.00%"}}]
     assert "the GPU runs this network in bfloat16 recorded, as the CPU does in float32: off by 0.00%" in caplog.text
     assert not [record for record in caplog.records if record.levelno > logging.INFO]
 
 
-@pytest.mark.parametrize("fault", [wrong, no_numbers, one_window_of_the_batch, broken])
+@pytest.mark.parametrize("fault", [wrong, no_numbers, one_window_of_the_batch, two_windows_at_a_time, broken])
 @pytest.mark.parametrize("wanted", ["auto", "torch-cuda"])
 def test_a_way_that_is_wrong_is_passed_over_and_named(card, caplog, fault, wanted):
     for count in range(1, 4):
@@ -133,6 +142,21 @@ def test_a_way_that_is_wrong_is_passed_over_and_named(card, caplog, fault, wante
         assert warning.startswith(f"the GPU runs this network in {EVERY[count]}, not faster: ")
         assert all(f"{way}: " in warning for way in EVERY[:count])
         assert "\n" not in warning
+
+
+def test_what_may_be_want_of_room_or_of_a_way_to_convolve_keeps_no_other_way_from_being_tried(card):
+    card.faults = dict.fromkeys(EVERY[:3], helpless)
+    assert card.choose("torch-cuda").name == "torch-cuda"
+    assert card.tried == EVERY
+
+
+def test_a_remembered_way_that_fails_is_looked_for_anew(card):
+    card.choose()
+    card.faults = {BF16: broken}
+    assert card.choose("torch-cuda").name == "torch-cuda"
+    assert card.tried == [BF16, BF16, BF16_PLAIN]
+    card.choose()
+    assert card.tried == [BF16_PLAIN]
 
 
 def test_a_recording_that_always_gives_the_same_is_noticed(card):
@@ -160,7 +184,9 @@ def test_what_agreed_is_remembered_with_what_did_not(card, caplog):
     assert "in bfloat16 recorded: off by 20.00%" in caplog.text
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"way": "by hand", "seen": {}}', '{"way": "bfloat16 recorded"}'])
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"way": "by hand", "seen": {}}', '{"way": "bfloat16 recorded", "seen": {}}']
+)
 def test_what_cannot_be_read_is_compared_again(card, content):
     card.faults = {BF16: wrong}
     card.choose()
@@ -196,7 +222,11 @@ def test_a_card_that_is_wrong_in_every_way_is_not_used(card, caplog, fault):
         caplog.clear()
         assert card.choose().name in ("torch-cpu", "openvino-cpu")
         assert card.tried == EVERY
-        (text,) = [record.getMessage() for record in caplog.records if "the CPU does: " in record.getMessage()]
+        (text,) = [
+            record.getMessage()
+            for record in caplog.records
+            if "the CPU does until the next start: " in record.getMessage()
+        ]
         assert "NVIDIA Abacus does not compute this network as PyTorch does on the CPU (bfloat16 recorded: " in text
     assert card.kept == []
     for options in ({"wanted": "torch-cuda"}, {"device": "cuda"}):
@@ -204,12 +234,36 @@ def test_a_card_that_is_wrong_in_every_way_is_not_used(card, caplog, fault):
             card.choose(**options)
 
 
-def test_without_room_for_a_window_no_other_way_is_tried(card):
+def test_without_room_for_a_window_in_any_way_the_cpu_runs_it(card):
     card.faults = dict.fromkeys(EVERY, full)
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(
+        EngineError, match=r"NVIDIA Abacus has no room for this network .* ENGINE=auto runs it on the CPU"
+    ):
         card.choose("torch-cuda")
-    assert card.tried == [BF16]
+    assert card.tried == EVERY
     assert card.choose().name in ("torch-cpu", "openvino-cpu")
+    assert card.kept == []
+
+
+def test_a_way_that_was_passed_over_for_want_of_room_is_tried_again_at_the_next_start(card):
+    card.faults = {BF16: full}
+    card.choose()
+    assert card.tried == [BF16, BF16_PLAIN]
+    card.faults = {}
+    card.choose()
+    assert card.tried == [BF16]
+
+
+def test_more_windows_at_a_time_than_were_compared_are_compared(card):
+    def room_for_two(logits: torch.Tensor) -> torch.Tensor:
+        return full(logits) if len(logits) > 2 else logits
+
+    card.faults = {BF16: room_for_two}
+    assert card.choose().batch == 2
+    assert card.kept[0]["batch"] == 2
+    card.faults = {BF16: one_window_of_the_batch}
+    assert card.choose().batch == 4
+    assert card.tried == [BF16, BF16, BF16_PLAIN]
 
 
 def test_weights_that_cannot_be_loaded_are_not_the_cards_fault(card):

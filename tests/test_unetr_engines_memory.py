@@ -19,7 +19,9 @@ FULL = torch.OutOfMemoryError("CUDA out of memory")
         RuntimeError("std::bad_alloc"),
         RuntimeError("bad allocation"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
         RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
         RuntimeError("GET was unable to find an engine to execute this computation"),
     ],
 )

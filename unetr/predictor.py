@@ -251,6 +251,8 @@ def _without_faint(probability: torch.Tensor, threshold: float, peak: float) -> 
     if peak <= 0.5:
         return probability
     mask = (probability >= threshold).cpu().numpy()
+    if not mask.any():  # seen at once, which finding boxes is not
+        return probability
     for box in ndimage.find_objects(mask.view(np.int8)):  # one or none: a small part of most volumes
         part, inside = probability[box], mask[box]
         labels = label(inside)

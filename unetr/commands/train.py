@@ -41,13 +41,15 @@ def _segresnet(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _precision(definition: dict[str, Any]) -> Literal["bf16-mixed", "32-true"]:
-    """Mixed precision, unless the network is so narrow that a CPU's bfloat16 convolutions are wrong for it.
+    """Mixed precision, unless a GPU knows no bfloat16, or the network is so narrow that a CPU's convolutions are wrong.
 
-    Seen with torch 2.13 (oneDNN): below 16 channels the gradients hold whatever lay in memory, often infinities;
-    at 16 and above they are the same to the last bit each time.
+    Seen with torch 2.13 (oneDNN) in bfloat16: below 16 channels the gradients hold whatever lay in memory, often
+    infinities; at 16 and above they are the same to the last bit each time.
     """
     narrow = min(definition.get("feature_size", 16), definition.get("init_filters", 16)) < 16
-    return "32-true" if narrow and not torch.cuda.is_available() else "bf16-mixed"
+    if torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    return "32-true" if narrow else "bf16-mixed"
 
 
 _NETWORKS = {"unetr": _unetr, "segresnet": _segresnet}

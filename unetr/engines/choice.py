@@ -19,7 +19,7 @@ from torch import nn
 from unetr.engines.cuda import cuda_engine
 from unetr.engines.engine import ENGINES, Engine, EngineError, key_of
 from unetr.engines.kept import keep
-from unetr.engines.memory import keep_freed_memory
+from unetr.engines.memory import give_back, keep_freed_memory
 from unetr.engines.rewriting import VERSION
 from unetr.engines.torch_engine import TorchEngine
 from unetr.engines.trial import TOLERANCE, deviation, example, warmed_up
@@ -66,16 +66,17 @@ def choose_engine(
     if wanted not in (AUTO, *ENGINES):
         raise EngineError(f"There is no engine {wanted}; there is {', '.join((AUTO, *ENGINES))}.")
     where = _device(wanted, device)
+    keep_freed_memory()
     if where.type == "cuda":
         try:
             return cuda_engine(load, shape, identity=identity, folder=folder)
         except Exception as error:  # a driver too old, a card too old, too small or wrong: the CPU still does it
             if wanted != AUTO or device:
                 raise
-            log.warning("the GPU cannot run this network, the CPU does: %s", told(error))
+            log.warning("the GPU cannot run this network, the CPU does until the next start: %s", told(error))
             where = torch.device("cpu")
+        give_back()
     makers: dict[str, Callable[[], Engine]] = {"torch-cpu": lambda: TorchEngine(load(), where)}
-    keep_freed_memory()
     if folder and wanted != "torch-cpu":
         folder.mkdir(parents=True, exist_ok=True)
         makers = {"openvino-cpu": lambda: _openvino(load, shape, folder, identity), **makers}

@@ -1,15 +1,16 @@
 """CUDA, in the fastest way that computes what PyTorch computes on the CPU; compared once and kept.
 
 Rounded numbers, a recorded graph, and libraries that choose among many ways to convolve: each may give wrong answers
-and no error, with one version on one card. A lesion that is missed for it would be missed in silence. What it is
-compared with is the CPU in float32 and not the same card: that shares driver, libraries and faults with what is judged,
-and the CPU takes seconds, once.
+and no error, with one version, on one card, for one number of windows. A lesion that is missed for it would be missed
+in silence. What it is compared with is the CPU in float32 and not the same card: that shares driver, libraries and
+faults with what is judged, and the CPU takes seconds, once.
 """
 
 import json
 import logging
 import platform
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -62,42 +63,59 @@ def cuda_engine(load: Callable[[], nn.Module], shape: Sequence[int], *, identity
     Raises
     ------
     EngineError
-        When no way agrees. That is not kept: who mends driver or card need not know of a file to remove.
+        When no way agrees, or there is no room for one. That is not kept: who mends driver or card need not know of a
+        file to remove.
     """
     device = torch.device("cuda")
+
+    def made(network: nn.Module, way: Way) -> Engine:
+        return warmed_up(TorchEngine(network, device, precision=way.precision, recorded=way.recorded), shape)
+
     kept = folder / f"{_key(identity, shape)}.json" if folder else None
     if kept and (known := _remembered(kept, ways(device))):
-        way, seen = known
-        _tell(way, seen)
-        return warmed_up(TorchEngine(load(), device, precision=way.precision, recorded=way.recorded), shape)
+        way, batch, told_then = known
+        network = load()
+        with suppress(Exception):  # below it is tried once more, and what goes wrong is told
+            engine = made(network, way)
+            if engine.batch <= batch:
+                _tell(way, told_then)
+                return engine
+        give_back()
 
     @cache
     def reference(count: int) -> torch.Tensor:
         plain = TorchEngine(load(), torch.device("cpu"), precision=torch.float32)
         return torch.cat([plain.run(window[None]) for window in example(shape, count, _COMPARED)])
 
+    def off_by(engine: Engine, count: int) -> float:
+        logits = engine.run(example(shape, count, _COMPARED).to(engine.device)).cpu()
+        return deviation(logits, reference(engine.batch)[:count])
+
     def attempt(way: Way) -> tuple[Engine | None, str]:
-        """The engine if it agrees, and what was seen of it."""
+        """The engine if it agrees, with fewer windows at a time too, as memory may ask for; and what was seen of it."""
         network = load()  # what goes wrong here is no matter of the card
         try:
-            engine = warmed_up(TorchEngine(network, device, precision=way.precision, recorded=way.recorded), shape)
-            logits = engine.run(example(shape, engine.batch, _COMPARED).to(engine.device)).cpu()
-            off = deviation(logits, reference(engine.batch))
+            engine = made(network, way)
+            off = max(off_by(engine, count) for count in _halves(engine.batch))
         except Exception as error:
-            if is_out_of_memory(error):  # no other way takes less
-                raise
+            if is_out_of_memory(error):
+                short.append(told(error))
             return None, told(error)
         return (engine if off <= TOLERANCE else None), f"off by {off:.2%}"
 
-    seen = {}
+    seen: dict[str, str] = {}
+    short: list[str] = []  # of memory, by what was said: that may be over at the next start
     for way in ways(device):
-        engine, seen[str(way)] = attempt(way)
-        if engine:
+        found, seen[str(way)] = attempt(way)
+        if found:
             _tell(way, seen)
-            if kept:
-                keep(kept, memoryview(json.dumps({"way": str(way), "seen": seen}, indent=2).encode()))
-            return engine
+            if kept and not short:
+                content = {"way": str(way), "batch": found.batch, "seen": seen}
+                keep(kept, memoryview(json.dumps(content, indent=2).encode()))
+            return found
         give_back()
+    if short:
+        raise EngineError(f"{_card()} has no room for this network ({_listed(seen)}). ENGINE=auto runs it on the CPU.")
     raise EngineError(
         f"{_card()} does not compute this network as PyTorch does on the CPU ({_listed(seen)}). "
         "ENGINE=auto runs it on the CPU; another driver or PyTorch may be what the card needs."
@@ -113,24 +131,37 @@ def _tell(way: Way, seen: dict[str, str]) -> None:
         log.info("the GPU runs this network in %s, as the CPU does in float32: %s", way, seen.get(str(way)))
 
 
+def _halves(batch: int) -> list[int]:
+    """Every number of windows that a batch may be halved to, the batch itself last: what ran last stays recorded."""
+    return [*_halves(batch // 2), batch] if batch else []
+
+
 def _listed(seen: dict[str, str]) -> str:
     return "; ".join(f"{name}: {what}" for name, what in seen.items())
 
 
-def _remembered(kept: Path, known: Sequence[Way]) -> tuple[Way, dict[str, str]] | None:
-    """The way that agreed at an earlier start, and what was seen then."""
+def _remembered(kept: Path, known: Sequence[Way]) -> tuple[Way, int, dict[str, str]] | None:
+    """The way that agreed at an earlier start, up to how many windows at a time, and what was seen then."""
     try:
         content = json.loads(kept.read_text("utf-8"))
         (way,) = [way for way in known if str(way) == content["way"]]
-        return way, {str(name): str(what) for name, what in content["seen"].items()}
+        return way, int(content["batch"]), {str(name): str(what) for name, what in content["seen"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def _key(identity: str, shape: Sequence[int]) -> str:
     """Name what was found by all that it depends on."""
-    versions = (torch.__version__, torch.version.cuda, torch.backends.cudnn.version())
+    versions = (torch.__version__, torch.version.cuda, torch.backends.cudnn.version(), _driver())
     return key_of("agreement", VERSION, identity, tuple(shape), platform.node(), _card(), versions)
+
+
+def _driver() -> str | None:
+    """The driver's version, where Linux tells it."""
+    try:
+        return Path("/proc/driver/nvidia/version").read_text("utf-8")
+    except OSError:
+        return None
 
 
 def _card() -> str:

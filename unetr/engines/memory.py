@@ -22,6 +22,8 @@ _WORDS = (
     "bad allocation",  # as Windows has it
     "out of memory",
     "status_alloc_failed",  # cuBLAS and cuDNN, for their own needs
+    "_allocation_failed",  # cuDNN from 9 on, of the device or the host
+    "cublas_status_not_initialized when calling `cublascreate",  # no room for cuBLAS's own workspace
     "unable to find an engine to execute",  # cuDNN, when no way to compute a convolution finds room for its workspace
 )
 """In the messages of PyTorch's and OpenVINO's plain RuntimeErrors."""

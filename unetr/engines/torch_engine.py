@@ -73,7 +73,10 @@ class TorchEngine:
                 raise
             # It does what cannot be recorded, waits for the GPU perhaps: step by step it may run all the same.
             self._recordable = False
-            log.warning("the network runs unrecorded on the GPU, more slowly: %s", told(error))
+            cause = (
+                error.__context__ if isinstance(error.__context__, Exception) else error
+            )  # ending the recording fails too
+            log.warning("the network runs unrecorded on the GPU, more slowly: %s", told(cause))
 
     def _forward(self, windows: torch.Tensor) -> torch.Tensor:
         half = self.precision != torch.float32
