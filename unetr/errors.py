@@ -5,7 +5,7 @@ class ModelError(Exception):
     """A model that cannot be used; the message is one plain sentence for the person who set MODEL_PATH."""
 
 
-def told(error: Exception) -> str:
+def told(error: BaseException) -> str:
     """The one line of an error that says what is wrong, without its full stop: libraries add pages of their own.
 
     That is the first, but for those that only announce it: TorchScript's and OpenVINO's say it last.
