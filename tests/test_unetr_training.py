@@ -254,8 +254,11 @@ def quiet_lightning(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.random.set_rng_state(state)
 
 
+SMALL = ["--batch", "2", "--patch", "32", "--width", "2", "--hidden-size", "16"]
+
+
 def train(pool: Path, run: Path, steps: int, *more: str) -> dict[str, Any]:
-    options = ["--batch", "2", "--patch", "32", "--width", "2", "--hidden-size", "16", "--rate", "0.01"]
+    options = [*SMALL, "--rate", "0.01"]
     assert main(["train", str(pool), "--run", str(run), "--steps", str(steps), *options, *more]) == 0
     return torch.load(run / "last.ckpt", map_location="cpu", weights_only=False)
 
@@ -291,6 +294,21 @@ def test_a_training_goes_on_where_it_was_stopped_and_becomes_a_model(pool, tmp_p
     assert third["global_step"] == 1
     begun = third["state_dict"][f"network.{name}"]  # the first step of the warm-up is a tiny one
     torch.testing.assert_close(begun, averaged.half().float(), atol=1e-3, rtol=0)
+
+
+@pytest.mark.usefixtures("quiet_lightning")
+def test_a_training_goes_on_at_the_rate_that_it_is_given(pool, tmp_path, monkeypatch):
+    stepped: list[list[float]] = []
+    monkeypatch.setattr(
+        LesionModule,
+        "on_before_zero_grad",
+        lambda _, optimizer: stepped.append([group["lr"] for group in optimizer.param_groups]),
+    )
+    train(pool, tmp_path, 2)
+    kept = train(pool, tmp_path, 4, "--rate", "0.002")
+    warm = np.arange(1, 5)[:, None] / 200
+    np.testing.assert_allclose(stepped, warm * np.array([[0.01, 0.001]] * 2 + [[0.002, 0.0002]] * 2))
+    assert kept["lr_schedulers"][0]["base_lrs"] == pytest.approx([0.002, 0.0002])
 
 
 @pytest.mark.usefixtures("quiet_lightning")

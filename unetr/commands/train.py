@@ -67,7 +67,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
         "--rate",
         type=float,
         default=1e-3,
-        help="learning rate; the transformer's is a tenth of it (default: %(default)s)",
+        help="learning rate, also of a training that goes on; the transformer's is a tenth (default: %(default)s)",
     )
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--patch", type=int, default=96, help="its edge in voxels, a multiple of 16")
