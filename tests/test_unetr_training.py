@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from scipy import ndimage
 
 from tests import factory
 from unetr.__main__ import main
+from unetr.bundle import read_bundle
 from unetr.loading.network import load_network
 from unetr.predictor import load_predictor
 from unetr.synthesis.generator import SyntheticVolume
 from unetr.synthesis.pool import Case, write_case
+from unetr.training.checkpoint import WrittenBeside
 from unetr.training.module import LesionModule, build_network, lesion_loss
 from unetr.training.patches import Patches
 
@@ -374,7 +377,121 @@ def test_a_bundle_of_another_size_is_no_start(pool, tiny_model, tmp_path, other,
     assert message.endswith("Give --network, --width and --hidden-size as they were when that bundle was trained.")
 
 
-def test_a_run_that_is_not_there_cannot_be_exported(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        main(["export", str(tmp_path), str(tmp_path / "bundle"), "--name", "x", "--version", "1"])
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    """The one sentence that a command is refused with, however it ends."""
+    with pytest.raises(SystemExit) as ended:
+        sys.exit(main([str(argument) for argument in arguments]))
+    told = str(ended.value.code) if isinstance(ended.value.code, str) else capsys.readouterr().err
+    assert "Traceback" not in told
+    return told.strip().splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that has done 30 steps, with all of a checkpoint but the optimiser's part."""
+    run = tmp_path_factory.mktemp("begun")
+    definition = DEFINITION | {"num_heads": 1, "fold": 2}
+    module = LesionModule(definition, rate=1e-3, steps=30, cooldown=0)
+    content = {"global_step": 30, "state_dict": module.state_dict(), "hyper_parameters": {"definition": definition}}
+    torch.save(content, run / "last.ckpt")
+    return run
+
+
+NAMED = ("--name", "mine", "--version", "1.0")
+
+
+def test_a_run_that_is_not_there_cannot_be_exported(tmp_path, capsys):
+    said = refusal(capsys, "export", tmp_path, tmp_path / "bundle", *NAMED)
+    assert f"There is no {tmp_path / 'last.ckpt'}" in said
     assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize("kept", [0, 100, 5000])
+def test_a_checkpoint_that_is_cut_off_is_told_as_such(pool, begun, tmp_path, capsys, kept):
+    (tmp_path / "last.ckpt").write_bytes((begun / "last.ckpt").read_bytes()[:kept])
+    for command in (("export", tmp_path, tmp_path / "bundle", *NAMED), ("train", pool, "--run", tmp_path, *SMALL)):
+        assert f"{tmp_path / 'last.ckpt'} cannot be read, it may be cut off (" in refusal(capsys, *command)
+    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_what_is_no_training_is_neither_exported_nor_gone_on_with(pool, tmp_path, capsys):
+    torch.save({"state_dict": {}, "hyper_parameters": {"feature_size": 16}}, tmp_path / "last.ckpt")
+    for command in (("export", tmp_path, tmp_path / "bundle", *NAMED), ("train", pool, "--run", tmp_path, *SMALL)):
+        assert "last.ckpt is no checkpoint of a training" in refusal(capsys, *command)
+
+
+def test_a_bundle_that_nothing_could_load_is_not_written(begun, tmp_path, capsys):
+    said = refusal(capsys, "export", begun, tmp_path / "bundle", *NAMED, "--threshold", "45")
+    assert f"{tmp_path / 'bundle' / 'configs' / 'metadata.json'}: postprocessing: threshold = 45.0 is out of" in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_exporting_over_a_bundle_keeps_its_card_and_takes_all_or_nothing(begun, tmp_path, capsys):
+    bundle = tmp_path / "bundle"
+    assert main(["export", str(begun), str(bundle), *NAMED]) == 0
+    (bundle / "docs").mkdir()
+    (bundle / "docs" / "README.md").write_text("the card")
+    (bundle / "LICENSE").write_text("the license")
+    (bundle / "models" / "model.pt").write_text("of another training")
+    before = {path: path.read_bytes() for path in bundle.rglob("*") if path.is_file()}
+    assert "smoothing = 9.0" in refusal(capsys, "export", begun, bundle, *NAMED, "--smoothing", "9")
+    assert {path: path.read_bytes() for path in bundle.rglob("*") if path.is_file()} == before
+
+    assert main(["export", str(begun), str(bundle), "--name", "mine", "--version", "2.0"]) == 0
+    assert read_bundle(bundle).version == "2.0"
+    assert {path.name for path in bundle.rglob("*") if path.is_file()} == {
+        "README.md",
+        "LICENSE",
+        "metadata.json",
+        "inference.json",
+        "model.safetensors",
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_bundle_in_use_stays_where_it_cannot_be_exchanged(begun, tmp_path, monkeypatch, capsys):
+    assert main(["export", str(begun), str(tmp_path / "bundle"), *NAMED]) == 0
+    rename = Path.replace
+
+    def not_the_new_one(self: Path, target: Path) -> Path:
+        if self.name == "bundle" and self.parent != tmp_path:
+            raise PermissionError(13, "in use")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", not_the_new_one)
+    said = refusal(capsys, "export", begun, tmp_path / "bundle", "--name", "mine", "--version", "2.0")
+    assert "bundle cannot be written: [Errno 13] in use" in said
+    assert read_bundle(tmp_path / "bundle").version == "1.0"
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_folder_that_is_no_bundle_is_not_written_over(begun, tmp_path, capsys):
+    (tmp_path / "models" / "other").mkdir(parents=True)
+    assert "is there already and is no bundle" in refusal(capsys, "export", begun, tmp_path, *NAMED)
+    assert (tmp_path / "models" / "other").is_dir()
+    assert main(["export", str(begun), str(tmp_path / "models" / "other"), *NAMED]) == 0  # it is empty
+
+
+def test_a_kill_while_a_checkpoint_is_written_spares_the_one_before(tmp_path, monkeypatch):
+    place = tmp_path / "run" / "last.ckpt"
+    WrittenBeside().save_checkpoint({"global_step": 1}, place)
+
+    def killed(content, file):
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            WrittenBeside().save_checkpoint({"global_step": 2}, place)
+    assert torch.load(place) == {"global_step": 1}
+    WrittenBeside().save_checkpoint({"global_step": 3}, place)
+    assert torch.load(place) == {"global_step": 3}
+    assert [path.name for path in place.parent.iterdir()] == ["last.ckpt"]
+
+
+@pytest.mark.usefixtures("quiet_lightning")
+def test_a_training_writes_its_checkpoints_beside_their_place(pool, tmp_path, monkeypatch):
+    monkeypatch.setattr("lightning_fabric.plugins.io.torch_io._atomic_save", None)
+    train(pool, tmp_path, 1)
+    assert [path.name for path in tmp_path.glob("last*")] == ["last.ckpt"]

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from unetr.bundle import BundleInfo, ModelError, read_bundle
 from unetr.loading.network import load_weights, read_weights
 from unetr.synthesis.pool import PoolError, case_names, read_cases
+from unetr.training.checkpoint import WrittenBeside, read_checkpoint
 from unetr.training.module import LesionModule
 from unetr.training.patches import Patches
 from unetr.training.weight import EMPHASIS
@@ -110,7 +111,7 @@ def run(options: argparse.Namespace) -> int:
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     pl.seed_everything(options.seed)
     last = options.folder / "last.ckpt"
-    checkpoint = torch.load(last, map_location="cpu", weights_only=False) if last.exists() else None
+    checkpoint = read_checkpoint(last) if last.exists() else None
     done = checkpoint["global_step"] if checkpoint else 0
     window = [options.window or options.patch] * 3
     definition = _NETWORKS[options.network](options) | {
@@ -158,6 +159,7 @@ def run(options: argparse.Namespace) -> int:
         logger=TensorBoardLogger(options.folder, name="", version=""),
         log_every_n_steps=20,
         callbacks=[regular, final, EMAWeightAveraging(decay=0.995), TQDMProgressBar(refresh_rate=10), *deadline],
+        plugins=[WrittenBeside()],
     )
     trainer.fit(module, DataLoader(patches, batch_size=options.batch), ckpt_path=last if checkpoint else None)
     return 0
