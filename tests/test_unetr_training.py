@@ -1,6 +1,8 @@
 """Patches, loss, a training that is stopped and goes on, and its weights as a bundle that can be loaded."""
 
 import itertools
+import math
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -95,7 +97,7 @@ def test_lesions_are_seen_alike_whatever_their_size():
     assert 27 < sum(value < 0.7 for value in seen) < 55
 
 
-@pytest.mark.parametrize("emphasis", [5.0, 20.0])
+@pytest.mark.parametrize("emphasis", [5.0, 20.0, 63.0])
 def test_small_lesions_count_more_inside_and_around_and_large_ones_do_not(emphasis):
     lesions = [factory.Sphere((20.0, -20.0, 20.0), 11.0), factory.Sphere((-17.0, 12.0, -8.0), 2.5)]
     image, fraction, brain = head(lesions)
@@ -364,7 +366,7 @@ def test_a_volume_without_its_brain_says_what_to_do(pool, tmp_path):
     shutil.copytree(pool, folder)
     (folder / "b_brain.nii").unlink()
     with pytest.raises(SystemExit, match=r"b_brain\.nii is missing: make the volumes of .*pool again"):
-        main(["train", str(folder), "--run", str(tmp_path / "run"), "--width", "2", "--hidden-size", "16"])
+        main(["train", str(folder), "--run", str(tmp_path / "run"), *SMALL])
 
 
 @pytest.mark.usefixtures("quiet_lightning")
@@ -495,3 +497,54 @@ def test_a_training_writes_its_checkpoints_beside_their_place(pool, tmp_path, mo
     monkeypatch.setattr("lightning_fabric.plugins.io.torch_io._atomic_save", None)
     train(pool, tmp_path, 1)
     assert [path.name for path in tmp_path.glob("last*")] == ["last.ckpt"]
+
+
+@pytest.mark.usefixtures("quiet_lightning")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--width", "8"], r"was begun with --width 2: give that to go on"),
+        (["--hidden-size", "32"], r"was begun with --hidden-size 16: give"),
+        (["--window", "48"], r"was begun with --window 32: give"),
+        (
+            ["--network", "segresnet", "--width", "8"],
+            r"was begun with --network unetr --width 2 --hidden-size 16: give",
+        ),
+        (["--steps", "30"], r"has done 30 steps: give --steps above that"),
+        (["--steps", "9", "--cooldown", "5"], r"has done 30 steps: give --steps above that"),
+    ],
+)
+def test_what_cannot_go_on_is_told_by_its_option(begun, pool, capsys, options, said):
+    assert re.search(said, refusal(capsys, "train", pool, "--run", begun, *SMALL, *options))
+
+
+@pytest.mark.usefixtures("quiet_lightning")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--patch", "40"], r"argument --patch: 40 is no multiple of 16"),
+        (["--window", "0"], r"argument --window: 0 is no multiple of 16"),
+        (["--emphasis", "64"], r"argument --emphasis: 64 is not from 1 to 63"),
+        (["--emphasis", "nan"], r"argument --emphasis: nan is not from 1 to 63"),
+        (["--patch", "64", "--window", "32"], r"--patch 64 is more than --window 32, all that a UNETR sees at once"),
+        (
+            ["--hidden-size", "100"],
+            r"--hidden-size 100 --window 32: hidden_size should be divisible by num_heads; give",
+        ),
+        (["--hidden-size", "8"], r"no network can be built of --network unetr --width 2 --hidden-size 8 "),
+        (
+            ["--network", "segresnet", "--width", "4"],
+            r"no network can be built of --network segresnet --width 4 .*; give",
+        ),
+        (["--patch", "64"], r"a has \(48, 52, 44\) voxels: too few for patches of 64"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_in_a_sentence(pool, tmp_path, capsys, options, said):
+    assert re.search(said, refusal(capsys, "train", pool, "--run", tmp_path / "run", *SMALL, *options))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("emphasis", [0.5, 64.0, math.nan, math.inf])
+def test_an_emphasis_that_a_weight_cannot_hold_is_refused(emphasis):
+    with pytest.raises(ValueError, match=rf"emphasis of {emphasis}: 1 to 63 is possible"):
+        Patches([case()], 16, emphasis=emphasis)
