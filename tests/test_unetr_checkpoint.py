@@ -20,6 +20,7 @@ from unetr.loading.conversion import convert
 from unetr.loading.converted import bundle_folder, converted_bundle, remove_outdated, usable_bundle
 from unetr.loading.network import load_network
 from unetr.loading.unpickling import CheckpointError
+from unetr.training import export
 
 WINDOW = torch.rand(2, 1, 32, 32, 32, generator=torch.Generator().manual_seed(5))
 
@@ -272,7 +273,7 @@ def test_a_failure_to_write_leaves_nothing(checkpoint, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(conversion, "write_bundle", full)
+    monkeypatch.setattr(export, "write_bundle", full)
     with pytest.raises(ModelError, match=r"cannot be written: .*No space left"):
         convert(checkpoint, tmp_path / "out" / "bundle")
     assert not list((tmp_path / "out").iterdir())
@@ -377,15 +378,15 @@ def test_what_another_worker_removes_first_is_no_error(checkpoint, tmp_path, mon
 
 
 def test_two_workers_that_convert_at_once_agree(checkpoint, tmp_path, monkeypatch):
-    real = conversion.write_bundle
+    real = export.write_bundle
 
     def slow(bundle, *rest):
         real(bundle, *rest)
         if not bundle_folder(checkpoint, tmp_path).exists():
-            monkeypatch.setattr(conversion, "write_bundle", real)
+            monkeypatch.setattr(export, "write_bundle", real)
             usable_bundle(checkpoint, tmp_path)
 
-    monkeypatch.setattr(conversion, "write_bundle", slow)
+    monkeypatch.setattr(export, "write_bundle", slow)
     bundle = usable_bundle(checkpoint, tmp_path)
     assert read_bundle(bundle).name == "MetIA"
     assert [path.name for path in (tmp_path / "models").iterdir()] == [bundle.name]

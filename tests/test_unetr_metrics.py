@@ -96,16 +96,17 @@ def test_summary_sorts_by_size_and_leaves_healthy_volumes_out_of_dice():
     assert rows["over 20 mm"] == ["0", "0", "-", "-"]
     dice = 2 * 729 / (27 + 729 + 729)
     assert f"mean {dice:.3f}, median {dice:.3f}, n = 1" in lines[7]
-    assert "1.00 (0.00-2.00) a volume, 0.50 (0.00-1.00) of 5 mm or more" in lines[8]
+    assert "1.00 a volume, 0.50 of 5 mm or more" in lines[8]  # from two volumes nothing can be drawn
     assert f"{513 / 2 / 1000:.3f} ml a volume" in lines[9]
 
 
 def test_every_figure_has_its_interval_and_the_table_its_width():
     reference = mask(box(1, 1, 1), box(1, 10, 10))
     half = score("half", reference, mask(box(1, 1, 1)), 10.0)
-    scores = [score("all", reference, reference, 10.0), half, half]
+    scores = [score("all", reference, reference, 10.0), half, half] * 2
     lines = summarise(scores).splitlines()
-    assert lines[3].split() == ["5-10", "mm", "6", "4", "0.67", "(0.50-1.00)", "1.00"]
-    assert f"mean {(1 + 4 / 3) / 3:.3f} (0.667-1.000), median 0.667" in lines[7]
-    assert "0.00 (0.00-1.23) a volume, 0.00 (0.00-1.23) of 5 mm" in lines[8]
+    assert lines[3].split() == ["5-10", "mm", "12", "8", "0.67", "(0.50-0.83)", "1.00"]
+    assert f"mean {(1 + 4 / 3) / 3:.3f} (0.667-0.889), median 0.667" in lines[7]
+    assert "0.00 (0.00-0.61) a volume, 0.00 (0.00-0.61) of 5 mm" in lines[8]
+    assert "too narrow below 20 volumes" in lines[-2]
     assert max(map(len, lines)) <= 100

@@ -1,7 +1,10 @@
 """Patches, loss, a training that is stopped and goes on, and its weights as a bundle that can be loaded."""
 
 import itertools
+import math
+import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +16,12 @@ from scipy import ndimage
 
 from tests import factory
 from unetr.__main__ import main
+from unetr.bundle import read_bundle
 from unetr.loading.network import load_network
 from unetr.predictor import load_predictor
 from unetr.synthesis.generator import SyntheticVolume
 from unetr.synthesis.pool import Case, write_case
+from unetr.training.checkpoint import WrittenBeside
 from unetr.training.module import LesionModule, build_network, lesion_loss
 from unetr.training.patches import Patches
 
@@ -92,7 +97,7 @@ def test_lesions_are_seen_alike_whatever_their_size():
     assert 27 < sum(value < 0.7 for value in seen) < 55
 
 
-@pytest.mark.parametrize("emphasis", [5.0, 20.0])
+@pytest.mark.parametrize("emphasis", [5.0, 20.0, 63.0])
 def test_small_lesions_count_more_inside_and_around_and_large_ones_do_not(emphasis):
     lesions = [factory.Sphere((20.0, -20.0, 20.0), 11.0), factory.Sphere((-17.0, 12.0, -8.0), 2.5)]
     image, fraction, brain = head(lesions)
@@ -254,8 +259,11 @@ def quiet_lightning(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.random.set_rng_state(state)
 
 
+SMALL = ["--batch", "2", "--patch", "32", "--width", "2", "--hidden-size", "16"]
+
+
 def train(pool: Path, run: Path, steps: int, *more: str) -> dict[str, Any]:
-    options = ["--batch", "2", "--patch", "32", "--width", "2", "--hidden-size", "16", "--rate", "0.01"]
+    options = [*SMALL, "--rate", "0.01"]
     assert main(["train", str(pool), "--run", str(run), "--steps", str(steps), *options, *more]) == 0
     return torch.load(run / "last.ckpt", map_location="cpu", weights_only=False)
 
@@ -291,6 +299,21 @@ def test_a_training_goes_on_where_it_was_stopped_and_becomes_a_model(pool, tmp_p
     assert third["global_step"] == 1
     begun = third["state_dict"][f"network.{name}"]  # the first step of the warm-up is a tiny one
     torch.testing.assert_close(begun, averaged.half().float(), atol=1e-3, rtol=0)
+
+
+@pytest.mark.usefixtures("quiet_lightning")
+def test_a_training_goes_on_at_the_rate_that_it_is_given(pool, tmp_path, monkeypatch):
+    stepped: list[list[float]] = []
+    monkeypatch.setattr(
+        LesionModule,
+        "on_before_zero_grad",
+        lambda _, optimizer: stepped.append([group["lr"] for group in optimizer.param_groups]),
+    )
+    train(pool, tmp_path, 2)
+    kept = train(pool, tmp_path, 4, "--rate", "0.002")
+    warm = np.arange(1, 5)[:, None] / 200
+    np.testing.assert_allclose(stepped, warm * np.array([[0.01, 0.001]] * 2 + [[0.002, 0.0002]] * 2))
+    assert kept["lr_schedulers"][0]["base_lrs"] == pytest.approx([0.002, 0.0002])
 
 
 @pytest.mark.usefixtures("quiet_lightning")
@@ -343,7 +366,7 @@ def test_a_volume_without_its_brain_says_what_to_do(pool, tmp_path):
     shutil.copytree(pool, folder)
     (folder / "b_brain.nii").unlink()
     with pytest.raises(SystemExit, match=r"b_brain\.nii is missing: make the volumes of .*pool again"):
-        main(["train", str(folder), "--run", str(tmp_path / "run"), "--width", "2", "--hidden-size", "16"])
+        main(["train", str(folder), "--run", str(tmp_path / "run"), *SMALL])
 
 
 @pytest.mark.usefixtures("quiet_lightning")
@@ -356,7 +379,172 @@ def test_a_bundle_of_another_size_is_no_start(pool, tiny_model, tmp_path, other,
     assert message.endswith("Give --network, --width and --hidden-size as they were when that bundle was trained.")
 
 
-def test_a_run_that_is_not_there_cannot_be_exported(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        main(["export", str(tmp_path), str(tmp_path / "bundle"), "--name", "x", "--version", "1"])
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    """The one sentence that a command is refused with, however it ends."""
+    with pytest.raises(SystemExit) as ended:
+        sys.exit(main([str(argument) for argument in arguments]))
+    told = str(ended.value.code) if isinstance(ended.value.code, str) else capsys.readouterr().err
+    assert "Traceback" not in told
+    return told.strip().splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that has done 30 steps, with all of a checkpoint but the optimiser's part."""
+    run = tmp_path_factory.mktemp("begun")
+    definition = DEFINITION | {"num_heads": 1, "fold": 2}
+    module = LesionModule(definition, rate=1e-3, steps=30, cooldown=0)
+    content = {"global_step": 30, "state_dict": module.state_dict(), "hyper_parameters": {"definition": definition}}
+    torch.save(content, run / "last.ckpt")
+    return run
+
+
+NAMED = ("--name", "mine", "--version", "1.0")
+
+
+def test_a_run_that_is_not_there_cannot_be_exported(tmp_path, capsys):
+    said = refusal(capsys, "export", tmp_path, tmp_path / "bundle", *NAMED)
+    assert f"There is no {tmp_path / 'last.ckpt'}" in said
     assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize("kept", [0, 100, 5000])
+def test_a_checkpoint_that_is_cut_off_is_told_as_such(pool, begun, tmp_path, capsys, kept):
+    (tmp_path / "last.ckpt").write_bytes((begun / "last.ckpt").read_bytes()[:kept])
+    for command in (("export", tmp_path, tmp_path / "bundle", *NAMED), ("train", pool, "--run", tmp_path, *SMALL)):
+        assert f"{tmp_path / 'last.ckpt'} cannot be read, it may be cut off (" in refusal(capsys, *command)
+    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_what_is_no_training_is_neither_exported_nor_gone_on_with(pool, tmp_path, capsys):
+    torch.save({"state_dict": {}, "hyper_parameters": {"feature_size": 16}}, tmp_path / "last.ckpt")
+    for command in (("export", tmp_path, tmp_path / "bundle", *NAMED), ("train", pool, "--run", tmp_path, *SMALL)):
+        assert "last.ckpt is no checkpoint of a training" in refusal(capsys, *command)
+
+
+def test_a_bundle_that_nothing_could_load_is_not_written(begun, tmp_path, capsys):
+    said = refusal(capsys, "export", begun, tmp_path / "bundle", *NAMED, "--threshold", "45")
+    assert f"{tmp_path / 'bundle' / 'configs' / 'metadata.json'}: postprocessing: threshold = 45.0 is out of" in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_exporting_over_a_bundle_keeps_its_card_and_takes_all_or_nothing(begun, tmp_path, capsys):
+    bundle = tmp_path / "bundle"
+    assert main(["export", str(begun), str(bundle), *NAMED]) == 0
+    (bundle / "docs").mkdir()
+    (bundle / "docs" / "README.md").write_text("the card")
+    (bundle / "LICENSE").write_text("the license")
+    (bundle / "models" / "model.pt").write_text("of another training")
+    before = {path: path.read_bytes() for path in bundle.rglob("*") if path.is_file()}
+    assert "smoothing = 9.0" in refusal(capsys, "export", begun, bundle, *NAMED, "--smoothing", "9")
+    assert {path: path.read_bytes() for path in bundle.rglob("*") if path.is_file()} == before
+
+    assert main(["export", str(begun), str(bundle), "--name", "mine", "--version", "2.0"]) == 0
+    assert read_bundle(bundle).version == "2.0"
+    assert {path.name for path in bundle.rglob("*") if path.is_file()} == {
+        "README.md",
+        "LICENSE",
+        "metadata.json",
+        "inference.json",
+        "model.safetensors",
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_bundle_in_use_stays_where_it_cannot_be_exchanged(begun, tmp_path, monkeypatch, capsys):
+    assert main(["export", str(begun), str(tmp_path / "bundle"), *NAMED]) == 0
+    rename = Path.replace
+
+    def not_the_new_one(self: Path, target: Path) -> Path:
+        if self.name == "bundle" and self.parent != tmp_path:
+            raise PermissionError(13, "in use")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", not_the_new_one)
+    said = refusal(capsys, "export", begun, tmp_path / "bundle", "--name", "mine", "--version", "2.0")
+    assert "bundle cannot be written: [Errno 13] in use" in said
+    assert read_bundle(tmp_path / "bundle").version == "1.0"
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_folder_that_is_no_bundle_is_not_written_over(begun, tmp_path, capsys):
+    (tmp_path / "models" / "other").mkdir(parents=True)
+    assert "is there already and is no bundle" in refusal(capsys, "export", begun, tmp_path, *NAMED)
+    assert (tmp_path / "models" / "other").is_dir()
+    assert main(["export", str(begun), str(tmp_path / "models" / "other"), *NAMED]) == 0  # it is empty
+
+
+def test_a_kill_while_a_checkpoint_is_written_spares_the_one_before(tmp_path, monkeypatch):
+    place = tmp_path / "run" / "last.ckpt"
+    WrittenBeside().save_checkpoint({"global_step": 1}, place)
+
+    def killed(content, file):
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            WrittenBeside().save_checkpoint({"global_step": 2}, place)
+    assert torch.load(place) == {"global_step": 1}
+    WrittenBeside().save_checkpoint({"global_step": 3}, place)
+    assert torch.load(place) == {"global_step": 3}
+    assert [path.name for path in place.parent.iterdir()] == ["last.ckpt"]
+
+
+@pytest.mark.usefixtures("quiet_lightning")
+def test_a_training_writes_its_checkpoints_beside_their_place(pool, tmp_path, monkeypatch):
+    monkeypatch.setattr("lightning_fabric.plugins.io.torch_io._atomic_save", None)
+    train(pool, tmp_path, 1)
+    assert [path.name for path in tmp_path.glob("last*")] == ["last.ckpt"]
+
+
+@pytest.mark.usefixtures("quiet_lightning")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--width", "8"], r"was begun with --width 2: give that to go on"),
+        (["--hidden-size", "32"], r"was begun with --hidden-size 16: give"),
+        (["--window", "48"], r"was begun with --window 32: give"),
+        (
+            ["--network", "segresnet", "--width", "8"],
+            r"was begun with --network unetr --width 2 --hidden-size 16: give",
+        ),
+        (["--steps", "30"], r"has done 30 steps: give --steps above that"),
+        (["--steps", "9", "--cooldown", "5"], r"has done 30 steps: give --steps above that"),
+    ],
+)
+def test_what_cannot_go_on_is_told_by_its_option(begun, pool, capsys, options, said):
+    assert re.search(said, refusal(capsys, "train", pool, "--run", begun, *SMALL, *options))
+
+
+@pytest.mark.usefixtures("quiet_lightning")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--patch", "40"], r"argument --patch: 40 is no multiple of 16"),
+        (["--window", "0"], r"argument --window: 0 is no multiple of 16"),
+        (["--emphasis", "64"], r"argument --emphasis: 64 is not from 1 to 63"),
+        (["--emphasis", "nan"], r"argument --emphasis: nan is not from 1 to 63"),
+        (["--patch", "64", "--window", "32"], r"--patch 64 is more than --window 32, all that a UNETR sees at once"),
+        (
+            ["--hidden-size", "100"],
+            r"--hidden-size 100 --window 32: hidden_size should be divisible by num_heads; give",
+        ),
+        (["--hidden-size", "8"], r"no network can be built of --network unetr --width 2 --hidden-size 8 "),
+        (
+            ["--network", "segresnet", "--width", "4"],
+            r"no network can be built of --network segresnet --width 4 .*; give",
+        ),
+        (["--patch", "64"], r"a has \(48, 52, 44\) voxels: too few for patches of 64"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_in_a_sentence(pool, tmp_path, capsys, options, said):
+    assert re.search(said, refusal(capsys, "train", pool, "--run", tmp_path / "run", *SMALL, *options))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("emphasis", [0.5, 64.0, math.nan, math.inf])
+def test_an_emphasis_that_a_weight_cannot_hold_is_refused(emphasis):
+    with pytest.raises(ValueError, match=rf"emphasis of {emphasis}: 1 to 63 is possible"):
+        Patches([case()], 16, emphasis=emphasis)

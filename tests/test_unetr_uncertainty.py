@@ -15,7 +15,7 @@ def test_a_mean_has_the_interval_that_is_known_of_it():
 
 
 def test_the_same_volumes_give_the_same_interval():
-    assert of_ratio([1, 2, 5], [2, 4, 6]) == of_ratio([1, 2, 5], [2, 4, 6])
+    assert of_ratio([1, 2, 5] * 2, [2, 4, 6] * 2) == of_ratio([1, 2, 5] * 2, [2, 4, 6] * 2)
 
 
 def test_lesions_of_one_volume_go_together():
@@ -48,6 +48,18 @@ def test_where_nothing_can_be_said_nothing_is():
         assert all(math.isnan(end) for end in interval)
 
 
+@pytest.mark.parametrize("few", [2, 5])
+def test_from_a_few_volumes_no_interval_is_drawn(few):
+    values = np.arange(1.0, few + 1)
+    missed = [1, *[0] * (few - 1)]
+    for interval in (of_ratio(values, np.ones(few)), of_share(missed, [1] * few), of_rate(missed)):
+        assert all(math.isnan(end) for end in interval)
+    elsewhere = [0] * 20  # volumes that have no lesion of the size
+    assert all(math.isnan(end) for end in of_share([*missed, *elsewhere], [*[1] * few, *elsewhere]))
+    low, high = of_ratio(np.arange(1.0, 7), np.ones(6))
+    assert 1 < low < 3.5 < high < 6
+
+
 def test_volumes_without_lesions_count_as_drawn_but_not_as_found():
-    low, high = of_share([1, 0, 0, 1], [1, 0, 1, 2])
+    low, high = of_share([1, 0, 0, 1] * 2, [1, 0, 1, 2] * 2)
     assert 0 <= low < 0.5 < high <= 1

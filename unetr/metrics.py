@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unetr.components import label
-from unetr.uncertainty import Interval, of_rate, of_ratio, of_share
+from unetr.uncertainty import FEWEST, Interval, of_rate, of_ratio, of_share
 
 SIZES_MM = ((0.0, 3.0), (3.0, 5.0), (5.0, 10.0), (10.0, 20.0), (20.0, np.inf))
 """Classes of the diameter of the sphere with the lesion's volume."""
@@ -123,7 +123,8 @@ def summarise(scores: Sequence[Score]) -> str:
     lines.append(f"false lesions         {rates[0]} a volume, {rates[1]} of 5 mm or more")
     lines.append(f"false volume          {np.mean([s.false_volume_ml for s in scores]):.3f} ml a volume")
     lines.append("")
-    lines.append("(in brackets: 95 % intervals, the volumes drawn again with replacement)")
+    lines.append("(in brackets: 95 % intervals, the volumes drawn again with replacement: too narrow below 20 volumes,")
+    lines.append(f" and below {FEWEST} only where all of a size were found, or none; or where nothing was false)")
     return "\n".join(lines)
 
 

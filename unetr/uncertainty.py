@@ -2,7 +2,9 @@
 
 Lesions of one head are not independent: what makes one hard to see often makes its neighbours so. The volumes are
 therefore drawn again with replacement (percentile bootstrap; Efron and Tibshirani 1993, chapter 13), all lesions of a
-volume together. With few volumes, ten or less, such intervals are somewhat too narrow.
+volume together. Of few volumes such intervals are too narrow: in place of 95 times in a hundred, one from 50 normal
+values holds their mean 94 times, from 20 93 times, from 10 90, from 6 86, from 3 74 and from 2 48. None is given from
+less than 6.
 """
 
 from collections.abc import Sequence
@@ -13,6 +15,8 @@ from numpy.typing import ArrayLike
 _RESAMPLES = 10_000
 _TAIL = 0.025
 """Probability that is left out at either end."""
+FEWEST = 6
+"""Volumes that an interval can be drawn from."""
 
 Interval = tuple[float, float]
 
@@ -20,9 +24,12 @@ Interval = tuple[float, float]
 def of_ratio(above: ArrayLike, below: ArrayLike) -> Interval:
     """95 % interval of ``sum(above) / sum(below)``, each with one value a volume; nan where the draws do not differ.
 
-    The draws are the same each time. Those in which nothing is left to divide by do not count.
+    It is nan too where less than ``FEWEST`` volumes have anything to divide by. The draws are the same each time.
+    Those in which nothing is left to divide by do not count.
     """
     numerators, denominators = np.asarray(above, float), np.asarray(below, float)
+    if np.count_nonzero(denominators) < FEWEST:
+        return np.nan, np.nan
     count = len(numerators)
     # One row a draw: how often each volume is in it.
     times = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), _RESAMPLES)
@@ -39,7 +46,8 @@ def of_share(found: Sequence[int], there: Sequence[int]) -> Interval:
     """95 % interval of the share that was found, from how many each volume had.
 
     Where none or all were, no draw differs, and that says nothing. Then the exact binomial bound (Clopper and Pearson
-    1934) stands in, each volume that has any counted once: as if its lesions were found or missed together.
+    1934) stands in, of however few volumes; each that has any is counted once: as if its lesions were found or missed
+    together.
     """
     volumes = np.count_nonzero(there)
     if volumes and sum(found) in (0, sum(there)):

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from unetr.training.checkpoint import read_checkpoint
 from unetr.training.export import INTENDED_USE, export_bundle
 
 _EXAMPLES = """examples:
@@ -16,7 +17,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.description = "Write a bundle that MODEL_PATH can point to. Weights are stored in half precision."
     parser.epilog = _EXAMPLES
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="the folder given to train --run")
-    parser.add_argument("bundle", type=Path, help="bundle folder to write")
+    parser.add_argument("bundle", type=Path, help="bundle folder to write; of one that is there, docs stay")
     parser.add_argument("--name", required=True, help="name of the model, shown with every result")
     parser.add_argument("--version", required=True)
     parser.add_argument("--statement", default=_UNMEASURED, help="one sentence: how good, measured on what")
@@ -46,5 +47,5 @@ def run(options: argparse.Namespace) -> int:
             "mirror": options.mirror,
         },
     }
-    export_bundle(options.run_folder / "last.ckpt", options.bundle, metadata)
+    export_bundle(read_checkpoint(options.run_folder / "last.ckpt"), options.bundle, metadata)
     return 0

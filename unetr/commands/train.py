@@ -15,10 +15,12 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from unetr.bundle import BundleInfo, ModelError, read_bundle
+from unetr.errors import told
 from unetr.loading.network import load_weights, read_weights
 from unetr.synthesis.pool import PoolError, case_names, read_cases
+from unetr.training.checkpoint import WrittenBeside, read_checkpoint
 from unetr.training.module import LesionModule
-from unetr.training.patches import Patches
+from unetr.training.patches import MOST_EMPHASIS, Patches
 from unetr.training.weight import EMPHASIS
 
 _EXAMPLES = """examples:
@@ -55,6 +57,20 @@ def _precision(definition: dict[str, Any]) -> Literal["bf16-mixed", "32-true"]:
 _NETWORKS = {"unetr": _unetr, "segresnet": _segresnet}
 
 
+def _edge(text: str) -> int:
+    edge = int(text)
+    if edge < 1 or edge % 16:
+        raise argparse.ArgumentTypeError(f"{text} is no multiple of 16")
+    return edge
+
+
+def _emphasis(text: str) -> float:
+    emphasis = float(text)
+    if not 1 <= emphasis <= MOST_EMPHASIS:
+        raise argparse.ArgumentTypeError(f"{text} is not from 1 to {MOST_EMPHASIS}")
+    return emphasis
+
+
 def describe(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Train a network: a UNETR, or with --network segresnet a convolutional U-Net. "
@@ -69,14 +85,21 @@ def describe(parser: argparse.ArgumentParser) -> None:
         "--rate",
         type=float,
         default=1e-3,
-        help="learning rate; the transformer's is a tenth of it (default: %(default)s)",
+        help="learning rate, also of a training that goes on; the transformer's is a tenth (default: %(default)s)",
     )
     parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--patch", type=int, default=96, help="its edge in voxels, a multiple of 16")
-    parser.add_argument("--window", type=int, help="edge of the window the model runs with (default: the patch's)")
+    parser.add_argument("--patch", type=_edge, default=96, help="its edge in voxels, a multiple of 16")
+    parser.add_argument(
+        "--window",
+        type=_edge,
+        help="edge of the window the model runs with, a multiple of 16; a UNETR's patches are no larger "
+        "(default: the patch's)",
+    )
     parser.add_argument("--network", choices=sorted(_NETWORKS), default="unetr", help="(default: %(default)s)")
-    parser.add_argument("--width", type=int, help="channels of the finest level (default: the network's own)")
-    parser.add_argument("--hidden-size", type=int, default=192, help="of the transformer (default: %(default)s)")
+    parser.add_argument("--width", type=int, help="channels of the finest level, a multiple of 8 (default: 24)")
+    parser.add_argument(
+        "--hidden-size", type=int, default=192, help="of the transformer, a multiple of 16 (default: %(default)s)"
+    )
     parser.add_argument(
         "--start-from", type=Path, metavar="BUNDLE", help="begin with a bundle's weights, not at random"
     )
@@ -92,10 +115,10 @@ def describe(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--emphasis",
-        type=float,
+        type=_emphasis,
         default=EMPHASIS,
-        help="what a voxel of the smallest lesions counts; once the network finds others, 20 to 40 finds more of them "
-        "(default: %(default)s)",
+        help=f"what a voxel of the smallest lesions counts, 1 to {MOST_EMPHASIS}; once the network finds others, 20 to "
+        "40 finds more of them (default: %(default)s)",
     )
     parser.add_argument("--minutes", type=float, help="stop after this long, to be resumed")
     parser.add_argument("--seed", type=int, default=0)
@@ -112,8 +135,10 @@ def run(options: argparse.Namespace) -> int:
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     pl.seed_everything(options.seed)
     last = options.folder / "last.ckpt"
-    checkpoint = torch.load(last, map_location="cpu", weights_only=False) if last.exists() else None
+    checkpoint = read_checkpoint(last) if last.exists() else None
     done = checkpoint["global_step"] if checkpoint else 0
+    if done >= options.steps:
+        raise SystemExit(f"{options.folder} has done {done} steps: give --steps above that")
     window = [options.window or options.patch] * 3
     definition = _NETWORKS[options.network](options) | {
         "in_channels": 1,
@@ -121,27 +146,25 @@ def run(options: argparse.Namespace) -> int:
         "img_size": window,
         "fold": 2,
     }
-    module = LesionModule(
-        definition, rate=options.rate, steps=options.steps, cooldown=options.cooldown, emphasis=options.emphasis
-    )
+    if options.network == "unetr" and options.patch > window[0]:
+        raise SystemExit(f"--patch {options.patch} is more than --window {window[0]}, all that a UNETR sees at once")
+    module = _module(definition, options)
     if checkpoint:
-        module.load_state_dict(checkpoint["state_dict"])  # for mining; fitting goes on from the whole checkpoint
+        _go_on(checkpoint, module, options.folder)
     elif options.start_from:
         _start_from(read_bundle(options.start_from), module)
     every = chain.from_iterable(read_cases(pool) for pool in options.pools)
     try:
-        cases = list(tqdm(every, total=count, desc="reading", unit="volume"))
-    except PoolError as error:
+        patches = Patches(
+            tqdm(every, total=count, desc="reading", unit="volume"),
+            options.patch,
+            lesion_share=options.lesion_share,
+            hard_share=options.hard_share,
+            emphasis=options.emphasis,
+            seed=options.seed + done,  # a resumed run draws other patches than those it has seen
+        )
+    except (PoolError, ValueError) as error:
         raise SystemExit(str(error)) from error
-    # A resumed run draws other patches than those it has seen.
-    patches = Patches(
-        cases,
-        options.patch,
-        lesion_share=options.lesion_share,
-        hard_share=options.hard_share,
-        emphasis=options.emphasis,
-        seed=options.seed + done,
-    )
     if options.hard_share:
         network = module.network.to("cuda" if torch.cuda.is_available() else "cpu")
         tqdm.write(f"{patches.mine(network, window[0])} false and missed lesions to learn from")
@@ -160,6 +183,7 @@ def run(options: argparse.Namespace) -> int:
         logger=TensorBoardLogger(options.folder, name="", version=""),
         log_every_n_steps=20,
         callbacks=[regular, final, EMAWeightAveraging(decay=0.995), TQDMProgressBar(refresh_rate=10), *deadline],
+        plugins=[WrittenBeside()],
     )
     trainer.fit(module, DataLoader(patches, batch_size=options.batch), ckpt_path=last if checkpoint else None)
     return 0
@@ -169,6 +193,42 @@ class _Deadline(Timer):
     """Ends the training after a while. Lightning's own would count the time before a resumption too."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
+
+
+def _module(definition: dict[str, Any], options: argparse.Namespace) -> LesionModule:
+    try:
+        return LesionModule(
+            definition, rate=options.rate, steps=options.steps, cooldown=options.cooldown, emphasis=options.emphasis
+        )
+    except Exception as error:  # a network's own checks raise whatever they like
+        given = " ".join(f"{option} {value}" for option, value in _as_options(definition).items())
+        advice = "give --width a multiple of 8, --hidden-size one of 16"
+        raise SystemExit(f"no network can be built of {given}: {told(error)}; {advice}") from error
+
+
+def _go_on(checkpoint: dict[str, Any], module: LesionModule, folder: Path) -> None:
+    """Load the weights, for mining; fitting goes on from the whole checkpoint."""
+    try:
+        module.load_state_dict(checkpoint["state_dict"])
+    except RuntimeError as error:
+        asked = _as_options(module.hparams["definition"])
+        begun = _as_options(checkpoint["hyper_parameters"]["definition"])
+        others = " ".join(f"{option} {value}" for option, value in begun.items() if value != asked.get(option))
+        raise SystemExit(
+            f"{folder} was begun with {others or 'another version of its network'}: "
+            "give that to go on, or another --run to begin anew"
+        ) from error
+
+
+def _as_options(definition: dict[str, Any]) -> dict[str, Any]:
+    """The options that ask for a network."""
+    options = {
+        "--network": definition["_target_"].rpartition("Folded")[2].lower(),
+        "--width": definition.get("feature_size", definition.get("init_filters")),
+        "--hidden-size": definition.get("hidden_size"),
+        "--window": definition["img_size"][0],
+    }
+    return {option: value for option, value in options.items() if value is not None}
 
 
 def _start_from(info: BundleInfo, module: LesionModule) -> None:

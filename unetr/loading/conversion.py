@@ -2,16 +2,13 @@
 
 import hashlib
 import logging
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-
-from unetr.bundle import ModelError, read_bundle
+from unetr.bundle import ModelError
 from unetr.loading.checkpoint import read_metia_checkpoint
-from unetr.training.export import INTENDED_USE, describe_data, write_bundle
+from unetr.training.export import INTENDED_USE, describe_data, written_beside
 
 log = logging.getLogger(__name__)
 
@@ -59,15 +56,8 @@ def convert(
         "postprocessing": {"threshold": 0.5, "peak": 0.5, "minimum_volume_mm3": 0.0, "overlap": read.overlap},
         "network_data_format": _describe_data(read.network),
     }
-    try:
-        bundle.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{bundle.name}-", dir=bundle.parent) as working:
-            whole = Path(working) / bundle.name
-            write_bundle(whole, read.weights, read.network, metadata)
-            read_bundle(whole)
-            _put_in_place(whole, bundle)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{bundle} cannot be written: {error}.") from error
+    with written_beside(bundle, read.weights, read.network, metadata) as whole:
+        _put_in_place(whole, bundle)
 
 
 def _put_in_place(whole: Path, bundle: Path) -> None:

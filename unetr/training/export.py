@@ -1,30 +1,95 @@
 """The trained weights as a MONAI bundle: fp16 safetensors, the network's definition, the metadata."""
 
 import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import monai
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
+
+from unetr.bundle import ModelError, read_bundle
 
 INTENDED_USE = "Research. Not a medical device; no result may be used without a radiologist's own reading."
 
 
-def export_bundle(checkpoint: Path, bundle: Path, metadata: dict[str, Any]) -> None:
-    """Write the averaged weights of a training checkpoint into a bundle folder.
+def export_bundle(checkpoint: dict[str, Any], bundle: Path, metadata: dict[str, Any]) -> None:
+    """Write the averaged weights of a training's checkpoint as a bundle.
 
-    ``metadata`` (name, version, statement, postprocessing ...) goes into ``configs/metadata.json``. The checkpoint
-    is one of our own training: it is unpickled.
+    ``metadata`` (name, version, statement, postprocessing ...) goes into ``configs/metadata.json``. Of a bundle that
+    is there already, all but ``configs`` and ``models`` stays, the model card among it.
+
+    Raises
+    ------
+    ModelError
+        When another folder is in the bundle's place, or the bundle could not be read or not be written; then what was
+        there before still is.
     """
-    state = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    bundle = bundle.resolve()  # what a link points to is exchanged, not the link
+    if bundle.exists() and not _is_ours_to_replace(bundle):
+        raise ModelError(f"{bundle} is there already and is no bundle: name another folder, or remove that one.")
     prefix = "network."
     weights = {
         name.removeprefix(prefix): tensor.half().contiguous()
-        for name, tensor in state["state_dict"].items()
+        for name, tensor in checkpoint["state_dict"].items()
         if name.startswith(prefix)
     }
-    write_bundle(bundle, weights, state["hyper_parameters"]["definition"], metadata)
+    definition = checkpoint["hyper_parameters"]["definition"]
+    with written_beside(bundle, weights, definition, metadata) as whole:
+        _exchange(whole, bundle)
+
+
+def _is_ours_to_replace(folder: Path) -> bool:
+    return folder.is_dir() and ((folder / "configs" / "metadata.json").is_file() or not any(folder.iterdir()))
+
+
+@contextmanager
+def written_beside(
+    bundle: Path, weights: dict[str, torch.Tensor], definition: dict[str, Any], metadata: dict[str, Any]
+) -> Iterator[Path]:
+    """Write a bundle into a folder beside its place, and read it back, to be renamed then; see :func:`write_bundle`.
+
+    Raises
+    ------
+    ModelError
+        When the bundle could not be used, or not be written, or not be renamed. Nothing is left behind.
+    """
+    try:
+        bundle.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{bundle.name}-", dir=bundle.parent) as working:
+            whole = Path(working) / bundle.name
+            write_bundle(whole, weights, definition, metadata)
+            try:
+                read_bundle(whole)
+            except ModelError as error:
+                raise ModelError(str(error).replace(str(whole), str(bundle))) from error
+            yield whole
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{bundle} cannot be written: {error}.") from error
+
+
+def _exchange(whole: Path, bundle: Path) -> None:
+    """Put a bundle in the place of the one that may be there, whose other files it takes over."""
+    if not bundle.exists():
+        whole.replace(bundle)
+        return
+    for kept in bundle.iterdir():
+        if kept.is_dir() and not (whole / kept.name).exists():
+            shutil.copytree(kept, whole / kept.name, symlinks=True)
+        elif kept.is_file():
+            shutil.copy2(kept, whole / kept.name)
+    outdated = whole.with_name(f"{bundle.name}.outdated")  # goes with the folder that the new one was written in
+    bundle.replace(outdated)
+    try:
+        whole.replace(bundle)
+    except OSError:
+        outdated.replace(bundle)
+        raise
 
 
 def write_bundle(

@@ -73,6 +73,13 @@ class LesionModule(pl.LightningModule):
         self.log_dict({"loss": loss, "dice": dice}, prog_bar=True)
         return loss
 
+    def on_train_start(self) -> None:
+        """Go on at the rate that is asked for now: a checkpoint has brought back the one it was written with."""
+        schedule: Any = self.lr_schedulers()
+        schedule.base_lrs = self._rates
+        for group, rate in zip(schedule.optimizer.param_groups, self._rates, strict=True):
+            group.update(initial_lr=rate, lr=rate * self._factor(schedule.last_epoch))
+
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: ARG002 - Lightning's signature
         """End the training, with its last checkpoint whole, before a gradient that is no number spoils the weights."""
         broken = [name for name, p in self.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
@@ -97,4 +104,5 @@ class LesionModule(pl.LightningModule):
         groups = [{"params": fast, "lr": self._rate}, {"params": slow, "lr": self._rate / 10}]
         optimizer = torch.optim.AdamW([group for group in groups if group["params"]], weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._factor)
+        self._rates = list(schedule.base_lrs)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

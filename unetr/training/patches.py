@@ -1,6 +1,6 @@
 """Random patches from volumes held in memory: around lesions, around past mistakes, anywhere in the head."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,8 @@ _CENTRES = 40
 """Voxels of a lesion that a patch may be centred on."""
 _WEIGHT_UNIT = 4
 """Weights are kept as uint8, in quarters."""
+MOST_EMPHASIS = np.iinfo(np.uint8).max // _WEIGHT_UNIT
+"""A larger weight could not be kept."""
 
 
 class Patches(IterableDataset[dict[str, torch.Tensor]]):
@@ -32,7 +34,7 @@ class Patches(IterableDataset[dict[str, torch.Tensor]]):
     Parameters
     ----------
     cases
-        Volumes on the 1 mm grid; each at least ``size`` voxels wide on every axis.
+        Volumes on the 1 mm grid; each at least ``size`` voxels wide on every axis. Gone through once.
     size
         Edge of a patch in voxels.
     lesion_share
@@ -40,12 +42,17 @@ class Patches(IterableDataset[dict[str, torch.Tensor]]):
     hard_share
         Share, before any other, of patches around what ``mine`` has found.
     emphasis
-        The most that a voxel of the smallest lesions counts, 1 to 60.
+        The most that a voxel of the smallest lesions counts, 1 to ``MOST_EMPHASIS``.
+
+    Raises
+    ------
+    ValueError
+        When a volume is too small, or the emphasis out of range.
     """
 
     def __init__(
         self,
-        cases: Sequence[Case],
+        cases: Iterable[Case],
         size: int,
         *,
         lesion_share: float = 0.5,
@@ -54,10 +61,9 @@ class Patches(IterableDataset[dict[str, torch.Tensor]]):
         seed: int = 0,
     ) -> None:
         self._size, self._lesion_share, self._hard_share, self._seed = size, lesion_share, hard_share, seed
-        for case in cases:
-            if min(case.image.shape) < size:
-                raise ValueError(f"{case.name} has {case.image.shape} voxels: too few for patches of {size}")
-        self._volumes = [_prepare(case, emphasis) for case in cases]
+        if not 1 <= emphasis <= MOST_EMPHASIS:
+            raise ValueError(f"emphasis of {emphasis}: 1 to {MOST_EMPHASIS} is possible")
+        self._volumes = [_prepare(case, size, emphasis) for case in cases]
         self._hard: list[tuple[_Volume, np.ndarray]] = []
 
     def mine(self, network: nn.Module, window: int) -> int:
@@ -111,7 +117,9 @@ class _Volume:
     tissue_voxels: np.ndarray
 
 
-def _prepare(case: Case, emphasis: float) -> _Volume:
+def _prepare(case: Case, size: int, emphasis: float) -> _Volume:
+    if min(case.image.shape) < size:
+        raise ValueError(f"{case.name} has {case.image.shape} voxels: too few for patches of {size}")
     image = normalise(torch.from_numpy(case.image.astype(np.float32))).numpy().astype(np.float16)
     labels = label(case.fraction > 127)
     return _Volume(

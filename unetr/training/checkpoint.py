@@ -1,0 +1,49 @@
+"""A training's checkpoint on disk: a kill while it is written spares the one before; a cut-off one is told as such."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from unetr.errors import ModelError, told
+from unetr.sections import section
+
+
+class WrittenBeside(TorchCheckpointIO):
+    """Writes a checkpoint beside its place, and renames it.
+
+    Lightning's own writes into the system's folder for temporary files. Where that is on another disk, moving means
+    copying over the checkpoint before, and a kill meanwhile leaves neither.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:  # noqa: ARG002 - Lightning's signature
+        place = Path(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        partial = place.with_name(f"{place.name}.part")
+        with partial.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())  # a name that outlives a power cut before its content does is no better
+        partial.replace(place)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of one of our own trainings: it is unpickled.
+
+    Raises
+    ------
+    ModelError
+        When it is missing, cut off, or none of a training.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=False)
+    except FileNotFoundError as error:
+        raise ModelError(f"There is no {path}: a training writes it every few minutes and at its end.") from error
+    except Exception as error:  # a pickle can be wrong in as many ways as there are programs
+        advice = "put a copy in its place, or remove it and train anew"
+        raise ModelError(f"{path} cannot be read, it may be cut off ({told(error)}): {advice}.") from error
+    if "definition" not in section(checkpoint, "hyper_parameters"):
+        raise ModelError(f"{path} is no checkpoint of a training of python -m unetr train.")
+    return checkpoint
