@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from unetr.commands.nifti import check, find_images, read_image, read_mask
+from unetr.commands.cases import find_images
+from unetr.commands.nifti import check, read_brain, read_image, read_lesions
+from unetr.commands.options import add_labels
 from unetr.synthesis.pool import case_names, write_case
 from unetr.synthesis.real import adopt
 
@@ -29,7 +31,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--brain", help="name of the brain's mask beside each image: whole heads (default: skull-stripped)"
     )
-    parser.add_argument("--labels", type=int, nargs="+", default=[1], help="values of the mask that are lesion")
+    add_labels(parser)
     parser.add_argument("--leave-out", nargs="*", default=[], metavar="CASE", help="folders' names kept for validation")
     parser.add_argument("--copies", type=int, default=4, help="volumes made of each (default: %(default)s)")
     parser.set_defaults(run=run)
@@ -38,15 +40,15 @@ def describe(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     options.folder.mkdir(parents=True, exist_ok=True)
     there = set(case_names(options.folder))
-    paths = [path for path in find_images(options.images) if path.parent.name not in options.leave_out]
+    paths = [file.path for file in find_images(options.images) if file.path.parent.name not in options.leave_out]
     if not paths:
         raise SystemExit(f"{options.images} matches no image that is not left out")
     check(paths, options.mask, options.brain)
     for number, path in enumerate(tqdm(paths, unit="case")):
         image, affine = read_image(path)
         none = np.zeros(image.shape, bool)
-        reference = read_mask(path.parent / options.mask, path, options.labels) if options.mask else none
-        brain = read_mask(path.parent / options.brain, path) if options.brain else None
+        reference = read_lesions(path.parent / options.mask, path, options.labels) if options.mask else none
+        brain = read_brain(path.parent / options.brain, path) if options.brain else None
         for copy in range(options.copies):
             name = f"real_{path.parent.name}_{copy:02d}"
             if name not in there:
