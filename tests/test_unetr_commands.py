@@ -5,6 +5,8 @@ import functools
 import importlib
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,8 +19,11 @@ from tests import factory
 from tests.tiny_model import tiny_bundle
 from unetr import pictures
 from unetr.__main__ import COMMANDS, main
-from unetr.commands import synthesize, volumes
-from unetr.commands.nifti import as_axial, read_image, read_mask
+from unetr.commands import evaluate, synthesize, volumes
+from unetr.commands.cases import find_images
+from unetr.commands.nifti import as_axial, read_brain, read_image, read_lesions
+from unetr.components import label
+from unetr.errors import VolumeError
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SLAB = (160, 40, 40)
@@ -41,6 +46,15 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *arguments], cwd=root, env=environ, capture_output=True, text=True, check=True
     )
+
+
+def refusal(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What a command says that ends with 1."""
+    try:
+        assert main(arguments) == 1
+    except SystemExit as ended:
+        return str(ended)
+    return capsys.readouterr().err
 
 
 def test_help_is_there_for_everyone():
@@ -139,8 +153,16 @@ def test_evaluates_in_thick_slices(tmp_path, tiny_model, capsys):
     assert found
     assert dice > 0.85
     assert score["false_lesions_mm"] == []
-    with pytest.raises(SystemExit, match=r"one: slices of 1\.50 mm cannot be made into thinner ones of 1 mm"):
-        main(["evaluate", *options, "1"])
+    assert main(["evaluate", *options, "1"]) == 1
+    assert "one is left out: slices of 1.50 mm cannot be made into thinner ones of 1 mm" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("thickness", ["0", "-5", "nan", "inf", "thick"])
+def test_slices_have_a_thickness(tiny_model, capsys, thickness):
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "--model", str(tiny_model), "--synthetic", "1", "--slices", thickness])
+    assert ended.value.code == 2
+    assert f"argument --slices: {thickness} is no number above 0" in capsys.readouterr().err
 
 
 def test_synthetic_heads_in_thick_slices_are_averaged_by_fraction(monkeypatch):
@@ -148,8 +170,9 @@ def test_synthetic_heads_in_thick_slices_are_averaged_by_fraction(monkeypatch):
     parser = argparse.ArgumentParser()
     volumes.add_options(parser, seed=40)
     options = ["--synthetic", "1", "--lesions", "4"]
-    (thin,), (thick,) = (
-        list(volumes.labelled_volumes(parser.parse_args(one))[1]) for one in (options, [*options, "--slices", "5"])
+    thin, thick = (
+        volumes.labelled_volumes(parser.parse_args(one))["synthetic 40"]()
+        for one in (options, [*options, "--slices", "5"])
     )
     assert thick.image.shape == (8, *thin.image.shape[1:])
     np.testing.assert_allclose(thick.fraction, thin.fraction.reshape(8, 5, *thin.image.shape[1:]).mean(1), atol=1e-5)
@@ -170,11 +193,82 @@ def test_any_array_is_turned_to_axial_slices(plane):
 
 def test_other_labels_are_no_lesion(tmp_path, tiny_model):
     save_nifti(tmp_path / "one")
+    mask = nib.nifti1.load(tmp_path / "one" / "seg.nii.gz")
+    values = np.array(mask.dataobj)
+    values[:2, :2, :2] = 1
+    nib.save(nib.Nifti1Image(values, mask.affine), tmp_path / "one" / "seg.nii.gz")
     options = ["--mask", "seg.nii.gz", "--labels", "1", "--json", str(tmp_path / "scores.json")]
     main(["evaluate", "--model", str(tiny_model), "--images", str(tmp_path / "one" / "t1.nii.gz"), *options])
     (score,) = json.loads((tmp_path / "scores.json").read_text("utf-8"))
-    assert score["lesions"] == []
+    assert [found for _, found, _ in score["lesions"]] == [False]
     assert len(score["false_lesions_mm"]) == 3
+
+
+def store_as_int16(values, affine):
+    """Let nibabel scale it: 1 comes back as 1.00002, or so."""
+    image = nib.Nifti1Image(values.astype(np.float32), affine)
+    image.set_data_dtype(np.int16)
+    return image
+
+
+def store_as_share_of_255(values, affine):
+    image = nib.Nifti1Image(255 * values.astype(np.uint8), affine)
+    image.header.set_slope_inter(1 / 255, 0)
+    return image
+
+
+STORED = {
+    "255": lambda values, affine: nib.Nifti1Image(255 * values.astype(np.uint8), affine),
+    "int16": store_as_int16,
+    "1/255": store_as_share_of_255,
+    "instances": lambda values, affine: nib.Nifti1Image(label(values).astype(np.uint8), affine),
+    "not a number": lambda values, affine: nib.Nifti1Image(np.where(values, 1, np.nan), affine),
+    "NIfTI-2": lambda values, affine: nib.Nifti2Image(values.astype(np.uint8), affine),
+}
+
+
+@pytest.mark.parametrize("how", STORED)
+def test_without_labels_a_lesion_is_whatever_is_not_0(tmp_path, how):
+    save_nifti(tmp_path / "one")
+    mask = nib.nifti1.load(tmp_path / "one" / "seg.nii.gz")
+    lesion = np.asarray(mask.dataobj) > 0
+    nib.save(STORED[how](lesion, mask.affine), tmp_path / "stored.nii.gz")
+    np.testing.assert_array_equal(read_lesions(tmp_path / "stored.nii.gz", tmp_path / "one" / "t1.nii.gz"), lesion)
+
+
+@pytest.mark.parametrize("how", ["int16", "1/255"])
+def test_a_scaled_label_is_that_label(tmp_path, how):
+    save_nifti(tmp_path / "one")
+    image = tmp_path / "one" / "t1.nii.gz"
+    mask = nib.nifti1.load(tmp_path / "one" / "seg.nii.gz")
+    lesion = np.asarray(mask.dataobj) > 0
+    nib.save(STORED[how](lesion, mask.affine), tmp_path / "stored.nii.gz")
+    np.testing.assert_array_equal(read_lesions(tmp_path / "stored.nii.gz", image, [1]), lesion)
+
+
+def test_a_mask_that_holds_none_of_the_labels_is_refused(tmp_path):
+    save_nifti(tmp_path / "one")
+    image, seg = tmp_path / "one" / "t1.nii.gz", tmp_path / "one" / "seg.nii.gz"
+    with pytest.raises(VolumeError, match=r"seg\.nii\.gz holds 4 and nowhere 1 or 2: name .* with --labels"):
+        read_lesions(seg, image, [1, 2])
+    mask = nib.nifti1.load(seg)
+    values = np.zeros(mask.shape, np.uint8)
+    nib.save(nib.Nifti1Image(values, mask.affine), seg)
+    assert not read_lesions(seg, image, [1, 2]).any()  # healthy
+    values.ravel()[:20] = range(20)
+    nib.save(nib.Nifti1Image(values, mask.affine), seg)
+    with pytest.raises(VolumeError, match=r"holds 1, 2, 3, 4, 5, 6, \.\.\. and nowhere 40"):
+        read_lesions(seg, image, [40])
+
+
+def test_a_smoothed_mask_is_refused(tmp_path):
+    save_nifti(tmp_path / "one")
+    mask = nib.nifti1.load(tmp_path / "one" / "seg.nii.gz")
+    soft = nib.Nifti1Image(np.asarray(mask.dataobj) * np.float32(0.1), mask.affine)
+    nib.save(soft, tmp_path / "soft.nii.gz")
+    with pytest.raises(VolumeError, match=r"soft\.nii\.gz holds 0\.4, where labels are whole numbers"):
+        read_lesions(tmp_path / "soft.nii.gz", tmp_path / "one" / "t1.nii.gz")
+    assert read_brain(tmp_path / "soft.nii.gz", tmp_path / "one" / "t1.nii.gz").any()  # a probability is as good
 
 
 def test_a_healthy_head_has_no_dice(tmp_path, tiny_model):
@@ -214,7 +308,7 @@ def test_skull_stripping_is_all_that_differs(monkeypatch):
     parser = argparse.ArgumentParser()
     volumes.add_options(parser, seed=40)
     heads = [parser.parse_args(["--synthetic", "1", "--lesions", "4", kind]) for kind in ("--whole-head", "--stripped")]
-    (whole,), (stripped,) = (list(volumes.labelled_volumes(head)[1]) for head in heads)
+    whole, stripped = (volumes.labelled_volumes(head)["synthetic 40"]() for head in heads)
     np.testing.assert_array_equal(whole.reference, stripped.reference)
     assert whole.reference.any()
     assert (stripped.image > 0).sum() < 0.9 * (whole.image > 0).sum()
@@ -270,25 +364,24 @@ def test_a_chosen_operating_point_gives_what_it_promises(tmp_path, tiny_model, c
         (["--images", "none/*/t1.nii.gz", "--synthetic", "3"], "none/.* matches no image"),
     ],
 )
-def test_nothing_to_evaluate(tiny_model, options, said):
-    with pytest.raises(SystemExit, match=said):
-        main(["evaluate", "--model", str(tiny_model), *options])
+def test_nothing_to_evaluate(tiny_model, options, said, capsys):
+    assert re.search(said, refusal(["evaluate", "--model", str(tiny_model), *options], capsys))
 
 
 def test_a_mask_is_read_on_its_image_s_grid_in_whatever_order_of_axes_it_is_stored(tmp_path):
     save_nifti(tmp_path / "one")
     image, mask = tmp_path / "one" / "t1.nii.gz", tmp_path / "one" / "seg.nii.gz"
-    expected = read_mask(mask, image, [1, 4])
+    expected = read_lesions(mask, image, [4])
     stored = nib.nifti1.load(mask)
     turned = stored.as_reoriented(np.array([[1, -1], [2, 1], [0, -1]]))
     assert turned.shape != stored.shape
     nib.save(turned, tmp_path / "turned.nii.gz")
-    found = read_mask(tmp_path / "turned.nii.gz", image, [1, 4])
+    found = read_lesions(tmp_path / "turned.nii.gz", image, [4])
     assert expected.any()
     np.testing.assert_array_equal(found, expected)
 
 
-def test_files_that_cannot_be_used_are_named_before_anything_is_computed(tmp_path, tiny_model):
+def test_files_that_cannot_be_used_are_named_before_anything_is_computed(tmp_path, tiny_model, capsys):
     for name in ("a", "b"):
         save_nifti(tmp_path / name)
     command = ["evaluate", "--model", str(tiny_model), "--images", str(tmp_path / "*" / "t1.nii.gz"), "--mask"]
@@ -297,22 +390,175 @@ def test_files_that_cannot_be_used_are_named_before_anything_is_computed(tmp_pat
         nib.save(nib.Nifti1Image(array, affine), tmp_path / "b" / "other.nii.gz")
         nib.save(nib.nifti1.load(tmp_path / "a" / "seg.nii.gz"), tmp_path / "a" / "other.nii.gz")
 
-    with pytest.raises(SystemExit, match=r"a.absent.nii.gz cannot be read"):
-        main([*command, "absent.nii.gz"])
+    assert re.search(r"a.absent.nii.gz cannot be read", refusal([*command, "absent.nii.gz"], capsys))
     mask = nib.nifti1.load(tmp_path / "b" / "seg.nii.gz")
     values = np.asarray(mask.dataobj)
     moved = mask.affine.copy()
     moved[0, 3] += 0.5
     for array, affine in ((values, moved), (values[:-1], mask.affine)):
         spoil(array, affine)
-        with pytest.raises(SystemExit, match=r"b.other.nii.gz lies on another grid"):
-            main([*command, "other.nii.gz"])
+        assert re.search(r"b.other.nii.gz lies on another grid", refusal([*command, "other.nii.gz"], capsys))
     spoil(np.stack([values, values], -1), mask.affine)
-    with pytest.raises(SystemExit, match="has 4 dimensions"):
-        main([*command, "other.nii.gz"])
+    assert "has 4 dimensions" in refusal([*command, "other.nii.gz"], capsys)
     (tmp_path / "b" / "other.nii.gz").write_bytes(b"no image")
-    with pytest.raises(SystemExit, match=r"b.other.nii.gz cannot be read"):
-        main([*command, "other.nii.gz"])
+    assert re.search(r"b.other.nii.gz cannot be read", refusal([*command, "other.nii.gz"], capsys))
+
+
+def test_one_mask_is_no_mask_of_several_images(tmp_path, tiny_model, capsys):
+    save_nifti(tmp_path / "flat")
+    shutil.copy(tmp_path / "flat" / "t1.nii.gz", tmp_path / "flat" / "t2.nii.gz")
+    command = ["evaluate", "--model", str(tiny_model), "--images", str(tmp_path / "flat" / "t*.nii.gz")]
+    assert "seg.nii.gz lies beside both t1.nii.gz and t2.nii.gz" in refusal([*command, "--mask", "seg.nii.gz"], capsys)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("cases/*/t1ce.nii.gz", ["a", "b"]),
+        ("cases/a/t1ce.nii.gz", ["a"]),
+        ("cases/?/t1*.nii*", ["a_t1ce", "b_t1ce"]),
+        ("bids/sub-*/anat/t1.nii", ["sub-01", "sub-02"]),
+        ("bids/*/*/t1.nii", ["sub-01_anat", "sub-02_anat"]),
+        ("**/t1.nii", ["bids_sub-01_anat", "bids_sub-02_anat"]),
+        ("bids/sub-01/anat/**/t1.nii", ["anat"]),
+        ("flat/*.nii.gz", ["head0", "head1"]),
+    ],
+)
+def test_a_case_is_called_after_what_its_pattern_leaves_open(tmp_path, pattern, names):
+    for name in ("cases/a/t1ce.nii.gz", "cases/b/t1ce.nii.gz", "flat/head0.nii.gz", "flat/head1.nii.gz"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for name in ("bids/sub-01/anat/t1.nii", "bids/sub-02/anat/t1.nii"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    assert [image.name for image in find_images(str(tmp_path / pattern))] == names
+
+
+def test_no_two_cases_have_one_name(tmp_path):
+    for name in ("head.nii", "head.nii.gz"):
+        (tmp_path / name).touch()
+    with pytest.raises(VolumeError, match=r"head\.nii and .*head\.nii\.gz would both be called head"):
+        find_images(str(tmp_path / "*"))
+
+
+def cut(path: Path, share: float) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+
+
+def unpacked(path: Path) -> Path:
+    """Keep it uncompressed, under a name that says so."""
+    nib.save(nib.nifti1.load(path), path.with_suffix(""))
+    return path.with_suffix("")
+
+
+def emptied(path: Path) -> None:
+    image = nib.nifti1.load(path)
+    nib.save(nib.Nifti1Image(0 * np.asarray(image.dataobj), image.affine), path)
+
+
+def coloured(path: Path) -> None:
+    image = nib.nifti1.load(path)
+    nib.save(nib.Nifti1Image(np.zeros(image.shape, [("R", "u1"), ("G", "u1"), ("B", "u1")]), image.affine), path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: cut(path, 0.5),
+        lambda path: cut(unpacked(path), 0.5),
+        lambda path: path.write_bytes(path.read_bytes()[:60]),
+        lambda path: path.write_bytes(b""),
+        emptied,
+        coloured,
+    ],
+    ids=["half of .nii.gz", "half of .nii", "a part of the head", "no byte", "all 0", "colours"],
+)
+def test_a_damaged_image_is_named(tmp_path, damage):
+    save_nifti(tmp_path / "one")
+    path = tmp_path / "one" / "t1.nii.gz"
+    damage(path)
+    path = path.with_suffix("") if path.with_suffix("").exists() else path
+    with pytest.raises(VolumeError, match=r"t1\.nii.* (cannot be read|is nowhere above 0): \w") as refused:
+        read_image(path)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_brain_s_mask_is_a_mask_of_something(tmp_path):
+    save_nifti(tmp_path / "one")
+    image, path = tmp_path / "one" / "t1.nii.gz", tmp_path / "brain.nii.gz"
+    affine = nib.nifti1.load(image).affine
+    values = (nib.nifti1.load(image).get_fdata() > 150).astype(np.float32)
+    expected = values > 0
+    values[0, 0, 0] = np.nan
+    expected[0, 0, 0] = False
+    nib.save(nib.Nifti1Image(values, affine), path)
+    np.testing.assert_array_equal(read_brain(path, image), expected)
+    nib.save(nib.Nifti1Image(0 * expected.astype(np.uint8), affine), path)
+    with pytest.raises(VolumeError, match=r"brain\.nii\.gz is nowhere above 0"):
+        read_brain(path, image)
+
+
+@pytest.fixture
+def one_of_three_damaged(tmp_path) -> list[str]:
+    """The options that name them."""
+    for name in ("a", "b", "c"):
+        save_nifti(tmp_path / name)
+    cut(tmp_path / "b" / "t1.nii.gz", 0.5)
+    return ["--images", str(tmp_path / "*" / "t1.nii.gz"), "--mask", "seg.nii.gz"]
+
+
+def test_a_damaged_volume_is_left_out_and_the_others_are_measured(tmp_path, tiny_model, one_of_three_damaged, capsys):
+    scores, options = tmp_path / "scores.json", ["--model", str(tiny_model), *one_of_three_damaged]
+    assert main(["evaluate", *options, "--json", str(scores)]) == 1
+    assert [score["name"] for score in json.loads(scores.read_text("utf-8"))] == ["a", "c"]
+    shown = capsys.readouterr()
+    assert re.search(r"b is left out: .*b.t1\.nii\.gz cannot be read", shown.err)
+    assert "1 of 3 volumes could not be measured and are left out" in shown.out
+    assert "n = 2" in shown.out
+
+
+def test_a_model_is_tuned_on_the_volumes_that_can_be_read(tiny_model, one_of_three_damaged, capsys):
+    assert main(["tune", str(tiny_model), *one_of_three_damaged]) == 1
+    shown = capsys.readouterr()
+    assert "b is left out" in shown.err
+    assert shown.out.startswith("1 of 3 volumes")
+    assert shown.out.splitlines()[-1].startswith("--threshold")
+
+
+def test_where_no_volume_can_be_read_nothing_is_summarised(tmp_path, tiny_model, capsys):
+    save_nifti(tmp_path / "one")
+    emptied(tmp_path / "one" / "t1.nii.gz")
+    options = ["--model", str(tiny_model), "--images", str(tmp_path / "*" / "t1.nii.gz")]
+    said = refusal(["evaluate", *options], capsys)
+    assert "t1.nii.gz is nowhere above 0" in said
+    assert "none of the volumes could be measured" in said
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "said"),
+    [
+        ("--picture", "picture.txt", "picture.txt does not end in one of these: .*png"),
+        ("--picture", "picture", "picture does not end in one of these"),
+        ("--json", "folder", "folder is a folder: name a file"),
+        ("--json", "file/scores.json", "scores.json cannot be written"),
+    ],
+)
+def test_where_results_cannot_be_written_nothing_is_computed(tmp_path, tiny_model, monkeypatch, option, name, said):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(evaluate, "labelled_volumes", lambda _: pytest.fail("looked for volumes"))
+    with pytest.raises(SystemExit, match=said):
+        main(["evaluate", "--model", str(tiny_model), "--synthetic", "1", option, str(tmp_path / name)])
+
+
+def test_the_folder_for_results_is_made(tmp_path, tiny_model):
+    save_nifti(tmp_path / "one")
+    results = tmp_path / "new" / "results"
+    written = ["--json", str(results / "scores.json"), "--picture", str(results / "picture.PNG")]
+    images = ["--images", str(tmp_path / "one" / "t1.nii.gz"), "--mask", "seg.nii.gz"]
+    assert main(["evaluate", "--model", str(tiny_model), *images, *written]) == 0
+    assert {path.name for path in results.iterdir()} == {"scores.json", "picture.PNG"}
 
 
 def test_what_is_no_number_around_a_brain_is_air(tmp_path):

@@ -128,5 +128,73 @@ def test_a_pool_of_real_cases_leaves_out_those_kept_for_validation(tmp_path, cas
     assert read.brain.any()
     assert main([*command(tmp_path, "--copies", "1", "--leave-out", "a")[:4], "--copies", "1"]) == 0
     assert not read_case(tmp_path / "pool", "real_a_00").fraction.any()  # no mask: no lesion
-    with pytest.raises(SystemExit, match="matches no image that is not left out"):
-        main(command(tmp_path, "--leave-out", "a", "b"))
+
+
+def test_all_cases_left_out_are_none_to_adopt(tmp_path, cases, capsys):
+    cases("a", "b")
+    assert main(command(tmp_path, "--leave-out", "a", "b")) == 1
+    assert "--leave-out leaves no image to adopt" in capsys.readouterr().err
+
+
+@pytest.fixture
+def adopted(monkeypatch) -> dict[str, int]:
+    """The volumes that commands write, and the seeds they are made from, without making them."""
+    made: dict[str, int] = {}
+    monkeypatch.setattr("unetr.commands.adopt.adopt", lambda image, affine, reference, seed, brain: seed)
+    monkeypatch.setattr(
+        "unetr.commands.adopt.write_case",
+        lambda folder, name, seed: made.update({name: seed}) or (folder / f"{name}_fraction.nii").touch(),
+    )
+    return made
+
+
+def test_one_visit_of_each_subject_is_a_case_of_its_own(tmp_path, cases, adopted):
+    cases(*(f"sub-0{n}/anat" for n in (1, 2, 3)))
+    images = ["--images", str(tmp_path / "cases" / "*" / "anat" / "t1ce.nii.gz"), "--copies", "1"]
+    assert main(["adopt", str(tmp_path / "pool"), *images, "--leave-out", "sub-02"]) == 0
+    assert list(adopted) == ["real_sub-01_00", "real_sub-03_00"]
+
+
+def test_a_subject_is_left_out_with_all_visits(tmp_path, cases, adopted):
+    cases("sub-01/ses-1", "sub-01/ses-2", "sub-02/ses-1")
+    images = ["--images", str(tmp_path / "cases" / "*" / "*" / "t1ce.nii.gz"), "--copies", "1"]
+    assert main(["adopt", str(tmp_path / "pool"), *images, "--leave-out", "sub-01"]) == 0
+    assert list(adopted) == ["real_sub-02_ses-1_00"]
+
+
+def test_a_name_that_is_no_case_is_not_left_out_in_silence(tmp_path, cases, adopted, capsys):
+    cases("a", "b")
+    assert main(command(tmp_path, "--leave-out", "B")) == 1
+    assert "--leave-out B is none of the cases: those are called a, b" in capsys.readouterr().err
+    assert not adopted
+
+
+def test_a_folder_that_holds_a_case_to_be_left_out_is_refused(tmp_path, cases, adopted, capsys):
+    cases("a", "b", "b_0")
+    assert main(command(tmp_path, "--copies", "1", "--leave-out", "b")) == 0
+    assert main(command(tmp_path, "--copies", "1", "--leave-out", "b")) == 0
+    assert main(command(tmp_path, "--copies", "2", "--leave-out", "b", "b_0")) == 1
+    assert "pool holds real_b_0_00, of a case to be left out" in capsys.readouterr().err
+
+
+def test_a_case_becomes_the_same_volumes_whatever_others_there_are(tmp_path, cases, adopted):
+    cases("a", "b", "c")
+    main(command(tmp_path, "--copies", "3"))
+    every = dict(adopted)
+    assert len(set(every.values())) == 9
+    for path in (tmp_path / "pool").iterdir():
+        path.unlink()
+    adopted.clear()
+    main(command(tmp_path, "--copies", "3", "--leave-out", "a"))
+    assert adopted.items() < every.items()
+    assert [seed % 2 for seed in adopted.values()] == 2 * [0, 1, 0]  # every other copy gets lesions
+
+
+def test_a_case_that_cannot_be_adopted_is_named(tmp_path, cases, capsys):
+    cases("a")
+    image = nib.nifti1.load(tmp_path / "cases" / "a" / "t1ce.nii.gz")
+    speck = np.zeros(image.shape, np.uint8)
+    speck[0, 0, 0] = 1  # nothing of it is left on voxels of 1 mm
+    nib.save(nib.Nifti1Image(speck, image.affine), tmp_path / "cases" / "a" / "brain.nii.gz")
+    assert main(command(tmp_path, "--brain", "brain.nii.gz")) == 1
+    assert "t1ce.nii.gz cannot be adopted: the image shows no brain beside its lesions" in capsys.readouterr().err

@@ -5,7 +5,7 @@ import importlib
 import sys
 
 from settings import SettingsError
-from unetr.errors import ModelError
+from unetr.errors import ModelError, VolumeError
 
 COMMANDS = {
     "synthesize": "make labelled training volumes",
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
-    except (ModelError, SettingsError) as error:
+    except (ModelError, SettingsError, VolumeError) as error:
         print(f"python -m unetr {options.command}: {error}", file=sys.stderr)  # noqa: T201 - the command's answer
         return 1
 

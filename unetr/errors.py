@@ -1,8 +1,15 @@
-"""What goes wrong with a model."""
+"""What goes wrong with a model, and with a volume that one is trained or measured on."""
+
+from collections.abc import Iterable
+from itertools import islice
 
 
 class ModelError(Exception):
     """A model that cannot be used; the message is one plain sentence for the person who set MODEL_PATH."""
+
+
+class VolumeError(Exception):
+    """A file of an image or a mask that cannot be used; the message is one plain sentence that names it."""
 
 
 def told(error: BaseException) -> str:
@@ -13,3 +20,10 @@ def told(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     announces = lines[0].endswith(":") or "TorchScript interpreter" in lines[0]
     return lines[-1 if announces else 0].rstrip(".")[:200]
+
+
+def some_of(values: Iterable[object], most: int = 6) -> str:
+    """The first of these, for a sentence that is to stay one."""
+    rest = iter(values)
+    shown = ", ".join(map(str, islice(rest, most)))
+    return f"{shown}, ..." if next(rest, None) is not None else shown

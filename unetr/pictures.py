@@ -6,10 +6,13 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
 from unetr.tuning import OperatingPoint
 
+ENDINGS = frozenset(FigureCanvasBase.get_supported_filetypes())
+"""Of the files that a picture can be written to, without their dots."""
 _TRUTH, _FOUND = "#22c55e", "#f97316"
 
 

@@ -1,17 +1,26 @@
 """``python -m unetr adopt``: make training volumes of labelled real ones."""
 
 import argparse
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from re import escape, fullmatch
+from zlib import crc32
 
 import numpy as np
 from tqdm import tqdm
 
-from unetr.commands.nifti import check, find_images, read_image, read_mask
+from unetr.commands.cases import ImageFile, find_images
+from unetr.commands.nifti import check, read_brain, read_image, read_lesions
+from unetr.commands.options import add_labels
+from unetr.errors import VolumeError, some_of
+from unetr.preprocessing import NothingToSegmentError
 from unetr.synthesis.pool import case_names, write_case
 from unetr.synthesis.real import adopt
 
+_PREFIX = "real_"
 _EXAMPLES = """examples:
   python -m unetr adopt runs/real --images 'cases/*/t1ce.nii.gz' --mask seg.nii.gz --labels 1 4 --copies 4
+  python -m unetr adopt runs/real --images 'bids/sub-*/anat/t1ce.nii.gz' --mask seg.nii.gz --leave-out sub-02
   python -m unetr adopt runs/heads --images 'heads/*/t1.nii.gz' --brain brain.nii.gz
   python -m unetr train runs/pool runs/real --run runs/both
 """
@@ -29,8 +38,14 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--brain", help="name of the brain's mask beside each image: whole heads (default: skull-stripped)"
     )
-    parser.add_argument("--labels", type=int, nargs="+", default=[1], help="values of the mask that are lesion")
-    parser.add_argument("--leave-out", nargs="*", default=[], metavar="CASE", help="folders' names kept for validation")
+    add_labels(parser)
+    parser.add_argument(
+        "--leave-out",
+        nargs="*",
+        default=[],
+        metavar="CASE",
+        help="cases kept for validation: what the pattern's * stands for in their paths, or one of its folders",
+    )
     parser.add_argument("--copies", type=int, default=4, help="volumes made of each (default: %(default)s)")
     parser.set_defaults(run=run)
 
@@ -38,19 +53,47 @@ def describe(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     options.folder.mkdir(parents=True, exist_ok=True)
     there = set(case_names(options.folder))
-    paths = [path for path in find_images(options.images) if path.parent.name not in options.leave_out]
-    if not paths:
-        raise SystemExit(f"{options.images} matches no image that is not left out")
-    check(paths, options.mask, options.brain)
-    for number, path in enumerate(tqdm(paths, unit="case")):
-        image, affine = read_image(path)
-        none = np.zeros(image.shape, bool)
-        reference = read_mask(path.parent / options.mask, path, options.labels) if options.mask else none
-        brain = read_mask(path.parent / options.brain, path) if options.brain else None
-        for copy in range(options.copies):
-            name = f"real_{path.parent.name}_{copy:02d}"
-            if name not in there:
-                seed = 1000 * number + copy
-                volume = adopt(image, affine, reference, seed, brain=brain)
-                write_case(options.folder, name, volume)
+    images = _without(options.leave_out, find_images(options.images), there, options.folder)
+    check([image.path for image in images], options.mask, options.brain)
+    for image in tqdm(images, unit="case"):
+        wanted = {f"{_PREFIX}{image.name}_{copy:02d}": copy for copy in range(options.copies)}
+        missing = {name: copy for name, copy in wanted.items() if name not in there}
+        if missing:
+            _write(image, missing, options)
     return 0
+
+
+def _without(
+    left_out: Sequence[str], images: Sequence[ImageFile], there: Iterable[str], folder: Path
+) -> list[ImageFile]:
+    """The images that are to be adopted; what is kept for validation must not be in the folder from before either."""
+    for name in left_out:
+        if not any(image.is_called(name) for image in images):
+            called = some_of(image.name for image in images)
+            raise VolumeError(f"--leave-out {name} is none of the cases: those are called {called}")
+    kept = {image.name for image in images if any(image.is_called(name) for name in left_out)}
+    leaks = [name for name in sorted(there) for case in kept if fullmatch(rf"{_PREFIX}{escape(case)}_\d+", name)]
+    if leaks:
+        raise VolumeError(
+            f"{folder} holds {leaks[0]}, of a case to be left out: use an empty folder, or delete it there"
+        )
+    if len(kept) == len(images):
+        raise VolumeError("--leave-out leaves no image to adopt")
+    return [image for image in images if image.name not in kept]
+
+
+def _write(file: ImageFile, copies: dict[str, int], options: argparse.Namespace) -> None:
+    """Write some copies of one case, by name and number."""
+    image, affine = read_image(file.path)
+    folder, labels = file.path.parent, options.labels
+    lesions = read_lesions(folder / options.mask, file.path, labels) if options.mask else np.zeros(image.shape, bool)
+    brain = read_brain(folder / options.brain, file.path) if options.brain else None
+    # Of the name alone: the same volumes come of a case whatever others there are. An even one leaves a copy's
+    # number to tell whether lesions are painted.
+    seed = 1000 * crc32(file.name.encode())
+    for name, copy in copies.items():
+        try:
+            volume = adopt(image, affine, lesions, seed + copy, brain=brain)
+        except NothingToSegmentError as error:
+            raise VolumeError(f"{file.path} cannot be adopted: {error}") from error
+        write_case(options.folder, name, volume)

@@ -3,19 +3,20 @@
 import argparse
 import json
 from dataclasses import asdict, replace
+from functools import partial
 from math import isnan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from settings import load_settings
-from unetr.commands.volumes import LabelledVolume, add_options, labelled_volumes
+from unetr.commands.options import make_room
+from unetr.commands.volumes import LabelledVolume, add_options, labelled_volumes, measure_each
 from unetr.components import label, only
 from unetr.contrast import contrast_to_noise
 from unetr.metrics import Score, score_labels, summarise
-from unetr.pictures import View, draw, view
+from unetr.pictures import ENDINGS, View, draw, view
 from unetr.predictor import Predictor, open_model
 
 _EXAMPLES = """examples:
@@ -29,7 +30,8 @@ _EXAMPLES = """examples:
 def describe(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Measure sensitivity by lesion size and by how far small lesions stand out, false lesions and Dice, with 95 % "
-        "intervals. The same seed gives the same figures."
+        "intervals. The same seed gives the same figures. A volume that cannot be used is named and left out; the "
+        "command then ends with 1."
     )
     parser.epilog = _EXAMPLES
     parser.add_argument("--model", type=Path, help="bundle folder, or MetIA checkpoint (default: MODEL_PATH)")
@@ -40,9 +42,11 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    count, volumes = labelled_volumes(options)
+    make_room(options.json)
+    make_room(options.picture, ENDINGS)
+    volumes = labelled_volumes(options)
     predictor = open_model(load_settings(), options.model)
-    results = [_evaluate(predictor, volume) for volume in tqdm(volumes, total=count, unit="volume")]
+    results = measure_each(volumes, partial(_evaluate, predictor))
     scores = [score for score, _ in results]
     print(summarise(scores))  # noqa: T201 - the command's answer
     if options.json:
@@ -51,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
         measured = [one for one in results if one[0].reference_volume_ml > 0] or results  # where all are healthy
         views = [view for _, view in sorted(measured, key=lambda one: -np.nan_to_num(one[0].dice))]
         draw([views[0], views[len(views) // 2], views[-1]], options.picture)
-    return 0
+    return 0 if len(results) == len(volumes) else 1
 
 
 def _as_json(scored: Score) -> dict[str, Any]:

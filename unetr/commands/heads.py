@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from unetr.commands.nifti import read_image, read_mask
+from unetr.commands.nifti import read_brain, read_image
 from unetr.synthesis.anatomy import Anatomy, mni152
 
 
@@ -30,4 +30,4 @@ def chosen_anatomy(options: argparse.Namespace) -> Anatomy:
     from unetr.synthesis.own_head import head_anatomy  # SimpleITK takes a second to load
 
     path, brain = options.anatomy
-    return head_anatomy(*read_image(path), read_mask(brain, path))
+    return head_anatomy(*read_image(path), read_brain(brain, path))

@@ -1,46 +1,63 @@
-"""NIfTI files: finding them by pattern, reading images, and masks on their grid, and their axes."""
+"""NIfTI files: reading images, and masks on their grid, and their axes."""
 
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
+from unetr.errors import VolumeError, some_of, told
+
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """NIfTI's world coordinates to DICOM's."""
 _APART_MM = 0.1
 """A mask whose corners lie this far from its image's is on another grid: programs round what they write."""
-
-
-def find_images(pattern: str) -> list[Path]:
-    """The files a pattern with ``*`` or ``?`` matches, sorted."""
-    parts = Path(pattern).parts
-    first = next((i for i, part in enumerate(parts) if "*" in part or "?" in part), len(parts) - 1)
-    return sorted(Path(*parts[:first]).glob(str(Path(*parts[first:]))))
+_APART = 1e-3
+"""A label may be stored this far from its whole number: as a scale times an integer, which is rounded."""
 
 
 def check(images: Iterable[Path], *masks: str | None) -> None:
-    """Look at every file's head before hours are spent on the first ones: see :func:`read_image`, :func:`read_mask`."""
+    """Look at every file's head before hours are spent on the first ones: see :func:`read_image`, :func:`read_lesions`.
+
+    Raises
+    ------
+    VolumeError
+        Also when one mask lies beside several images.
+    """
+    marked: dict[Path, Path] = {}
     for path in images:
         image = _open(path)
         for mask in filter(None, masks):
             _on_grid_of(image, path.parent / mask)
+            other = marked.setdefault((path.parent / mask).resolve(), path)
+            if other != path:
+                raise VolumeError(
+                    f"{path.parent / mask} lies beside both {other.name} and {path.name}: put each image into a folder "
+                    "of its own, with its mask"
+                )
 
 
 def read_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """An image, float32, and its affine from index to patient LPS mm; what is no number in it, as around a brain, is 0.
+    """An image, float32, and its affine from index to patient LPS mm.
+
+    What is no finite number in it, as around a brain, is 0.
 
     Raises
     ------
-    SystemExit
-        When the file is missing, no NIfTI, or not three-dimensional.
+    VolumeError
+        When the file is missing, damaged, no NIfTI, not three-dimensional, or nowhere above 0.
     """
     image = _open(path)
-    return np.nan_to_num(image.get_fdata(dtype=np.float32)), RAS_TO_LPS @ image.affine
+    values = _values(image, path)
+    if values.max(initial=0) <= 0:
+        raise VolumeError(f"{path} is nowhere above 0: there is nothing to see in it")
+    return values, RAS_TO_LPS @ image.affine
 
 
-def read_mask(path: Path, image: Path, labels: Sequence[int] | None = None) -> np.ndarray:
-    """Where a mask has one of the labels; without labels, where it is more than half of its largest value.
+def read_lesions(path: Path, image: Path, labels: Sequence[int] | None = None) -> np.ndarray:
+    """Where a mask has one of the labels; without labels, where it is not 0.
 
     Returns
     -------
@@ -49,32 +66,80 @@ def read_mask(path: Path, image: Path, labels: Sequence[int] | None = None) -> n
 
     Raises
     ------
-    SystemExit
-        When a file is missing, no NIfTI, or the mask lies on another grid than the image.
+    VolumeError
+        When a file is missing, damaged or no NIfTI, when the mask lies on another grid than the image, holds values
+        that are no whole numbers, or others than the labels alone.
     """
-    values = np.asarray(_on_grid_of(_open(image), path).dataobj)
-    return np.isin(values, labels) if labels is not None else values > values.max() / 2
+    stored = _values(_on_grid_of(_open(image), path), path)
+    values = np.round(stored)
+    between = stored[np.abs(stored - values) > _APART]
+    if between.size:
+        raise VolumeError(f"{path} holds {between[0]:g}, where labels are whole numbers: cut it at a threshold first")
+    if labels is None:
+        return values != 0
+    lesions = np.isin(values, labels)
+    if values.any() and not lesions.any():
+        there = np.unique(values[values != 0]).astype(int).tolist()
+        asked = " or ".join(map(str, labels))
+        raise VolumeError(f"{path} holds {some_of(there)} and nowhere {asked}: name its lesions' values with --labels")
+    return lesions
+
+
+def read_brain(path: Path, image: Path) -> np.ndarray:
+    """Where a brain's mask is more than half of its largest value: it may be a probability.
+
+    Returns and raises as :func:`read_lesions` does, and a ``VolumeError`` when it is brain nowhere.
+    """
+    values = _values(_on_grid_of(_open(image), path), path)
+    if values.max() <= 0:
+        raise VolumeError(f"{path} is nowhere above 0, where a brain's mask is brain")
+    return values > values.max() / 2
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Say of which file it is that something cannot be read: whatever a damaged one lets nibabel stumble over."""
+    try:
+        yield
+    except (
+        OSError,
+        EOFError,
+        TypeError,
+        ValueError,
+        zlib.error,
+        nib.filebasedimages.ImageFileError,
+        nib.spatialimages.HeaderDataError,
+        nib.wrapstruct.WrapStructError,
+    ) as error:
+        raise VolumeError(f"{path} cannot be read: {told(error)}") from error
 
 
 def _open(path: Path) -> nib.Nifti1Image:
-    try:
-        image = nib.funcs.squeeze_image(nib.Nifti1Image.from_filename(path))  # a volume of a series of one
-    except (OSError, nib.filebasedimages.ImageFileError) as error:
-        raise SystemExit(f"{path} cannot be read: {error}") from error
+    with _named(path):
+        image = nib.load(path)
+        if not isinstance(image, nib.Nifti1Image):  # NIfTI-2 is one of these too
+            raise VolumeError(f"{path} cannot be read: it is no NIfTI file (.nii or .nii.gz)")
+        image = nib.funcs.squeeze_image(image)  # a volume of a series of one
     if len(image.shape) != 3:
-        raise SystemExit(f"{path} has {len(image.shape)} dimensions, where a volume has 3")
+        raise VolumeError(f"{path} has {len(image.shape)} dimensions, where a volume has 3")
     return image
+
+
+def _values(image: nib.Nifti1Image, path: Path) -> np.ndarray:
+    with _named(path):
+        return np.nan_to_num(image.get_fdata(dtype=np.float32), posinf=0, neginf=0)
 
 
 def _on_grid_of(image: nib.Nifti1Image, path: Path) -> nib.Nifti1Image:
     """Open a mask with the image's order of axes."""
     mask = _open(path)
-    orientations = [nib.io_orientation(one.affine) for one in (mask, image)]
-    mask = mask.as_reoriented(nib.orientations.ornt_transform(*orientations))
+    with _named(path):
+        orientations = [nib.io_orientation(one.affine) for one in (mask, image)]
+        mask = mask.as_reoriented(nib.orientations.ornt_transform(*orientations))
     ends = np.vstack([np.array(image.shape) - 1, [0, 0, 0], np.diag(np.array(image.shape) - 1)])
     there, here = (nib.affines.apply_affine(one.affine, ends) for one in (mask, image))
     if mask.shape != image.shape or np.abs(there - here).max() > _APART_MM:
-        raise SystemExit(f"{path} lies on another grid than its image: resample it to that first")
+        raise VolumeError(f"{path} lies on another grid than its image: resample it to that first")
     return mask
 
 

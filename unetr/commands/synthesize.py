@@ -12,7 +12,6 @@ from unetr.synthesis.pool import case_names, write_case
 
 _EXAMPLES = """examples:
   python -m unetr synthesize runs/pool --count 200
-  python -m unetr synthesize runs/validation --count 12 --seed 900000
   python -m unetr synthesize runs/healthy --count 5 --lesions 0 --whole-head
   python -m unetr synthesize runs/folds --count 50 --anatomy head/t1.nii.gz head/brain.nii.gz
 """

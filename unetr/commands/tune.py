@@ -1,14 +1,15 @@
 """``python -m unetr tune``: which threshold and which peak suit a model best, on volumes kept for choosing them."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
 from settings import load_settings
-from unetr.commands.volumes import add_options, labelled_volumes
-from unetr.pictures import draw_trade_off
-from unetr.predictor import open_model
+from unetr.commands.options import make_room
+from unetr.commands.volumes import LabelledVolume, add_options, labelled_volumes, measure_each
+from unetr.metrics import Score
+from unetr.pictures import ENDINGS, draw_trade_off
+from unetr.predictor import Predictor, open_model
 from unetr.tuning import OperatingPoint, choose, operating_points, try_points
 
 _EXAMPLES = """examples:
@@ -21,7 +22,8 @@ _EXAMPLES = """examples:
 def describe(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Try thresholds and peaks, and name the pair that finds most lesions of 5 mm or more without too many false "
-        "ones. Measure the model on other volumes than these."
+        "ones. Measure the model on other volumes than these. A volume that cannot be used is named and left out; the "
+        "command then ends with 1."
     )
     parser.epilog = _EXAMPLES
     parser.add_argument("model", type=Path, help="bundle folder, or MetIA checkpoint")
@@ -34,19 +36,22 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    count, volumes = labelled_volumes(options)
+    make_room(options.picture, ENDINGS)
+    volumes = labelled_volumes(options)
     predictor = open_model(load_settings(), options.model)
-    minimum = predictor.info.postprocessing.minimum_volume_mm3
-    scored = []
-    for volume in tqdm(volumes, total=count, unit="volume"):
-        answer = predictor.ask(volume.image, volume.affine)
-        scored.append(dict(try_points(answer, volume.reference, volume.voxel_mm3, minimum)))
+    scored = measure_each(volumes, partial(_tried, predictor))
     points = operating_points(scored)
     chosen = choose(points, options.most_false)
     print(_table(points, chosen))  # noqa: T201 - the command's answer
     if options.picture:
         draw_trade_off(points, chosen, options.picture)
-    return 0
+    return 0 if len(scored) == len(volumes) else 1
+
+
+def _tried(predictor: Predictor, volume: LabelledVolume) -> dict[tuple[float, float], Score]:
+    answer = predictor.ask(volume.image, volume.affine)
+    minimum = predictor.info.postprocessing.minimum_volume_mm3
+    return dict(try_points(answer, volume.reference, volume.voxel_mm3, minimum))
 
 
 def _table(points: list[OperatingPoint], chosen: OperatingPoint) -> str:

@@ -1,17 +1,27 @@
 """The labelled volumes that a model is measured on: synthetic ones made from seeds, NIfTI with masks, or both."""
 
 import argparse
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import chain
-from pathlib import Path
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
+from tqdm import tqdm
 
+from unetr.commands.cases import ImageFile, find_images
 from unetr.commands.heads import add_head_options, chosen_anatomy
-from unetr.commands.nifti import RAS_TO_LPS, as_axial, check, find_images, read_image, read_mask
+from unetr.commands.nifti import RAS_TO_LPS, as_axial, check, read_image, read_lesions
+from unetr.commands.options import above_zero, add_labels
+from unetr.engines.memory import NotEnoughMemoryError
+from unetr.errors import VolumeError
+from unetr.preprocessing import NothingToSegmentError
 from unetr.slices import average_slices
+from unetr.synthesis.anatomy import Anatomy
 from unetr.synthesis.generator import synthesize
+
+Measured = TypeVar("Measured")
 
 
 @dataclass(frozen=True)
@@ -40,8 +50,17 @@ class LabelledVolume:
         return cls(name, turned, turned_affine, as_axial(fraction, affine)[0])
 
     def in_slices(self, thickness_mm: float) -> "LabelledVolume":
-        """See it in thick slices; a lesion that fills half of no voxel then is none of the reference any more."""
-        image, affine = average_slices(self.image, self.affine, thickness_mm)
+        """See it in thick slices; a lesion that fills half of no voxel then is none of the reference any more.
+
+        Raises
+        ------
+        VolumeError
+            When its own slices are thicker.
+        """
+        try:
+            image, affine = average_slices(self.image, self.affine, thickness_mm)
+        except ValueError as error:
+            raise VolumeError(str(error)) from error
         return LabelledVolume(self.name, image, affine, average_slices(self.fraction, self.affine, thickness_mm)[0])
 
     @property
@@ -54,61 +73,81 @@ class LabelledVolume:
         return float(abs(np.linalg.det(self.affine[:3, :3])))
 
 
+Loads = Mapping[str, Callable[[], LabelledVolume]]
+"""Volumes by name, each made or read when it is called for: all of them would fill the memory."""
+
+
 def add_options(parser: argparse.ArgumentParser, seed: int) -> None:
     """Add the options that say which volumes; ``seed`` is the default of the first synthetic one."""
     parser.add_argument("--synthetic", type=int, default=0, metavar="N", help="number of synthetic volumes")
     parser.add_argument("--seed", type=int, default=seed, help="of the first synthetic one (default: %(default)s)")
     add_head_options(parser)
     parser.add_argument("--images", metavar="PATTERN", help="NIfTI images, a pattern with *")
-    parser.add_argument("--mask", help="name of the mask beside each image")
-    parser.add_argument("--labels", type=int, nargs="+", default=[1], help="values of the mask that are lesion")
+    parser.add_argument("--mask", help="name of the mask beside each image (default: no lesion)")
+    add_labels(parser)
     parser.add_argument(
         "--slices",
-        type=float,
+        type=above_zero,
         metavar="MM",
         help="average each volume, and its lesions, into axial slices of this thickness; what is lesion in less than "
         "half of each voxel is no lesion of the reference then (default: as they are)",
     )
 
 
-def labelled_volumes(options: argparse.Namespace) -> tuple[int, Iterator[LabelledVolume]]:
-    """How many volumes the options name, and one after the other.
+def labelled_volumes(options: argparse.Namespace) -> Loads:
+    """Find the volumes that the options name; to load one raises a ``VolumeError`` when it cannot be used.
 
     Raises
     ------
     SystemExit
-        When they name none, or files that cannot be used; on the way, when slices thinner than a volume's own are
-        asked for.
+        When the options name none.
+    VolumeError
+        When a pattern matches none, or files whose heads tell that they cannot be used.
     """
-    paths = find_images(options.images) if options.images else []
+    images = find_images(options.images) if options.images else []
     seeds = range(options.seed, options.seed + options.synthetic)
-    if options.images and not paths:
-        raise SystemExit(f"{options.images} matches no image")
-    if not paths and not seeds:
+    if not images and not seeds:
         raise SystemExit("nothing to evaluate: give --synthetic N or --images PATTERN")
-    check(paths, options.mask)
-    volumes = chain(_synthetic(seeds, options) if seeds else (), _nifti(paths, options.mask, options.labels))
-    return len(seeds) + len(paths), _thick(volumes, options.slices) if options.slices else volumes
+    check([image.path for image in images], options.mask)
+    volumes: dict[str, Callable[[], LabelledVolume]] = {}
+    if seeds:
+        anatomy = chosen_anatomy(options)
+        volumes |= {f"synthetic {seed}": partial(_synthetic, anatomy, seed, options) for seed in seeds}
+    return volumes | {image.name: partial(_nifti, image, options) for image in images}
 
 
-def _thick(volumes: Iterable[LabelledVolume], thickness_mm: float) -> Iterator[LabelledVolume]:
-    for volume in volumes:
+def measure_each(volumes: Loads, measure: Callable[[LabelledVolume], Measured]) -> list[Measured]:
+    """Measure one volume after the other, with a bar; one that cannot be is named on stderr, and left out.
+
+    Raises
+    ------
+    VolumeError
+        When none can be measured.
+    """
+    results = []
+    for name, load in tqdm(volumes.items(), unit="volume"):
         try:
-            yield volume.in_slices(thickness_mm)
-        except ValueError as error:
-            raise SystemExit(f"{volume.name}: {error}") from None
+            results.append(measure(load()))
+        except (VolumeError, NothingToSegmentError, NotEnoughMemoryError) as error:
+            tqdm.write(f"{name} is left out: {error}", file=sys.stderr)
+    left_out = len(volumes) - len(results)
+    if not results:
+        raise VolumeError(f"none of the volumes could be measured, of {left_out}")
+    if left_out:
+        print(f"{left_out} of {len(volumes)} volumes could not be measured and are left out\n")  # noqa: T201
+    return results
 
 
-def _synthetic(seeds: range, options: argparse.Namespace) -> Iterator[LabelledVolume]:
-    anatomy = chosen_anatomy(options)
-    for seed in seeds:
-        volume = synthesize(anatomy, seed, lesions=options.lesions, stripped=options.stripped)
-        image, fraction = volume.image.numpy(), volume.fraction.numpy()
-        yield LabelledVolume.of(f"synthetic {seed}", image, RAS_TO_LPS @ volume.affine, fraction)
+def _synthetic(anatomy: Anatomy, seed: int, options: argparse.Namespace) -> LabelledVolume:
+    made = synthesize(anatomy, seed, lesions=options.lesions, stripped=options.stripped)
+    image, fraction = made.image.numpy(), made.fraction.numpy()
+    volume = LabelledVolume.of(f"synthetic {seed}", image, RAS_TO_LPS @ made.affine, fraction)
+    return volume.in_slices(options.slices) if options.slices else volume
 
 
-def _nifti(paths: list[Path], mask: str | None, labels: list[int]) -> Iterator[LabelledVolume]:
-    for path in paths:
-        image, affine = read_image(path)
-        reference = read_mask(path.parent / mask, path, labels) if mask else np.zeros(image.shape, bool)
-        yield LabelledVolume.of(path.parent.name, image, affine, reference)
+def _nifti(file: ImageFile, options: argparse.Namespace) -> LabelledVolume:
+    image, affine = read_image(file.path)
+    mask = file.path.parent / options.mask if options.mask else None
+    lesions = read_lesions(mask, file.path, options.labels) if mask else np.zeros(image.shape, bool)
+    volume = LabelledVolume.of(file.name, image, affine, lesions)
+    return volume.in_slices(options.slices) if options.slices else volume

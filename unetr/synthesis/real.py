@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from scipy import ndimage
 
-from unetr.preprocessing import Grid, normalise
+from unetr.preprocessing import Grid, NothingToSegmentError, normalise
 from unetr.preprocessing.ras import AIR
 from unetr.synthesis.acquisition import acquire
 from unetr.synthesis.fields import Rng, euler
@@ -44,6 +44,11 @@ def adopt(
     SyntheticVolume
         On 1 mm voxels, axes right, anterior, superior; its ``lesions`` are the painted ones, and ``label_map`` numbers
         them; the real ones are in ``fraction`` alone.
+
+    Raises
+    ------
+    NothingToSegmentError
+        When the image has no tissue, or no brain without lesion.
     """
     rng = Rng(seed)
     grid = Grid.of(image.shape, affine)
@@ -51,7 +56,10 @@ def adopt(
     where = (scaled > 0).float() if brain is None else grid.forward(brain)
     stack = torch.stack([scaled, grid.forward(reference), where])
     values, fraction, filled = _deformed(_cropped(stack), rng)
-    values = values / values[(filled > 0.5) & (fraction < 0.1)].quantile(_WHITE)
+    healthy = values[(filled > 0.5) & (fraction < 0.1)]
+    if not len(healthy):
+        raise NothingToSegmentError("the image shows no brain beside its lesions")
+    values = values / healthy.quantile(_WHITE)
     inside = torch.from_numpy(ndimage.binary_fill_holes(filled.numpy() > 0.5))
     depth = torch.from_numpy(ndimage.distance_transform_edt(inside) - ndimage.distance_transform_edt(~inside)).float()
     if brain is None:
