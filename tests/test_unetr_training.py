@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from scipy import ndimage
 
@@ -548,3 +549,23 @@ def test_options_that_cannot_be_are_refused_in_a_sentence(pool, tmp_path, capsys
 def test_an_emphasis_that_a_weight_cannot_hold_is_refused(emphasis):
     with pytest.raises(ValueError, match=rf"emphasis of {emphasis}: 1 to 63 is possible"):
         Patches([case()], 16, emphasis=emphasis)
+
+
+def test_the_mean_of_two_weights_is_that_and_of_one_network(begun, tmp_path, capsys):
+    first, second, mean = (tmp_path / name for name in ("first", "second", "mean"))
+    assert main(["export", str(begun), str(first), *NAMED]) == 0
+    shutil.copytree(first, second)
+    weights = safetensors.torch.load_file(first / "models" / "model.safetensors")
+    tripled = {name: 3 * tensor for name, tensor in weights.items()}
+    safetensors.torch.save_file(tripled, second / "models" / "model.safetensors")
+    assert main(["export", str(begun), str(mean), *NAMED, "--average-with", str(second)]) == 0
+    averaged = safetensors.torch.load_file(mean / "models" / "model.safetensors")
+    assert averaged.keys() == weights.keys()
+    for name, tensor in averaged.items():
+        assert tensor.dtype == torch.float16
+        torch.testing.assert_close(tensor, 2 * weights[name], rtol=2e-3, atol=1e-6)
+
+    safetensors.torch.save_file({"other": torch.zeros(1)}, second / "models" / "model.safetensors")
+    said = refusal(capsys, "export", begun, tmp_path / "none", *NAMED, "--average-with", second)
+    assert said.endswith("is another network than was trained: their weights have no mean.")
+    assert not (tmp_path / "none").exists()

@@ -3,12 +3,14 @@
 import argparse
 from pathlib import Path
 
+from unetr.bundle import read_bundle
 from unetr.training.checkpoint import read_checkpoint
 from unetr.training.export import INTENDED_USE, export_bundle
 
 _EXAMPLES = """examples:
   python -m unetr export runs/first models/mine --name "My UNETR" --version 1.0
   python -m unetr export runs/first models/mine --name "My UNETR" --version 1.0 --peak 0.8 --minimum-volume 20
+  python -m unetr export runs/more models/next --name "My UNETR" --version 1.1 --average-with models/mine
 """
 _UNMEASURED = "Not a medical device. Not yet measured: run python -m unetr evaluate and write here what it says."
 
@@ -28,6 +30,12 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overlap", type=float, default=0.5, help="of the windows (default: %(default)s)")
     parser.add_argument("--smoothing", type=float, default=0.0, help="of the probability map, voxels (%(default)s)")
     parser.add_argument("--mirror", action="store_true", help="run each window mirrored too; takes twice as long")
+    parser.add_argument(
+        "--average-with",
+        type=Path,
+        metavar="BUNDLE",
+        help="write the mean of the weights and of this bundle's, which the training began with (train --start-from)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -47,5 +55,6 @@ def run(options: argparse.Namespace) -> int:
             "mirror": options.mirror,
         },
     }
-    export_bundle(read_checkpoint(options.run_folder / "last.ckpt"), options.bundle, metadata)
+    before = read_bundle(options.average_with) if options.average_with else None
+    export_bundle(read_checkpoint(options.run_folder / "last.ckpt"), options.bundle, metadata, before)
     return 0

@@ -13,35 +13,53 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from unetr.bundle import ModelError, read_bundle
+from unetr.bundle import BundleInfo, ModelError, read_bundle
+from unetr.loading.network import read_weights
 
 INTENDED_USE = "Research. Not a medical device; no result may be used without a radiologist's own reading."
 
 
-def export_bundle(checkpoint: dict[str, Any], bundle: Path, metadata: dict[str, Any]) -> None:
+def export_bundle(
+    checkpoint: dict[str, Any], bundle: Path, metadata: dict[str, Any], average_with: BundleInfo | None = None
+) -> None:
     """Write the averaged weights of a training's checkpoint as a bundle.
 
-    ``metadata`` (name, version, statement, postprocessing ...) goes into ``configs/metadata.json``. Of a bundle that
-    is there already, all but ``configs`` and ``models`` stays, the model card among it.
+    Parameters
+    ----------
+    metadata
+        Name, version, statement, postprocessing ..., for ``configs/metadata.json``. Of a bundle that is there already,
+        all but ``configs`` and ``models`` stays, the model card among it.
+    average_with
+        The bundle that the training began with: the mean of its weights and the training's is written.
 
     Raises
     ------
     ModelError
-        When another folder is in the bundle's place, or the bundle could not be read or not be written; then what was
-        there before still is.
+        When the two that are to be averaged are not one network, when another folder is in the bundle's place, or the
+        bundle could not be read or not be written; then what was there before still is.
     """
     bundle = bundle.resolve()  # what a link points to is exchanged, not the link
     if bundle.exists() and not _is_ours_to_replace(bundle):
         raise ModelError(f"{bundle} is there already and is no bundle: name another folder, or remove that one.")
     prefix = "network."
     weights = {
-        name.removeprefix(prefix): tensor.half().contiguous()
+        name.removeprefix(prefix): tensor.float()
         for name, tensor in checkpoint["state_dict"].items()
         if name.startswith(prefix)
     }
+    if average_with is not None:
+        weights = _mean(weights, read_weights(average_with), average_with.path)
+    weights = {name: tensor.half().contiguous() for name, tensor in weights.items()}
     definition = checkpoint["hyper_parameters"]["definition"]
     with written_beside(bundle, weights, definition, metadata) as whole:
         _exchange(whole, bundle)
+
+
+def _mean(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor], whose: Path) -> dict[str, torch.Tensor]:
+    shapes, others = ({name: tensor.shape for name, tensor in one.items()} for one in (ours, theirs))
+    if shapes != others:
+        raise ModelError(f"{whose} is another network than was trained: their weights have no mean.")
+    return {name: (tensor + theirs[name].float()) / 2 for name, tensor in ours.items()}
 
 
 def _is_ours_to_replace(folder: Path) -> bool:
