@@ -111,7 +111,7 @@ def test_a_command_is_needed(capsys):
     assert "COMMAND" in capsys.readouterr().err
 
 
-def test_volumes_are_written_once(tmp_path, monkeypatch):
+def test_volumes_are_written_once(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(synthesize, "synthesize", functools.partial(synthesize.synthesize, grid=SLAB))
     options = ["--seed", "40", "--lesions", "2", "--stripped", "--device", "cpu"]
     assert main(["synthesize", str(tmp_path / "pool"), "--count", "1", *options]) == 0
@@ -119,6 +119,10 @@ def test_volumes_are_written_once(tmp_path, monkeypatch):
     files = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "pool").iterdir()}
     assert set(files) == names
     assert main(["synthesize", str(tmp_path / "pool"), "--count", "1", *options]) == 0
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "pool").iterdir()} == files
+    others = ["synthesize", str(tmp_path / "pool"), "--count", "3", "--seed", "39", "--lesions", "0", "--device", "cpu"]
+    said = refusal(others, capsys)
+    assert "000040_fraction.nii was made with lesions 2, stripped, where lesions 0, either kind is asked for" in said
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "pool").iterdir()} == files
     image = nib.Nifti1Image.from_filename(tmp_path / "pool" / "synthetic_000040_image.nii")
     assert image.shape == SLAB
@@ -532,7 +536,7 @@ def test_where_no_volume_can_be_read_nothing_is_summarised(tmp_path, tiny_model,
     options = ["--model", str(tiny_model), "--images", str(tmp_path / "*" / "t1.nii.gz")]
     said = refusal(["evaluate", *options], capsys)
     assert "t1.nii.gz is nowhere above 0" in said
-    assert "none of the volumes could be measured" in said
+    assert "none of 1 volumes could be measured" in said
 
 
 @pytest.mark.parametrize(

@@ -119,15 +119,19 @@ def command(folder: Path, *more: str) -> list[str]:
     return ["adopt", str(folder / "pool"), *images, "--mask", "seg.nii.gz", "--labels", "1", "4", *more]
 
 
-def test_a_pool_of_real_cases_leaves_out_those_kept_for_validation(tmp_path, cases):
+def test_a_pool_of_real_cases_leaves_out_those_kept_for_validation(tmp_path, cases, capsys):
     cases("a", "b")
     assert main(command(tmp_path, "--copies", "2", "--leave-out", "a")) == 0
     assert case_names(tmp_path / "pool") == ["real_b_00", "real_b_01"]
     read = read_case(tmp_path / "pool", "real_b_00")
     assert read.fraction.max() == 255
     assert read.brain.any()
-    assert main([*command(tmp_path, "--copies", "1", "--leave-out", "a")[:4], "--copies", "1"]) == 0
-    assert not read_case(tmp_path / "pool", "real_a_00").fraction.any()  # no mask: no lesion
+    healthy = tmp_path / "healthy"
+    assert main(["adopt", str(healthy), *command(tmp_path)[2:4], "--leave-out", "b", "--copies", "1"]) == 0
+    assert not read_case(healthy, "real_a_00").fraction.any()  # no mask: no lesion
+    assert main(command(tmp_path, "--copies", "2", "--labels", "4")) == 1
+    said = capsys.readouterr().err
+    assert "real_b_00_fraction.nii was made with mask seg.nii.gz, labels 1 4, skull-stripped, where" in said
 
 
 def test_all_cases_left_out_are_none_to_adopt(tmp_path, cases, capsys):
@@ -141,10 +145,12 @@ def adopted(monkeypatch) -> dict[str, int]:
     """The volumes that commands write, and the seeds they are made from, without making them."""
     made: dict[str, int] = {}
     monkeypatch.setattr("unetr.commands.adopt.adopt", lambda image, affine, reference, seed, brain: seed)
-    monkeypatch.setattr(
-        "unetr.commands.adopt.write_case",
-        lambda folder, name, seed: made.update({name: seed}) or (folder / f"{name}_fraction.nii").touch(),
-    )
+
+    def write(folder: Path, name: str, seed: int, made_with: str) -> None:
+        made[name] = seed
+        nib.save(nib.Nifti1Image(np.zeros((1, 1, 1), np.uint8), np.eye(4)), folder / f"{name}_fraction.nii")
+
+    monkeypatch.setattr("unetr.commands.adopt.write_case", write)
     return made
 
 

@@ -21,7 +21,7 @@ from unetr.synthesis.fields import Rng, blur, towards
 from unetr.synthesis.generator import SyntheticVolume, synthesize
 from unetr.synthesis.head import _vessel, make_head
 from unetr.synthesis.lesions import LesionShape, draw_lesions, paint
-from unetr.synthesis.pool import case_names, read_case, read_cases, write_case
+from unetr.synthesis.pool import PoolError, case_names, is_written, read_case, read_cases, write_case
 
 SLAB = (184, 36, 36)
 """A grid from ear to ear through the middle of the head: brain, skull and air in few voxels."""
@@ -335,3 +335,15 @@ def test_cases_on_disk(tmp_path, whole):
     assert (case.image.dtype, case.fraction.dtype, case.brain.dtype) == (np.float16, np.uint8, np.uint8)
     np.testing.assert_allclose(nib.Nifti1Image.from_filename(tmp_path / "a_image.nii").affine, whole.affine)
     assert not list(tmp_path.glob(".*"))
+    assert is_written(tmp_path, "a", "two lesions")  # it does not say
+    assert not is_written(tmp_path, "c", "two lesions")
+
+
+def test_a_case_made_otherwise_is_not_taken_for_the_one_asked_for(tmp_path, whole):
+    long = "two lesions " * 20
+    write_case(tmp_path, "a", whole, "two lesions")
+    write_case(tmp_path, "b", whole, long)
+    assert is_written(tmp_path, "a", "two lesions")
+    assert is_written(tmp_path, "b", long)
+    with pytest.raises(PoolError, match=r"a_fraction\.nii was made with two lesions, where no lesions is asked for"):
+        is_written(tmp_path, "a", "no lesions")

@@ -14,7 +14,7 @@ from unetr.commands.nifti import check, read_brain, read_image, read_lesions
 from unetr.commands.options import add_labels
 from unetr.errors import VolumeError, some_of
 from unetr.preprocessing import NothingToSegmentError
-from unetr.synthesis.pool import case_names, write_case
+from unetr.synthesis.pool import case_names, is_written, write_case
 from unetr.synthesis.real import adopt
 
 _PREFIX = "real_"
@@ -29,7 +29,7 @@ _EXAMPLES = """examples:
 def describe(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Deform labelled post-contrast T1 (NIfTI), or healthy T1, and paint synthetic lesions into every other copy. "
-        "Runs again where it stopped."
+        "Runs again where it stopped, with the same options."
     )
     parser.epilog = _EXAMPLES
     parser.add_argument("folder", type=Path, help="where the volumes go (NIfTI)")
@@ -55,11 +55,14 @@ def run(options: argparse.Namespace) -> int:
     there = set(case_names(options.folder))
     images = _without(options.leave_out, find_images(options.images), there, options.folder)
     check([image.path for image in images], options.mask, options.brain)
-    for image in tqdm(images, unit="case"):
-        wanted = {f"{_PREFIX}{image.name}_{copy:02d}": copy for copy in range(options.copies)}
-        missing = {name: copy for name, copy in wanted.items() if name not in there}
-        if missing:
-            _write(image, missing, options)
+    made_with = _described(options)
+    missing = []
+    for image in images:
+        names = {f"{_PREFIX}{image.name}_{copy:02d}": copy for copy in range(options.copies)}
+        copies = {name: copy for name, copy in names.items() if not is_written(options.folder, name, made_with)}
+        missing += [(image, copies)] if copies else []
+    for image, copies in tqdm(missing, unit="case"):
+        _write(image, copies, options, made_with)
     return 0
 
 
@@ -82,7 +85,14 @@ def _without(
     return [image for image in images if image.name not in kept]
 
 
-def _write(file: ImageFile, copies: dict[str, int], options: argparse.Namespace) -> None:
+def _described(options: argparse.Namespace) -> str:
+    """What the options make of a case, in a few words."""
+    labels = " ".join(map(str, sorted(options.labels))) if options.labels else "all"
+    lesions = f"mask {options.mask}, labels {labels}" if options.mask else "no mask"
+    return f"{lesions}, brain {options.brain}" if options.brain else f"{lesions}, skull-stripped"
+
+
+def _write(file: ImageFile, copies: dict[str, int], options: argparse.Namespace, made_with: str) -> None:
     """Write some copies of one case, by name and number."""
     image, affine = read_image(file.path)
     folder, labels = file.path.parent, options.labels
@@ -96,4 +106,4 @@ def _write(file: ImageFile, copies: dict[str, int], options: argparse.Namespace)
             volume = adopt(image, affine, lesions, seed + copy, brain=brain)
         except NothingToSegmentError as error:
             raise VolumeError(f"{file.path} cannot be adopted: {error}") from error
-        write_case(options.folder, name, volume)
+        write_case(options.folder, name, volume, made_with)

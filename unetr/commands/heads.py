@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from zlib import crc32
 
 from unetr.commands.nifti import read_brain, read_image
 from unetr.synthesis.anatomy import Anatomy, mni152
@@ -31,3 +32,11 @@ def chosen_anatomy(options: argparse.Namespace) -> Anatomy:
 
     path, brain = options.anatomy
     return head_anatomy(*read_image(path), read_brain(brain, path))
+
+
+def described(options: argparse.Namespace) -> str:
+    """What the options make synthetic heads of, in a few words; another anatomy has another number."""
+    lesions = "random" if options.lesions is None else options.lesions
+    kind = {None: "either kind", True: "stripped", False: "whole heads"}[options.stripped]
+    content = b"".join(path.read_bytes() for path in options.anatomy or ())
+    return f"lesions {lesions}, {kind}, anatomy {crc32(content):08x}" if content else f"lesions {lesions}, {kind}"

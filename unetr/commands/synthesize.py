@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from unetr.commands.heads import add_head_options, chosen_anatomy
+from unetr.commands.heads import add_head_options, chosen_anatomy, described
 from unetr.synthesis.generator import synthesize
-from unetr.synthesis.pool import case_names, write_case
+from unetr.synthesis.pool import is_written, write_case
 
 _EXAMPLES = """examples:
   python -m unetr synthesize runs/pool --count 200
@@ -18,7 +18,10 @@ _EXAMPLES = """examples:
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Write synthetic post-contrast T1 heads with known metastases. Runs again where it stopped."
+    parser.description = (
+        "Write synthetic post-contrast T1 heads with known metastases. Runs again where it stopped, with the same "
+        "options."
+    )
     parser.epilog = _EXAMPLES
     parser.add_argument("folder", type=Path, help="where the volumes go (NIfTI)")
     parser.add_argument("--count", type=int, default=100, help="how many (default: %(default)s)")
@@ -31,10 +34,10 @@ def describe(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     options.folder.mkdir(parents=True, exist_ok=True)
     anatomy = chosen_anatomy(options).to(options.device)
-    there = set(case_names(options.folder))
-    for seed in tqdm(range(options.seed, options.seed + options.count), unit="volume"):
-        name = f"synthetic_{seed:06d}"
-        if name not in there:
-            volume = synthesize(anatomy, seed, lesions=options.lesions, stripped=options.stripped)
-            write_case(options.folder, name, volume)
+    made_with = described(options)
+    names = {f"synthetic_{seed:06d}": seed for seed in range(options.seed, options.seed + options.count)}
+    missing = {name: seed for name, seed in names.items() if not is_written(options.folder, name, made_with)}
+    for name, seed in tqdm(missing.items(), unit="volume"):
+        volume = synthesize(anatomy, seed, lesions=options.lesions, stripped=options.stripped)
+        write_case(options.folder, name, volume, made_with)
     return 0

@@ -132,7 +132,7 @@ def measure_each(volumes: Loads, measure: Callable[[LabelledVolume], Measured]) 
             tqdm.write(f"{name} is left out: {error}", file=sys.stderr)
     left_out = len(volumes) - len(results)
     if not results:
-        raise VolumeError(f"none of the volumes could be measured, of {left_out}")
+        raise VolumeError(f"none of {left_out} volumes could be measured")
     if left_out:
         print(f"{left_out} of {len(volumes)} volumes could not be measured and are left out\n")  # noqa: T201
     return results

@@ -1,7 +1,7 @@
 """Synthetic volumes on disk, as NIfTI, so that training and generating need not share the processor.
 
 A case is three files: ``NAME_image.nii`` (int16 with a scale), ``NAME_brain.nii`` (uint8, 1 = brain) and
-``NAME_fraction.nii`` (uint8, 255 = all lesion).
+``NAME_fraction.nii`` (uint8, 255 = all lesion). The last says in its header (``descrip``) what it was made with.
 """
 
 from collections.abc import Iterator
@@ -11,12 +11,15 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from unetr.errors import VolumeError
 from unetr.synthesis.generator import SyntheticVolume
 
 _IMAGE_SCALE = 1000.0
+_ROOM = 79
+"""Bytes of a header's description."""
 
 
-class PoolError(Exception):
+class PoolError(VolumeError):
     """A folder of training volumes that cannot be used; the message says what to do."""
 
 
@@ -30,8 +33,11 @@ class Case:
     brain: np.ndarray
 
 
-def write_case(folder: Path, name: str, volume: SyntheticVolume) -> None:
-    """Write one volume; the fraction last, so that a case without one is known to be unfinished."""
+def write_case(folder: Path, name: str, volume: SyntheticVolume, made_with: str = "") -> None:
+    """Write one volume; the fraction last, so that a case without one is known to be unfinished.
+
+    ``made_with`` names the options that make it what it is: see :func:`is_written`.
+    """
     image = nib.Nifti1Image(np.round(volume.image.cpu().numpy() * _IMAGE_SCALE).astype(np.int16), volume.affine)
     image.header.set_slope_inter(1 / _IMAGE_SCALE, 0)
     nib.save(image, folder / f"{name}_image.nii")
@@ -39,8 +45,32 @@ def write_case(folder: Path, name: str, volume: SyntheticVolume) -> None:
     nib.save(brain, folder / f"{name}_brain.nii")
     fraction = np.round(volume.fraction.cpu().numpy() * 255).astype(np.uint8)
     temporary = folder / f".{name}.nii"
-    nib.save(nib.Nifti1Image(fraction, volume.affine), temporary)
+    lesions = nib.Nifti1Image(fraction, volume.affine)
+    lesions.header["descrip"] = _short(made_with)
+    nib.save(lesions, temporary)
     temporary.replace(folder / f"{name}_fraction.nii")
+
+
+def is_written(folder: Path, name: str, made_with: str) -> bool:
+    """Tell whether a volume is there, made with these options; one that does not say with which is taken as it is.
+
+    Raises
+    ------
+    PoolError
+        When it was made with others.
+    """
+    path = folder / f"{name}_fraction.nii"
+    if not path.exists():
+        return False
+    before = nib.Nifti1Image.from_filename(path).header["descrip"].item()
+    if before and before != _short(made_with):
+        made = before.decode(errors="replace")
+        raise PoolError(f"{path} was made with {made}, where {made_with} is asked for: use another folder.")
+    return True
+
+
+def _short(made_with: str) -> bytes:
+    return made_with.encode()[:_ROOM]
 
 
 def case_names(folder: Path) -> list[str]:
