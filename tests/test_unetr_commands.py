@@ -23,7 +23,7 @@ from unetr.commands import evaluate, synthesize, volumes
 from unetr.commands.cases import find_images
 from unetr.commands.nifti import as_axial, read_brain, read_image, read_lesions
 from unetr.components import label
-from unetr.errors import VolumeError
+from unetr.volume_error import VolumeError
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SLAB = (160, 40, 40)

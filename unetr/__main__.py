@@ -5,7 +5,8 @@ import importlib
 import sys
 
 from settings import SettingsError
-from unetr.errors import ModelError, VolumeError
+from unetr.errors import ModelError
+from unetr.volume_error import VolumeError
 
 COMMANDS = {
     "synthesize": "make labelled training volumes",

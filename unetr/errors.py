@@ -1,4 +1,4 @@
-"""What goes wrong with a model, and with a volume that one is trained or measured on."""
+"""What goes wrong with a model."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -6,10 +6,6 @@ from itertools import islice
 
 class ModelError(Exception):
     """A model that cannot be used; the message is one plain sentence for the person who set MODEL_PATH."""
-
-
-class VolumeError(Exception):
-    """A file of an image or a mask that cannot be used; the message is one plain sentence that names it."""
 
 
 def told(error: BaseException) -> str:

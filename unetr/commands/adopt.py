@@ -12,10 +12,11 @@ from tqdm import tqdm
 from unetr.commands.cases import ImageFile, find_images
 from unetr.commands.nifti import check, read_brain, read_image, read_lesions
 from unetr.commands.options import add_labels
-from unetr.errors import VolumeError, some_of
+from unetr.errors import some_of
 from unetr.preprocessing import NothingToSegmentError
 from unetr.synthesis.pool import case_names, is_written, write_case
 from unetr.synthesis.real import adopt
+from unetr.volume_error import VolumeError
 
 _PREFIX = "real_"
 _EXAMPLES = """examples:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from unetr.errors import VolumeError
+from unetr.volume_error import VolumeError
 
 
 @dataclass(frozen=True)

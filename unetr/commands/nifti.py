@@ -8,7 +8,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from unetr.errors import VolumeError, some_of, told
+from unetr.errors import some_of, told
+from unetr.volume_error import VolumeError
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """NIfTI's world coordinates to DICOM's."""

@@ -15,11 +15,11 @@ from unetr.commands.heads import add_head_options, chosen_anatomy
 from unetr.commands.nifti import RAS_TO_LPS, as_axial, check, read_image, read_lesions
 from unetr.commands.options import above_zero, add_labels
 from unetr.engines.memory import NotEnoughMemoryError
-from unetr.errors import VolumeError
 from unetr.preprocessing import NothingToSegmentError
 from unetr.slices import average_slices
 from unetr.synthesis.anatomy import Anatomy
 from unetr.synthesis.generator import synthesize
+from unetr.volume_error import VolumeError
 
 Measured = TypeVar("Measured")
 

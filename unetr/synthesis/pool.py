@@ -11,8 +11,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from unetr.errors import VolumeError
 from unetr.synthesis.generator import SyntheticVolume
+from unetr.volume_error import VolumeError
 
 _IMAGE_SCALE = 1000.0
 _ROOM = 79
