@@ -113,7 +113,14 @@ def labelled_volumes(options: argparse.Namespace) -> Loads:
     if seeds:
         anatomy = chosen_anatomy(options)
         volumes |= {f"synthetic {seed}": partial(_synthetic, anatomy, seed, options) for seed in seeds}
-    return volumes | {image.name: partial(_nifti, image, options) for image in images}
+    volumes |= {image.name: partial(_nifti, image, options) for image in images}
+    if options.slices:
+        volumes = {name: partial(_thick, load, options.slices) for name, load in volumes.items()}
+    return volumes
+
+
+def _thick(load: Callable[[], LabelledVolume], thickness_mm: float) -> LabelledVolume:
+    return load().in_slices(thickness_mm)
 
 
 def measure_each(volumes: Loads, measure: Callable[[LabelledVolume], Measured]) -> list[Measured]:
@@ -141,13 +148,11 @@ def measure_each(volumes: Loads, measure: Callable[[LabelledVolume], Measured]) 
 def _synthetic(anatomy: Anatomy, seed: int, options: argparse.Namespace) -> LabelledVolume:
     made = synthesize(anatomy, seed, lesions=options.lesions, stripped=options.stripped)
     image, fraction = made.image.numpy(), made.fraction.numpy()
-    volume = LabelledVolume.of(f"synthetic {seed}", image, RAS_TO_LPS @ made.affine, fraction)
-    return volume.in_slices(options.slices) if options.slices else volume
+    return LabelledVolume.of(f"synthetic {seed}", image, RAS_TO_LPS @ made.affine, fraction)
 
 
 def _nifti(file: ImageFile, options: argparse.Namespace) -> LabelledVolume:
     image, affine = read_image(file.path)
     mask = file.path.parent / options.mask if options.mask else None
     lesions = read_lesions(mask, file.path, options.labels) if mask else np.zeros(image.shape, bool)
-    volume = LabelledVolume.of(file.name, image, affine, lesions)
-    return volume.in_slices(options.slices) if options.slices else volume
+    return LabelledVolume.of(file.name, image, affine, lesions)

@@ -85,7 +85,8 @@ def choose_engine(
         if not seconds or wanted not in (AUTO, *seconds):
             seconds = _measured(makers, shape, kept)
         name = min(seconds, key=lambda name: seconds[name]) if wanted == AUTO else wanted
-        makers = {name: makers[name] for name in (name, "torch-cpu") if name in seconds}
+        if name == "torch-cpu" or name not in seconds:
+            del makers["openvino-cpu"]
     return _first_that_works(makers, shape)
 
 

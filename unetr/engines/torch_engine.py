@@ -73,9 +73,7 @@ class TorchEngine:
                 raise
             # It does what cannot be recorded, waits for the GPU perhaps: step by step it may run all the same.
             self._recordable = False
-            cause = (
-                error.__context__ if isinstance(error.__context__, Exception) else error
-            )  # ending the recording fails too
+            cause = error.__context__ or error  # ending the recording is an error of its own
             log.warning("the network runs unrecorded on the GPU, more slowly: %s", told(cause))
 
     def _forward(self, windows: torch.Tensor) -> torch.Tensor:
