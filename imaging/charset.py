@@ -1,7 +1,7 @@
 """Text whose character set nobody has declared: it is told from the bytes, before anything reads them.
 
-Without a SpecificCharacterSet text is ASCII by the standard. Some senders write UTF-8 or Latin-1 all the same, and
-names would go wrong into results and database.
+Without a SpecificCharacterSet, or with ISO_IR 6, text is ASCII by the standard. Some senders write UTF-8 or Latin-1 all
+the same, and names would go wrong into results and database.
 """
 
 import logging
@@ -15,6 +15,8 @@ from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR
 
 LATIN_1 = "ISO_IR 100"
 UTF_8 = "ISO_IR 192"
+_ASCII = ("", "ISO_IR 6", "ISO 2022 IR 6")
+"""What says no more than to declare nothing."""
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +25,7 @@ def declare_character_sets(datasets: Sequence[Dataset]) -> None:
     """Give instances that need a character set and declare none the one that their text is in, in place.
 
     That is UTF-8 where all their text is valid UTF-8, which text in another encoding hardly ever is, and Latin-1
-    otherwise. What an instance declares is taken at its word.
+    otherwise. What an instance declares beyond ASCII is taken at its word.
 
     Parameters
     ----------
@@ -61,7 +63,7 @@ def _undeclared(dataset: Dataset) -> Iterator[Dataset]:
     Sequences that pydicom has not taken apart yet are passed over: their items will be read as the instance is.
     """
     declared = dataset.get("SpecificCharacterSet") or ""
-    if any(name.strip() for name in ([declared] if isinstance(declared, str) else declared)):
+    if any(name.strip() not in _ASCII for name in ([declared] if isinstance(declared, str) else declared)):
         return
     yield dataset
     for element in dataset.values():

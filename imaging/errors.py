@@ -22,7 +22,7 @@ class NoGeometryError(GeometryError):
 
 
 class MixedSeriesError(GeometryError):
-    """The instances come from several series, or are several multi-frame instances."""
+    """The instances come from several series or volumes, or are several multi-frame instances."""
 
 
 class MixedMatrixError(GeometryError):

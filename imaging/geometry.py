@@ -7,9 +7,11 @@ Tolerances, chosen so that what scanners and archives round passes and what move
 * each gap is within 0.035 mm or 1 % of the usual one (positions rounded to 0.01 mm in three coordinates may be
   0.035 mm off), and no slice is further than 0.1 mm or 5 % of a gap from where an even spacing would have it;
 * no tilt: slices shift sideways by at most 0.05 mm plus 0.2 % of their distance (0.1 degrees);
-* pixel spacing alike within 0.1 %.
+* pixel spacing alike within 0.1 %;
+* echo time, inversion time and b-value alike within 1 %.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 import highdicom as hd
@@ -24,6 +26,7 @@ GAP_TOLERANCE_MM, GAP_TOLERANCE_RELATIVE = 0.035, 0.01
 GRID_TOLERANCE_MM, GRID_TOLERANCE_RELATIVE = 0.1, 0.05
 TILT_TOLERANCE_MM, TILT_TOLERANCE_RELATIVE = 0.05, 0.002
 PIXEL_SPACING_TOLERANCE_RELATIVE = 1e-3
+CONTRAST_TOLERANCE_RELATIVE = 0.01
 MINIMUM_SLICES = 3
 
 
@@ -60,6 +63,7 @@ def arrange(planes: Sequence[Plane]) -> tuple[list[Plane], hd.VolumeGeometry]:
     stack = [planes[k] for k in order]
     spacing = _one_spacing(stack, heights[order])
     _no_tilt(stack, normal)
+    _one_contrast(stack)
     return stack, hd.VolumeGeometry.from_attributes(
         image_position=stack[0].position.tolist(),
         image_orientation=[*right, *down],
@@ -170,9 +174,27 @@ def _tell_duplicates(stack: Sequence[Plane], heights: np.ndarray, gaps: np.ndarr
         f"{_place(one.position)}, {gaps[first]:.3f} mm apart along {heights[-1] - heights[0]:.1f} mm."
     )
     if differing:
-        message += f" They differ in {', '.join(differing[:3])}: several volumes (echoes, time points, diffusion"
-        message += " weightings, or magnitude and phase) are mixed in this series."
+        message += f" They differ in {', '.join(differing[:3])}: {_MIXED}"
     return message + " Send each volume as its own series."
+
+
+_MIXED = "several volumes (echoes, time points, diffusion weightings, or magnitude and phase) are mixed in this series."
+
+
+def _one_contrast(stack: Sequence[Plane]) -> None:
+    """Refuse a stack that the slices of two volumes make together: one could lie between those of the other."""
+    contrasts = [plane.contrast() for plane in stack]
+    for key in dict.fromkeys(key for contrast in contrasts for key in contrast):
+        counts = Counter(contrast[key] for contrast in contrasts if key in contrast)
+        numbers = [value for value in counts if isinstance(value, float)]
+        if numbers and max(numbers) - min(numbers) <= CONTRAST_TOLERANCE_RELATIVE * abs(max(numbers)):
+            continue
+        if len(counts) > 1:
+            values = ", ".join(
+                f"{value if isinstance(value, str) else format(value, 'g')} in {count} slices"
+                for value, count in counts.most_common(4)
+            )
+            raise errors.MixedSeriesError(f"{key} is {values}: {_MIXED} Send each volume as its own series.")
 
 
 def _no_tilt(stack: Sequence[Plane], normal: np.ndarray) -> None:

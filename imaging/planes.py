@@ -14,6 +14,15 @@ from pydicom.dataset import Dataset
 
 from imaging.errors import NoGeometryError
 
+# Numbers that are the same in all slices of a volume.
+_CONTRASTS = (
+    "EchoTime",
+    "EffectiveEchoTime",
+    "InversionTime",
+    "TemporalPositionIdentifier",
+    "TemporalPositionIndex",
+    "DiffusionBValue",
+)
 # What tells volumes apart that share their positions, in the order in which it is worth telling people.
 _MARKS = (
     "EchoTime",
@@ -32,6 +41,8 @@ _MARKS = (
     "AcquisitionTime",
     "StackID",
 )
+# Magnitude, phase, real and imaginary part, as ImageType has them.
+_KINDS = ("M", "P", "R", "I")
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,8 @@ class Plane:
         ImagePositionPatient (mm), ImageOrientationPatient, PixelSpacing (distance between rows, between columns; mm).
     slope, intercept
         Modality rescale: value = stored * slope + intercept.
+    padding
+        The first and the last stored value that stands for no signal at all (PixelPaddingValue); None without one.
     groups
         The datasets that describe the plane, nearest first.
     """
@@ -64,6 +77,7 @@ class Plane:
     pixel_spacing: np.ndarray
     slope: float
     intercept: float
+    padding: tuple[int, int] | None
     groups: tuple[Dataset, ...]
 
     @property
@@ -75,6 +89,14 @@ class Plane:
     def marks(self) -> dict[str, str]:
         """Return the attributes that may tell this plane from another one at the same position."""
         return {key: str(value) for key in _MARKS if (value := find_value(self.groups, key)) is not None}
+
+    def contrast(self) -> dict[str, float | str]:
+        """Return, as far as it is told, what may not differ within a volume: echo, phase, weighting, kind of signal."""
+        values = {key: find_value(self.groups, key) for key in _CONTRASTS}
+        contrast: dict[str, float | str] = {key: float(v) for key, v in values.items() if isinstance(v, int | float)}
+        types = find_value(self.groups, "FrameType") or find_value(self.groups, "ImageType") or ()
+        kinds = [kind for kind in types if kind in _KINDS]
+        return contrast | ({"ImageType": kinds[0]} if kinds else {})
 
 
 def is_multi_frame(dataset: Dataset) -> bool:
@@ -124,8 +146,16 @@ def _plane(dataset: Dataset, frame_number: int | None, groups: tuple[Dataset, ..
         pixel_spacing=numbers["PixelSpacing"],
         slope=1.0 if slope in (None, "") else float(slope),
         intercept=0.0 if intercept in (None, "") else float(intercept),
+        padding=_padding(dataset),
         groups=groups,
     )
+
+
+def _padding(dataset: Dataset) -> tuple[int, int] | None:
+    value, limit = dataset.get("PixelPaddingValue"), dataset.get("PixelPaddingRangeLimit")
+    if value in (None, ""):
+        return None
+    return int(value), int(value if limit in (None, "") else limit)
 
 
 def _numbers(groups: Sequence[Dataset], keyword: str, length: int) -> np.ndarray:

@@ -60,7 +60,8 @@ class Series:
     Attributes
     ----------
     volume
-        float32, axes (slice, row, column), modality rescale applied; affine: 0-based index to patient LPS in mm.
+        float32, axes (slice, row, column), modality rescale applied, padding as the least signal; affine: 0-based index
+        to patient LPS in mm.
     datasets
         Single-frame: ``datasets[k]`` is ``volume.array[k]``. Enhanced multi-frame: the one instance.
     slices
@@ -122,6 +123,8 @@ def read_series(datasets: Sequence[Dataset]) -> Series:
         for out, plane in zip(array, planes, strict=True):
             _fill(out, _decode(plane.dataset), plane)
         instances = [plane.dataset for plane in planes]
+    if any(plane.padding is not None for plane in planes):
+        _empty_padding(array)
     return Series(geometry.with_array(array), tuple(instances), tuple(plane.slice for plane in planes))
 
 
@@ -150,10 +153,7 @@ def _check_kind(instances: Sequence[Dataset]) -> None:
     if len(series) > 1:
         raise MixedSeriesError(f"Instances of {len(series)} series were given; read one series at a time.")
     if len(instances) > 1 and any(is_multi_frame(ds) for ds in instances):
-        raise MixedSeriesError(
-            f"The series holds {len(instances)} instances, multi-frame ones among them: each is a volume of its own. "
-            "Send each one as its own series."
-        )
+        raise MixedSeriesError(f"The series holds {len(instances)} instances, {_tell_multi_frame(instances)}")
     for ds in instances:
         if not all(keyword in ds for keyword in ("PixelData", "Rows", "Columns")):
             raise UnreadablePixelsError(
@@ -164,6 +164,15 @@ def _check_kind(instances: Sequence[Dataset]) -> None:
                 f"The series holds {ds.get('PhotometricInterpretation')} pictures, not grey values that grow with the "
                 "signal (MONOCHROME2). Choose the series it was made from."
             )
+
+
+def _tell_multi_frame(instances: Sequence[Dataset]) -> str:
+    if any(ds.get("ConcatenationUID") or int(ds.get("NumberOfFrames") or 1) == 1 for ds in instances):
+        return (
+            "each of them a part of one multi-frame volume, which can't be read in parts. Send the series as one "
+            "multi-frame instance, or as slices (classic MR)."
+        )
+    return "multi-frame ones among them: each is a volume of its own. Send each one as its own series."
 
 
 def _decode(dataset: Dataset) -> np.ndarray:
@@ -186,6 +195,19 @@ def _fill(out: np.ndarray, stored: np.ndarray, plane: Plane) -> None:
     if (plane.slope, plane.intercept) != (1.0, 0.0):
         out *= plane.slope
         out += plane.intercept
+    if plane.padding is not None:
+        # As the pixels have them: some writers give the value of signed pixels without its sign.
+        low, high = sorted(int(np.array(value).astype(stored.dtype)) for value in plane.padding)
+        out[(stored >= low) & (stored <= high)] = np.nan
+
+
+def _empty_padding(array: np.ndarray) -> None:
+    """Put the least signal where ``_fill`` has left nan: 0, or the smallest value where some are negative."""
+    padded = np.isnan(array)
+    if padded.all():
+        raise UnreadablePixelsError("All pixels of the series have its PixelPaddingValue: it holds no image.")
+    if padded.any():
+        array[padded] = min(0.0, float(np.nanmin(array)))
 
 
 def _fill_from_frames(array: np.ndarray, planes: Sequence[Plane]) -> None:

@@ -74,8 +74,8 @@ class ResultContext:
     @property
     def statement(self) -> str:
         """The model's statement, with the disclaimer in front where the statement does not say it itself."""
-        if DISCLAIMER.lower() in self.model_statement.lower():
-            return self.model_statement[:_SHORT_TEXT]
+        if DISCLAIMER.lower() in (written := self.model_statement[:_SHORT_TEXT]).lower():
+            return written
         return f"{DISCLAIMER}. {self.model_statement}"[:_SHORT_TEXT]
 
 

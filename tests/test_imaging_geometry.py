@@ -107,6 +107,42 @@ def test_two_volumes_in_one_series_are_named_as_such(keyword, values, words):
     assert "several volumes" in message
 
 
+@pytest.mark.parametrize(
+    ("keyword", "values"),
+    [
+        ("EchoTime", (2.9, 80.0)),
+        ("InversionTime", (900, 2500)),
+        ("TemporalPositionIdentifier", (1, 2)),
+        ("DiffusionBValue", (0, 1000)),
+        ("ImageType", (["ORIGINAL", "PRIMARY", "M"], ["ORIGINAL", "PRIMARY", "P"])),
+    ],
+)
+def test_two_volumes_whose_slices_lie_between_each_other(keyword, values):
+    datasets = slices()
+    for k, ds in enumerate(datasets):
+        setattr(ds, keyword, values[k % 2])
+    message = refusal(datasets, errors.MixedSeriesError)
+    assert keyword in message
+    assert "in 10 slices" in message
+    assert "several volumes" in message
+
+
+def test_echo_times_that_are_rounded_or_missing_are_those_of_one_volume():
+    datasets = slices()
+    for k, ds in enumerate(datasets):
+        ds.EchoTime = 2.98 + 0.01 * (k % 3) if k >= 5 else None
+    assert len(read_series(datasets).slices) == len(datasets)
+
+
+def test_frames_of_two_echoes_between_each_other():
+    instance = factory.multi_frame(factory.volume(shape=SHAPE, spacing=SPACING))
+    for k, frame in enumerate(instance.PerFrameFunctionalGroupsSequence):
+        echo = Dataset()
+        echo.EffectiveEchoTime = 2.9 if k % 2 else 80.0
+        frame.MREchoSequence = [echo]
+    assert "EffectiveEchoTime is" in refusal([instance], errors.MixedSeriesError)
+
+
 def test_frames_at_one_position():
     instance = factory.multi_frame(factory.volume(shape=SHAPE, spacing=SPACING))
     frames = instance.PerFrameFunctionalGroupsSequence

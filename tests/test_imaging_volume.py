@@ -101,6 +101,46 @@ def test_the_rescale_of_each_slice_is_applied():
         np.testing.assert_allclose(values[k], source.array[k] * (0.5 + k) - 10 * k, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("signed", "padding", "limit"),
+    [(False, 65535, None), (False, 0, None), (False, 60000, 65535), (True, -32768, None)],
+)
+def test_padding_is_no_signal(signed, padding, limit):
+    source = small()
+    pixels = source.array.astype(int) - (40 if signed else 0)
+    outside = np.zeros(pixels.shape, bool)
+    outside[:, :5] = True
+    pixels[outside] = padding
+    datasets = factory.series_datasets(source, shuffle=False)
+    for ds, stored in zip(datasets, pixels, strict=True):
+        ds.PixelRepresentation, ds.PixelPaddingValue = int(signed), padding
+        if limit is not None:
+            ds.PixelPaddingRangeLimit = limit
+        ds.RescaleSlope, ds.RescaleIntercept = 2, 0
+        ds.PixelData = stored.astype("<i2" if signed else "<u2").tobytes()
+    values = read_series([through_a_file(ds) for ds in datasets]).volume.array
+    np.testing.assert_array_equal(values[~outside], 2 * pixels[~outside])
+    assert np.unique(values[outside]).tolist() == [2 * pixels[~outside].min() if signed else 0]
+
+
+def test_padding_whose_sign_was_lost_is_padding_too():
+    datasets = factory.series_datasets(small(), shuffle=False)
+    for ds in datasets:
+        stored = ds.pixel_array.astype("<i2")
+        stored[:5] = -2000
+        ds.PixelRepresentation, ds.PixelPaddingValue = 1, 65536 - 2000
+        ds.PixelData = stored.tobytes()
+    assert read_series(datasets).volume.array[:, :5].max() == 0
+
+
+def test_nothing_but_padding_is_refused():
+    datasets = factory.series_datasets(small())
+    for ds in datasets:
+        ds.PixelPaddingValue, ds.PixelData = 7, np.full((ds.Rows, ds.Columns), 7, "<u2").tobytes()
+    with pytest.raises(reading.UnreadablePixelsError, match="PixelPaddingValue"):
+        read_series(datasets)
+
+
 def test_the_rescale_of_each_frame_is_applied():
     source = small()
     instance = factory.multi_frame(source)
@@ -220,6 +260,15 @@ def test_several_multi_frame_instances_are_refused():
     two = copy.deepcopy(one)
     two.SOPInstanceUID = "1.2.3"
     with pytest.raises(reading.MixedSeriesError, match="2 instances"):
+        read_series([one, two])
+
+
+def test_the_parts_of_a_multi_frame_volume_are_not_called_volumes_of_their_own():
+    one = factory.multi_frame(small())
+    two = copy.deepcopy(one)
+    two.SOPInstanceUID = "1.2.3"
+    one.ConcatenationUID = two.ConcatenationUID = "1.2.4"
+    with pytest.raises(reading.MixedSeriesError, match="can't be read in parts"):
         read_series([one, two])
 
 

@@ -68,4 +68,6 @@ def test_descriptions_fit_and_say_what_this_is_not() -> None:
     assert long.content_description.startswith("Not a medical device")
     assert long.statement.startswith("Not a medical device")
     assert CONTEXT.statement == CONTEXT.model_statement  # says it already
+    late = replace(CONTEXT, model_statement="s" * 1500 + " Not a medical device.")
+    assert late.statement.startswith("Not a medical device")
     assert CONTEXT.model in CONTEXT.series_description
