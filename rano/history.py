@@ -181,6 +181,12 @@ class Rules:
             if not 0 < getattr(self, name) < math.inf:
                 raise HistoryError(f"{name} is {getattr(self, name)}; it must lie above 0")
 
+    def percents(self, rule: TargetRule) -> tuple[float, float]:
+        """Give the fall below the baseline, and the rise above the nadir, that count by one of the target rules."""
+        if rule == "volume":
+            return self.partial_volume_percent, self.progressive_volume_percent
+        return self.partial_percent, self.progressive_percent
+
 
 def choose_targets(
     baseline: Sequence[LesionAtVisit], maximum: int

@@ -34,6 +34,8 @@ class Assessment:
         The visit that the others are compared with, if any; ``reason`` says why it is this one, or why there is none.
     targets, non_targets
         Tracking UIDs of the baseline's lesions.
+    rules
+        By which the visits were judged.
     roles
         What each lesion that was seen from the baseline on counts as, by tracking UID.
     best_radiographic, best_overall
@@ -47,6 +49,7 @@ class Assessment:
     non_targets: tuple[str, ...]
     best_radiographic: Best
     best_overall: Best
+    rules: Rules
     roles: Mapping[str, Role] = field(default_factory=dict)
 
 
@@ -105,14 +108,15 @@ def assess(
         non_targets=course.non_targets if course else (),
         best_radiographic=best(radiographic, rules.confirmation_days, has_targets),
         best_overall=best(overall, rules.confirmation_days, has_targets),
+        rules=rules,
         roles=course.roles() if course else {},
     )
 
 
-def best_until(assessment: Assessment, date: datetime.date, rules: Rules = DEFAULT_RULES) -> Best:
+def best_until(assessment: Assessment, date: datetime.date) -> Best:
     """Return the best overall response up to and including a day, as it stood then: nothing later confirms it."""
     judged = [one for one in _overall(assessment.visits) if one.date <= date]
-    return best(judged, rules.confirmation_days, bool(assessment.targets))
+    return best(judged, assessment.rules.confirmation_days, bool(assessment.targets))
 
 
 def _overall(answers: Sequence[VisitResponse]) -> list[Judged]:

@@ -57,6 +57,10 @@ class VisitResponse:
     doubt: str = ""
     earlier_doubt: str = ""
 
+    def change(self, rule: TargetRule) -> Change | None:
+        """Give what one of the target rules goes by: how the sum of volumes has changed, or that of diameters."""
+        return self.volumes if rule == "volume" else self.diameters
+
     @property
     def doubts(self) -> str:
         """All that a person should look at before the response is relied on; empty when there is nothing."""

@@ -105,7 +105,7 @@ def undo(change: int) -> Response:
 
 def _write_again(here: Context) -> list[str]:
     """Queue the jobs that bring the archive up to date; give their addresses."""
-    jobs = store.queue_relabelling(here.database)
+    jobs = store.queue_relabelling(here.database, here.rules)
     for job_id in jobs:
         here.queue.enqueue(job_id)
     return [url_for("jobs.one", job_id=job_id) for job_id in jobs]

@@ -32,6 +32,7 @@ def timeline_to_json(timeline: Timeline) -> dict[str, Any]:
         "PatientID": timeline.patient_id,
         "baseline": assessment.baseline,
         "baseline_reason": assessment.reason,
+        "target_rule": assessment.rules.target_rule,
         "visits": [_visit(visit) for visit in timeline.visits],
         "lesions": [
             {

@@ -11,13 +11,14 @@ from BDD import store
 from BDD.course_store import known_visits
 from BDD.followup_models import Finding, TrackedLesion, VisitAssessment
 from BDD.packing import pack_label_map, unpack_label_map
+from rano.history import Rules
 from rano.matching import inherit_tracking
 from tests.followup_factory import FIRST_DAY, patient_key, sized, study_of, visit
 from tests.present import present
 
 
 def timeline_of(database):
-    return store.load_timeline(database, patient_key(database))
+    return store.load_timeline(database, patient_key(database), Rules())
 
 
 def lesion_named(timeline, name):
@@ -103,7 +104,7 @@ def test_patients_without_an_id_stay_apart(database, worker):
 
 def test_there_is_no_such_patient(database):
     with pytest.raises(store.PatientNotFoundError):
-        store.load_timeline(database, 7)
+        store.load_timeline(database, 7, Rules())
 
 
 # -- Decisions -----------------------------------------------------------------------------------------------------
@@ -409,7 +410,7 @@ def test_the_report_of_a_visit_states_the_best_response_up_to_then(database, wor
         assess(database, number, corticosteroid_mg=0.0, clinical_status="stable")
     with database.reading() as session:
         known = known_visits(session, patient_key(database))
-    said = [present(known.standing(one))[1] for one in known.visits.values()]
+    said = [present(known.standing(one, Rules()))[1] for one in known.visits.values()]
     assert [(one.current_response, one.best_overall_response) for one in said] == [
         (None, None),
         ("SD", "SD"),

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from rano import table
+from rano import remarks, table
 from rano.confirmation import Verdict
 from rano.criteria import Response
 from rano.history import ClinicalStatus, HistoryError, LesionAtVisit, Rules, VisitFindings
@@ -190,6 +190,22 @@ def test_5_mm_of_any_lesion_or_of_the_sum(after, answer):
     assert got.radiographic.response is answer
     assert got.by_target_rule == {"any_lesion": answer, "sum": PD, "volume": PD}
     assert radiographic(*visits, rules=Rules(target_rule="sum"))[1] is PD
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("any_lesion", "PR from 30 % {}; PD from 20 % above the nadir if a target lesion has grown by 5 mm too."),
+        ("sum", "PR from 30 % {}; PD from 20 % above the nadir if the sum has grown by 5 mm too."),
+        ("volume", "PR from 65 % {}; PD from 72.8 % above the nadir."),
+    ],
+)
+def test_the_rule_that_decides_in_words(rule, words):
+    got = assess([visit(0, ("A", 20.0)), visit(60, ("A", 10.0))], Rules(target_rule=rule))
+    assert remarks.thresholds(got.rules) == words.format("below the baseline")
+    change = got.visits[1].change(rule)
+    assert change is not None
+    assert change.unit == ("mm3" if rule == "volume" else "mm")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from BDD import store
 from BDD.followup_models import KeyImage
 from imaging.volume import read_series
+from rano.history import Rules
 from results.seg import read_seg
 from tests.api_factory import MR, SERIES, STUDY, ApiSite
 from tests.followup_factory import patient_key, put_in_doubt, sized, study_of, visit
@@ -348,7 +349,7 @@ def test_a_new_name_reaches_seg_and_rtstruct(site, segmented):
     assert names_in(site, "RTSTRUCT")[0] == "left frontal"
     assert names_in(site, "SEG")[0] == ("left frontal", first["tracking_uid"])
     assert not site.archive.series() & (before - {SERIES}), "the old version is taken out"
-    assert store.queue_relabelling(site.database) == []
+    assert store.queue_relabelling(site.database, Rules()) == []
 
 
 def test_what_is_no_lesion_leaves_the_seg_and_comes_back(site, segmented):
@@ -395,7 +396,7 @@ def test_a_study_that_the_archive_has_no_more(site, segmented):
     assert site.client.get(f"/studies/{STUDY}/lesions").get_json()["lesions"][0]["name"] == "left frontal"
     timeline = timeline_of(site, patient_key(site.database))
     assert timeline["lesions"][0]["name"] == "left frontal"
-    assert store.queue_relabelling(site.database) == [], "it is not tried for ever"
+    assert store.queue_relabelling(site.database, Rules()) == [], "it is not tried for ever"
 
 
 def test_a_change_while_the_series_is_busy_is_written_later(site, segmented):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rano.history import ClinicalStatus
+from rano.history import TARGET_RULES, ClinicalStatus
 from routes.schemas.jobs import SCHEMAS as JOBS
 from routes.schemas.words import (
     DATE,
@@ -68,6 +68,7 @@ SCHEMAS: dict[str, Any] = {
             "PatientID": TEXT_OR_NULL,
             "baseline": {**TEXT_OR_NULL, "description": "StudyInstanceUID of the visit that others are compared with"},
             "baseline_reason": TEXT,
+            "target_rule": {"enum": [*TARGET_RULES], "description": "Which of `targets` of a visit decides here"},
             "visits": list_of("TimelineVisit"),
             "lesions": list_of("TimelineLesion"),
             "best_radiographic": reference("BestResponse"),
