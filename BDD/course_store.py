@@ -186,6 +186,7 @@ def _now(
         tuple(present),
         said.corticosteroid_mg if said else None,
         ClinicalStatus(said.clinical_status) if said and said.clinical_status else None,
+        said.immunotherapy if said else None,
         gone_in_doubt(absent, known.tracked, shown, record.study_instance_uid),
     )
 

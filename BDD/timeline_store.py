@@ -86,6 +86,7 @@ def _timeline(
                 model=f"{job.model.name} {job.model.version}" if job.model else "",
                 corticosteroid_mg=known.corticosteroid_mg if known else None,
                 clinical_status=known.clinical_status if known else None,
+                immunotherapy=known.immunotherapy if known else None,
                 note=known.note if known else "",
                 chosen_baseline=bool(known and known.baseline),
                 version=known.version if known else 0,

@@ -96,6 +96,9 @@ class VisitFindings:
         Daily dose, as dexamethasone; None when not known.
     clinical_status
         Against the baseline; None when not known.
+    immunotherapy
+        Whether the patient is under immunotherapy: new lesions alone are then no progression. None when that is not
+        said: it is then as before (``immunotherapy.carried``).
     gone_in_doubt
         Names of the lesions not found here of which it is not sure that they have gone, and nobody has decided it.
     verified
@@ -107,6 +110,7 @@ class VisitFindings:
     lesions: tuple[LesionAtVisit, ...] | None
     corticosteroid_mg: float | None = None
     clinical_status: ClinicalStatus | None = None
+    immunotherapy: bool | None = None
     gone_in_doubt: tuple[str, ...] = ()
     verified: bool = False
 
@@ -154,8 +158,6 @@ class Rules:
     equivocal_below_mm
         A new lesion shorter than this is equivocal: it is no progression before it has grown longer, and then it is
         one from the day on which it was first seen. A reader's word goes before.
-    immunotherapy
-        New lesions alone are then no progression.
     """
 
     target_rule: TargetRule = "any_lesion"
@@ -169,7 +171,6 @@ class Rules:
     baseline_days: int = 28
     non_target_minimum_mm: float = 10
     equivocal_below_mm: float = 3
-    immunotherapy: bool = False
 
     def __post_init__(self) -> None:
         if self.target_rule not in TARGET_RULES:

@@ -16,6 +16,7 @@ from rano.confirmation import Best, Judged, Verdict, best, confirm
 from rano.counting import counted
 from rano.criteria import Response
 from rano.history import HistoryError, Rules, VisitFindings
+from rano.immunotherapy import carried
 from rano.judging import Course
 from rano.visit_response import Role, VisitResponse
 
@@ -82,7 +83,7 @@ def assess(
     names = [visit.visit for visit in visits]
     if len(set(names)) < len(names):
         raise HistoryError(f"a visit is given more than once: {', '.join(sorted(names))}")
-    visits = counted(visits)
+    visits = carried(counted(visits))
     dated = [visit for visit in visits if visit.date is not None]
     undated = [visit for visit in visits if visit.date is None]
     first, reason = _baseline(dated, baseline, treatment_start, rules)
@@ -96,10 +97,16 @@ def assess(
     ]
     overall = _overall(answers)
     images = {j.visit: v for j, v in zip(radiographic, confirm(radiographic, rules.confirmation_days), strict=True)}
+    treated = {visit.visit for visit in visits if visit.immunotherapy}
     whole = {j.visit: v for j, v in zip(overall, confirm(overall, rules.confirmation_days), strict=True)}
     return Assessment(
         visits=tuple(
-            replace(a, radiographic=images.get(a.visit, a.radiographic), overall=whole.get(a.visit, a.overall))
+            replace(
+                a,
+                radiographic=images.get(a.visit, a.radiographic),
+                overall=whole.get(a.visit, a.overall),
+                immunotherapy=a.visit in treated,
+            )
             for a in answers
         ),
         baseline=first,

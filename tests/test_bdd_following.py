@@ -743,6 +743,23 @@ def test_an_assessment_made_later_is_in_the_report(site):
     assert relabelled(site) == [2], "nothing is written again that says nothing new"
 
 
+def test_that_a_new_lesion_is_tolerated_is_in_the_report(site):
+    see(site, 1, [A])
+    see(site, 2, [A, C])
+    assert "On the images: PD, new lesion" in volumetric_report(site, 2)
+    assert len(assess(site, 1, immunotherapy=True)["jobs"]) == 1, "that of the later visit"
+    site.work()
+    assert "On the images: SD" in volumetric_report(site, 2)
+    assert "new under immunotherapy, and no progression on that ground alone" in volumetric_report(site, 2)
+    assert relabelled(site) == [2]
+    see(site, 2, [A, C])
+    assert "new under immunotherapy" in volumetric_report(site, 2)
+    assert relabelled(site) == [2], "the new one was right from the start"
+    assess(site, 2, immunotherapy=False)
+    site.work()
+    assert "On the images: PD, new lesion" in volumetric_report(site, 2)
+
+
 def test_the_report_says_what_the_rule_of_the_house_says(site, tmp_path):
     see(site, 1, [A])
     see(site, 2, [GROWN])

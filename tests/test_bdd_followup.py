@@ -404,6 +404,25 @@ def test_dose_and_status_make_the_overall_response(database, worker):
     assert timeline_of(database).visits[1].response.overall.response == "PD"
 
 
+def test_immunotherapy_is_taken_over_by_later_visits(database, worker):
+    for number in (1, 2, 3):
+        visit(database, worker, number, [sized(1, 20.0)] + [sized(2, 8.0)] * (number > 1))
+    assert responses(timeline_of(database)) == [None, "PD", "PD"]
+    assess(database, 1, immunotherapy=True)
+    assert responses(timeline_of(database)) == [None, "SD", "SD"]
+    assess(database, 3, immunotherapy=False)
+    timeline = timeline_of(database)
+    assert responses(timeline) == [None, "SD", "PD"]
+    assert [one.immunotherapy for one in timeline.visits] == [True, None, False]
+    assert [one.response.immunotherapy for one in timeline.visits] == [True, True, False]
+    (newest, *_) = store.list_changes(database, timeline.patient_key)
+    assert (newest.before, newest.after) == ({"immunotherapy": None}, {"immunotherapy": False})
+    with pytest.raises(store.EditConflictError):
+        assess(database, 3, immunotherapy=True)
+    store.undo_change(database, newest.id, made_by="ben")
+    assert responses(timeline_of(database)) == [None, "SD", "SD"]
+
+
 def test_the_report_of_a_visit_states_the_best_response_up_to_then(database, worker):
     for number, sizes in enumerate([[sized(1, 20)], [sized(1, 19)], [], []], start=1):
         visit(database, worker, number, sizes)

@@ -57,7 +57,9 @@ def timeline(
         patient_key=1,
         patient_id=patient_id,
         visits=tuple(
-            TimelineVisit(one.visit, f"{one.visit}.1", "job", one.date, "unetr 1", None, None, "", False, 0, response)
+            TimelineVisit(
+                one.visit, f"{one.visit}.1", "job", one.date, "unetr 1", None, None, None, "", False, 0, response
+            )
             for one, response in zip(findings, assessment.visits, strict=True)
         ),
         lesions=tuple(

@@ -163,6 +163,33 @@ def test_entries_carry_the_version_they_change(site, patient):
     assert "<script>alert" not in markup
 
 
+def test_immunotherapy_can_be_said_of_each_visit(site, patient):
+    def chosen(number):
+        markup = page(site, f"/follow-up/{patient}")
+        form = markup[markup.index(f'<form data-study="{study_of(number)}"') :]
+        options = re.search(r'<label>Immunotherapy.*?<select name="immunotherapy">(.*?)</select>', form, re.DOTALL)
+        assert options
+        assert re.findall(r'value="(.*?)".*?>(.*?)</option>', options[1]) == [
+            ("null", "as at the visit before"),
+            ("true", "yes"),
+            ("false", "no"),
+        ]
+        return re.findall(r'value="(\w+)" selected', options[1])
+
+    assert [chosen(number) for number in (1, 2, 3)] == [["null"]] * 3
+    for number, said in ((2, True), (3, False)):
+        body = {"immunotherapy": said, "version": 0}
+        assert site.client.post(f"/visits/{study_of(number)}/assessment", json=body).status_code == 200
+    assert [chosen(number) for number in (1, 2, 3)] == [["null"], ["true"], ["false"]]
+    seen = text(page(site, f"/follow-up/{patient}"))
+    assert "2024-02-05 not known not known not said – 2024-03-04 not known not known yes –" in seen
+    assert "dose not known, status not known, immunotherapy: yes" in seen
+    store.assess_visit(site.database, study_of(3), {"immunotherapy": None}, version=1, made_by="ana")
+    seen = text(page(site, f"/follow-up/{patient}"))
+    assert "2024-04-01 not known not known yes, as before –" in seen
+    assert "nothing entered yet, immunotherapy: yes, as before" in seen
+
+
 def test_a_doubt_can_be_ended_beside_it(site, patient):
     put_in_doubt(site.database, visit(site.database, site.number, 3, [sized(1, 22.0), sized(2, 14.0)]))
     followed = store.load_timeline(site.database, patient, Rules()).visits[2].followed

@@ -31,6 +31,10 @@ _JOB_ADDRESSES = {"type": "array", "items": TEXT, "description": "Addresses of t
 _ASSESSMENT = {
     "corticosteroid_mg": _DOSE,
     "clinical_status": _STATUS,
+    "immunotherapy": {
+        "type": ["boolean", "null"],
+        "description": "New lesions alone are then no progression; null: as at the last earlier visit that says it",
+    },
     "note": TEXT,
     "baseline": {"type": "boolean", "description": "Chosen as the visit to compare with"},
     "verified": {
@@ -85,6 +89,7 @@ SCHEMAS: dict[str, Any] = {
             "model": TEXT,
             "role": {"enum": ["baseline", "follow-up", "before baseline", "unplaced"]},
             "assessment": structure({**_ASSESSMENT, "version": _VERSION}),
+            "under_immunotherapy": {"type": "boolean", "description": "As was said of this visit or of one before"},
             "followed": {
                 **TEXT,
                 "description": "Names how its lesions were followed; another when any of it is",
