@@ -150,8 +150,6 @@ class Rules:
         How many target lesions there are at most.
     confirmation_days
         How long CR and PR must last.
-    baseline_days
-        How long before the start of treatment the baseline may be.
     non_target_minimum_mm
         A non-target lesion is unequivocally progressive when it grew by ``progressive_percent`` and ``absolute_mm``
         over its own smallest size, and is now at least this long. A reader's word goes before.
@@ -168,7 +166,6 @@ class Rules:
     progressive_volume_percent: float = 72.8
     maximum_targets: int = 5
     confirmation_days: int = 28
-    baseline_days: int = 28
     non_target_minimum_mm: float = 10
     equivocal_below_mm: float = 3
 

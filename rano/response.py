@@ -58,7 +58,6 @@ def assess(
     visits: Sequence[VisitFindings],
     rules: Rules = DEFAULT_RULES,
     baseline: str | None = None,
-    treatment_start: datetime.date | None = None,
 ) -> Assessment:
     """Judge a patient's visits by RANO-BM.
 
@@ -69,11 +68,8 @@ def assess(
     rules
         What a trial may choose.
     baseline
-        The baseline visit, where it was chosen by hand. Otherwise it is the last assessed visit up to the day that
-        treatment started, or the first of all when that day is not known; of several on that day the one with the
-        most lesions, then the first by identifier.
-    treatment_start
-        Day on which the treatment began.
+        The baseline visit, where it was chosen by hand. Otherwise it is the first assessed visit; of several on that
+        day the one with the most lesions, then the first by identifier.
 
     Raises
     ------
@@ -86,7 +82,7 @@ def assess(
     visits = carried(counted(visits))
     dated = [visit for visit in visits if visit.date is not None]
     undated = [visit for visit in visits if visit.date is None]
-    first, reason = _baseline(dated, baseline, treatment_start, rules)
+    first, reason = _baseline(dated, baseline)
     course = Course(dated, first, rules) if first else None
     answers = course.answers() if course else [_unplaced(visit, reason) for visit in dated]
     answers += [_unplaced(visit, "the visit has no date") for visit in undated]
@@ -135,9 +131,7 @@ def _unplaced(visit: VisitFindings, reason: str) -> VisitResponse:
     return VisitResponse(visit.visit, visit.date, "unplaced", radiographic=verdict, overall=verdict)
 
 
-def _baseline(
-    dated: Sequence[VisitFindings], chosen: str | None, start: datetime.date | None, rules: Rules
-) -> tuple[str | None, str]:
+def _baseline(dated: Sequence[VisitFindings], chosen: str | None) -> tuple[str | None, str]:
     possible = [visit for visit in dated if visit.lesions is not None]
     if chosen is not None:
         for visit in possible:
@@ -146,17 +140,8 @@ def _baseline(
         raise HistoryError(f"the baseline {chosen} is not among the visits that have a date and were assessed")
     if not possible:
         return None, "there is no assessed visit with a date to compare with"
-    if start is None:
-        day, reason = possible[0].date, f"{possible[0].date} is the first visit (the start of treatment is not known)."
-    else:
-        before = [visit for visit in possible if visit.date is not None and visit.date <= start]
-        if not before:
-            return None, f"there is no assessed visit up to the start of treatment on {start} to compare with"
-        day = before[-1].date
-        assert day is not None
-        reason = f"{day} is the last visit up to the start of treatment on {start}."
-        if (start - day).days > rules.baseline_days:
-            reason += f" It lies {(start - day).days} days before it, more than {rules.baseline_days}."
+    day = possible[0].date
+    reason = f"{day} is the first visit (no other was chosen)."
     same_day = [visit for visit in possible if visit.date == day]
     if len(same_day) > 1:
         reason += f" Of {len(same_day)} visits on that day it is the one with the most lesions."

@@ -743,19 +743,16 @@ def test_no_visit_and_one_visit():
     assert one.best_overall.response is NE
 
 
-def test_the_baseline_is_the_last_visit_up_to_treatment():
-    visits = [visit(0, ("A", 20.0)), visit(30, ("A", 30.0)), visit(90, ("A", 30.0))]
-    got = assess(visits, treatment_start=START + datetime.timedelta(days=40))
+def test_the_baseline_is_the_first_assessed_visit():
+    failed = VisitFindings("failed", START, None)
+    got = assess([visit(90, ("A", 30.0)), visit(30, ("A", 30.0)), failed])
     assert [a.role for a in got.visits] == ["before baseline", "baseline", "follow-up"]
     assert got.visits[0].radiographic is None
-    assert present(got.visits[2].radiographic).response is SD  # not against the first visit
-    assert got.reason == "2024-01-31 is the last visit up to the start of treatment on 2024-02-10."
-    late = assess(visits, treatment_start=START + datetime.timedelta(days=59))
-    assert late.reason.endswith("It lies 29 days before it, more than 28.")
+    assert got.reason == "2024-01-31 is the first visit (no other was chosen)."
 
 
 def test_without_a_baseline_nothing_is_claimed():
-    got = assess([visit(30, ("A", 30.0)), visit(90)], treatment_start=START)
+    got = assess([VisitFindings("failed", START, None), VisitFindings("undated", None, ())])
     assert got.baseline is None
     assert {a.role for a in got.visits} == {"unplaced"}
     assert (
@@ -763,7 +760,7 @@ def test_without_a_baseline_nothing_is_claimed():
         == {present(a.overall).response for a in got.visits}
         == {NE}
     )
-    assert "up to the start of treatment on 2024-01-01" in present(got.visits[0].radiographic).reason
+    assert "no assessed visit with a date to compare with" in present(got.visits[0].radiographic).reason
 
 
 def test_a_baseline_by_hand():

@@ -191,7 +191,7 @@ def pages(pdf: bytes) -> int:
 
 def drawn(pdf: bytes) -> int:
     """Give the number of bytes of drawing in a PDF."""
-    streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL)
+    streams = re.findall(rb"stream\n(.*?)\nendstream", pdf, re.DOTALL)
     return sum(len(zlib.decompress(one)) for one in streams if one[:1] == b"x")
 
 
