@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -18,7 +19,11 @@ ROOT = Path(__file__).resolve().parent
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 DATABASE_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg", "postgresql+psycopg2")
 ENGINES = ("auto", "torch-cpu", "openvino-cpu", "torch-cuda")
+TargetRule = Literal["any_lesion", "sum", "volume"]
+TARGET_RULES: tuple[TargetRule, ...] = ("any_lesion", "sum", "volume")
 QUEUE_SCHEMES = ("sqlite", "redis", "rediss", "postgresql")
+
+Choice = TypeVar("Choice", bound=str)
 
 
 class SettingsError(ValueError):
@@ -49,6 +54,7 @@ class Settings:
     auto_segment: bool
     model_path: Path
     engine: str
+    rano_target_rule: TargetRule
     ohif_dir: Path
     front_host: str
     front_port: int
@@ -110,6 +116,7 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
         auto_segment=read.choice("AUTO_SEGMENT", "0", ("0", "1")) == "1",
         model_path=read.path("MODEL_PATH", "models/segresnet"),
         engine=read.choice("ENGINE", "auto", ENGINES),
+        rano_target_rule=read.choice("RANO_TARGET_RULE", "any_lesion", TARGET_RULES),
         ohif_dir=read.path("OHIF_DIR", str(var_dir / "ohif")),
         front_host=read.text("FRONT_HOST", "127.0.0.1"),
         front_port=int(read.number("FRONT_PORT", "8080", 1, 65535, whole=True)),
@@ -161,7 +168,7 @@ class _Reader:
             raise _wrong(key, value, "seconds to wait before each further try, like 5,15,45, or none")
         return delays
 
-    def choice(self, key: str, default: str, choices: tuple[str, ...]) -> str:
+    def choice(self, key: str, default: str, choices: tuple[Choice, ...]) -> Choice:
         value = self.text(key, default)
         for choice in choices:
             if choice.lower() == value.lower():

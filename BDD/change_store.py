@@ -31,7 +31,7 @@ LESION, VISIT = "lesion", "visit"
 LESION_FIELDS = ("name", "target", "not_a_lesion", "merged_into", "split_at")
 BINDING = {"merged_into", "split_from", "split_at"}
 """What a lesion says of these, following goes by."""
-VISIT_FIELDS = ("corticosteroid_mg", "clinical_status", "note", "baseline", "verified")
+VISIT_FIELDS = ("corticosteroid_mg", "clinical_status", "immunotherapy", "note", "baseline", "verified")
 
 
 def edit_lesion(

@@ -19,7 +19,7 @@ from BDD.identities import identify, is_doubted, is_refused, root
 from BDD.models import Patient, Study
 from BDD.records import SeriesRecord
 from rano.counting import counted
-from rano.history import ClinicalStatus, LesionAtVisit, VisitFindings
+from rano.history import ClinicalStatus, LesionAtVisit, Rules, VisitFindings
 from rano.lesion import Lesion
 from rano.links import Absence, Link, Status
 from rano.response import Assessment, assess, best_until
@@ -46,14 +46,14 @@ class KnownVisits:
     said: Mapping[str, VisitAssessment]
     tracked: Mapping[int, TrackedLesion]
 
-    def standing(self, now: VisitFindings) -> report.Standing | None:
-        """Judge one visit among all others; None when it has no date, and so no place in the course."""
+    def standing(self, now: VisitFindings, rules: Rules) -> report.Standing | None:
+        """Judge one visit among all others by these rules; None when it has no date, and so no place in the course."""
         if now.date is None:
             return None
         visits = {**self.visits, now.visit: now}
         baseline = baseline_of(visits.values(), [study for study, one in self.said.items() if one.baseline])
         uids = {lesion.tracking_uid for lesion in now.lesions or () if lesion.longest_mm is not None}
-        return _standing(now.visit, uids, assess(list(visits.values()), baseline=baseline))
+        return _standing(now.visit, uids, assess(list(visits.values()), rules, baseline=baseline))
 
     def written(self, now: VisitFindings) -> frozenset[str]:
         """Give the tracking UIDs of what is written to the archive of a visit.
@@ -107,7 +107,8 @@ def course(
     record: SeriesRecord,
     lesions: Sequence[Lesion],
     links: Sequence[Link],
-    absences: Sequence[Absence] = (),
+    absences: Sequence[Absence],
+    rules: Rules,
 ) -> report.Standing | None:
     """Judge a visit that is being written within the course of its patient, as far as that is known now.
 
@@ -121,6 +122,8 @@ def course(
         How each was followed to this visit; empty when none was.
     absences
         Of the patient's lesions that were not found those of which it is open whether they have gone.
+    rules
+        To judge by.
     """
     same = Patient.patient_id == record.patient_id
     if record.patient_id is None:  # then each study has a patient of its own
@@ -129,7 +132,7 @@ def course(
     with database.reading() as session:
         patient = session.scalar(select(Patient).where(same))
         known = known_visits(session, patient.id) if patient else KnownVisits({}, {}, {})
-    return known.standing(_now(record, lesions, links, absences, known))
+    return known.standing(_now(record, lesions, links, absences, known), rules)
 
 
 def content_of(lesions: Iterable[tuple[str, str]], standing: report.Standing | None) -> str:
@@ -183,6 +186,7 @@ def _now(
         tuple(present),
         said.corticosteroid_mg if said else None,
         ClinicalStatus(said.clinical_status) if said and said.clinical_status else None,
+        said.immunotherapy if said else None,
         gone_in_doubt(absent, known.tracked, shown, record.study_instance_uid),
     )
 
@@ -198,7 +202,7 @@ def _standing(study_instance_uid: str, uids: Collection[str], assessment: Assess
     radiographic, overall = response.radiographic, response.overall
     if radiographic is None or overall is None or response.date is None:
         return point, report.Assessment(roles, reason=f"{assessment.reason} {response.doubts}".rstrip())
-    target = response.by_target_rule.get("any_lesion")
+    target = response.by_target_rule.get(assessment.rules.target_rule)
     best = best_until(assessment, response.date)
     return point, report.Assessment(
         roles,

@@ -122,6 +122,7 @@ class AbsenceRow(Base):
 class VisitAssessment(Base):
     """What people know of a visit that no image shows; ``baseline`` says that it was chosen to compare with.
 
+    ``immunotherapy``: whether the patient is under it; NULL where it is as at the visit before.
     ``verified``: what they have looked at and found right of how its lesions were followed (``verification.followed``).
     """
 
@@ -130,6 +131,7 @@ class VisitAssessment(Base):
     study_key: Mapped[int] = mapped_column(ForeignKey("studies.id"), primary_key=True, autoincrement=False)
     corticosteroid_mg: Mapped[float | None]
     clinical_status: Mapped[str | None] = mapped_column(String(16))
+    immunotherapy: Mapped[bool | None]
     note: Mapped[str] = mapped_column(Text, default="")
     baseline: Mapped[bool] = mapped_column(default=False)
     version: Mapped[int] = mapped_column(default=1)

@@ -180,6 +180,7 @@ def visit_findings(
         ),
         corticosteroid_mg=said.corticosteroid_mg if said else None,
         clinical_status=ClinicalStatus(said.clinical_status) if said and said.clinical_status else None,
+        immunotherapy=said.immunotherapy if said else None,
         gone_in_doubt=gone_in_doubt(absent, lesions, shown, study.study_instance_uid),
         verified=said is not None
         and said.verified == followed(job, [one.finding for one in identities], absent, lesions),

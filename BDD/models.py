@@ -98,6 +98,7 @@ class Series(Base):
     modality: Mapped[str] = mapped_column(_told(16))
     series_description: Mapped[str] = mapped_column(Text)
     checked_at: Mapped[datetime | None]  # the patient's ``changed_at`` with which its results were compared last
+    checked_rule: Mapped[str | None] = mapped_column(String(16))  # and the target rule (``rano.history.TARGET_RULES``)
 
     study: Mapped[Study] = relationship()
 

@@ -2,7 +2,8 @@
 
 Names and tracking UIDs change by people's decisions, and when visits are followed anew; the place of a visit in the
 course, and the response that its report states, by any other visit and by assessments. Whatever may change either marks
-the patient, and the patient's series are then compared with what they were written with.
+the patient, and the patient's series are then compared with what they were written with. All series are when another
+target rule decides the response.
 
 A relabelling is a job like any other: it becomes the next version of its series, and what it replaces is taken out of
 the archive once it is committed. What it writes comes from the label map of the newest segmentation, so nothing is
@@ -31,6 +32,7 @@ from BDD.models import DONE, RELABEL, SEGMENT, Job, Patient, Series, Study
 from BDD.newest import newest
 from BDD.packing import unpack_label_map
 from BDD.records import JobStateError, ModelRecord, SeriesBusyError
+from rano.history import Rules
 from rano.lesion import Lesion
 from results.report import Standing
 
@@ -63,7 +65,7 @@ class Found:
     standing: Standing | None
 
 
-def queue_relabelling(database: Database) -> list[str]:
+def queue_relabelling(database: Database, rules: Rules) -> list[str]:
     """Queue a job for each series that the archive has with what no longer holds; give their ids.
 
     A series with an open job waits for its turn: this is asked again every few seconds. One whose relabelling has
@@ -71,7 +73,8 @@ def queue_relabelling(database: Database) -> list[str]:
     """
     with database.reading() as session:
         known = cache(partial(known_visits, session))
-        jobs = [(job, study_of(job).patient, _must_be_written(session, job, known)) for job in _unchecked(session)]
+        unchecked = _unchecked(session, rules)
+        jobs = [(job, study_of(job).patient, _must_be_written(session, job, known, rules)) for job in unchecked]
     queued = []
     for job, patient, stale in jobs:
         if stale:
@@ -80,7 +83,8 @@ def queue_relabelling(database: Database) -> list[str]:
             except SeriesBusyError:
                 continue
         with database.writing() as session:
-            session.execute(update(Series).where(Series.id == job.series_key).values(checked_at=patient.changed_at))
+            checked = {"checked_at": patient.changed_at, "checked_rule": rules.target_rule}
+            session.execute(update(Series).where(Series.id == job.series_key).values(checked))
     return queued
 
 
@@ -96,8 +100,8 @@ def _queue(database: Database, job: Job) -> str:
     ).job_id
 
 
-def found_in(database: Database, series_instance_uid: str) -> Found:
-    """Give what the newest segmentation of a series found, under the names that hold now.
+def found_in(database: Database, series_instance_uid: str, rules: Rules) -> Found:
+    """Give what the newest segmentation of a series found, under the names that hold now, judged by these rules.
 
     Raises
     ------
@@ -114,7 +118,7 @@ def found_in(database: Database, series_instance_uid: str) -> Found:
         row = session.scalar(query)
         if row is None or row.job.model is None:
             raise JobStateError(f"the label map of series {series_instance_uid} was not kept: segment it again")
-        identities, standing = _to_write(session, row.job, partial(known_visits, session))
+        identities, standing = _to_write(session, row.job, partial(known_visits, session), rules)
         old, model = unpack_label_map(row.voxels), row.job.model
     renumber = np.zeros(int(old.max(initial=0)) + 1, np.int32)
     lesions = []
@@ -126,8 +130,8 @@ def found_in(database: Database, series_instance_uid: str) -> Found:
     return Found(renumber[old], lesions, record, standing)
 
 
-def _unchecked(session: Session) -> list[Job]:
-    """Give the newest segmentation of each series that was not looked at since something of its patient changed."""
+def _unchecked(session: Session, rules: Rules) -> list[Job]:
+    """Give the newest segmentation of each series that was not looked at since its patient or the rule changed."""
     query = (
         select(Job)
         .join(LabelMapRow, LabelMapRow.job_key == Job.id)
@@ -137,7 +141,11 @@ def _unchecked(session: Session) -> list[Job]:
         .where(
             Job.id.in_(newest(Job.series_key, Job.purpose == SEGMENT)),
             Patient.changed_at.is_not(None),
-            or_(Series.checked_at.is_(None), Series.checked_at != Patient.changed_at),
+            or_(
+                Series.checked_at.is_(None),
+                Series.checked_at != Patient.changed_at,
+                Series.checked_rule.is_distinct_from(rules.target_rule),
+            ),
         )
         .options(contains_eager(Job.series).contains_eager(Series.study).contains_eager(Study.patient))
         .order_by(Job.id)
@@ -145,24 +153,24 @@ def _unchecked(session: Session) -> list[Job]:
     return list(session.scalars(query))
 
 
-def _must_be_written(session: Session, job: Job, known: Callable[[int], KnownVisits]) -> bool:
+def _must_be_written(session: Session, job: Job, known: Callable[[int], KnownVisits], rules: Rules) -> bool:
     try:
-        return _is_stale(session, job, known)
+        return _is_stale(session, job, known, rules)
     except (LookupError, ValueError):  # what contradicts itself of one patient must not keep others waiting
         logger.exception("job %s: what its series is to be written with could not be told", job.job_id)
         return False
 
 
-def _is_stale(session: Session, job: Job, known: Callable[[int], KnownVisits]) -> bool:
+def _is_stale(session: Session, job: Job, known: Callable[[int], KnownVisits], rules: Rules) -> bool:
     """Say whether the current version of a segmentation's series was written with other content than holds now."""
     current = select(Job.content).where(Job.series_key == job.series_key, Job.state == DONE)
     written = session.scalar(current.order_by(Job.version.desc()).limit(1))
-    identities, standing = _to_write(session, job, known)
+    identities, standing = _to_write(session, job, known, rules)
     return written != content_of([(one.lesion.name, one.lesion.tracking_uid) for one in identities], standing)
 
 
 def _to_write(
-    session: Session, job: Job, known: Callable[[int], KnownVisits]
+    session: Session, job: Job, known: Callable[[int], KnownVisits], rules: Rules
 ) -> tuple[list[Identity], Standing | None]:
     """Give what is to be written of a segmentation, and where its visit stands, as its report tells, if it has one."""
     study = study_of(job)
@@ -174,4 +182,4 @@ def _to_write(
     uids = visits.written(now)
     written = [one for one in identities if one.lesion.tracking_uid in uids]
     tells = bool(written) and set(job.outputs) >= SAYS_STANDING
-    return written, visits.standing(now) if tells else None
+    return written, visits.standing(now, rules) if tells else None

@@ -15,12 +15,13 @@ from BDD.models import Job, Patient, Study
 from BDD.records import PatientNotFoundError
 from BDD.verification import followed
 from rano.counting import counted
+from rano.history import Rules
 from rano.response import Assessment, assess
 from results.timeline import LesionSize, Timeline, TimelineLesion, TimelineVisit
 
 
-def load_timeline(database: Database, patient_key: int) -> Timeline:
-    """Give the whole course of a patient, judged anew.
+def load_timeline(database: Database, patient_key: int, rules: Rules) -> Timeline:
+    """Give the whole course of a patient, judged anew by these rules.
 
     Raises
     ------
@@ -40,7 +41,7 @@ def load_timeline(database: Database, patient_key: int) -> Timeline:
             for one in session.scalars(select(VisitAssessment).where(VisitAssessment.study_key.in_(studies)))
         }
     identities = {job.id: identify(found.get(job.id, []), lesions) for job in jobs}
-    return _timeline(patient, jobs, identities, lesions, said, absent)
+    return _timeline(patient, jobs, identities, lesions, said, absent, rules)
 
 
 def _timeline(
@@ -50,6 +51,7 @@ def _timeline(
     lesions: Mapping[int, TrackedLesion],
     said: Mapping[int, VisitAssessment],
     absent: Mapping[int, Absent],
+    rules: Rules,
 ) -> Timeline:
     visits = [
         visit_findings(job, identities[job.id], said.get(study_of(job).id), absent.get(job.id, ()), lesions)
@@ -60,7 +62,7 @@ def _timeline(
         for job in jobs
         if (known := said.get(study_of(job).id)) is not None and known.baseline
     ]
-    assessment = assess(visits, baseline=baseline_of(visits, chosen))
+    assessment = assess(visits, rules, baseline=baseline_of(visits, chosen))
     responses = {response.visit: response for response in assessment.visits}
     order = {response.visit: place for place, response in enumerate(assessment.visits)}
     jobs = sorted(jobs, key=lambda job: order[study_of(job).study_instance_uid])
@@ -84,6 +86,7 @@ def _timeline(
                 model=f"{job.model.name} {job.model.version}" if job.model else "",
                 corticosteroid_mg=known.corticosteroid_mg if known else None,
                 clinical_status=known.clinical_status if known else None,
+                immunotherapy=known.immunotherapy if known else None,
                 note=known.note if known else "",
                 chosen_baseline=bool(known and known.baseline),
                 version=known.version if known else 0,

@@ -21,6 +21,7 @@ from benchmarks.isolation import connect, in_fresh_process, own_orthanc
 from benchmarks.pipeline import SHAPE, SPACING, Laps
 from benchmarks.report import model_path, table, verdict
 from benchmarks.subjects import make_subject
+from rano.history import Rules
 from services.orthanc import Account
 from settings import load_settings
 
@@ -152,7 +153,7 @@ def run_jobs(account: Account, model: Path, repeats: int) -> Jobs:
         database = store.open_database(url)
         number = store.worker_started(database, pid=os.getpid())
         queue = f"sqlite:///{Path(folder, 'queue.db').as_posix()}"
-        worker = Worker(database, queue, archive, lambda _: loaded, number, (), segment)
+        worker = Worker(database, queue, archive, lambda _: loaded, number, (), Rules(), segment)
         for _ in tqdm(range(1 + repeats), unit="job", leave=False, disable=None):
             wanted = {"study_instance_uid": study, "series_instance_uid": series, "selection": {}, "outputs": OUTPUTS}
             job_id = store.create_job(database, **wanted).job_id

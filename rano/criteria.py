@@ -169,8 +169,7 @@ def judge(
     """Say what the change of the target lesions means by one rule, and why."""
     of_volume = rule == "volume"
     unit, what = ("mm3", "volumes") if of_volume else ("mm", "longest diameters")
-    least_rise = rules.progressive_volume_percent if of_volume else rules.progressive_percent
-    least_fall = rules.partial_volume_percent if of_volume else rules.partial_percent
+    least_fall, least_rise = rules.percents(rule)
     known, smallest, first = now.known, nadir.known, baseline.known
 
     def size(hundredth: int) -> str:

@@ -96,6 +96,9 @@ class VisitFindings:
         Daily dose, as dexamethasone; None when not known.
     clinical_status
         Against the baseline; None when not known.
+    immunotherapy
+        Whether the patient is under immunotherapy: new lesions alone are then no progression. None when that is not
+        said: it is then as before (``immunotherapy.carried``).
     gone_in_doubt
         Names of the lesions not found here of which it is not sure that they have gone, and nobody has decided it.
     verified
@@ -107,6 +110,7 @@ class VisitFindings:
     lesions: tuple[LesionAtVisit, ...] | None
     corticosteroid_mg: float | None = None
     clinical_status: ClinicalStatus | None = None
+    immunotherapy: bool | None = None
     gone_in_doubt: tuple[str, ...] = ()
     verified: bool = False
 
@@ -146,16 +150,12 @@ class Rules:
         How many target lesions there are at most.
     confirmation_days
         How long CR and PR must last.
-    baseline_days
-        How long before the start of treatment the baseline may be.
     non_target_minimum_mm
         A non-target lesion is unequivocally progressive when it grew by ``progressive_percent`` and ``absolute_mm``
         over its own smallest size, and is now at least this long. A reader's word goes before.
     equivocal_below_mm
         A new lesion shorter than this is equivocal: it is no progression before it has grown longer, and then it is
         one from the day on which it was first seen. A reader's word goes before.
-    immunotherapy
-        New lesions alone are then no progression.
     """
 
     target_rule: TargetRule = "any_lesion"
@@ -166,10 +166,8 @@ class Rules:
     progressive_volume_percent: float = 72.8
     maximum_targets: int = 5
     confirmation_days: int = 28
-    baseline_days: int = 28
     non_target_minimum_mm: float = 10
     equivocal_below_mm: float = 3
-    immunotherapy: bool = False
 
     def __post_init__(self) -> None:
         if self.target_rule not in TARGET_RULES:
@@ -180,6 +178,12 @@ class Rules:
         for name in ("progressive_percent", "progressive_volume_percent", "maximum_targets"):
             if not 0 < getattr(self, name) < math.inf:
                 raise HistoryError(f"{name} is {getattr(self, name)}; it must lie above 0")
+
+    def percents(self, rule: TargetRule) -> tuple[float, float]:
+        """Give the fall below the baseline, and the rise above the nadir, that count by one of the target rules."""
+        if rule == "volume":
+            return self.partial_volume_percent, self.progressive_volume_percent
+        return self.partial_percent, self.progressive_percent
 
 
 def choose_targets(

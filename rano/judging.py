@@ -159,7 +159,7 @@ class Course:
         missed, certain, doubtful = self._sort_new(visit)
         back = [m.label for m in visit.shown(self.known) if m.longest_mm is not None] if before.cleared else []
         progression = [f"{', '.join(back)} came back after all lesions had gone on {before.cleared}"] if back else []
-        if not self.rules.immunotherapy:
+        if not visit.findings.immunotherapy:
             progression += [self._describe(m, visit) for m in certain]
         radiographic = table.radiographic(
             self._judge_targets(self.rules.target_rule, visit, before) if self.targets else None,

@@ -3,7 +3,18 @@
 import datetime
 from collections.abc import Mapping, Sequence
 
-from rano.history import LesionAtVisit
+from rano.history import LesionAtVisit, Rules
+
+
+def thresholds(rules: Rules) -> str:
+    """Say from where on the target lesions respond, or progress, by the rule that decides."""
+    fall, rise = rules.percents(rules.target_rule)
+    besides = {
+        "any_lesion": f" if a target lesion has grown by {rules.absolute_mm:g} mm too",
+        "sum": f" if the sum has grown by {rules.absolute_mm:g} mm too",
+        "volume": "",
+    }
+    return f"PR from {fall:g} % below the baseline; PD from {rise:g} % above the nadir{besides[rules.target_rule]}."
 
 
 def merged(lesions: Sequence[LesionAtVisit], names: Mapping[str, str]) -> list[str]:

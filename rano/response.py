@@ -16,6 +16,7 @@ from rano.confirmation import Best, Judged, Verdict, best, confirm
 from rano.counting import counted
 from rano.criteria import Response
 from rano.history import HistoryError, Rules, VisitFindings
+from rano.immunotherapy import carried
 from rano.judging import Course
 from rano.visit_response import Role, VisitResponse
 
@@ -34,6 +35,8 @@ class Assessment:
         The visit that the others are compared with, if any; ``reason`` says why it is this one, or why there is none.
     targets, non_targets
         Tracking UIDs of the baseline's lesions.
+    rules
+        By which the visits were judged.
     roles
         What each lesion that was seen from the baseline on counts as, by tracking UID.
     best_radiographic, best_overall
@@ -47,6 +50,7 @@ class Assessment:
     non_targets: tuple[str, ...]
     best_radiographic: Best
     best_overall: Best
+    rules: Rules
     roles: Mapping[str, Role] = field(default_factory=dict)
 
 
@@ -54,7 +58,6 @@ def assess(
     visits: Sequence[VisitFindings],
     rules: Rules = DEFAULT_RULES,
     baseline: str | None = None,
-    treatment_start: datetime.date | None = None,
 ) -> Assessment:
     """Judge a patient's visits by RANO-BM.
 
@@ -65,11 +68,8 @@ def assess(
     rules
         What a trial may choose.
     baseline
-        The baseline visit, where it was chosen by hand. Otherwise it is the last assessed visit up to the day that
-        treatment started, or the first of all when that day is not known; of several on that day the one with the
-        most lesions, then the first by identifier.
-    treatment_start
-        Day on which the treatment began.
+        The baseline visit, where it was chosen by hand. Otherwise it is the first assessed visit; of several on that
+        day the one with the most lesions, then the first by identifier.
 
     Raises
     ------
@@ -79,10 +79,10 @@ def assess(
     names = [visit.visit for visit in visits]
     if len(set(names)) < len(names):
         raise HistoryError(f"a visit is given more than once: {', '.join(sorted(names))}")
-    visits = counted(visits)
+    visits = carried(counted(visits))
     dated = [visit for visit in visits if visit.date is not None]
     undated = [visit for visit in visits if visit.date is None]
-    first, reason = _baseline(dated, baseline, treatment_start, rules)
+    first, reason = _baseline(dated, baseline)
     course = Course(dated, first, rules) if first else None
     answers = course.answers() if course else [_unplaced(visit, reason) for visit in dated]
     answers += [_unplaced(visit, "the visit has no date") for visit in undated]
@@ -93,10 +93,16 @@ def assess(
     ]
     overall = _overall(answers)
     images = {j.visit: v for j, v in zip(radiographic, confirm(radiographic, rules.confirmation_days), strict=True)}
+    treated = {visit.visit for visit in visits if visit.immunotherapy}
     whole = {j.visit: v for j, v in zip(overall, confirm(overall, rules.confirmation_days), strict=True)}
     return Assessment(
         visits=tuple(
-            replace(a, radiographic=images.get(a.visit, a.radiographic), overall=whole.get(a.visit, a.overall))
+            replace(
+                a,
+                radiographic=images.get(a.visit, a.radiographic),
+                overall=whole.get(a.visit, a.overall),
+                immunotherapy=a.visit in treated,
+            )
             for a in answers
         ),
         baseline=first,
@@ -105,14 +111,15 @@ def assess(
         non_targets=course.non_targets if course else (),
         best_radiographic=best(radiographic, rules.confirmation_days, has_targets),
         best_overall=best(overall, rules.confirmation_days, has_targets),
+        rules=rules,
         roles=course.roles() if course else {},
     )
 
 
-def best_until(assessment: Assessment, date: datetime.date, rules: Rules = DEFAULT_RULES) -> Best:
+def best_until(assessment: Assessment, date: datetime.date) -> Best:
     """Return the best overall response up to and including a day, as it stood then: nothing later confirms it."""
     judged = [one for one in _overall(assessment.visits) if one.date <= date]
-    return best(judged, rules.confirmation_days, bool(assessment.targets))
+    return best(judged, assessment.rules.confirmation_days, bool(assessment.targets))
 
 
 def _overall(answers: Sequence[VisitResponse]) -> list[Judged]:
@@ -124,9 +131,7 @@ def _unplaced(visit: VisitFindings, reason: str) -> VisitResponse:
     return VisitResponse(visit.visit, visit.date, "unplaced", radiographic=verdict, overall=verdict)
 
 
-def _baseline(
-    dated: Sequence[VisitFindings], chosen: str | None, start: datetime.date | None, rules: Rules
-) -> tuple[str | None, str]:
+def _baseline(dated: Sequence[VisitFindings], chosen: str | None) -> tuple[str | None, str]:
     possible = [visit for visit in dated if visit.lesions is not None]
     if chosen is not None:
         for visit in possible:
@@ -135,17 +140,8 @@ def _baseline(
         raise HistoryError(f"the baseline {chosen} is not among the visits that have a date and were assessed")
     if not possible:
         return None, "there is no assessed visit with a date to compare with"
-    if start is None:
-        day, reason = possible[0].date, f"{possible[0].date} is the first visit (the start of treatment is not known)."
-    else:
-        before = [visit for visit in possible if visit.date is not None and visit.date <= start]
-        if not before:
-            return None, f"there is no assessed visit up to the start of treatment on {start} to compare with"
-        day = before[-1].date
-        assert day is not None
-        reason = f"{day} is the last visit up to the start of treatment on {start}."
-        if (start - day).days > rules.baseline_days:
-            reason += f" It lies {(start - day).days} days before it, more than {rules.baseline_days}."
+    day = possible[0].date
+    reason = f"{day} is the first visit (no other was chosen)."
     same_day = [visit for visit in possible if visit.date == day]
     if len(same_day) > 1:
         reason += f" Of {len(same_day)} visits on that day it is the one with the most lesions."

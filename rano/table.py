@@ -53,8 +53,8 @@ def radiographic(
         return _verdict(Response.PD, *progressed)
     response, *reasons = _without_new_lesions(targets, non_targets)
     lesser = Response.NON_CR_NON_PD if targets is None else Response.SD
-    if tolerated and response in (Response.CR, Response.PR, Response.NED):
-        response = lesser
+    if tolerated:
+        response = lesser if response in (Response.CR, Response.PR, Response.NED) else response
         reasons.append(f"new under immunotherapy, and no progression on that ground alone: {', '.join(tolerated)}")
     elif equivocal and response is Response.CR:
         response = lesser if targets is None else Response.PR

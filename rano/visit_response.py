@@ -33,6 +33,8 @@ class VisitResponse:
         Tracking UIDs of lesions that were not there at the baseline, and of those in doubt.
     radiographic, overall
         The response; None at the baseline and before.
+    immunotherapy
+        Whether the patient is under immunotherapy, as was said of this visit or of one before.
     notes
         What a reader should know besides.
     doubt
@@ -53,9 +55,14 @@ class VisitResponse:
     equivocal_lesions: tuple[str, ...] = ()
     radiographic: Verdict | None = None
     overall: Verdict | None = None
+    immunotherapy: bool = False
     notes: tuple[str, ...] = ()
     doubt: str = ""
     earlier_doubt: str = ""
+
+    def change(self, rule: TargetRule) -> Change | None:
+        """Give what one of the target rules goes by: how the sum of volumes has changed, or that of diameters."""
+        return self.volumes if rule == "volume" else self.diameters
 
     @property
     def doubts(self) -> str:

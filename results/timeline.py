@@ -90,7 +90,7 @@ class TimelineVisit:
 
     Attributes
     ----------
-    corticosteroid_mg, clinical_status, note, chosen_baseline
+    corticosteroid_mg, clinical_status, immunotherapy, note, chosen_baseline
         What people have said of it.
     version
         How often that was changed.
@@ -107,6 +107,7 @@ class TimelineVisit:
     model: str
     corticosteroid_mg: float | None
     clinical_status: str | None
+    immunotherapy: bool | None
     note: str
     chosen_baseline: bool
     version: int

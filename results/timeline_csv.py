@@ -26,6 +26,7 @@ COLUMNS = (
     "radiographic_confirmed",
     "overall_response",
     "overall_confirmed",
+    "target_rule",
     "doubt",
 )
 _CONFIRMED = {True: "yes", False: "no", None: ""}
@@ -36,7 +37,8 @@ def timeline_csv(timeline: Timeline) -> str:
     """Write a timeline as CSV (RFC 4180).
 
     A lesion that is not found at a visit has 0 mm there, and no size at all where nobody can tell it; a visit without
-    any lesion has one row without a lesion. Whether a CR or PR lasted is said once a later visit tells. What a person
+    any lesion has one row without a lesion. The response is that by ``target_rule``; sums are of diameters, whichever
+    it is. Whether a CR or PR lasted is said once a later visit tells. What a person
     should look at before relying on a visit's response is in each of its rows. Names that a spreadsheet would take for
     a formula get an apostrophe in front.
     """
@@ -45,7 +47,7 @@ def timeline_csv(timeline: Timeline) -> str:
     writer.writeheader()
     lesions = [lesion for lesion in timeline.lesions if lesion.role not in ("merged", "not_a_lesion")]
     for number, visit in enumerate(timeline.visits):
-        common = _of_visit(number + 1, visit)
+        common = {**_of_visit(number + 1, visit), "target_rule": timeline.assessment.rules.target_rule}
         writer.writerows([{**common, **_of_lesion(lesion, number)} for lesion in lesions] or [common])
     return text.getvalue()
 

@@ -38,8 +38,8 @@ def milestones(timeline: Timeline) -> dict[int, str]:
     if last == 0:
         return {0: "baseline" if timeline.assessment.baseline else ""}
     first = place.get(timeline.assessment.baseline or "", 0)
-    diameters = timeline.visits[last].response.diameters
-    nadir = place.get(diameters.nadir_visit) if diameters else None
+    change = timeline.visits[last].response.change(timeline.assessment.rules.target_rule)
+    nadir = place.get(change.nadir_visit) if change else None
     roles = [(first, "baseline" if timeline.assessment.baseline else "first"), (nadir, "nadir"), (last, "latest")]
     shown: dict[int, str] = {}
     for number, role in roles:

@@ -13,6 +13,7 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
+from rano.remarks import thresholds
 from results.context import DISCLAIMER
 from results.timeline import Timeline, TimelineLesion, TimelineVisit
 from results.timeline_drawing import (
@@ -131,12 +132,14 @@ def _table(timeline: Timeline, lesions: Sequence[TimelineLesion]) -> list[list[s
         return []
     rows = [["longest diameter, mm", "role", *map(visit_day, visits)]]
     rows += [[plain(lesion.name), lesion.role.replace("_", "-"), *_sizes(lesion, first)] for lesion in lesions]
-    changes = [visit.response.diameters for visit in visits]
-    sums = [_EMPTY if c is None or c.total is None else f"{c.total:.1f}" for c in changes]
+    rule = timeline.assessment.rules.target_rule
+    unit, decimals = ("mm³", 0) if rule == "volume" else ("mm", 1)
+    changes = [visit.response.change(rule) for visit in visits]
+    sums = [_EMPTY if c is None or c.total is None else f"{c.total:.{decimals}f}" for c in changes]
     baseline = [_percent(c.from_baseline_percent if c else None) for c in changes]
     nadir = [_percent(c.from_nadir_percent if c else None) for c in changes]
     answers = [str(v.response.radiographic.response) if v.response.radiographic else v.response.role for v in visits]
-    rows += [["sum of targets", "mm", *sums], ["from baseline", "", *baseline], ["from nadir", "", *nadir]]
+    rows += [["sum of targets", unit, *sums], ["from baseline", "", *baseline], ["from nadir", "", *nadir]]
     return [*rows, ["response", "images", *(answer.replace("no evidence of disease", "NED") for answer in answers)]]
 
 
@@ -179,7 +182,8 @@ def _reasons(timeline: Timeline, lesions: Sequence[TimelineLesion]) -> list[str]
         return ["No visit was segmented yet."]
     best = timeline.assessment.best_overall
     first = [] if lesions else ["No lesion was found at any visit."]
-    first = _wrapped([*first, f"Baseline: {timeline.assessment.reason}"])
+    rules = f"Sum of targets: {thresholds(timeline.assessment.rules)}"
+    first = _wrapped([*first, f"Baseline: {timeline.assessment.reason}", rules])
     *earlier, newest = timeline.visits[-_REASONS:]
     last = [*_of_visit(newest), f"Best overall response: {best.response}. {best.reason} {best.doubt}".rstrip()]
     last = _wrapped(last)  # on whatever they say somebody may rely: they are never cut

@@ -105,7 +105,7 @@ def undo(change: int) -> Response:
 
 def _write_again(here: Context) -> list[str]:
     """Queue the jobs that bring the archive up to date; give their addresses."""
-    jobs = store.queue_relabelling(here.database)
+    jobs = store.queue_relabelling(here.database, here.rules)
     for job_id in jobs:
         here.queue.enqueue(job_id)
     return [url_for("jobs.one", job_id=job_id) for job_id in jobs]
@@ -162,8 +162,8 @@ def _yes_or_no(field: str, value: Any) -> bool:
     return value
 
 
-def _target(value: Any) -> bool | None:
-    return None if value is None else _yes_or_no("target", value)
+def _yes_no_or_null(field: str, value: Any) -> bool | None:
+    return None if value is None else _yes_or_no(field, value)
 
 
 def _merged_into(value: Any) -> int | None:
@@ -197,7 +197,7 @@ def _verified(value: Any) -> str | None:
 
 _LESION_CHECKS = {
     "name": lesion_name,
-    "target": _target,
+    "target": lambda value: _yes_no_or_null("target", value),
     "not_a_lesion": lambda value: _yes_or_no("not_a_lesion", value),
     "merged_into": _merged_into,
     "split_at": lambda value: reading.uid(value, "split_at"),
@@ -205,6 +205,7 @@ _LESION_CHECKS = {
 _VISIT_CHECKS = {
     "corticosteroid_mg": _dose,
     "clinical_status": _status,
+    "immunotherapy": lambda value: _yes_no_or_null("immunotherapy", value),
     "note": lambda value: _text("note", value, NOTE_LENGTH, empty=True),
     "baseline": lambda value: _yes_or_no("baseline", value),
     "verified": _verified,

@@ -10,6 +10,7 @@ from flask import Flask, current_app
 from BDD import store
 from jobs import JobQueue
 from Orthanc.archive import Archive
+from rano.history import Rules
 from settings import Settings
 
 _KEY = "metia"
@@ -32,6 +33,11 @@ class Context:
     queue: JobQueue
     open_archive: Callable[[Settings], Archive]
     waiting: BoundedSemaphore
+
+    @property
+    def rules(self) -> Rules:
+        """By which a patient's course is judged here."""
+        return Rules(target_rule=self.settings.rano_target_rule)
 
     def install(self, app: Flask) -> None:
         """Keep this with the app."""

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from rano.history import Rules
 from results.timeline import Timeline, TimelineLesion, TimelineVisit
 
 Figure = dict[str, Any]
@@ -13,21 +12,34 @@ COLOURS = (
 """Each at least 4.5 : 1 on white; those of the viewer are made for a dark ground."""
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "hexagon", "cross")
 _BANDS = {"PR": "rgba(21,128,61,.14)", "SD": "rgba(71,85,105,.10)", "PD": "rgba(185,28,28,.13)"}
-_RULES = Rules()
 _TICKS = 12
 
 
 def sum_chart(timeline: Timeline) -> Figure | None:
-    """Draw the sum of the targets' longest diameters with its limits; None before two dated visits have one."""
-    placed = [(visit, visit.response.diameters) for visit in timeline.visits if visit.date and visit.response.diameters]
+    """Draw what decides of the targets, the sum of their longest diameters or of their volumes (cm3), with its limits.
+
+    None before two dated visits have one.
+    """
+    rules = timeline.assessment.rules
+    fall, rise = rules.percents(rules.target_rule)
+    of_volumes = rules.target_rule == "volume"
+    scale, unit, what = (1e-3, "cm³", "volumes") if of_volumes else (1.0, "mm", "diameters")
+    hover = f"%{{y:.{2 if of_volumes else 1}f}} {unit}"
+    placed = [
+        (visit, change)
+        for visit in timeline.visits
+        if visit.date and (change := visit.response.change(rules.target_rule))
+    ]
     if len(placed) < 2:
         return None
     days = [_day(visit) for visit, _ in placed]
     # Not the same at every visit: where a target has merged with another lesion, sums are those of both.
-    baselines = [change.baseline for _, change in placed]
-    falls = [baseline * (1 - _RULES.partial_percent / 100) for baseline in baselines]
-    rises = [change.nadir * (1 + _RULES.progressive_percent / 100) for _, change in placed]
-    top = 1.15 * max([*baselines, *rises, *(change.total or 0 for _, change in placed)])
+    baselines = [change.baseline * scale for _, change in placed]
+    nadirs = [change.nadir * scale for _, change in placed]
+    totals = [None if change.total is None else change.total * scale for _, change in placed]
+    falls = [baseline * (1 - fall / 100) for baseline in baselines]
+    rises = [nadir * (1 + rise / 100) for nadir in nadirs]
+    top = 1.15 * max([*baselines, *rises, *(total or 0 for total in totals)])
     edges = {"PR": [min(pair) for pair in zip(falls, rises, strict=True)], "SD": rises, "PD": [top] * len(placed)}
     traces: list[dict[str, Any]] = [
         {
@@ -39,24 +51,24 @@ def sum_chart(timeline: Timeline) -> Figure | None:
         for number, (response, edge) in enumerate(edges.items())
     ]  # fmt: skip
     traces += [
-        _limit(days, baselines, "baseline", "#475569", "dot"),
-        _limit(days, falls, f"−{_RULES.partial_percent:g} % of baseline", "#15803d", "dash"),
-        _limit(days, [change.nadir for _, change in placed], "nadir before the visit", "#7e22ce", "dot"),
-        _limit(days, rises, f"+{_RULES.progressive_percent:g} % of nadir", "#b91c1c", "dash"),
+        _limit(days, baselines, "baseline", "#475569", "dot", hover),
+        _limit(days, falls, f"−{fall:g} % of baseline", "#15803d", "dash", hover),
+        _limit(days, nadirs, "nadir before the visit", "#7e22ce", "dot", hover),
+        _limit(days, rises, f"+{rise:g} % of nadir", "#b91c1c", "dash", hover),
         {
-            "x": days, "y": [change.total for _, change in placed], "name": "sum of diameters",
+            "x": days, "y": totals, "name": f"sum of {what}",
             "mode": "lines+markers", "line": {"color": "#111", "width": 3}, "marker": {"size": 10},
-            "hovertemplate": "%{y:.1f} mm<extra>sum</extra>", "cliponaxis": False,
+            "hovertemplate": f"{hover}<extra>sum</extra>", "cliponaxis": False,
         },
     ]  # fmt: skip
-    figure = _figure(traces, "sum, mm", days)
+    figure = _figure(traces, f"sum, {unit}", days)
     figure["layout"]["yaxis"]["range"] = [0, top]
     figure["layout"]["annotations"] = [
         {
-            "x": _day(visit), "y": change.total or 0, "text": _answer(visit), "showarrow": False, "yshift": 18,
+            "x": _day(visit), "y": total or 0, "text": _answer(visit), "showarrow": False, "yshift": 18,
             "bgcolor": "rgba(255,255,255,.85)", "font": {"size": 14},
         }
-        for visit, change in placed
+        for (visit, _), total in zip(placed, totals, strict=True)
     ]  # fmt: skip
     return figure
 
@@ -147,9 +159,9 @@ def _figure(traces: list[dict[str, Any]], y_title: str, days: list[str] | None =
     }
 
 
-def _limit(days: list[str], values: list[float], name: str, colour: str, dash: str) -> dict[str, Any]:
+def _limit(days: list[str], values: list[float], name: str, colour: str, dash: str, hover: str) -> dict[str, Any]:
     line = {"color": colour, "width": 1.5, "dash": dash, "shape": "vh"}
-    return {"x": days, "y": values, "name": name, "mode": "lines", "line": line, "hovertemplate": "%{y:.1f} mm"}
+    return {"x": days, "y": values, "name": name, "mode": "lines", "line": line, "hovertemplate": hover}
 
 
 def _line(number: int, lesion: TimelineLesion) -> dict[str, Any]:

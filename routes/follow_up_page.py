@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from BDD import store
 from BDD.problems import problem_of
 from rano.history import ClinicalStatus
+from rano.remarks import thresholds
 from routes import reading
 from routes.assets import asset_url, compressed
 from routes.context import context
@@ -67,7 +68,7 @@ def one(patient: int) -> Response:
     people = store.list_patients(here.database, key=patient)
     if not people:
         raise store.PatientNotFoundError(f"there is no patient {patient}")
-    timeline = store.load_timeline(here.database, patient)
+    timeline = store.load_timeline(here.database, patient, here.rules)
     jobs = store.get_jobs(here.database, [visit.job_id for visit in timeline.visits])
     view = arrange(timeline, jobs, request.args.get("visit"))
     return _page(
@@ -77,6 +78,7 @@ def one(patient: int) -> Response:
         figures=_figures(view),
         colours=COLOURS,
         statuses=[*ClinicalStatus],
+        thresholds=thresholds(timeline.assessment.rules),
         notice=NOTICE,
     )
 

@@ -35,7 +35,8 @@ def patients() -> Response:
 def timeline(patient: int) -> Response:
     """Show a timeline."""
     reading.only_queries(())
-    return jsonify(timeline_to_json(store.load_timeline(context().database, patient)))
+    here = context()
+    return jsonify(timeline_to_json(store.load_timeline(here.database, patient, here.rules)))
 
 
 @blueprint.get("/patients/<int:patient>/timeline.csv")
@@ -50,7 +51,8 @@ def table(patient: int) -> Response:
     from results.timeline_csv import timeline_csv
 
     reading.only_queries(())
-    text = timeline_csv(store.load_timeline(context().database, patient))
+    here = context()
+    text = timeline_csv(store.load_timeline(here.database, patient, here.rules))
     headers = {"Content-Disposition": f'attachment; filename="patient-{patient}-timeline.csv"'}
     return Response(text, 200, headers, content_type="text/csv; charset=utf-8")
 
@@ -68,7 +70,7 @@ def report(patient: int) -> Response:
 
     reading.only_queries(())
     here = context()
-    course = store.load_timeline(here.database, patient)
+    course = store.load_timeline(here.database, patient, here.rules)
     findings = [size.finding for lesion in course.lesions for size in lesion.sizes if size]
     page = timeline_pdf(course, store.key_images(here.database, findings))
     headers = {"Content-Disposition": f'inline; filename="patient-{patient}-report.pdf"'}

@@ -32,6 +32,7 @@ def timeline_to_json(timeline: Timeline) -> dict[str, Any]:
         "PatientID": timeline.patient_id,
         "baseline": assessment.baseline,
         "baseline_reason": assessment.reason,
+        "target_rule": assessment.rules.target_rule,
         "visits": [_visit(visit) for visit in timeline.visits],
         "lesions": [
             {
@@ -68,11 +69,13 @@ def _visit(visit: TimelineVisit) -> dict[str, Any]:
         "assessment": {
             "corticosteroid_mg": visit.corticosteroid_mg,
             "clinical_status": visit.clinical_status,
+            "immunotherapy": visit.immunotherapy,
             "note": visit.note,
             "baseline": visit.chosen_baseline,
             "verified": visit.verified,
             "version": visit.version,
         },
+        "under_immunotherapy": response.immunotherapy,
         "followed": visit.followed,
         "sum_of_diameters": _growth(response.diameters),
         "sum_of_volumes": _growth(response.volumes),
@@ -132,7 +135,7 @@ def tracked_to_json(lesion: TrackedLesion) -> dict[str, Any]:
 
 def assessment_to_json(study_instance_uid: str, known: VisitAssessment) -> dict[str, Any]:
     """Give the members of schema ``VisitAssessment``."""
-    names = ("corticosteroid_mg", "clinical_status", "note", "baseline", "verified", "version")
+    names = ("corticosteroid_mg", "clinical_status", "immunotherapy", "note", "baseline", "verified", "version")
     return {"StudyInstanceUID": study_instance_uid, **{name: getattr(known, name) for name in names}}
 
 

@@ -187,7 +187,7 @@ def _written(here: Context, study: str) -> Response | None:
     """Wait until the archive has what was decided; give the error when it has not."""
     give_up = time.monotonic() + WRITE_SECONDS
     while time.monotonic() < give_up:
-        for job_id in store.queue_relabelling(here.database):
+        for job_id in store.queue_relabelling(here.database, here.rules):
             here.queue.enqueue(job_id)
         if not store.list_jobs(here.database, states=OPEN_STATES, study_instance_uid=study, limit=1):
             newest = store.list_jobs(here.database, study_instance_uid=study, limit=1)[0]

@@ -31,6 +31,7 @@ from BDD.problems import WORKER_LOST, problem_of
 from imaging.volume import Series
 from jobs import JobQueue
 from Orthanc.archive import Archive, ArchiveError, ArchiveTimeoutError, ArchiveUnavailableError, NotOursError
+from rano.history import Rules
 from rano.lesion import Lesion
 from rano.reduced import reduce_volume
 from rano.shape import lesion_shapes
@@ -64,6 +65,8 @@ class Worker:
         Gives the network of a name; None for the default.
     retry_delays
         Seconds before each further try of a job whose archive or database does not answer.
+    rules
+        By which the reports judge the course of a patient.
     segment
         The pipeline.
     """
@@ -76,10 +79,11 @@ class Worker:
         model: Callable[[str | None], "Predictor"],
         number: int,
         retry_delays: Sequence[float],
+        rules: Rules,
         segment: Callable[..., Outcome] = segment_study,
     ) -> None:
         self._database, self._archive, self._model, self._number = database, archive, model, number
-        self._retry_delays, self._segment = retry_delays, segment
+        self._retry_delays, self._rules, self._segment = retry_delays, rules, segment
         self.queue = JobQueue(queue_url, self.run_job)
         self._running: str | None = None
         self._claiming = threading.Lock()
@@ -178,10 +182,10 @@ class Worker:
         self, series: Series, lesions: Sequence[Lesion], followed: following_store.Following
     ) -> Standing | None:
         record = store.SeriesRecord.from_header(series.header)
-        return course(self._database, record, lesions, followed.links, followed.absent)
+        return course(self._database, record, lesions, followed.links, followed.absent, self._rules)
 
     def _relabel(self, job: Job, reporter: JobReporter) -> Outcome:
-        found = store.found_in(self._database, job.series_instance_uid)
+        found = store.found_in(self._database, job.series_instance_uid, self._rules)
         model = found.model
         return write_again(
             self._archive,
@@ -235,7 +239,7 @@ class Worker:
 
     def _follow_again(self) -> None:
         rethread_store.follow_again(self._database)
-        for job_id in store.queue_relabelling(self._database):
+        for job_id in store.queue_relabelling(self._database, self._rules):
             self.queue.enqueue(job_id)
 
     def _take_out(self) -> None:
@@ -267,7 +271,7 @@ class Worker:
             )
         for job_id in orphans:
             logger.warning("job %s: its worker is gone", job_id)
-        store.queue_relabelling(self._database)
+        store.queue_relabelling(self._database, self._rules)
         waiting = self.queue.waiting()
         for job in store.queued_jobs(self._database):
             if job.job_id not in waiting:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from BDD import migrate, store
 from jobs import open_archive
 from Orthanc import logs
+from rano.history import Rules
 from services.autoroute import AutoRouter
 from services.models import Models
 from services.outages import Complaints, OutageFilter, in_one_line, is_outage
@@ -55,7 +56,8 @@ def work(settings: Settings) -> int:
     try:
         models = Models(settings.model_path, settings.var_dir, partial(_load, settings=settings), on_default)
         archive = open_archive(settings)
-        worker = Worker(database, settings.queue_url, archive, models, number, settings.job_retry_delays)
+        rules = Rules(target_rule=settings.rano_target_rule)
+        worker = Worker(database, settings.queue_url, archive, models, number, settings.job_retry_delays, rules)
         store.bury_dead_workers(database, number, _is_running)
         worker.recover()
         worker.tidy()

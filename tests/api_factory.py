@@ -5,6 +5,7 @@ from typing import Any
 
 from api import create_app
 from BDD import store
+from rano.history import Rules
 from services.runner import Worker
 from settings import load_settings
 from tests import factory
@@ -26,7 +27,13 @@ class ApiSite:
         self.predictor: Any = PredictorStub()
         self.number = store.worker_started(self.database, pid=1)
         self.worker = Worker(
-            self.database, self.settings.queue_url, self.archive, lambda _: self.predictor, self.number, (0.0,)
+            self.database,
+            self.settings.queue_url,
+            self.archive,
+            lambda _: self.predictor,
+            self.number,
+            (0.0,),
+            Rules(target_rule=self.settings.rano_target_rule),
         )
 
     def work(self) -> None:

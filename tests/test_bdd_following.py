@@ -8,6 +8,7 @@ import services.runner
 from BDD import store
 from imaging.mr_writer import derive_uid
 from Orthanc.archive import ArchiveUnavailableError
+from rano.history import Rules
 from rano.registration import Registration
 from rano.rigid import RigidTransform
 from services.runner import Worker
@@ -305,6 +306,7 @@ def test_two_visits_segmented_at_the_same_time_are_one_course(site, registered):
         lambda _: site.predictor,
         store.worker_started(site.database, pid=2),
         (0.0,),
+        Rules(),
     )
 
     def meanwhile(method):
@@ -739,6 +741,50 @@ def test_an_assessment_made_later_is_in_the_report(site):
     site.worker.recover()
     site.work()
     assert relabelled(site) == [2], "nothing is written again that says nothing new"
+
+
+def test_that_a_new_lesion_is_tolerated_is_in_the_report(site):
+    see(site, 1, [A])
+    see(site, 2, [A, C])
+    assert "On the images: PD, new lesion" in volumetric_report(site, 2)
+    assert len(assess(site, 1, immunotherapy=True)["jobs"]) == 1, "that of the later visit"
+    site.work()
+    assert "On the images: SD" in volumetric_report(site, 2)
+    assert "new under immunotherapy, and no progression on that ground alone" in volumetric_report(site, 2)
+    assert relabelled(site) == [2]
+    see(site, 2, [A, C])
+    assert "new under immunotherapy" in volumetric_report(site, 2)
+    assert relabelled(site) == [2], "the new one was right from the start"
+    assess(site, 2, immunotherapy=False)
+    site.work()
+    assert "On the images: PD, new lesion" in volumetric_report(site, 2)
+
+
+def test_the_report_says_what_the_rule_of_the_house_says(site, tmp_path):
+    see(site, 1, [A])
+    see(site, 2, [GROWN])
+    said_before = volumetric_report(site, 2)
+    assert "On the images: SD" in said_before
+    assert "\n112044\n" in said_before
+    by_volume = ApiSite(tmp_path, site.archive, RANO_TARGET_RULE="volume")
+    by_volume.worker.recover()
+    by_volume.work()
+    report = volumetric_report(by_volume, 2)
+    assert "On the images: PD, the sum of volumes" in report
+    assert "\n112043\n" in report, "of the target lesions, as a code"
+    assert relabelled(by_volume) == [2], "the baseline's says nothing new"
+    by_volume.worker.recover()
+    by_volume.work()
+    assert relabelled(by_volume) == [2], "once"
+    # What is written from now on goes by it at once.
+    see(by_volume, 3, [GROWN])
+    assert "On the images: PD, the sum of volumes" in volumetric_report(by_volume, 3)
+    assert relabelled(by_volume) == [2]
+    by_volume.close()
+    site.worker.recover()
+    site.work()
+    assert volumetric_report(site, 2).count("On the images: SD") == 1
+    assert relabelled(site) == [2, 2, 3]
 
 
 def test_what_a_person_takes_back_is_taken_back_in_the_report(site):

@@ -11,13 +11,14 @@ from BDD import store
 from BDD.course_store import known_visits
 from BDD.followup_models import Finding, TrackedLesion, VisitAssessment
 from BDD.packing import pack_label_map, unpack_label_map
+from rano.history import Rules
 from rano.matching import inherit_tracking
 from tests.followup_factory import FIRST_DAY, patient_key, sized, study_of, visit
 from tests.present import present
 
 
 def timeline_of(database):
-    return store.load_timeline(database, patient_key(database))
+    return store.load_timeline(database, patient_key(database), Rules())
 
 
 def lesion_named(timeline, name):
@@ -103,7 +104,7 @@ def test_patients_without_an_id_stay_apart(database, worker):
 
 def test_there_is_no_such_patient(database):
     with pytest.raises(store.PatientNotFoundError):
-        store.load_timeline(database, 7)
+        store.load_timeline(database, 7, Rules())
 
 
 # -- Decisions -----------------------------------------------------------------------------------------------------
@@ -403,13 +404,32 @@ def test_dose_and_status_make_the_overall_response(database, worker):
     assert timeline_of(database).visits[1].response.overall.response == "PD"
 
 
+def test_immunotherapy_is_taken_over_by_later_visits(database, worker):
+    for number in (1, 2, 3):
+        visit(database, worker, number, [sized(1, 20.0)] + [sized(2, 8.0)] * (number > 1))
+    assert responses(timeline_of(database)) == [None, "PD", "PD"]
+    assess(database, 1, immunotherapy=True)
+    assert responses(timeline_of(database)) == [None, "SD", "SD"]
+    assess(database, 3, immunotherapy=False)
+    timeline = timeline_of(database)
+    assert responses(timeline) == [None, "SD", "PD"]
+    assert [one.immunotherapy for one in timeline.visits] == [True, None, False]
+    assert [one.response.immunotherapy for one in timeline.visits] == [True, True, False]
+    (newest, *_) = store.list_changes(database, timeline.patient_key)
+    assert (newest.before, newest.after) == ({"immunotherapy": None}, {"immunotherapy": False})
+    with pytest.raises(store.EditConflictError):
+        assess(database, 3, immunotherapy=True)
+    store.undo_change(database, newest.id, made_by="ben")
+    assert responses(timeline_of(database)) == [None, "SD", "SD"]
+
+
 def test_the_report_of_a_visit_states_the_best_response_up_to_then(database, worker):
     for number, sizes in enumerate([[sized(1, 20)], [sized(1, 19)], [], []], start=1):
         visit(database, worker, number, sizes)
         assess(database, number, corticosteroid_mg=0.0, clinical_status="stable")
     with database.reading() as session:
         known = known_visits(session, patient_key(database))
-    said = [present(known.standing(one))[1] for one in known.visits.values()]
+    said = [present(known.standing(one, Rules()))[1] for one in known.visits.values()]
     assert [(one.current_response, one.best_overall_response) for one in said] == [
         (None, None),
         ("SD", "SD"),

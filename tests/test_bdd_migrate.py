@@ -10,7 +10,7 @@ from sqlalchemy import inspect, select, text
 
 from BDD import migrate
 from BDD.database import open_database
-from BDD.models import Base, Patient
+from BDD.models import Base, Patient, Series
 from BDD.rethread_store import follow_again
 
 
@@ -65,6 +65,20 @@ def test_everybody_with_a_visit_is_followed_again_after_what_earlier_versions_di
     follow_again(database)
     with database.reading() as session:
         assert session.scalars(marked).all() == [], "once"
+
+
+def test_what_was_compared_before_was_by_the_rule_of_rano_bm(url):
+    migrate.upgrade(url, "0013")
+    database = open_database(url)
+    with database.writing() as session:
+        session.execute(text("INSERT INTO patients (id, patient_id, patient_name) VALUES (1, 'A', '')"))
+        session.execute(text("INSERT INTO studies (id, patient_key, study_instance_uid) VALUES (1, 1, '1.2.3')"))
+        columns = "study_key, series_instance_uid, modality, series_description, checked_at"
+        rows = "(1, '1.2.3.1', 'MR', '', '2024-01-01 00:00:00'), (1, '1.2.3.2', 'MR', '', NULL)"
+        session.execute(text(f"INSERT INTO series ({columns}) VALUES {rows}"))
+    migrate.upgrade(url)
+    with database.reading() as session:
+        assert session.scalars(select(Series.checked_rule).order_by(Series.id)).all() == ["any_lesion", None]
 
 
 def test_downgrade_takes_everything_away(url):

@@ -6,6 +6,7 @@ from BDD import store
 from BDD.course_store import known_visits
 from BDD.followup_models import AbsenceRow, VisitAssessment
 from BDD.models import Job
+from rano.history import Rules
 from tests.followup_factory import sized, study_of, visit
 
 WRONG, RIGHT = "A-0042", "A-0024"
@@ -13,7 +14,7 @@ WRONG, RIGHT = "A-0042", "A-0024"
 
 def timelines(database):
     """Give the timelines of all patients by PatientID."""
-    return {one.patient_id: store.load_timeline(database, one.key) for one in store.list_patients(database)}
+    return {one.patient_id: store.load_timeline(database, one.key, Rules()) for one in store.list_patients(database)}
 
 
 def decisions(timeline):
@@ -71,7 +72,7 @@ def test_a_name_that_the_right_patient_has_given_makes_room(database, worker):
         ("GTV_MetIA_1", "2.25.71"),
         ("GTV_MetIA_2", "2.25.72"),
     ]
-    assert store.queue_relabelling(database) == [], "no label map was kept: nothing can be written again"
+    assert store.queue_relabelling(database, Rules()) == [], "no label map was kept: nothing can be written again"
 
 
 def test_what_the_wrong_patients_visits_had_is_not_missed_at_this_one(database, worker):
@@ -110,7 +111,7 @@ def test_another_series_under_the_corrected_id_keeps_nobody_waiting(database, wo
     store.edit_lesion(database, second.key, {"merged_into": first.key}, version=1, made_by="ana")
     visit(database, worker, 1, [sized(1, 12)], patient_id=RIGHT)
     assert set(timelines(database)) == {RIGHT}
-    store.queue_relabelling(database)
+    store.queue_relabelling(database, Rules())
 
 
 def choose_baseline(database, number):
@@ -122,7 +123,7 @@ def baselines(database):
     timeline = timelines(database)[RIGHT]
     with database.reading() as session:
         known = known_visits(session, timeline.patient_key)
-    standings = {study: known.standing(visit) for study, visit in known.visits.items()}
+    standings = {study: known.standing(visit, Rules()) for study, visit in known.visits.items()}
     (of_reports,) = (study for study, one in standings.items() if one and one[0].kind == "baseline")
     assert of_reports == timeline.assessment.baseline, "page and report compare with the same"
     return [visit.study_instance_uid for visit in timeline.visits if visit.chosen_baseline], of_reports

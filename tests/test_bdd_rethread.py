@@ -9,6 +9,7 @@ from BDD import rethread_store, store
 from BDD.models import Patient
 from BDD.places import places_of, register_missing
 from rano.following import thread
+from rano.history import Rules
 from tests import factory
 from tests.api_factory import ApiSite
 from tests.factory import Sphere
@@ -243,7 +244,7 @@ def test_a_decision_about_which_lesions_are_one_is_followed_and_no_other(databas
     visit(database, worker, 1, [sized(1, 12), sized(2, 9)])
     rethread_store.follow_again(database)
     (patient,) = store.list_patients(database)
-    first, second = store.load_timeline(database, patient.key).lesions
+    first, second = store.load_timeline(database, patient.key, Rules()).lesions
     store.edit_lesion(database, first.key, {"target": False, "name": "left"}, version=1, made_by="ana")
     assert marked(database) == []
     store.edit_lesion(database, second.key, {"merged_into": first.key}, version=1, made_by="ana")

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from rano import table
+from rano import remarks, table
 from rano.confirmation import Verdict
 from rano.criteria import Response
 from rano.history import ClinicalStatus, HistoryError, LesionAtVisit, Rules, VisitFindings
@@ -31,10 +31,10 @@ def lesion(uid, longest, volume="ball", measurable=None, **given):
     return LesionAtVisit(uid, longest, volume, measurable, **given)
 
 
-def visit(day, *lesions, steroids=0.0, status=STABLE, name=None):
+def visit(day, *lesions, steroids=0.0, status=STABLE, immunotherapy=None, name=None):
     found = [given if isinstance(given, LesionAtVisit) else lesion(*given) for given in lesions]
     date = START + datetime.timedelta(days=day)
-    return VisitFindings(name or f"day {day}", date, tuple(found), steroids, status)
+    return VisitFindings(name or f"day {day}", date, tuple(found), steroids, status, immunotherapy)
 
 
 def radiographic(*visits, rules=RULES, **given):
@@ -102,7 +102,9 @@ def test_an_equivocal_lesion_only_rules_out_that_all_have_gone(targets, others, 
 @pytest.mark.parametrize(("targets", "others", "answer"), IMAGES)
 def test_a_tolerated_lesion_rules_out_every_response(targets, others, answer):
     expected = (SD if targets else NEITHER) if answer in (CR, PR, NED) else answer
-    assert table.radiographic(TARGETS[targets], OTHERS[others], tolerated=["X"]).response is expected
+    verdict = table.radiographic(TARGETS[targets], OTHERS[others], tolerated=["X"])
+    assert verdict.response is expected
+    assert answer is PD or "no progression on that ground alone: X" in verdict.reason
 
 
 OVERALL = [
@@ -190,6 +192,22 @@ def test_5_mm_of_any_lesion_or_of_the_sum(after, answer):
     assert got.radiographic.response is answer
     assert got.by_target_rule == {"any_lesion": answer, "sum": PD, "volume": PD}
     assert radiographic(*visits, rules=Rules(target_rule="sum"))[1] is PD
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("any_lesion", "PR from 30 % {}; PD from 20 % above the nadir if a target lesion has grown by 5 mm too."),
+        ("sum", "PR from 30 % {}; PD from 20 % above the nadir if the sum has grown by 5 mm too."),
+        ("volume", "PR from 65 % {}; PD from 72.8 % above the nadir."),
+    ],
+)
+def test_the_rule_that_decides_in_words(rule, words):
+    got = assess([visit(0, ("A", 20.0)), visit(60, ("A", 10.0))], Rules(target_rule=rule))
+    assert remarks.thresholds(got.rules) == words.format("below the baseline")
+    change = got.visits[1].change(rule)
+    assert change is not None
+    assert change.unit == ("mm3" if rule == "volume" else "mm")
 
 
 @pytest.mark.parametrize(
@@ -648,10 +666,51 @@ def test_a_reader_may_doubt_a_lesion_or_not():
 def test_immunotherapy():
     visits = visit(0, ("T", 20.0)), visit(60, ("T", 10.0), ("X", 8.0)), visit(120, ("T", 16.0), ("X", 8.0))
     assert radiographic(*visits) == [None, PD, PD]
-    assert radiographic(*visits, rules=Rules(immunotherapy=True)) == [None, SD, PD]  # growth still is
-    got = assess(visits, Rules(immunotherapy=True)).visits[1]
+    treated = [replace(one, immunotherapy=True) for one in visits]
+    assert radiographic(*treated) == [None, SD, PD]  # growth still is
+    got = assess(treated).visits[1]
     assert got.new_lesions == ("X",)
     assert "new under immunotherapy, and no progression on that ground alone: X" in present(got.radiographic).reason
+
+
+@pytest.mark.parametrize(
+    ("said", "holds"),
+    [
+        ([None, None, None, None], [False, False, False, False]),
+        ([True, None, None, None], [True, True, True, True]),
+        ([None, True, None, None], [False, True, True, True]),
+        ([None, True, None, False], [False, True, True, False]),
+        ([True, False, None, True], [True, False, False, True]),
+    ],
+)
+def test_immunotherapy_holds_until_another_visit_says_otherwise(said, holds):
+    visits = [visit(0, ("T", 20.0), immunotherapy=said[0])]
+    visits += [visit(60 * k, ("T", 20.0), ("X", 8.0), immunotherapy=said[k]) for k in (1, 2, 3)]
+    got = assess(visits[::-1])  # by date, whatever the order
+    assert [one.immunotherapy for one in got.visits] == holds
+    assert [present(one.radiographic).response for one in got.visits[1:]] == [SD if one else PD for one in holds[1:]]
+
+
+def test_immunotherapy_is_taken_over_from_earlier_days_only():
+    before = visit(0, immunotherapy=True)
+    same_day = [visit(60, name="a"), visit(60, immunotherapy=False, name="b"), visit(60, name="c")]
+    undated = [replace(visit(0, immunotherapy=said, name=f"undated {said}"), date=None) for said in (None, True)]
+    later = visit(120)
+    got = {one.visit: one.immunotherapy for one in assess([before, *same_day, *undated, later]).visits}
+    assert got == {
+        "day 0": True,
+        "a": True,
+        "b": False,
+        "c": True,
+        "day 120": False,
+        "undated None": False,
+        "undated True": True,
+    }
+
+
+def test_what_was_said_before_the_baseline_holds():
+    visits = visit(0, immunotherapy=True), visit(30, ("T", 20.0)), visit(60, ("T", 20.0), ("X", 8.0))
+    assert last(*visits, baseline="day 30").radiographic.response is SD
 
 
 # --- baselines
@@ -684,19 +743,16 @@ def test_no_visit_and_one_visit():
     assert one.best_overall.response is NE
 
 
-def test_the_baseline_is_the_last_visit_up_to_treatment():
-    visits = [visit(0, ("A", 20.0)), visit(30, ("A", 30.0)), visit(90, ("A", 30.0))]
-    got = assess(visits, treatment_start=START + datetime.timedelta(days=40))
+def test_the_baseline_is_the_first_assessed_visit():
+    failed = VisitFindings("failed", START, None)
+    got = assess([visit(90, ("A", 30.0)), visit(30, ("A", 30.0)), failed])
     assert [a.role for a in got.visits] == ["before baseline", "baseline", "follow-up"]
     assert got.visits[0].radiographic is None
-    assert present(got.visits[2].radiographic).response is SD  # not against the first visit
-    assert got.reason == "2024-01-31 is the last visit up to the start of treatment on 2024-02-10."
-    late = assess(visits, treatment_start=START + datetime.timedelta(days=59))
-    assert late.reason.endswith("It lies 29 days before it, more than 28.")
+    assert got.reason == "2024-01-31 is the first visit (no other was chosen)."
 
 
 def test_without_a_baseline_nothing_is_claimed():
-    got = assess([visit(30, ("A", 30.0)), visit(90)], treatment_start=START)
+    got = assess([VisitFindings("failed", START, None), VisitFindings("undated", None, ())])
     assert got.baseline is None
     assert {a.role for a in got.visits} == {"unplaced"}
     assert (
@@ -704,7 +760,7 @@ def test_without_a_baseline_nothing_is_claimed():
         == {present(a.overall).response for a in got.visits}
         == {NE}
     )
-    assert "up to the start of treatment on 2024-01-01" in present(got.visits[0].radiographic).reason
+    assert "no assessed visit with a date to compare with" in present(got.visits[0].radiographic).reason
 
 
 def test_a_baseline_by_hand():

@@ -9,11 +9,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.table import Cell
 from matplotlib.text import Text
 
-from rano.history import LesionAtVisit, VisitFindings
+from rano.history import TARGET_RULES, LesionAtVisit, Rules, TargetRule, VisitFindings
 from rano.lesion import Lesion
 from rano.measuring import measure
+from rano.remarks import thresholds
 from rano.response import assess
 from results.key_images import key_images
 from results.timeline import LesionSize, Timeline, TimelineLesion, TimelineVisit
@@ -26,7 +29,12 @@ DAY = datetime.date(2024, 1, 8)
 
 
 def timeline(
-    sizes: dict[str, list[float | None]], *, visits: int, patient_id: str | None = "A-1", doubtful: tuple[int, ...] = ()
+    sizes: dict[str, list[float | None]],
+    *,
+    visits: int,
+    patient_id: str | None = "A-1",
+    doubtful: tuple[int, ...] = (),
+    rule: TargetRule = "any_lesion",
 ) -> Timeline:
     """Make a timeline of lesions by name: their longest diameter at each visit, four weeks apart.
 
@@ -44,12 +52,14 @@ def timeline(
         )
         for k in range(visits)
     ]
-    assessment = assess(findings)
+    assessment = assess(findings, Rules(target_rule=rule))
     return Timeline(
         patient_key=1,
         patient_id=patient_id,
         visits=tuple(
-            TimelineVisit(one.visit, f"{one.visit}.1", "job", one.date, "unetr 1", None, None, "", False, 0, response)
+            TimelineVisit(
+                one.visit, f"{one.visit}.1", "job", one.date, "unetr 1", None, None, None, "", False, 0, response
+            )
             for one, response in zip(findings, assessment.visits, strict=True)
         ),
         lesions=tuple(
@@ -107,6 +117,36 @@ def test_whether_a_response_lasted_stands_beside_it():
     assert "PR was not sustained: PD on 2024-04-01, 28 days later." in page
 
 
+def cells_of(figure: Figure) -> list[str]:
+    cells = [cell for cell in figure.findobj(Cell) if isinstance(cell, Cell)]
+    return [cell.get_text().get_text() for cell in cells]
+
+
+def test_the_rule_that_decides_is_the_same_in_every_form():
+    # 4 mm more of each is no progression of any lesion; it is one of their sum, and of their volumes.
+    sizes: dict[str, list[float | None]] = {"a": [16.0, 20.0], "b": [16.0, 20.0]}
+    made = {rule: timeline(sizes, visits=2, rule=rule) for rule in TARGET_RULES}
+    assert {rule: rows_of(one)[2]["radiographic_response"] for rule, one in made.items()} == {
+        "any_lesion": "SD",
+        "sum": "PD",
+        "volume": "PD",
+    }
+    for rule, one in made.items():
+        assert {row["target_rule"] for row in rows_of(one)} == {rule}
+    pages = {rule: timeline_figure(one, {}) for rule, one in made.items()}
+    for rule, page in pages.items():
+        words = " ".join(" ".join(text.get_text() for text in page.findobj(Text)).split())
+        assert f"Sum of targets: {thresholds(Rules(target_rule=rule))}" in words
+    assert {"mm", "40.0", "+25.0 %"} < set(cells_of(pages["sum"]))
+    assert {"mm³", "16000", "+95.3 %"} < set(cells_of(pages["volume"]))
+
+
+def test_the_nadir_on_the_page_is_that_of_the_rule():
+    sizes: dict[str, list[float | None]] = {"a": [20.0, 26.0, 26.0], "b": [20.0, 10.0, 14.0]}
+    assert milestones(timeline(sizes, visits=3, rule="sum")) == {0: "baseline", 1: "nadir", 2: "latest"}
+    assert milestones(timeline(sizes, visits=3, rule="volume")) == {0: "baseline, nadir", 2: "latest"}
+
+
 def test_what_the_images_do_not_cover_has_no_size():
     made = timeline({"A": [20.0, None, 14.0], "B": [20.0, None, 8.0]}, visits=3)
     outside, gone = made.lesions
@@ -151,7 +191,7 @@ def pages(pdf: bytes) -> int:
 
 def drawn(pdf: bytes) -> int:
     """Give the number of bytes of drawing in a PDF."""
-    streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", pdf, re.DOTALL)
+    streams = re.findall(rb"stream\n(.*?)\nendstream", pdf, re.DOTALL)
     return sum(len(zlib.decompress(one)) for one in streams if one[:1] == b"x")
 
 

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from BDD import store
+from rano.history import Rules
 from tests.api_factory import ApiSite
 from tests.followup_factory import patient_key, put_in_doubt, sized, study_of, visit
 
@@ -74,6 +75,42 @@ def test_the_limits_in_the_chart(site, patient):
     assert chart["SD range"] == pytest.approx([48.0, 48.0, 31.2])
 
 
+@pytest.mark.parametrize(
+    ("rule", "response", "words"),
+    [
+        ("any_lesion", "SD", "PD from 20 % above the nadir if a target lesion has grown by 5 mm too."),
+        ("sum", "PD", "PD from 20 % above the nadir if the sum has grown by 5 mm too."),
+        ("volume", "PD", "PR from 65 % below the baseline; PD from 72.8 % above the nadir."),
+    ],
+)
+def test_the_rule_of_the_house_decides(tmp_path, rule, response, words):
+    site = ApiSite(tmp_path, RANO_TARGET_RULE=rule)
+    for number, size in ((1, 16.0), (2, 20.0)):
+        visit(site.database, site.number, number, [sized(1, size), sized(2, size)])
+    patient = patient_key(site.database)
+    markup = page(site, f"/follow-up/{patient}")
+    assert words in text(markup)
+    timeline = site.client.get(f"/patients/{patient}/timeline").get_json()
+    assert timeline["target_rule"] == rule
+    seen = timeline["visits"][1]
+    assert seen["radiographic"]["response"] == seen["targets"][rule] == response
+    assert seen["targets"] == {"any_lesion": "SD", "sum": "PD", "volume": "PD"}, "all stay, side by side"
+    chart = figures(markup)["sum"]
+    drawn = {trace["name"]: trace["y"] for trace in chart["data"]}
+    if rule == "volume":
+        assert "Sum of the target lesions’ volumes" in text(markup)
+        assert "Sum, cm³" in text(markup)
+        assert "2024-03-04 8.38 +95.3 % +95.3 % PD" in text(markup)
+        assert drawn["sum of volumes"] == pytest.approx([4.289, 8.378], abs=1e-3)
+        assert drawn["−65 % of baseline"] == pytest.approx([1.501] * 2, abs=1e-3)
+        assert drawn["+72.8 % of nadir"] == pytest.approx([7.412] * 2, abs=1e-3)
+        assert chart["layout"]["yaxis"]["title"]["text"] == "sum, cm³"
+    else:
+        assert "Sum of the target lesions’ longest diameters" in text(markup)
+        assert drawn["sum of diameters"] == [32.0, 40.0]
+    site.close()
+
+
 def test_bands_never_cross(site):
     """After a deep response, what lies 20 % above the nadir is progression though it is 30 % below the baseline."""
     for number, size in enumerate([40.0, 11.0, 20.0], start=1):
@@ -126,9 +163,36 @@ def test_entries_carry_the_version_they_change(site, patient):
     assert "<script>alert" not in markup
 
 
+def test_immunotherapy_can_be_said_of_each_visit(site, patient):
+    def chosen(number):
+        markup = page(site, f"/follow-up/{patient}")
+        form = markup[markup.index(f'<form data-study="{study_of(number)}"') :]
+        options = re.search(r'<label>Immunotherapy.*?<select name="immunotherapy">(.*?)</select>', form, re.DOTALL)
+        assert options
+        assert re.findall(r'value="(.*?)".*?>(.*?)</option>', options[1]) == [
+            ("null", "as at the visit before"),
+            ("true", "yes"),
+            ("false", "no"),
+        ]
+        return re.findall(r'value="(\w+)" selected', options[1])
+
+    assert [chosen(number) for number in (1, 2, 3)] == [["null"]] * 3
+    for number, said in ((2, True), (3, False)):
+        body = {"immunotherapy": said, "version": 0}
+        assert site.client.post(f"/visits/{study_of(number)}/assessment", json=body).status_code == 200
+    assert [chosen(number) for number in (1, 2, 3)] == [["null"], ["true"], ["false"]]
+    seen = text(page(site, f"/follow-up/{patient}"))
+    assert "2024-02-05 not known not known not said – 2024-03-04 not known not known yes –" in seen
+    assert "dose not known, status not known, immunotherapy: yes" in seen
+    store.assess_visit(site.database, study_of(3), {"immunotherapy": None}, version=1, made_by="ana")
+    seen = text(page(site, f"/follow-up/{patient}"))
+    assert "2024-04-01 not known not known yes, as before –" in seen
+    assert "nothing entered yet, immunotherapy: yes, as before" in seen
+
+
 def test_a_doubt_can_be_ended_beside_it(site, patient):
     put_in_doubt(site.database, visit(site.database, site.number, 3, [sized(1, 22.0), sized(2, 14.0)]))
-    followed = store.load_timeline(site.database, patient).visits[2].followed
+    followed = store.load_timeline(site.database, patient, Rules()).visits[2].followed
     button = f'data-study="{study_of(3)}" data-version="0" data-verified="{followed}"'
     assert page(site, f"/follow-up/{patient}").count(button) == 2, "where it stands, and at the visit"
     assert "Look at this one." in text(page(site, f"/follow-up/{patient}"))
@@ -144,7 +208,7 @@ def test_a_doubt_before_the_baseline_can_be_ended_too(site, patient):
     store.assess_visit(site.database, study_of(2), {"baseline": True}, version=0, made_by="ana")
     address = f"/follow-up/{patient}?visit={study_of(1)}"
     assert "Look at this one." in text(page(site, address))
-    followed = store.load_timeline(site.database, patient).visits[0].followed
+    followed = store.load_timeline(site.database, patient, Rules()).visits[0].followed
     assert f'data-study="{study_of(1)}" data-version="0" data-verified="{followed}"' in page(site, address)
     store.assess_visit(site.database, study_of(1), {"verified": followed}, version=0, made_by="ana")
     assert "Look at this one." not in text(page(site, address))
@@ -157,7 +221,7 @@ def test_a_doubt_of_an_earlier_visit_is_ended_there(site, patient):
     words = "<strong>Without the visit of 2024-03-04, which is in doubt, the response on the images would be SD"
     assert words in later
     assert f'class="verify screen" data-study="{study_of(3)}"' not in later, "there is nothing to look at here"
-    followed = store.load_timeline(site.database, patient).visits[1].followed
+    followed = store.load_timeline(site.database, patient, Rules()).visits[1].followed
     store.assess_visit(site.database, study_of(2), {"verified": followed}, version=0, made_by="ana")
     assert words not in page(site, f"/follow-up/{patient}?visit={study_of(3)}")
 

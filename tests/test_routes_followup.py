@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from BDD import store
 from BDD.followup_models import KeyImage
 from imaging.volume import read_series
+from rano.history import Rules
 from results.seg import read_seg
 from tests.api_factory import MR, SERIES, STUDY, ApiSite
 from tests.followup_factory import patient_key, put_in_doubt, sized, study_of, visit
@@ -162,6 +163,8 @@ def test_changes_that_cannot_be_meant(site, patient, body):
         {"corticosteroid_mg": True},
         {"corticosteroid_mg": 1e9},
         {"clinical_status": "fine"},
+        {"immunotherapy": "yes"},
+        {"immunotherapy": 1},
         {"note": 5},
         {"note": "x" * 4001},
         {"baseline": 1},
@@ -181,6 +184,25 @@ def test_the_assessment_of_a_visit_makes_the_overall_response(site, patient):
     seen = timeline_of(site, patient)["visits"][1]
     assert (seen["overall"]["response"], seen["assessment"]["note"]) == ("PR", "two\nlines")
     problem(site.client.post(f"/visits/{study_of(2)}/assessment", json={"note": "", "version": 0}), 409)
+
+
+def test_immunotherapy_is_said_of_a_visit(site, patient):
+    visit(site.database, site.number, 3, [sized(1, 12.0), sized(2, 8.0), sized(3, 9.0)], patient_id="A/1 é%")
+    assert timeline_of(site, patient)["visits"][2]["radiographic"]["response"] == "PD"
+    address = f"/visits/{study_of(2)}/assessment"
+    answer = site.client.post(address, json={"immunotherapy": True, "version": 0}).get_json()
+    assert (answer["immunotherapy"], answer["version"]) == (True, 1)
+    _, second, third = timeline_of(site, patient)["visits"]
+    assert (second["assessment"]["immunotherapy"], third["assessment"]["immunotherapy"]) == (True, None)
+    assert second["under_immunotherapy"] is third["under_immunotherapy"] is True
+    assert third["radiographic"]["response"] == "SD"
+    assert "no progression on that ground alone: GTV_MetIA_3" in third["radiographic"]["reason"]
+    (change,) = site.client.get(f"/patients/{patient}/changes").get_json()["changes"]
+    assert (change["before"], change["after"]) == ({"immunotherapy": None}, {"immunotherapy": True})
+    # What is not named stays, null takes it back.
+    assert site.client.post(address, json={"note": "x", "version": 1}).get_json()["immunotherapy"] is True
+    assert site.client.post(address, json={"immunotherapy": None, "version": 2}).get_json()["immunotherapy"] is None
+    assert timeline_of(site, patient)["visits"][2]["radiographic"]["response"] == "PD"
 
 
 def verify(site, seen, number=2):
@@ -348,7 +370,7 @@ def test_a_new_name_reaches_seg_and_rtstruct(site, segmented):
     assert names_in(site, "RTSTRUCT")[0] == "left frontal"
     assert names_in(site, "SEG")[0] == ("left frontal", first["tracking_uid"])
     assert not site.archive.series() & (before - {SERIES}), "the old version is taken out"
-    assert store.queue_relabelling(site.database) == []
+    assert store.queue_relabelling(site.database, Rules()) == []
 
 
 def test_what_is_no_lesion_leaves_the_seg_and_comes_back(site, segmented):
@@ -395,7 +417,7 @@ def test_a_study_that_the_archive_has_no_more(site, segmented):
     assert site.client.get(f"/studies/{STUDY}/lesions").get_json()["lesions"][0]["name"] == "left frontal"
     timeline = timeline_of(site, patient_key(site.database))
     assert timeline["lesions"][0]["name"] == "left frontal"
-    assert store.queue_relabelling(site.database) == [], "it is not tried for ever"
+    assert store.queue_relabelling(site.database, Rules()) == [], "it is not tried for ever"
 
 
 def test_a_change_while_the_series_is_busy_is_written_later(site, segmented):

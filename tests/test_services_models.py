@@ -15,6 +15,7 @@ import safetensors.torch
 
 from BDD import store
 from BDD.models import FINAL_STATES, Job
+from rano.history import Rules
 from services.models import Models
 from services.runner import Worker
 from tests import factory
@@ -150,7 +151,7 @@ class Site:
         archive = MemoryArchive(*datasets)
         archive.fail = self._called
         url = f"sqlite:///{folder.as_posix()}/queue.db"
-        self.worker = Worker(self.database, url, archive, models, new_worker(self.database), retry_delays=())
+        self.worker = Worker(self.database, url, archive, models, new_worker(self.database), (), Rules())
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 

@@ -18,6 +18,7 @@ from BDD import database, rethread_store, store
 from BDD.models import Job
 from BDD.models import Worker as WorkerRow
 from Orthanc.archive import ArchiveTimeoutError, ArchiveUnavailableError, StoreRejectedError
+from rano.history import Rules
 from results.context import derive_uid
 from segmentation import segment_study
 from services.reporter import SHARES, JobReporter
@@ -50,6 +51,7 @@ class Site:
             lambda _: self.predictor,
             self.number,
             retry_delays,
+            Rules(),
             **changes,
         )
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from settings import ROOT, SettingsError, load_settings, sqlite_path
+import rano.history
+from settings import ROOT, TARGET_RULES, SettingsError, load_settings, sqlite_path
 
 
 def settings_from(**environ: str):
@@ -21,6 +22,7 @@ def test_defaults_stay_on_this_machine_and_under_var():
     assert settings.queue_url == f"sqlite:///{(ROOT / 'var/queue.db').as_posix()}"
     assert settings.cors_origins == ()
     assert settings.job_retry_delays == (5, 15, 45)
+    assert settings.rano_target_rule == "any_lesion"
 
 
 def test_the_environment_wins_over_the_file(tmp_path):
@@ -81,6 +83,7 @@ def test_sqlite_path_of_other_urls():
         ("TRUSTED_HOSTS", "http://metia", "names like"),
         ("LOG_LEVEL", "LOUD", "DEBUG, INFO"),
         ("ENGINE", "tensorrt", "auto, torch-cpu, openvino-cpu, torch-cuda"),
+        ("RANO_TARGET_RULE", "largest", "any_lesion, sum, volume"),
         ("DATABASE_URL", "mysql://host/name", "sqlite, postgresql"),
         ("DATABASE_URL", "var/metia.db", "sqlite, postgresql"),
         ("DATABASE_URL", "sqlite://metia.db", "names no file"),
@@ -92,6 +95,11 @@ def test_a_wrong_value_names_key_and_expectation(key, value, words):
     with pytest.raises(SettingsError, match=words) as caught:
         settings_from(**{key: value})
     assert key in str(caught.value)
+
+
+def test_every_target_rule_can_be_set():
+    assert TARGET_RULES == rano.history.TARGET_RULES
+    assert [settings_from(RANO_TARGET_RULE=rule).rano_target_rule for rule in TARGET_RULES] == [*TARGET_RULES]
 
 
 def test_no_secret_in_repr_or_errors():

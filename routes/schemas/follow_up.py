@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rano.history import ClinicalStatus
+from rano.history import TARGET_RULES, ClinicalStatus
 from routes.schemas.jobs import SCHEMAS as JOBS
 from routes.schemas.words import (
     DATE,
@@ -31,6 +31,10 @@ _JOB_ADDRESSES = {"type": "array", "items": TEXT, "description": "Addresses of t
 _ASSESSMENT = {
     "corticosteroid_mg": _DOSE,
     "clinical_status": _STATUS,
+    "immunotherapy": {
+        "type": ["boolean", "null"],
+        "description": "New lesions alone are then no progression; null: as at the last earlier visit that says it",
+    },
     "note": TEXT,
     "baseline": {"type": "boolean", "description": "Chosen as the visit to compare with"},
     "verified": {
@@ -68,6 +72,7 @@ SCHEMAS: dict[str, Any] = {
             "PatientID": TEXT_OR_NULL,
             "baseline": {**TEXT_OR_NULL, "description": "StudyInstanceUID of the visit that others are compared with"},
             "baseline_reason": TEXT,
+            "target_rule": {"enum": [*TARGET_RULES], "description": "Which of `targets` of a visit decides here"},
             "visits": list_of("TimelineVisit"),
             "lesions": list_of("TimelineLesion"),
             "best_radiographic": reference("BestResponse"),
@@ -84,6 +89,7 @@ SCHEMAS: dict[str, Any] = {
             "model": TEXT,
             "role": {"enum": ["baseline", "follow-up", "before baseline", "unplaced"]},
             "assessment": structure({**_ASSESSMENT, "version": _VERSION}),
+            "under_immunotherapy": {"type": "boolean", "description": "As was said of this visit or of one before"},
             "followed": {
                 **TEXT,
                 "description": "Names how its lesions were followed; another when any of it is",

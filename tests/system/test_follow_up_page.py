@@ -101,11 +101,14 @@ def test_an_entry_is_kept_and_judged(seen: Seen) -> None:
             page.locator("details.entry", has=form).locator("summary").click()
         form.locator("[name=corticosteroid_mg]").fill(dose)
         form.locator("[name=clinical_status]").select_option("stable")
+        form.locator("[name=immunotherapy]").select_option("yes" if number == 1 else "as at the visit before")
         form.locator("[name=note]").fill("two\nlines")
         with page.expect_navigation():
             form.locator("button").click()
         page.wait_for_selector("#scatter .main-svg")
-    assert "2.5 mg, stable, note" in page.inner_text("details.entry:nth-of-type(2) summary")
+    assert "2.5 mg, stable, note, immunotherapy: yes, as before" in page.inner_text(
+        "details.entry:nth-of-type(2) summary"
+    )
     (row,) = [one for one in page.locator("table").first.locator("tr").all_inner_texts() if "2024-03-04" in one]
     assert row.split()[-2:] == ["PR", "PR"], "the overall response too"
     (change, *_) = store.list_changes(seen.database, patient_key(seen.database))
@@ -124,7 +127,7 @@ def test_a_conflict_is_told_and_loses_nothing(seen: Seen) -> None:
     message = form.locator(".message.bad")
     message.wait_for()
     assert "somebody else has changed this visit" in message.inner_text()
-    assert "6 mg, status not known, note “theirs”" in message.inner_text()
+    assert "6 mg, status not known, immunotherapy as at the visit before, note “theirs”" in message.inner_text()
     assert form.locator("[name=note]").input_value() == "mine"
     with page.expect_navigation():
         form.locator("button").click()

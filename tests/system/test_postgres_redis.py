@@ -21,6 +21,7 @@ from BDD import database as connections
 from BDD import migrate, rethread_store, store
 from BDD.models import Base, Patient
 from jobs import JobQueue
+from rano.history import Rules
 from services.runner import Worker
 from services.worker import HEARTBEAT_SECONDS
 from settings import SettingsError
@@ -149,7 +150,7 @@ def test_a_patient_and_a_network_are_entered_once(database: store.Database) -> N
     jobs = at_once(1, *(partial(visit, database, worker, worker, [sized(1, 20.0)]) for worker in workers))
     assert [job.state for job in jobs] == ["done"] * 3
     assert len({job.model_key for job in jobs}) == 1
-    assert len(store.load_timeline(database, patient_key(database)).visits) == 3
+    assert len(store.load_timeline(database, patient_key(database), Rules()).visits) == 3
 
 
 # -- Jobs ----------------------------------------------------------------------------------------------------------
@@ -185,7 +186,7 @@ class Site:
     def __init__(self, database: store.Database, queue_url: str, datasets: list[Dataset]) -> None:
         self.database, self.api = database, JobQueue(queue_url)
         archive, predictor, number = MemoryArchive(*datasets), PredictorStub(), new_worker(database)
-        self.worker = Worker(database, queue_url, archive, lambda _: predictor, number, (0.0,))  # type: ignore[arg-type, return-value]
+        self.worker = Worker(database, queue_url, archive, lambda _: predictor, number, (0.0,), Rules())  # type: ignore[arg-type, return-value]
 
     def post(self, number: int) -> str:
         """Do as the API does for a visit."""
@@ -216,7 +217,7 @@ def test_two_visits_are_followed_and_a_decision_is_taken_back(
         site.serve()
         job = store.get_job(database, job_id)
         assert (job.state, job.problem) == ("done", None)
-    timeline = store.load_timeline(database, patient_key(database))
+    timeline = store.load_timeline(database, patient_key(database), Rules())
     assert [[size is not None for size in lesion.sizes] for lesion in timeline.lesions] == [[True, True]] * 2 + [
         [False, True]
     ]
@@ -231,7 +232,7 @@ def test_two_visits_are_followed_and_a_decision_is_taken_back(
     assert [job.purpose for job in store.list_jobs(database)].count("relabel") == 2
     (change,) = store.list_changes(database, timeline.patient_key)
     store.undo_change(database, change.id, made_by="ben")
-    assert store.load_timeline(database, timeline.patient_key).lesions[0].name == lesion.name
+    assert store.load_timeline(database, timeline.patient_key, Rules()).lesions[0].name == lesion.name
     site.close()
 
 

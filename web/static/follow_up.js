@@ -31,6 +31,7 @@ function entered(form) {
   return {
     corticosteroid_mg: dose === "" ? null : Number(dose),
     clinical_status: form.elements.clinical_status.value || null,
+    immunotherapy: JSON.parse(form.elements.immunotherapy.value),
     note: form.elements.note.value,
     baseline: form.elements.baseline.checked,
   };
@@ -39,7 +40,8 @@ function entered(form) {
 function inWords(assessment) {
   const dose = assessment.corticosteroid_mg === null ? "dose not known" : `${assessment.corticosteroid_mg} mg`;
   const note = assessment.note ? `, note “${assessment.note}”` : ", no note";
-  return `${dose}, ${assessment.clinical_status ?? "status not known"}${note}`;
+  const therapy = { true: "immunotherapy", false: "no immunotherapy", null: "immunotherapy as at the visit before" };
+  return `${dose}, ${assessment.clinical_status ?? "status not known"}, ${therapy[assessment.immunotherapy]}${note}`;
 }
 
 function say(form, text, bad) {
