@@ -11,7 +11,10 @@ from pathlib import Path
 from settings import Settings, sqlite_path
 
 FOLDER, FILE = 0o700, 0o600
-CONTENT = ("metia.db", "queue.db", "launcher.lock", "log", "orthanc", "ohif", "nginx", "engines", "models", "spool")
+CONTENT = (
+    *("metia.db", "queue.db", "launcher.lock", "archive.txt"),
+    *("log", "orthanc", "ohif", "nginx", "engines", "models", "spool"),
+)
 """How the names begin of what this server puts into VAR_DIR."""
 
 logger = logging.getLogger(__name__)

@@ -79,7 +79,7 @@ def test_without_nginx_the_rest_goes_on(
     monkeypatch.setattr(front, "WAIT_SECONDS", 0.5 if script == "sleep 60" else 20.0)
     said: list[str] = []
     monkeypatch.setattr(launcher, "say", said.append)
-    monkeypatch.setattr(launcher.orthanc, "plan", lambda account: orthanc.Plan("running", account, ""))
+    monkeypatch.setattr(launcher.orthanc, "plan", lambda account, *_, **__: orthanc.Plan("running", account, "", ""))
     monkeypatch.setattr(launcher.ohif, "fetch", lambda *_: None)
     monkeypatch.setattr(launcher, "not_ready", lambda _: lambda: None)
     monkeypatch.setattr(launcher, "ROOT", tmp_path)
@@ -91,7 +91,7 @@ def test_without_nginx_the_rest_goes_on(
         assert [service.name for service in services.running] == ["API", "Worker"]
     assert origin == launcher.api_url(settings)
     assert f"{origin}/ohif/" in launcher.viewer_url(origin)
-    (line,) = said
+    *_, line = said
     assert "\n" not in line
     assert re.search(words, line)
 
