@@ -36,8 +36,42 @@ def find_nginx() -> str | None:
 
 def is_possible(settings: Settings) -> bool:
     """Whether nginx can stand in front of these."""
+    return obstacle(settings) is None
+
+
+def obstacle(settings: Settings) -> str | None:
+    """Return why nginx cannot stand in front of these, or None if it can."""
+    if find_nginx() is None:
+        return "nginx is not installed (Debian, Ubuntu: sudo apt-get install nginx)"
     parts = urlsplit(settings.orthanc_url)
-    return find_nginx() is not None and parts.scheme == "http" and parts.path in ("", "/")
+    if parts.scheme != "http" or parts.path not in ("", "/"):
+        return f"it works only where Orthanc is plain http and has no path, not for ORTHANC_URL={settings.orthanc_url}"
+    return None
+
+
+def is_https(settings: Settings) -> bool:
+    """Whether https is asked for."""
+    return bool(settings.front_certificate or settings.front_key)
+
+
+def check_https(settings: Settings) -> None:
+    """Let nobody who asks for https get http instead.
+
+    Raises
+    ------
+    ServiceError
+        When https is asked for and cannot be had: a file of it is missing, or nginx cannot be used.
+    """
+    if not is_https(settings):
+        return
+    for key, path in (("FRONT_CERTIFICATE", settings.front_certificate), ("FRONT_KEY", settings.front_key)):
+        if path is None or not path.is_file():
+            raise ServiceError(f"https needs FRONT_CERTIFICATE and FRONT_KEY in .env; {key} names no file: {path}")
+    if (why := obstacle(settings)) is not None:
+        raise ServiceError(
+            f"FRONT_CERTIFICATE and FRONT_KEY in .env ask for https, which needs nginx: {why}. Without both there is "
+            "http on this machine alone, for a proxy with https of your own"
+        )
 
 
 def reachable(host: str) -> str:
@@ -58,17 +92,9 @@ def configuration(settings: Settings, folder: Path) -> str:
     ----------
     folder
         For its temporary files and its pid.
-
-    Raises
-    ------
-    ServiceError
-        When only one of certificate and key is set, or a file of them is missing.
     """
     tls = ""
-    if settings.front_certificate or settings.front_key:
-        for key, path in (("FRONT_CERTIFICATE", settings.front_certificate), ("FRONT_KEY", settings.front_key)):
-            if path is None or not path.is_file():
-                raise ServiceError(f"https needs FRONT_CERTIFICATE and FRONT_KEY in .env; {key} names no file: {path}")
+    if is_https(settings):
         tls = f'ssl_certificate "{settings.front_certificate}"; ssl_certificate_key "{settings.front_key}";'
     orthanc = urlsplit(settings.orthanc_url)
     login = f"{settings.orthanc_username}:{settings.orthanc_password}".encode()
@@ -92,10 +118,10 @@ def start(services: Services, settings: Settings) -> Settings:
     NoFrontError
         When nginx cannot be started, or the API not be reached through it; it is ended then.
     ServiceError
-        When https is set up in part only, or another service has ended meanwhile.
+        When https is asked for and cannot be had, or another service has ended meanwhile.
     """
+    check_https(settings)
     folder = settings.var_dir / "nginx"
-    configuration(settings, folder)  # what is wrong with https is for a person to put right
     try:
         settings = replace(settings, front_port=free_port(settings.front_port))
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

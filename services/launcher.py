@@ -65,7 +65,13 @@ def start(services: Services, settings: Settings, generated: bool = False) -> tu
         With the addresses it really has.
     str
         The origin of the viewer: nginx where that runs, else the API.
+
+    Raises
+    ------
+    ServiceError
+        When something does not start; without nginx all goes on, unless https is asked for.
     """
+    front.check_https(settings)
     wanted = account_of(settings)
     chosen = orthanc.plan(wanted, known_archive.read(settings.var_dir, orthanc.OWN), generated=generated)
     say(f"Archive: {chosen.words}")
@@ -84,6 +90,8 @@ def start(services: Services, settings: Settings, generated: bool = False) -> tu
         try:
             settings = front.start(services, settings)
         except front.NoFrontError as error:
+            if front.is_https(settings):
+                raise
             say(f"No nginx, the API serves viewer and images instead: {error}")
         else:
             return settings, front.url(settings)
@@ -136,6 +144,7 @@ def describe() -> int:
     if not ENV.exists():
         say(f"would write {ENV} from {EXAMPLE.name} with a generated password")
     settings = load_settings(env_file=ENV if ENV.exists() else EXAMPLE)
+    front.check_https(settings)
     account = account_of(settings)
     generated = not ENV.exists()
     if generated:
