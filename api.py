@@ -40,6 +40,7 @@ from routes import (
 from routes import jobs as job_routes
 from routes.context import Context
 from routes.openapi import build
+from services.addresses import with_port
 from settings import ROOT, Settings, SettingsError, load_settings
 
 logger = logging.getLogger("api")
@@ -130,7 +131,7 @@ def main() -> int:
     except (SQLAlchemyError, OSError) as error:
         logger.critical("the database of DATABASE_URL cannot be used: %s", error)
         return 2
-    logger.info("listening on http://%s:%d", settings.api_host, settings.api_port)
+    logger.info("listening on http://%s", with_port(settings.api_host, settings.api_port))
     BaseWSGIServer.channel_class = bodies.Channel
     try:
         waitress.serve(

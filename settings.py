@@ -97,7 +97,7 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
         orthanc_username=read.text("ORTHANC_USERNAME", ""),
         orthanc_password=read.text("ORTHANC_PASSWORD", ""),
         orthanc_timeout=read.number("ORTHANC_TIMEOUT", "30", 0.1, 3600),
-        api_host=read.text("API_HOST", "127.0.0.1"),
+        api_host=read.host("API_HOST", "127.0.0.1"),
         api_port=int(read.number("API_PORT", "5000", 1, 65535, whole=True)),
         api_threads=int(read.number("API_THREADS", "16", 2, 256, whole=True)),
         api_wait_max=read.number("API_WAIT_MAX", "300", 1, 3600),
@@ -111,7 +111,7 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
         model_path=read.path("MODEL_PATH", "models/segresnet"),
         engine=read.choice("ENGINE", "auto", ENGINES),
         ohif_dir=read.path("OHIF_DIR", str(var_dir / "ohif")),
-        front_host=read.text("FRONT_HOST", "127.0.0.1"),
+        front_host=read.host("FRONT_HOST", "127.0.0.1"),
         front_port=int(read.number("FRONT_PORT", "8080", 1, 65535, whole=True)),
         front_certificate=read.path("FRONT_CERTIFICATE", "") if read.text("FRONT_CERTIFICATE", "") else None,
         front_key=read.path("FRONT_KEY", "") if read.text("FRONT_KEY", "") else None,
@@ -189,6 +189,14 @@ class _Reader:
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or "*" in origin:
                 raise _wrong(key, origin, "origins like http://localhost:3000, with commas between; * is not accepted")
         return origins
+
+    def host(self, key: str, default: str) -> str:
+        """Read a name or an address of this machine; an IPv6 address may be in brackets, as in a URL."""
+        value = self.text(key, default)
+        host = re.sub(r"^\[(.*:.*)\]$", r"\1", value)
+        if not re.fullmatch(r"[\w.:%-]+", host, re.ASCII):
+            raise _wrong(key, value, "a name or an IP address of this machine, without port")
+        return host
 
     def hosts(self, key: str) -> tuple[str, ...]:
         hosts = tuple(part.strip().lower() for part in self.text(key, "").split(",") if part.strip())

@@ -17,6 +17,7 @@ import requests
 from urllib3.exceptions import InsecureRequestWarning
 
 from Orthanc.direct import direct_session
+from services.addresses import reachable, with_port
 from services.processes import AtDeath, ServiceError, Services, free_port
 from settings import ROOT, Settings
 
@@ -74,15 +75,10 @@ def check_https(settings: Settings) -> None:
         )
 
 
-def reachable(host: str) -> str:
-    """Return the host to reach from this machine what listens on ``host``."""
-    return "127.0.0.1" if host in ("", "0.0.0.0", "::") else host  # noqa: S104
-
-
 def url(settings: Settings) -> str:
     """Return the address to reach it at from this machine."""
     scheme = "https" if settings.front_certificate else "http"
-    return f"{scheme}://{reachable(settings.front_host)}:{settings.front_port}"
+    return f"{scheme}://{with_port(reachable(settings.front_host), settings.front_port)}"
 
 
 def configuration(settings: Settings, folder: Path) -> str:
@@ -100,11 +96,11 @@ def configuration(settings: Settings, folder: Path) -> str:
     login = f"{settings.orthanc_username}:{settings.orthanc_password}".encode()
     values = {
         "FRONT_FOLDER": folder.as_posix(),
-        "FRONT_LISTEN": f"{settings.front_host}:{settings.front_port}{' ssl' if tls else ''}",
+        "FRONT_LISTEN": f"{with_port(settings.front_host, settings.front_port)}{' ssl' if tls else ''}",
         "FRONT_TLS": tls,
         "FRONT_UPLOAD": str(settings.upload_max_bytes),
-        "FRONT_API": f"{reachable(settings.api_host)}:{settings.api_port}",
-        "FRONT_ORTHANC": f"{orthanc.hostname}:{orthanc.port or 80}",
+        "FRONT_API": with_port(reachable(settings.api_host), settings.api_port),
+        "FRONT_ORTHANC": with_port(orthanc.hostname or "", orthanc.port or 80),
         "FRONT_LOGIN": base64.b64encode(login).decode(),
     }
     return re.sub(r"\$\{(\w+)\}", lambda name: values[name[1]], TEMPLATE.read_text(encoding="utf-8"))

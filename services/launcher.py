@@ -16,6 +16,7 @@ import requests
 
 from Orthanc.direct import direct_session
 from services import environment, front, known_archive, ohif, orthanc
+from services.addresses import api_url
 from services.bootstrap import ROOT, parser
 from services.known_archive import KnownArchive
 from services.private import keep_private
@@ -44,11 +45,6 @@ def complain(error: Exception) -> int:
 def account_of(settings: Settings) -> orthanc.Account:
     """Return the Orthanc that the settings name."""
     return orthanc.Account(settings.orthanc_url, settings.orthanc_username, settings.orthanc_password)
-
-
-def api_url(settings: Settings) -> str:
-    """Return the address to reach the API at from this machine."""
-    return f"http://{front.reachable(settings.api_host)}:{settings.api_port}"
 
 
 def start(services: Services, settings: Settings, generated: bool = False) -> tuple[Settings, str]:

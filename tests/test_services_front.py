@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from services import front, launcher, orthanc
+from services.addresses import api_url
 from services.processes import ServiceError, Services
 from settings import Settings, load_settings
 
@@ -121,7 +122,7 @@ def test_without_nginx_the_rest_goes_on_unless_https_is_asked_for(
         assert [service.name for service in services.running] == ["API", "Worker"]
         with pytest.raises(front.NoFrontError, match=words):
             launcher.start(services, settings_from(VAR_DIR=str(tmp_path), **https))
-    assert origin == launcher.api_url(settings)
+    assert origin == api_url(settings)
     assert f"{origin}/ohif/" in launcher.viewer_url(origin)
     _, line, _ = said  # what is said of the archive, twice
     assert "\n" not in line
@@ -141,6 +142,24 @@ def test_nginx_is_asked_for_nothing_that_older_ones_do_not_know(
     assert {word for word in commands[0] if word.startswith("-")} == {"-p", "-c", "-g"}
 
 
-def test_the_address_is_one_that_can_be_reached() -> None:
-    assert front.url(settings_from(FRONT_HOST="0.0.0.0", FRONT_PORT="81")) == "http://127.0.0.1:81"
-    assert front.url(settings_from(FRONT_HOST="10.1.2.3")) == "http://10.1.2.3:8080"
+@pytest.mark.parametrize(
+    ("listening", "listen", "asked"),
+    [
+        ("0.0.0.0", "0.0.0.0", "127.0.0.1"),
+        ("10.1.2.3", "10.1.2.3", "10.1.2.3"),
+        ("metia.hospital.example", "metia.hospital.example", "metia.hospital.example"),
+        ("::", "[::]", "[::1]"),
+        ("fd00::12", "[fd00::12]", "[fd00::12]"),
+        ("[fd00::12]", "[fd00::12]", "[fd00::12]"),
+    ],
+)
+def test_the_address_is_one_that_can_be_reached(tmp_path: Path, listening: str, listen: str, asked: str) -> None:
+    settings = settings_from(
+        FRONT_HOST=listening, FRONT_PORT="81", API_HOST=listening, ORTHANC_URL=f"http://{asked}:8043"
+    )
+    assert front.url(settings) == f"http://{asked}:81"
+    assert api_url(settings) == f"http://{asked}:5000"
+    text = front.configuration(settings, tmp_path)
+    assert f" listen {listen}:81;" in text
+    assert f" server {asked}:5000;" in text
+    assert f" server {asked}:8043;" in text
