@@ -125,7 +125,7 @@ def main() -> int:
         logs.start(settings.log_level)
         keep_spool(settings)
         app = create_app(settings)
-    except SettingsError as error:
+    except (SettingsError, migrate.NewerDatabaseError) as error:
         logger.critical("%s", error)
         return 2
     except (SQLAlchemyError, OSError) as error:
