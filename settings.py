@@ -86,9 +86,9 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
     Raises
     ------
     SettingsError
-        Naming the key, the value (never a secret's) and what is expected.
+        Naming the key, the value (never a secret's) and what is expected; or the file that cannot be read.
     """
-    values = dict(dotenv_values(env_file, interpolate=False)) if env_file else {}
+    values = _in_file(env_file) if env_file else {}
     values.update(os.environ if environ is None else environ)
     read = _Reader({key: value.strip() for key, value in values.items() if value is not None and value.strip()})
     var_dir = read.path("VAR_DIR", "var")
@@ -118,6 +118,16 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
         var_dir=var_dir,
         log_level=read.choice("LOG_LEVEL", "INFO", LOG_LEVELS),
     )
+
+
+def _in_file(env_file: Path) -> dict[str, str | None]:
+    try:
+        return dict(dotenv_values(env_file, interpolate=False))
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise SettingsError(f"{env_file} is not UTF-8 (see line {line}): save it in that encoding") from error
+    except OSError as error:
+        raise SettingsError(f"{env_file} cannot be read: {error.strerror}") from error
 
 
 def sqlite_path(url: str) -> Path | None:

@@ -4,6 +4,8 @@ import os
 import secrets
 from pathlib import Path
 
+from settings import SettingsError
+
 SECRET = "ORTHANC_PASSWORD"  # noqa: S105  # the key, not the secret
 
 
@@ -16,6 +18,11 @@ def prepare(env: Path, example: Path) -> bool:
     -------
     bool
         Whether the file was written.
+
+    Raises
+    ------
+    SettingsError
+        When it cannot be written.
     """
     if env.exists():
         return False
@@ -23,7 +30,13 @@ def prepare(env: Path, example: Path) -> bool:
     filled = [f"{SECRET}={secrets.token_urlsafe(24)}" if line.strip() == f"{SECRET}=" else line for line in lines]
     if filled == lines:
         raise ValueError(f"{example} has no empty {SECRET}= to fill in")
-    descriptor = os.open(env, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write("\n".join(filled) + "\n")
+    try:
+        descriptor = os.open(env, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write("\n".join(filled) + "\n")
+    except OSError as error:
+        raise SettingsError(
+            f"{env} cannot be written: {error.strerror}. Let this account write there, or put a copy of {example.name} "
+            f"there, with {SECRET} filled in"
+        ) from error
     return True

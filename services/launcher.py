@@ -202,7 +202,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     obey_interrupts()
     try:
         return describe() if arguments.dry_run else run(arguments)
-    except (ServiceError, SettingsError) as error:
+    except (ServiceError, SettingsError, OSError) as error:
         return complain(error)
     except KeyboardInterrupt:
         return INTERRUPTED

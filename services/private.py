@@ -6,9 +6,10 @@ On Windows a user's folders are closed to others already; nothing is done there.
 import logging
 import os
 import stat
+import tempfile
 from pathlib import Path
 
-from settings import Settings, sqlite_path
+from settings import Settings, SettingsError, sqlite_path
 
 FOLDER, FILE = 0o700, 0o600
 CONTENT = (
@@ -24,16 +25,23 @@ def keep_private(settings: Settings) -> None:
     """Close VAR_DIR, its logs and the database to others, and all that this process and its children will write.
 
     A VAR_DIR that holds other things too, ``/srv`` or ``/tmp``, is left as it is, with a warning: others may need it.
+
+    Raises
+    ------
+    SettingsError
+        When VAR_DIR cannot be made, or nothing can be written there.
     """
-    if os.name != "posix":
-        return
-    os.umask(0o077)
     folder = settings.var_dir
+    if os.name == "posix":
+        os.umask(0o077)
     try:
         folder.mkdir(mode=FOLDER, parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
         shared = [path.name for path in folder.iterdir() if not path.name.startswith((*CONTENT, "lost+found"))]
-    except OSError:
-        return  # whoever needs the folder says what is wrong with it
+    except OSError as error:
+        raise SettingsError(f"VAR_DIR={folder} cannot be used: {error.strerror}") from error
+    if os.name != "posix":
+        return
     if not shared:
         _close(folder, FOLDER)
     elif folder.stat().st_mode & 0o077:

@@ -11,7 +11,7 @@ import pytest
 
 from services import launcher
 from services.private import keep_private
-from settings import ROOT, Settings, load_settings
+from settings import ROOT, Settings, SettingsError, load_settings
 from tests.store_factory import new_database, new_worker
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="modes as on Linux and macOS")
@@ -75,8 +75,32 @@ def test_what_is_anothers_is_left_alone(tmp_path: Path, monkeypatch: pytest.Monk
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 
 
-def test_a_folder_that_cannot_be_had_is_for_others_to_complain_of() -> None:
-    keep_private(settings_in(Path("/proc/none/var")))
+def test_a_folder_that_cannot_be_had_is_a_wrong_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (Path("/proc/none/var"), tmp_path / "file", tmp_path / "file" / "var"):
+        with pytest.raises(SettingsError, match=f"VAR_DIR={folder} cannot be used: "):
+            keep_private(settings_in(folder))
+
+
+@pytest.mark.parametrize("amiss", ["var", ".env", ".env's encoding"])
+def test_the_launcher_says_in_one_line_what_is_amiss_with_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], amiss: str
+) -> None:
+    env, var = tmp_path / ".env", tmp_path / "var"
+    if amiss == "var":
+        var.touch()
+    elif amiss == ".env":
+        env = tmp_path / "none" / ".env"
+    else:
+        env.write_bytes("# Einstellungen\n# für Müller\n".encode("latin-1"))
+    monkeypatch.setattr(launcher, "ENV", env)
+    monkeypatch.setattr(launcher, "obey_interrupts", lambda: None)
+    monkeypatch.setattr(launcher, "start", lambda *_: pytest.fail("nothing is started"))
+    monkeypatch.setenv("VAR_DIR", str(var))
+    assert launcher.main([]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(var if amiss == "var" else env) in line
+    assert ("line 2" in line) is (amiss == ".env's encoding")
 
 
 def test_a_database_is_closed_whoever_makes_it(tmp_path: Path) -> None:
