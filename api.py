@@ -41,6 +41,7 @@ from routes import jobs as job_routes
 from routes.context import Context
 from routes.openapi import build
 from services.addresses import with_port
+from services.private import keep_private
 from settings import ROOT, Settings, SettingsError, load_settings
 
 logger = logging.getLogger("api")
@@ -123,6 +124,7 @@ def main() -> int:
     try:
         settings = load_settings()
         logs.start(settings.log_level)
+        keep_private(settings)
         keep_spool(settings)
         app = create_app(settings)
     except (SettingsError, migrate.NewerDatabaseError) as error:

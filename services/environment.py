@@ -4,15 +4,16 @@ import os
 import secrets
 from pathlib import Path
 
+from services import private
 from settings import SettingsError
 
 SECRET = "ORTHANC_PASSWORD"  # noqa: S105  # the key, not the secret
 
 
 def prepare(env: Path, example: Path) -> bool:
-    """Write ``env`` from ``example`` where there is none; an existing file is never changed.
+    """Write ``env`` from ``example`` where there is none; what an existing file says is never changed.
 
-    Only its owner can read the file.
+    Only its owner can read the file, whoever made it.
 
     Returns
     -------
@@ -25,6 +26,7 @@ def prepare(env: Path, example: Path) -> bool:
         When it cannot be written.
     """
     if env.exists():
+        private.close(env, private.FILE)
         return False
     lines = example.read_text(encoding="utf-8").splitlines()
     filled = [f"{SECRET}={secrets.token_urlsafe(24)}" if line.strip() == f"{SECRET}=" else line for line in lines]

@@ -4,12 +4,14 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from services import launcher
+import api
+from services import launcher, private
 from services.private import keep_private
 from settings import ROOT, Settings, SettingsError, load_settings
 from tests.store_factory import new_database, new_worker
@@ -45,6 +47,7 @@ def test_a_new_folder_and_what_is_written_into_it(tmp_path: Path) -> None:
 
 def test_a_folder_that_was_open_is_closed(tmp_path: Path) -> None:
     new_worker(new_database(tmp_path))  # leaves the database's other files
+    (tmp_path / "queue.db").touch()
     for name in ("log", "ohif-scratch", "lost+found"):
         (tmp_path / name).mkdir()
     for path in (tmp_path, *tmp_path.iterdir()):
@@ -52,7 +55,7 @@ def test_a_folder_that_was_open_is_closed(tmp_path: Path) -> None:
     keep_private(settings_in(tmp_path))
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "log").stat().st_mode) == 0o700
-    for path in tmp_path.glob("metia.db*"):
+    for path in (*tmp_path.glob("metia.db*"), tmp_path / "queue.db"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
@@ -111,6 +114,20 @@ def test_a_database_is_closed_whoever_makes_it(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code, url], cwd=ROOT, check=True, umask=0o022)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE((folder / "metia.db").stat().st_mode) == 0o600
+
+
+def test_the_api_alone_keeps_it_private_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    var = tmp_path / "deep" / "var"
+    (tmp_path / ".env").write_text("ORTHANC_PASSWORD=secret\n", encoding="utf-8")
+    monkeypatch.setattr(private, "ROOT", tmp_path)
+    monkeypatch.setattr(api, "load_settings", lambda: settings_in(var))
+    monkeypatch.setattr(api.BaseWSGIServer, "channel_class", api.BaseWSGIServer.channel_class)
+    monkeypatch.setattr(api.waitress, "serve", lambda *_, **__: None)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    assert api.main() == 0
+    names = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / ".env", var, *var.iterdir())}
+    assert {".env", "var", "metia.db", "queue.db"} <= set(names)
+    assert not [name for name, mode in names.items() if mode & 0o077]
 
 
 def test_the_launcher_closes_it_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
