@@ -81,6 +81,11 @@ def url(settings: Settings) -> str:
     return f"{scheme}://{with_port(reachable(settings.front_host), settings.front_port)}"
 
 
+def in_quotes(path: Path) -> str:
+    """Return what stands for a path between the quotes of nginx.conf."""
+    return re.sub(r'(["\\])', r"\\\1", path.as_posix())
+
+
 def configuration(settings: Settings, folder: Path) -> str:
     """Fill in ``Orthanc/nginx.conf``.
 
@@ -90,12 +95,13 @@ def configuration(settings: Settings, folder: Path) -> str:
         For its temporary files and its pid.
     """
     tls = ""
-    if is_https(settings):
-        tls = f'ssl_certificate "{settings.front_certificate}"; ssl_certificate_key "{settings.front_key}";'
+    if settings.front_certificate and settings.front_key:
+        files = in_quotes(settings.front_certificate), in_quotes(settings.front_key)
+        tls = 'ssl_certificate "{}"; ssl_certificate_key "{}";'.format(*files)
     orthanc = urlsplit(settings.orthanc_url)
     login = f"{settings.orthanc_username}:{settings.orthanc_password}".encode()
     values = {
-        "FRONT_FOLDER": folder.as_posix(),
+        "FRONT_FOLDER": in_quotes(folder),
         "FRONT_LISTEN": f"{with_port(settings.front_host, settings.front_port)}{' ssl' if tls else ''}",
         "FRONT_TLS": tls,
         "FRONT_UPLOAD": str(settings.upload_max_bytes),

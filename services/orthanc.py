@@ -1,5 +1,6 @@
 """Gets an Orthanc: the one that answers already, one of our own, one to install, or one in a container."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -37,6 +38,11 @@ ADVICE = (
 )
 
 
+def in_json(value: str) -> str:
+    """Return what stands for a value between the quotes of orthanc.json, where Orthanc puts it without a look at it."""
+    return json.dumps(value)[1:-1].replace("$", r"\u0024")
+
+
 @dataclass(frozen=True)
 class Account:
     """Where an Orthanc answers, and to whom."""
@@ -55,6 +61,11 @@ class Account:
     def digest(self) -> str:
         """What tells whether .env has changed."""
         return known_archive.digest(self.url, self.username, self.password)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What orthanc.json takes of it from the environment."""
+        return {"ORTHANC_USERNAME": in_json(self.username), "ORTHANC_PASSWORD": in_json(self.password)}
 
     def archive(self) -> OrthancArchive:
         """Return the archive, with the short patience that starting needs."""
@@ -171,7 +182,7 @@ def carry_out(chosen: Plan, services: Services, storage: Path, say: Callable[[st
         return account
     if chosen.way == "docker":
         say("Starting Orthanc in a container (the first time it is downloaded) ...")
-        environment = {**os.environ, "ORTHANC_PORT": str(account.port)}
+        environment = {**os.environ, **account.environment, "ORTHANC_PORT": str(account.port)}
         _run([*COMPOSE, "up", "-d"], services.log_dir / "docker.log", environment)
         services.at_end(lambda: subprocess.run([*COMPOSE, "stop"], check=False, env=environment, capture_output=True))
         services.wait_for("Orthanc", account.missing, CONTAINER_SECONDS)
@@ -208,12 +219,11 @@ def start(services: Services, account: Account, storage: Path) -> Service:
         [str(executable), str(CONFIGURATION)],
         cwd=storage,
         environment={
-            "ORTHANC_STORAGE": storage.as_posix(),
-            "ORTHANC_PLUGIN": plugin.as_posix(),
+            "ORTHANC_STORAGE": in_json(storage.as_posix()),
+            "ORTHANC_PLUGIN": in_json(plugin.as_posix()),
             "ORTHANC_PORT": str(account.port),
             "ORTHANC_REMOTE_ACCESS": "false",
-            "ORTHANC_USERNAME": account.username,
-            "ORTHANC_PASSWORD": account.password,
+            **account.environment,
         },
     )
     services.wait_for("Orthanc", account.missing, WAIT_SECONDS)

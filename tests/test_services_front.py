@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,20 @@ def test_every_name_is_filled_in_and_nginx_keeps_its_own(tmp_path: Path) -> None
     assert "Basic bWV0aWE6c2U6Y3JldA==" in text
     assert "cret" not in text.replace("Y3JldA==", "")
     assert text.count("{") == text.count("}")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such names on Windows")
+@pytest.mark.parametrize("name", ['Klinik "Süd"', "back\\new", "semi;x{y}", "dollar$x"])
+def test_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+    nginx, folder = front.find_nginx(), tmp_path / name
+    if nginx is None:
+        pytest.skip("nginx is not installed")
+    folder.mkdir()
+    (folder / "nginx.conf").write_text(front.configuration(settings_from(), folder), encoding="utf-8")
+    command = [nginx, "-t", "-p", str(folder), "-c", str(folder / "nginx.conf")]
+    told = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    assert "test is successful" in told
+    assert (folder / "body").is_dir()
 
 
 @pytest.fixture

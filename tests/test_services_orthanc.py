@@ -9,8 +9,8 @@ import pytest
 
 from services import known_archive, orthanc
 from services.known_archive import KnownArchive
-from services.orthanc import OWN, Account, plan
-from services.processes import ServiceError
+from services.orthanc import OWN, Account, Plan, plan
+from services.processes import ServiceError, Services
 
 WANTED = Account("http://127.0.0.1:8042", "metia", "secret")
 OURS = KnownArchive(OWN, WANTED.digest)
@@ -129,3 +129,18 @@ def test_an_own_orthanc_needs_a_password(machine: dict[str, bool]) -> None:
     machine["installed"] = True
     with pytest.raises(ServiceError, match="ORTHANC_PASSWORD"):
         plan(Account("http://127.0.0.1:8042", "metia", ""))
+
+
+def test_any_password_stands_in_the_configuration_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Orthanc and docker-compose put what the environment has between quotes, as it is."""
+    password = 'pä"s\\s ${HOME}'
+    given: list[dict[str, str]] = []
+    monkeypatch.setattr(orthanc, "_run", lambda _command, _log, environment: given.append(environment))
+    monkeypatch.setattr(orthanc.subprocess, "run", lambda *_, **__: None)
+    monkeypatch.setattr(Account, "missing", lambda _: None)
+    chosen = Plan("docker", replace(WANTED, password=password), "", "")
+    with Services(tmp_path) as services:
+        orthanc.carry_out(chosen, services, tmp_path, lambda _: None)
+    (environment,) = given
+    assert json.loads(f'"{environment["ORTHANC_PASSWORD"]}"') == password
+    assert "$" not in environment["ORTHANC_PASSWORD"]

@@ -232,6 +232,15 @@ def test_uses_an_orthanc_that_answers_and_leaves_it_running(site: Site, orthanc:
     assert not (site.folder / "var" / "orthanc").exists()
 
 
+def test_an_own_orthanc_takes_any_password_and_any_folder(tmp_path: Path) -> None:
+    account = Account(f"http://127.0.0.1:{free_port(28042)}", 'me"tia', 'pä"s\\s ${HOME}')
+    storage = tmp_path / 'Klinik "Süd" \\neu' / "orthanc"
+    with Services(tmp_path / "log") as services:
+        start(services, account, storage)
+        assert account.missing() is None
+    assert (storage / "index").is_file()
+
+
 def test_a_dry_run_starts_and_writes_nothing(site: Site) -> None:
     launcher = site.launch("--dry-run")
     output, _ = launcher.communicate(timeout=30)
