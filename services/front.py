@@ -1,7 +1,8 @@
 """nginx in front of the API and Orthanc: one address for the viewer, and images at full speed.
 
 It is used where it is installed and ORTHANC_URL is plain http; everything works without it, through the API: that it
-cannot be started, or ends, ends nothing else.
+cannot be started, or ends, ends nothing else. Only https is had from nginx alone: where that is asked for, nothing
+starts without it.
 """
 
 import base64
