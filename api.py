@@ -40,6 +40,8 @@ from routes import (
 from routes import jobs as job_routes
 from routes.context import Context
 from routes.openapi import build
+from services.addresses import with_port
+from services.private import keep_private
 from settings import ROOT, Settings, SettingsError, load_settings
 
 logger = logging.getLogger("api")
@@ -122,15 +124,16 @@ def main() -> int:
     try:
         settings = load_settings()
         logs.start(settings.log_level)
+        keep_private(settings)
         keep_spool(settings)
         app = create_app(settings)
-    except SettingsError as error:
+    except (SettingsError, migrate.NewerDatabaseError) as error:
         logger.critical("%s", error)
         return 2
     except (SQLAlchemyError, OSError) as error:
         logger.critical("the database of DATABASE_URL cannot be used: %s", error)
         return 2
-    logger.info("listening on http://%s:%d", settings.api_host, settings.api_port)
+    logger.info("listening on http://%s", with_port(settings.api_host, settings.api_port))
     BaseWSGIServer.channel_class = bodies.Channel
     try:
         waitress.serve(

@@ -92,9 +92,9 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
     Raises
     ------
     SettingsError
-        Naming the key, the value (never a secret's) and what is expected.
+        Naming the key, the value (never a secret's) and what is expected; or the file that cannot be read.
     """
-    values = dict(dotenv_values(env_file, interpolate=False)) if env_file else {}
+    values = _in_file(env_file) if env_file else {}
     values.update(os.environ if environ is None else environ)
     read = _Reader({key: value.strip() for key, value in values.items() if value is not None and value.strip()})
     var_dir = read.path("VAR_DIR", "var")
@@ -103,7 +103,7 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
         orthanc_username=read.text("ORTHANC_USERNAME", ""),
         orthanc_password=read.text("ORTHANC_PASSWORD", ""),
         orthanc_timeout=read.number("ORTHANC_TIMEOUT", "30", 0.1, 3600),
-        api_host=read.text("API_HOST", "127.0.0.1"),
+        api_host=read.host("API_HOST", "127.0.0.1"),
         api_port=int(read.number("API_PORT", "5000", 1, 65535, whole=True)),
         api_threads=int(read.number("API_THREADS", "16", 2, 256, whole=True)),
         api_wait_max=read.number("API_WAIT_MAX", "300", 1, 3600),
@@ -118,13 +118,23 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
         engine=read.choice("ENGINE", "auto", ENGINES),
         rano_target_rule=read.choice("RANO_TARGET_RULE", "any_lesion", TARGET_RULES),
         ohif_dir=read.path("OHIF_DIR", str(var_dir / "ohif")),
-        front_host=read.text("FRONT_HOST", "127.0.0.1"),
+        front_host=read.host("FRONT_HOST", "127.0.0.1"),
         front_port=int(read.number("FRONT_PORT", "8080", 1, 65535, whole=True)),
         front_certificate=read.path("FRONT_CERTIFICATE", "") if read.text("FRONT_CERTIFICATE", "") else None,
         front_key=read.path("FRONT_KEY", "") if read.text("FRONT_KEY", "") else None,
         var_dir=var_dir,
         log_level=read.choice("LOG_LEVEL", "INFO", LOG_LEVELS),
     )
+
+
+def _in_file(env_file: Path) -> dict[str, str | None]:
+    try:
+        return dict(dotenv_values(env_file, interpolate=False))
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise SettingsError(f"{env_file} is not UTF-8 (see line {line}): save it in that encoding") from error
+    except OSError as error:
+        raise SettingsError(f"{env_file} cannot be read: {error.strerror}") from error
 
 
 def sqlite_path(url: str) -> Path | None:
@@ -196,6 +206,14 @@ class _Reader:
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or "*" in origin:
                 raise _wrong(key, origin, "origins like http://localhost:3000, with commas between; * is not accepted")
         return origins
+
+    def host(self, key: str, default: str) -> str:
+        """Read a name or an address of this machine; an IPv6 address may be in brackets, as in a URL."""
+        value = self.text(key, default)
+        host = re.sub(r"^\[(.*:.*)\]$", r"\1", value)
+        if not re.fullmatch(r"[\w.:%-]+", host, re.ASCII):
+            raise _wrong(key, value, "a name or an IP address of this machine, without port")
+        return host
 
     def hosts(self, key: str) -> tuple[str, ...]:
         hosts = tuple(part.strip().lower() for part in self.text(key, "").split(",") if part.strip())

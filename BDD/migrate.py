@@ -8,6 +8,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Engine
 
 from BDD.database import open_database
@@ -15,15 +16,29 @@ from BDD.database import open_database
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
+class NewerDatabaseError(Exception):
+    """The database was made by a newer version of this server; the message says what to do."""
+
+
 def upgrade(url: str, revision: str = "head") -> None:
     """Bring the database at ``url`` to ``revision``; a new one is made, an up-to-date one is left as it is.
 
     Processes that start together may all call this: on SQLite the first takes the write lock, the others then find
     nothing to do.
+
+    Raises
+    ------
+    NewerDatabaseError
+        When its tables are of a revision that is not among ``MIGRATIONS``.
     """
     database = open_database(url)
     try:
         command.upgrade(_config(database.engine), revision)
+    except CommandError as error:
+        raise NewerDatabaseError(
+            f"the database of DATABASE_URL was made by a newer version of this server ({error}): install that version, "
+            "or restore the copy of the database made before"
+        ) from error
     finally:
         database.dispose()
 

@@ -52,6 +52,10 @@ class OrthancRest:
         if username:
             self._session.auth = HTTPBasicAuth(username.encode(), password.encode())  # a text would go as Latin-1
 
+    def name(self) -> str:
+        """Give the name that Orthanc's configuration gives it."""
+        return str(self._json("GET", "/system").get("Name", ""))
+
     def study_identifiers(self) -> list[str]:
         """Give Orthanc's own names of all studies."""
         return [str(one) for one in self._json("GET", "/studies")]

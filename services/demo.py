@@ -14,6 +14,7 @@ from tqdm import tqdm
 from Orthanc.dicomweb import OrthancArchive
 from Orthanc.direct import direct_session
 from services import demo_timeline
+from services.addresses import api_url
 from services.demo_patient import PATIENT_ID, Truth, Visit, make_visits
 from settings import Settings
 
@@ -33,7 +34,7 @@ def run(settings: Settings, stop: bool) -> int:  # noqa: ARG001 - the launcher's
         settings.orthanc_password,
         read_timeout=settings.orthanc_timeout,
     )
-    api = f"http://127.0.0.1:{settings.api_port}"
+    api = api_url(settings)
     perfect = True
     for number, visit in enumerate(visits, start=1):
         archive.store(visit.datasets)

@@ -1,7 +1,8 @@
 """nginx in front of the API and Orthanc: one address for the viewer, and images at full speed.
 
 It is used where it is installed and ORTHANC_URL is plain http; everything works without it, through the API: that it
-cannot be started, or ends, ends nothing else.
+cannot be started, or ends, ends nothing else. Only https is had from nginx alone: where that is asked for, nothing
+starts without it.
 """
 
 import base64
@@ -17,6 +18,7 @@ import requests
 from urllib3.exceptions import InsecureRequestWarning
 
 from Orthanc.direct import direct_session
+from services.addresses import reachable, with_port
 from services.processes import AtDeath, ServiceError, Services, free_port
 from settings import ROOT, Settings
 
@@ -36,19 +38,53 @@ def find_nginx() -> str | None:
 
 def is_possible(settings: Settings) -> bool:
     """Whether nginx can stand in front of these."""
+    return obstacle(settings) is None
+
+
+def obstacle(settings: Settings) -> str | None:
+    """Return why nginx cannot stand in front of these, or None if it can."""
+    if find_nginx() is None:
+        return "nginx is not installed (Debian, Ubuntu: sudo apt-get install nginx)"
     parts = urlsplit(settings.orthanc_url)
-    return find_nginx() is not None and parts.scheme == "http" and parts.path in ("", "/")
+    if parts.scheme != "http" or parts.path not in ("", "/"):
+        return f"it works only where Orthanc is plain http and has no path, not for ORTHANC_URL={settings.orthanc_url}"
+    return None
 
 
-def reachable(host: str) -> str:
-    """Return the host to reach from this machine what listens on ``host``."""
-    return "127.0.0.1" if host in ("", "0.0.0.0", "::") else host  # noqa: S104
+def is_https(settings: Settings) -> bool:
+    """Whether https is asked for."""
+    return bool(settings.front_certificate or settings.front_key)
+
+
+def check_https(settings: Settings) -> None:
+    """Let nobody who asks for https get http instead.
+
+    Raises
+    ------
+    ServiceError
+        When https is asked for and cannot be had: a file of it is missing, or nginx cannot be used.
+    """
+    if not is_https(settings):
+        return
+    for key, path in (("FRONT_CERTIFICATE", settings.front_certificate), ("FRONT_KEY", settings.front_key)):
+        if path is None or not path.is_file():
+            raise ServiceError(f"https needs FRONT_CERTIFICATE and FRONT_KEY in .env; {key} names no file: {path}")
+    if (why := obstacle(settings)) is not None:
+        raise ServiceError(
+            f"FRONT_CERTIFICATE and FRONT_KEY in .env ask for https, which needs nginx: {why}. Without both there is "
+            "http on this machine alone, for a proxy with https of your own"
+        )
 
 
 def url(settings: Settings) -> str:
     """Return the address to reach it at from this machine."""
     scheme = "https" if settings.front_certificate else "http"
-    return f"{scheme}://{reachable(settings.front_host)}:{settings.front_port}"
+    return f"{scheme}://{with_port(reachable(settings.front_host), settings.front_port)}"
+
+
+def in_quotes(path: Path) -> str:
+    """Return what stands for a path between the quotes of nginx.conf."""
+    return re.sub(r'(["\\])', r"\\\1", path.as_posix())
 
 
 def configuration(settings: Settings, folder: Path) -> str:
@@ -58,27 +94,20 @@ def configuration(settings: Settings, folder: Path) -> str:
     ----------
     folder
         For its temporary files and its pid.
-
-    Raises
-    ------
-    ServiceError
-        When only one of certificate and key is set, or a file of them is missing.
     """
     tls = ""
-    if settings.front_certificate or settings.front_key:
-        for key, path in (("FRONT_CERTIFICATE", settings.front_certificate), ("FRONT_KEY", settings.front_key)):
-            if path is None or not path.is_file():
-                raise ServiceError(f"https needs FRONT_CERTIFICATE and FRONT_KEY in .env; {key} names no file: {path}")
-        tls = f'ssl_certificate "{settings.front_certificate}"; ssl_certificate_key "{settings.front_key}";'
+    if settings.front_certificate and settings.front_key:
+        files = in_quotes(settings.front_certificate), in_quotes(settings.front_key)
+        tls = 'ssl_certificate "{}"; ssl_certificate_key "{}";'.format(*files)
     orthanc = urlsplit(settings.orthanc_url)
     login = f"{settings.orthanc_username}:{settings.orthanc_password}".encode()
     values = {
-        "FRONT_FOLDER": folder.as_posix(),
-        "FRONT_LISTEN": f"{settings.front_host}:{settings.front_port}{' ssl' if tls else ''}",
+        "FRONT_FOLDER": in_quotes(folder),
+        "FRONT_LISTEN": f"{with_port(settings.front_host, settings.front_port)}{' ssl' if tls else ''}",
         "FRONT_TLS": tls,
         "FRONT_UPLOAD": str(settings.upload_max_bytes),
-        "FRONT_API": f"{reachable(settings.api_host)}:{settings.api_port}",
-        "FRONT_ORTHANC": f"{orthanc.hostname}:{orthanc.port or 80}",
+        "FRONT_API": with_port(reachable(settings.api_host), settings.api_port),
+        "FRONT_ORTHANC": with_port(orthanc.hostname or "", orthanc.port or 80),
         "FRONT_LOGIN": base64.b64encode(login).decode(),
     }
     return re.sub(r"\$\{(\w+)\}", lambda name: values[name[1]], TEMPLATE.read_text(encoding="utf-8"))
@@ -92,10 +121,10 @@ def start(services: Services, settings: Settings) -> Settings:
     NoFrontError
         When nginx cannot be started, or the API not be reached through it; it is ended then.
     ServiceError
-        When https is set up in part only, or another service has ended meanwhile.
+        When https is asked for and cannot be had, or another service has ended meanwhile.
     """
+    check_https(settings)
     folder = settings.var_dir / "nginx"
-    configuration(settings, folder)  # what is wrong with https is for a person to put right
     try:
         settings = replace(settings, front_port=free_port(settings.front_port))
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -15,8 +15,10 @@ from collections.abc import Callable, Sequence
 import requests
 
 from Orthanc.direct import direct_session
-from services import environment, front, ohif, orthanc
+from services import environment, front, known_archive, ohif, orthanc
+from services.addresses import api_url
 from services.bootstrap import ROOT, parser
+from services.known_archive import KnownArchive
 from services.private import keep_private
 from services.processes import AtDeath, ServiceError, Services, free_port, obey_interrupts, only_one
 from settings import Settings, SettingsError, load_settings
@@ -45,13 +47,13 @@ def account_of(settings: Settings) -> orthanc.Account:
     return orthanc.Account(settings.orthanc_url, settings.orthanc_username, settings.orthanc_password)
 
 
-def api_url(settings: Settings) -> str:
-    """Return the address to reach the API at from this machine."""
-    return f"http://{front.reachable(settings.api_host)}:{settings.api_port}"
-
-
-def start(services: Services, settings: Settings) -> tuple[Settings, str]:
+def start(services: Services, settings: Settings, generated: bool = False) -> tuple[Settings, str]:
     """Start everything and wait until it answers.
+
+    Parameters
+    ----------
+    generated
+        Whether Orthanc's password was made just now.
 
     Returns
     -------
@@ -59,8 +61,18 @@ def start(services: Services, settings: Settings) -> tuple[Settings, str]:
         With the addresses it really has.
     str
         The origin of the viewer: nginx where that runs, else the API.
+
+    Raises
+    ------
+    ServiceError
+        When something does not start; without nginx all goes on, unless https is asked for.
     """
-    account = orthanc.carry_out(orthanc.plan(account_of(settings)), services, settings.var_dir / "orthanc", say)
+    front.check_https(settings)
+    wanted = account_of(settings)
+    chosen = orthanc.plan(wanted, known_archive.read(settings.var_dir, orthanc.OWN), generated=generated)
+    say(f"Archive: {chosen.words}")
+    account = orthanc.carry_out(chosen, services, settings.var_dir / "orthanc", say)
+    known_archive.note(settings.var_dir, KnownArchive(chosen.place, wanted.digest))
     settings = dataclasses.replace(settings, orthanc_url=account.url, api_port=free_port(settings.api_port))
     addresses = {"ORTHANC_URL": settings.orthanc_url, "API_PORT": str(settings.api_port), "PYTHONUNBUFFERED": "1"}
     services.start("API", [sys.executable, "api.py"], ROOT, addresses, AtDeath.START_AGAIN)
@@ -74,6 +86,8 @@ def start(services: Services, settings: Settings) -> tuple[Settings, str]:
         try:
             settings = front.start(services, settings)
         except front.NoFrontError as error:
+            if front.is_https(settings):
+                raise
             say(f"No nginx, the API serves viewer and images instead: {error}")
         else:
             return settings, front.url(settings)
@@ -126,10 +140,13 @@ def describe() -> int:
     if not ENV.exists():
         say(f"would write {ENV} from {EXAMPLE.name} with a generated password")
     settings = load_settings(env_file=ENV if ENV.exists() else EXAMPLE)
+    front.check_https(settings)
     account = account_of(settings)
-    if not ENV.exists():
+    generated = not ENV.exists()
+    if generated:
         account = dataclasses.replace(account, password="(generated)")  # noqa: S106
-    say(f"would use as Orthanc: {orthanc.plan(account).words}")
+    chosen = orthanc.plan(account, known_archive.read(settings.var_dir, orthanc.OWN), generated=generated)
+    say(f"would use as Orthanc: {chosen.words}")
     if not has_viewer(settings):
         say(f"would fetch the viewer with npm ({ohif.PACKAGE}) into {settings.ohif_dir}")
     say(
@@ -143,14 +160,15 @@ def describe() -> int:
 def run(arguments: argparse.Namespace) -> int:
     """Start, show, wait, end; returns the exit status."""
     began = time.monotonic()
-    if environment.prepare(ENV, EXAMPLE):
+    generated = environment.prepare(ENV, EXAMPLE)
+    if generated:
         say(f"Wrote {ENV.name} with a generated password for Orthanc")
     settings = load_settings(env_file=ENV)
     keep_private(settings)
     status = INTERRUPTED
     try:
         with only_one(settings.var_dir / "launcher.lock"), Services(settings.var_dir / "log") as services:
-            settings, origin = start(services, settings)
+            settings, origin = start(services, settings, generated)
             headline, *rest = addresses(settings, origin, time.monotonic() - began)
             say(headline, colour="1;32")
             say("\n".join(rest))
@@ -184,7 +202,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     obey_interrupts()
     try:
         return describe() if arguments.dry_run else run(arguments)
-    except (ServiceError, SettingsError) as error:
+    except (ServiceError, SettingsError, OSError) as error:
         return complain(error)
     except KeyboardInterrupt:
         return INTERRUPTED

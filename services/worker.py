@@ -137,7 +137,7 @@ def main() -> int:
             logging.getLogger(name).addFilter(OutageFilter())
         keep_private(settings)
         return work(settings)
-    except SettingsError as error:
+    except (SettingsError, migrate.NewerDatabaseError) as error:
         logger.critical("%s", error)
         return WRONG_SETTINGS
     except SQLAlchemyError as error:

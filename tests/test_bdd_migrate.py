@@ -81,6 +81,17 @@ def test_what_was_compared_before_was_by_the_rule_of_rano_bm(url):
         assert session.scalars(select(Series.checked_rule).order_by(Series.id)).all() == ["any_lesion", None]
 
 
+def test_a_database_of_a_newer_version_is_left_as_it_is(url):
+    migrate.upgrade(url)
+    database = open_database(url)
+    with database.writing() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '0999'"))
+    with pytest.raises(migrate.NewerDatabaseError, match=r"newer version.*'0999'.*install that version, or restore"):
+        migrate.upgrade(url)
+    with database.reading() as session:
+        assert session.scalar(text("SELECT version_num FROM alembic_version")) == "0999"
+
+
 def test_downgrade_takes_everything_away(url):
     from alembic import command
 

@@ -29,11 +29,14 @@ def test_each_machine_gets_its_own_password(tmp_path: Path) -> None:
     assert (tmp_path / "one").read_text(encoding="utf-8") != (tmp_path / "two").read_text(encoding="utf-8")
 
 
-def test_leaves_an_existing_file_alone(tmp_path: Path) -> None:
+def test_what_an_existing_file_says_is_left_alone_and_nobody_else_reads_it(tmp_path: Path) -> None:
     env = tmp_path / ".env"
     env.write_text("ORTHANC_PASSWORD=\n", encoding="utf-8")
+    env.chmod(0o644)  # as a copy of .env.example is
     assert not prepare(env, ROOT / ".env.example")
     assert env.read_text(encoding="utf-8") == "ORTHANC_PASSWORD=\n"
+    if sys.platform != "win32":
+        assert stat.S_IMODE(env.stat().st_mode) == 0o600
 
 
 def test_an_example_without_the_key_is_an_error(tmp_path: Path) -> None:

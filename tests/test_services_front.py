@@ -2,11 +2,13 @@
 
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from services import front, launcher, orthanc
+from services.addresses import api_url
 from services.processes import ServiceError, Services
 from settings import Settings, load_settings
 
@@ -30,17 +32,61 @@ def test_every_name_is_filled_in_and_nginx_keeps_its_own(tmp_path: Path) -> None
     assert text.count("{") == text.count("}")
 
 
-def test_https_needs_both_files(tmp_path: Path) -> None:
-    certificate, key = tmp_path / "a.pem", tmp_path / "a.key"
-    certificate.touch()
-    with pytest.raises(ServiceError, match="FRONT_KEY"):
-        front.configuration(settings_from(FRONT_CERTIFICATE=str(certificate), FRONT_KEY=str(key)), tmp_path)
-    key.touch()
-    settings = settings_from(FRONT_CERTIFICATE=str(certificate), FRONT_KEY=str(key))
+@pytest.mark.skipif(os.name == "nt", reason="no such names on Windows")
+@pytest.mark.parametrize("name", ['Klinik "Süd"', "back\\new", "semi;x{y}", "dollar$x"])
+def test_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+    nginx, folder = front.find_nginx(), tmp_path / name
+    if nginx is None:
+        pytest.skip("nginx is not installed")
+    folder.mkdir()
+    (folder / "nginx.conf").write_text(front.configuration(settings_from(), folder), encoding="utf-8")
+    command = [nginx, "-t", "-p", str(folder), "-c", str(folder / "nginx.conf")]
+    told = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    assert "test is successful" in told
+    assert (folder / "body").is_dir()
+
+
+@pytest.fixture
+def https(tmp_path: Path) -> dict[str, str]:
+    """The files of https, as empty as the settings need them."""
+    files = {"FRONT_CERTIFICATE": tmp_path / "a.pem", "FRONT_KEY": tmp_path / "a.key"}
+    for file in files.values():
+        file.touch()
+    return {key: str(file) for key, file in files.items()}
+
+
+def test_https_needs_both_files(tmp_path: Path, https: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(front, "find_nginx", lambda: "nginx")
+    settings = settings_from(**https)
+    front.check_https(settings)
     text = front.configuration(settings, tmp_path)
     assert re.search(r"listen 127\.0\.0\.1:8080 ssl;", text)
-    assert f'ssl_certificate_key "{key}";' in text
+    assert f'ssl_certificate_key "{settings.front_key}";' in text
     assert front.url(settings) == "https://127.0.0.1:8080"
+    for wrong in ({"FRONT_KEY": ""}, {"FRONT_CERTIFICATE": ""}, {"FRONT_KEY": str(tmp_path / "none")}):
+        (key,) = wrong
+        with pytest.raises(ServiceError, match=f"{key} names no file"):
+            front.check_https(settings_from(**https | wrong))
+
+
+@pytest.mark.parametrize(
+    ("environ", "nginx", "words"),
+    [
+        ({"ORTHANC_URL": "https://archive.example"}, "nginx", "ORTHANC_URL=https://archive.example"),
+        ({"ORTHANC_URL": "http://archive.example/orthanc"}, "nginx", "archive.example/orthanc"),
+        ({}, None, "nginx is not installed"),
+        ({"FRONT_KEY": "/none.key", "ORTHANC_URL": "https://archive.example"}, None, "FRONT_KEY names no file"),
+    ],
+)
+def test_who_asks_for_https_never_gets_http(
+    monkeypatch: pytest.MonkeyPatch, https: dict[str, str], environ: dict[str, str], nginx: str | None, words: str
+) -> None:
+    monkeypatch.setattr(front, "find_nginx", lambda: nginx)
+    monkeypatch.setattr(launcher.orthanc, "plan", lambda *_, **__: pytest.fail("nothing is started before"))
+    monkeypatch.setattr(launcher, "load_settings", lambda **_: settings_from(**https | environ))
+    for start in (lambda: launcher.start(Services(Path("log")), settings_from(**https | environ)), launcher.describe):
+        with pytest.raises(ServiceError, match=words):
+            start()
 
 
 @pytest.mark.parametrize(
@@ -68,8 +114,8 @@ def test_it_is_used_where_it_can_be(
         (None, "No such file"),
     ],
 )
-def test_without_nginx_the_rest_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str | None, words: str
+def test_without_nginx_the_rest_goes_on_unless_https_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, https: dict[str, str], script: str | None, words: str
 ) -> None:
     nginx = tmp_path / "stand-in"
     if script is not None:
@@ -79,7 +125,7 @@ def test_without_nginx_the_rest_goes_on(
     monkeypatch.setattr(front, "WAIT_SECONDS", 0.5 if script == "sleep 60" else 20.0)
     said: list[str] = []
     monkeypatch.setattr(launcher, "say", said.append)
-    monkeypatch.setattr(launcher.orthanc, "plan", lambda account: orthanc.Plan("running", account, ""))
+    monkeypatch.setattr(launcher.orthanc, "plan", lambda account, *_, **__: orthanc.Plan("running", account, "", ""))
     monkeypatch.setattr(launcher.ohif, "fetch", lambda *_: None)
     monkeypatch.setattr(launcher, "not_ready", lambda _: lambda: None)
     monkeypatch.setattr(launcher, "ROOT", tmp_path)
@@ -89,9 +135,11 @@ def test_without_nginx_the_rest_goes_on(
         settings, origin = launcher.start(services, settings_from(VAR_DIR=str(tmp_path)))
         services.check()
         assert [service.name for service in services.running] == ["API", "Worker"]
-    assert origin == launcher.api_url(settings)
+        with pytest.raises(front.NoFrontError, match=words):
+            launcher.start(services, settings_from(VAR_DIR=str(tmp_path), **https))
+    assert origin == api_url(settings)
     assert f"{origin}/ohif/" in launcher.viewer_url(origin)
-    (line,) = said
+    _, line, _ = said  # what is said of the archive, twice
     assert "\n" not in line
     assert re.search(words, line)
 
@@ -109,6 +157,24 @@ def test_nginx_is_asked_for_nothing_that_older_ones_do_not_know(
     assert {word for word in commands[0] if word.startswith("-")} == {"-p", "-c", "-g"}
 
 
-def test_the_address_is_one_that_can_be_reached() -> None:
-    assert front.url(settings_from(FRONT_HOST="0.0.0.0", FRONT_PORT="81")) == "http://127.0.0.1:81"
-    assert front.url(settings_from(FRONT_HOST="10.1.2.3")) == "http://10.1.2.3:8080"
+@pytest.mark.parametrize(
+    ("listening", "listen", "asked"),
+    [
+        ("0.0.0.0", "0.0.0.0", "127.0.0.1"),
+        ("10.1.2.3", "10.1.2.3", "10.1.2.3"),
+        ("metia.hospital.example", "metia.hospital.example", "metia.hospital.example"),
+        ("::", "[::]", "[::1]"),
+        ("fd00::12", "[fd00::12]", "[fd00::12]"),
+        ("[fd00::12]", "[fd00::12]", "[fd00::12]"),
+    ],
+)
+def test_the_address_is_one_that_can_be_reached(tmp_path: Path, listening: str, listen: str, asked: str) -> None:
+    settings = settings_from(
+        FRONT_HOST=listening, FRONT_PORT="81", API_HOST=listening, ORTHANC_URL=f"http://{asked}:8043"
+    )
+    assert front.url(settings) == f"http://{asked}:81"
+    assert api_url(settings) == f"http://{asked}:5000"
+    text = front.configuration(settings, tmp_path)
+    assert f" listen {listen}:81;" in text
+    assert f" server {asked}:5000;" in text
+    assert f" server {asked}:8043;" in text

@@ -4,14 +4,16 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from services import launcher
+import api
+from services import launcher, private
 from services.private import keep_private
-from settings import ROOT, Settings, load_settings
+from settings import ROOT, Settings, SettingsError, load_settings
 from tests.store_factory import new_database, new_worker
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="modes as on Linux and macOS")
@@ -45,6 +47,7 @@ def test_a_new_folder_and_what_is_written_into_it(tmp_path: Path) -> None:
 
 def test_a_folder_that_was_open_is_closed(tmp_path: Path) -> None:
     new_worker(new_database(tmp_path))  # leaves the database's other files
+    (tmp_path / "queue.db").touch()
     for name in ("log", "ohif-scratch", "lost+found"):
         (tmp_path / name).mkdir()
     for path in (tmp_path, *tmp_path.iterdir()):
@@ -52,7 +55,7 @@ def test_a_folder_that_was_open_is_closed(tmp_path: Path) -> None:
     keep_private(settings_in(tmp_path))
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "log").stat().st_mode) == 0o700
-    for path in tmp_path.glob("metia.db*"):
+    for path in (*tmp_path.glob("metia.db*"), tmp_path / "queue.db"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
@@ -75,8 +78,32 @@ def test_what_is_anothers_is_left_alone(tmp_path: Path, monkeypatch: pytest.Monk
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 
 
-def test_a_folder_that_cannot_be_had_is_for_others_to_complain_of() -> None:
-    keep_private(settings_in(Path("/proc/none/var")))
+def test_a_folder_that_cannot_be_had_is_a_wrong_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (Path("/proc/none/var"), tmp_path / "file", tmp_path / "file" / "var"):
+        with pytest.raises(SettingsError, match=f"VAR_DIR={folder} cannot be used: "):
+            keep_private(settings_in(folder))
+
+
+@pytest.mark.parametrize("amiss", ["var", ".env", ".env's encoding"])
+def test_the_launcher_says_in_one_line_what_is_amiss_with_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], amiss: str
+) -> None:
+    env, var = tmp_path / ".env", tmp_path / "var"
+    if amiss == "var":
+        var.touch()
+    elif amiss == ".env":
+        env = tmp_path / "none" / ".env"
+    else:
+        env.write_bytes("# Einstellungen\n# für Müller\n".encode("latin-1"))
+    monkeypatch.setattr(launcher, "ENV", env)
+    monkeypatch.setattr(launcher, "obey_interrupts", lambda: None)
+    monkeypatch.setattr(launcher, "start", lambda *_: pytest.fail("nothing is started"))
+    monkeypatch.setenv("VAR_DIR", str(var))
+    assert launcher.main([]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(var if amiss == "var" else env) in line
+    assert ("line 2" in line) is (amiss == ".env's encoding")
 
 
 def test_a_database_is_closed_whoever_makes_it(tmp_path: Path) -> None:
@@ -87,6 +114,20 @@ def test_a_database_is_closed_whoever_makes_it(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code, url], cwd=ROOT, check=True, umask=0o022)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE((folder / "metia.db").stat().st_mode) == 0o600
+
+
+def test_the_api_alone_keeps_it_private_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    var = tmp_path / "deep" / "var"
+    (tmp_path / ".env").write_text("ORTHANC_PASSWORD=secret\n", encoding="utf-8")
+    monkeypatch.setattr(private, "ROOT", tmp_path)
+    monkeypatch.setattr(api, "load_settings", lambda: settings_in(var))
+    monkeypatch.setattr(api.BaseWSGIServer, "channel_class", api.BaseWSGIServer.channel_class)
+    monkeypatch.setattr(api.waitress, "serve", lambda *_, **__: None)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    assert api.main() == 0
+    names = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / ".env", var, *var.iterdir())}
+    assert {".env", "var", "metia.db", "queue.db"} <= set(names)
+    assert not [name for name, mode in names.items() if mode & 0o077]
 
 
 def test_the_launcher_closes_it_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,12 @@
 """The worker process: who is alive, and what stops a start."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -120,15 +122,22 @@ def test_a_model_that_cannot_be_used_is_not_tried_again(tmp_path: Path, monkeypa
     [
         ({"API_PORT": "many"}, "API_PORT='many' is not usable"),
         ({"DATABASE_URL": "sqlite:////proc/none/metia.db"}, "/proc/none"),
+        ({"VAR_DIR": "/proc/none"}, "VAR_DIR=/proc/none cannot be"),
+        ({"DATABASE_URL": "sqlite:///NEWER"}, "made by a newer version of this server"),
     ],
 )
 def test_what_stops_a_start_is_said_in_one_line(
     program: str, environ: dict[str, str], words: str, tmp_path: Path, tiny_model: Path
 ) -> None:
+    newer = tmp_path / "newer.db"
+    with closing(sqlite3.connect(newer)) as database:
+        database.execute("CREATE TABLE alembic_version AS SELECT '0999' AS version_num")
+        database.commit()
+    environ = {key: value.replace("NEWER", newer.as_posix()) for key, value in environ.items()}
     everything = {**os.environ, "VAR_DIR": str(tmp_path), "MODEL_PATH": str(tiny_model), **environ}
     done = subprocess.run(
         [sys.executable, program], cwd=ROOT, env=everything, capture_output=True, text=True, timeout=120, check=False
     )
-    assert done.returncode in (1, 2)
+    assert done.returncode == WRONG_SETTINGS
     assert words in done.stderr
     assert "Traceback" not in done.stderr

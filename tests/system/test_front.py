@@ -2,7 +2,9 @@
 
 import os
 import socket
+import ssl
 import subprocess
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -280,3 +282,24 @@ def test_https(settings: Settings, tmp_path: Path, site: ServerSite) -> None:
         assert address.startswith("https://")
         for path in ("health", "dicom-web/studies?limit=1"):
             assert requests.get(f"{address}/{path}", verify=str(certificate), timeout=10).ok
+        port = int(address.rpartition(":")[2])
+        assert _agrees(port, ssl.TLSVersion.TLSv1_3) == "TLSv1.3"
+        assert _agrees(port, ssl.TLSVersion.TLSv1_2, "ECDHE-RSA-AES256-GCM-SHA384") == "TLSv1.2"
+        assert _agrees(port, ssl.TLSVersion.TLSv1_2, "AES256-GCM-SHA384") is None, "no forward secrecy"
+        assert _agrees(port, ssl.TLSVersion.TLSv1_2, "ECDHE-RSA-AES128-SHA") is None
+        assert _agrees(port, ssl.TLSVersion.TLSv1_1) is None
+
+
+def _agrees(port: int, version: ssl.TLSVersion, ciphers: str = "ALL") -> str | None:
+    """What a client that knows this alone agrees on with a server; None where they have nothing in common."""
+    client = ssl.create_default_context()
+    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+    client.set_ciphers(f"{ciphers}:@SECLEVEL=0")
+    with warnings.catch_warnings(action="ignore"):
+        client.minimum_version = client.maximum_version = version
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
+        try:
+            with client.wrap_socket(plain) as connection:
+                return connection.version()
+        except ssl.SSLError:
+            return None

@@ -13,8 +13,8 @@ import pytest
 import requests
 
 from services.front import find_nginx
-from services.orthanc import Account
-from services.processes import free_port
+from services.orthanc import Account, start
+from services.processes import Services, free_port
 from settings import ROOT, load_settings
 from tests.system.conftest import RunningOrthanc
 
@@ -163,11 +163,61 @@ def test_passes_by_ports_that_something_else_has(site: Site) -> None:
     taken = [socket.create_server(("127.0.0.1", port)) for port in (site.orthanc_port, site.api_port)]
     launcher = site.launch()
     shown = site.read_until(launcher, "Ctrl-C")
-    assert f"http://127.0.0.1:{site.api_port}" not in shown
-    assert f"http://127.0.0.1:{site.orthanc_port}" not in shown
-    assert (site.folder / "worker").read_text(encoding="utf-8") in shown
+    _, _, addresses = shown.partition("MetIA server is ready")
+    assert f"http://127.0.0.1:{site.api_port}" not in addresses
+    assert f"http://127.0.0.1:{site.orthanc_port}" not in addresses
+    assert (site.folder / "worker").read_text(encoding="utf-8") in addresses
+    assert f"port {site.orthanc_port} is taken" in shown
+    launcher.send_signal(signal.SIGINT)
+    launcher.communicate(timeout=30)
+    assert "is taken" in site.read_until(site.launch(), "Ctrl-C"), "it is our own archive the second time, too"
     for server in taken:
         server.close()
+
+
+def test_a_wrong_password_starts_no_other_archive(site: Site, orthanc: RunningOrthanc) -> None:
+    site.orthanc_port = int(orthanc.url.rpartition(":")[2])
+    env = site.folder / ".env"
+    env.write_text(f"ORTHANC_USERNAME={orthanc.username}\nORTHANC_PASSWORD=mistyped\n", encoding="utf-8")
+    launcher = site.launch()
+    output, _ = launcher.communicate(timeout=30)
+    assert launcher.returncode == 1
+    assert "check ORTHANC_USERNAME and ORTHANC_PASSWORD" in output
+    assert "mistyped" not in output
+    assert not (site.folder / "var" / "orthanc").exists()
+
+
+def test_no_other_archive_is_started_while_the_one_in_use_is_down(site: Site, orthanc: RunningOrthanc) -> None:
+    ours, site.orthanc_port = site.orthanc_port, int(orthanc.url.rpartition(":")[2])
+    login = f"ORTHANC_USERNAME={orthanc.username}\nORTHANC_PASSWORD={orthanc.password}\n"
+    (site.folder / ".env").write_text(login, encoding="utf-8")
+    launcher = site.launch()
+    site.read_until(launcher, "Ctrl-C")
+    launcher.send_signal(signal.SIGINT)
+    launcher.communicate(timeout=30)
+    site.orthanc_port = ours
+    launcher = site.launch()
+    output, _ = launcher.communicate(timeout=30)
+    assert launcher.returncode == 1
+    assert f"belong to the images in {orthanc.url}" in output
+    assert not (site.folder / "var" / "orthanc").exists()
+
+
+def test_goes_on_with_its_own_orthanc_of_a_start_that_was_killed(site: Site) -> None:
+    launcher = site.launch()
+    site.read_until(launcher, "Ctrl-C")
+    launcher.send_signal(signal.SIGINT)
+    launcher.communicate(timeout=30)
+    settings = load_settings({}, site.folder / ".env")
+    account = Account(f"http://127.0.0.1:{site.orthanc_port}", settings.orthanc_username, settings.orthanc_password)
+    with Services(site.folder / "left") as services:
+        start(services, account, site.folder / "var" / "orthanc")
+        launcher = site.launch()
+        assert "our own of an earlier start" in site.read_until(launcher, "Ctrl-C")
+        launcher.send_signal(signal.SIGINT)
+        launcher.communicate(timeout=30)
+    launcher = site.launch()
+    assert f"Orthanc on port {site.orthanc_port}" in site.read_until(launcher, "Ctrl-C")
 
 
 def test_uses_an_orthanc_that_answers_and_leaves_it_running(site: Site, orthanc: RunningOrthanc) -> None:
@@ -180,6 +230,15 @@ def test_uses_an_orthanc_that_answers_and_leaves_it_running(site: Site, orthanc:
     launcher.communicate(timeout=30)
     assert orthanc.archive.check().startswith("Orthanc")
     assert not (site.folder / "var" / "orthanc").exists()
+
+
+def test_an_own_orthanc_takes_any_password_and_any_folder(tmp_path: Path) -> None:
+    account = Account(f"http://127.0.0.1:{free_port(28042)}", 'me"tia', 'pä"s\\s ${HOME}')
+    storage = tmp_path / 'Klinik "Süd" \\neu' / "orthanc"
+    with Services(tmp_path / "log") as services:
+        start(services, account, storage)
+        assert account.missing() is None
+    assert (storage / "index").is_file()
 
 
 def test_a_dry_run_starts_and_writes_nothing(site: Site) -> None:
