@@ -75,6 +75,10 @@ class NotOursError(ArchiveError):
     """Asked to remove a series of which an instance does not carry our mark."""
 
 
+class InstanceTooLargeError(ArchiveError):
+    """A deflated instance unpacks to more than is held in memory."""
+
+
 class Archive(Protocol):
     """A place that holds DICOM: lists, fetches, stores, and takes its own results out again."""
 

@@ -80,7 +80,7 @@ def segmentation(study: str) -> Response:
     {
         200: ("The archive has them all", "Success"),
         400: ("No file, or one that is no DICOM", None),
-        413: ("More than UPLOAD_MAX_MB", None),
+        413: ("More than UPLOAD_MAX_MB, or a deflated file that unpacks to more than that or 256 MiB", None),
         507: ("No room to take it in", None),
     },
     text="multipart/form-data, field files[], as often as there are files. One file amiss, and none is stored.",
@@ -94,7 +94,7 @@ def upload() -> Response:
         if not sent:
             return _answer(400, error="No file: expected the field files[].")
         try:
-            here_archive(here).store_files(uploads.instances(sent))
+            here_archive(here).store_files(uploads.instances(sent, here.settings.upload_max_bytes))
         except uploads.NoInstanceError as error:
             return _answer(400, error=str(error))
     return _answer(200, success="DICOM files uploaded and processed successfully")
