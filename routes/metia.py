@@ -176,6 +176,8 @@ def _edit_roi(more: str | None, values: Callable[[Any], dict[str, Any]], success
     number, given = body.get("roi_number"), body.get(more) if more else "nothing more"
     if not (study and series and given) or isinstance(number, bool) or not str(number).isdecimal():
         return _answer(400, error=_MISSING)
+    reading.uid(study, "study_instance_uid")
+    reading.uid(series, "serie_instance_uid")
     lesion = store.find_metia_roi(here.database, study, series, int(str(number)[:9]))
     if lesion is None:
         return _answer(404, error=f"ROI number {number} not found in RTStruct")
