@@ -5,7 +5,6 @@ archive holds what was asked for. Everything is done by the same parts that serv
 """
 
 import logging
-import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -187,35 +186,37 @@ def _edit_roi(more: str | None, values: Callable[[Any], dict[str, Any]], success
 
 def _written(here: Context, study: str) -> Response | None:
     """Wait until the archive has what was decided; give the error when it has not."""
-    give_up = time.monotonic() + WRITE_SECONDS
-    while time.monotonic() < give_up:
-        for job_id in store.queue_relabelling(here.database):
-            here.queue.enqueue(job_id)
-        if not store.list_jobs(here.database, states=OPEN_STATES, study_instance_uid=study, limit=1):
-            newest = store.list_jobs(here.database, study_instance_uid=study, limit=1)[0]
-            if newest.purpose == RELABEL and newest.state == FAILED:
-                return _ended_badly(newest)
-            _settle(here)
-            return None
-        time.sleep(segment.POLL_SECONDS)
-    return _answer(504, error="Noted, and written into the archive as soon as a worker gets to it.")
+    with here.patience(WRITE_SECONDS) as again:
+        while _being_written(here, study):
+            if not again():
+                return _answer(504, error="Noted, and written into the archive as soon as a worker gets to it.")
+    newest = store.list_jobs(here.database, study_instance_uid=study, limit=1)[0]
+    if newest.purpose == RELABEL and newest.state == FAILED:
+        return _ended_badly(newest)
+    _settle(here)
+    return None
+
+
+def _being_written(here: Context, study: str) -> bool:
+    for job_id in store.queue_relabelling(here.database):
+        here.queue.enqueue(job_id)
+    return bool(store.list_jobs(here.database, states=OPEN_STATES, study_instance_uid=study, limit=1))
 
 
 def _user_of(here: Context, study: str) -> Job | None:
     """Give the job that works on a study; one that only writes results again is waited for."""
-    give_up = time.monotonic() + WRITE_SECONDS
-    while jobs := store.list_jobs(here.database, states=OPEN_STATES, study_instance_uid=study, limit=1):
-        if jobs[0].purpose != RELABEL or time.monotonic() > give_up:
-            return jobs[0]
-        time.sleep(segment.POLL_SECONDS)
+    with here.patience(WRITE_SECONDS) as again:
+        while jobs := store.list_jobs(here.database, states=OPEN_STATES, study_instance_uid=study, limit=1):
+            if jobs[0].purpose != RELABEL or not again():
+                return jobs[0]
     return None
 
 
 def _settle(here: Context) -> None:
     """Wait a moment until what was replaced is out of the archive, so that a viewer that looks now sees one version."""
-    give_up = time.monotonic() + SETTLE_SECONDS
-    while store.results_to_retire(here.database) and time.monotonic() < give_up:
-        time.sleep(segment.POLL_SECONDS)
+    with here.patience(SETTLE_SECONDS) as again:
+        while store.results_to_retire(here.database) and again():
+            pass
 
 
 def _ended_badly(job: Job) -> Response:

@@ -2,6 +2,7 @@
 
 import io
 import threading
+import time
 
 import pytest
 from pydicom import dcmread, dcmwrite
@@ -278,6 +279,24 @@ def test_nobody_waits_for_ever(site, monkeypatch):
     site.segment()
     monkeypatch.setattr(metia, "WRITE_SECONDS", 0.0)
     assert "as soon as" in error(site.client.post("/rename-roi", json=site.roi(1, new_name="x")), 504)
+
+
+def test_no_more_wait_than_there_are_threads_to_spare(tmp_path):
+    """Else as many renames as there are threads, and no worker, held the whole API for a minute."""
+    site = ApiSite(tmp_path, API_THREADS="2")
+    site.post()
+    site.work()
+    (rtstruct,) = (one for one in site.archive.instances.values() if one.Modality == "RTSTRUCT")
+    roi = {"study_instance_uid": STUDY, "serie_instance_uid": str(rtstruct.SeriesInstanceUID), "roi_number": 1}
+    waiting = site.app.extensions["metia"].waiting
+    began = time.monotonic()
+    with waiting:
+        assert "as soon as" in error(site.client.post("/rename-roi", json={**roi, "new_name": "x"}), 504)
+        assert "in use" in error(site.client.delete(f"/delete-study/{STUDY}"), 409)
+        assert "is segmenting it" in error(site.client.post(f"/segmentation/{STUDY}"), 409)
+    assert time.monotonic() - began < 20
+    assert waiting.acquire(blocking=False), "and each gives back what it has taken"
+    site.close()
 
 
 # -- Delete a study ------------------------------------------------------------------------------------------------

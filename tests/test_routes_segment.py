@@ -199,7 +199,7 @@ def while_waiting(monkeypatch, happens):
         happens()
         now[0] += 60.0
 
-    monkeypatch.setattr("routes.segment.time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    monkeypatch.setattr("routes.context.time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
 
 
 def test_a_renaming_is_no_segmentation(site, renaming, monkeypatch):
