@@ -1,4 +1,4 @@
-"""How much a request may hold, said by waitress before it takes any of it in.
+"""How much a request may hold, said by waitress before it takes any of it in; and how long a client may not read.
 
 It lays the whole of a body down on disk before a route is asked, and knows one limit for all addresses, the uploads'.
 """
@@ -6,6 +6,7 @@ It lays the whole of a body down on disk before a route is asked, and knows one 
 import json
 import re
 import socket
+import time
 from copy import copy
 from typing import Any
 
@@ -17,6 +18,9 @@ from BDD.records import Problem
 
 MAXIMUM_BYTES = 1 << 20
 """The most that a request may hold anywhere but where images are stored."""
+
+UNREAD_SECONDS = 60.0
+"""So long a client may take nothing of what is there for it."""
 
 _UPLOADS = re.compile(r"/uploadDicom|/dicom-web/studies(/[^/]+)?")
 
@@ -58,7 +62,7 @@ class Parser(HTTPRequestParser):
 
 
 class Channel(HTTPChannel):
-    """waitress's, with our parser, which lets the client end the connection on which its request was refused.
+    """waitress's, with our parser, which gives up a client that does not read, and lets a refused one end it.
 
     To close on a body not read resets the connection, and the client may lose the answer that tells it why. What
     still comes is thrown away until the client has read the answer and closes, or waitress calls it idle
@@ -68,6 +72,7 @@ class Channel(HTTPChannel):
     parser_class = Parser
     close_when_flushed: bool
     _refuses = _lingers = False
+    _active_at = _moved_at = 0.0
 
     def service(self) -> None:
         """Answer a request; a refused one is the last, and may not have been read to its end."""
@@ -77,6 +82,19 @@ class Channel(HTTPChannel):
     def readable(self) -> bool:
         """Whether something is to be read."""
         return self._lingers or bool(super().readable())
+
+    def writable(self) -> bool:
+        """Whether something is to be sent; asked every second at least.
+
+        A client that takes none of it is waited for by waitress without end, and by the thread that answers it.
+        """
+        now = time.monotonic()
+        if not self.total_outbufs_len or self._active_at != self.last_activity:
+            self._active_at, self._moved_at = self.last_activity, now
+        elif now - self._moved_at > UNREAD_SECONDS:
+            self.handle_close()
+            return False
+        return bool(super().writable())
 
     def handle_write(self) -> None:
         """Send what is left to send; once a refusal is sent, say that this is all, and stay to hear the client out."""
