@@ -4,17 +4,21 @@ It lays the whole of a body down on disk before a route is asked, and knows one 
 """
 
 import json
+import logging
 import re
 import socket
 import time
+from contextlib import suppress
 from copy import copy
+from http import HTTPStatus
 from typing import Any
 
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
-from waitress.utilities import RequestEntityTooLarge
+from waitress.utilities import Error, RequestEntityTooLarge
 
 from BDD.records import Problem
+from routes.problems import no_room
 
 MAXIMUM_BYTES = 1 << 20
 """The most that a request may hold anywhere but where images are stored."""
@@ -25,24 +29,38 @@ UNREAD_SECONDS = 60.0
 _UPLOADS = re.compile(r"/uploadDicom|/dicom-web/studies(/[^/]+)?")
 
 
-class _TooLarge(RequestEntityTooLarge):
-    """The answer, as every error of ours is."""
+_TOO_LARGE = Problem(
+    "about:blank",
+    "Request Entity Too Large",
+    413,
+    "This address takes no such amount of data.",
+    "Send less. What an upload may hold is UPLOAD_MAX_MB in .env.",
+)
+
+logger = logging.getLogger(__name__)
+
+
+class _RefusalError(Error):
+    """waitress's answer to a request that is not taken in, as every error of ours is."""
+
+    def __init__(self, path: str, problem: Problem) -> None:
+        super().__init__(problem.detail)
+        self._path, self._problem = path, problem
 
     def to_response(self, _ident: str | None = None) -> tuple[str, list[tuple[str, str]], bytes]:
-        detail = "This address takes no such amount of data."
-        advice = "Send less. What an upload may hold is UPLOAD_MAX_MB in .env."
-        more = {"instance": self.body}
-        if self.body == "/uploadDicom":
-            more["error"] = detail  # which the published front-end reads
-        problem = Problem("about:blank", self.reason, self.code, detail, advice, more).to_json()
+        problem = {**self._problem.to_json(), "instance": self._path}
+        if self._path == "/uploadDicom":
+            problem["error"] = self._problem.detail  # which the published front-end reads
         headers = [("Content-Type", "application/problem+json"), ("X-Content-Type-Options", "nosniff")]
-        return f"{self.code} {self.reason}", headers, json.dumps(problem).encode()
+        status = HTTPStatus(self._problem.status)
+        return f"{status.value} {status.phrase}", headers, json.dumps(problem).encode()
 
 
 class Parser(HTTPRequestParser):
-    """waitress's, with ``MAXIMUM_BYTES`` for whatever is no upload."""
+    """waitress's, with ``MAXIMUM_BYTES`` for whatever is no upload, and an answer where there is no room for a body."""
 
     adj: Any
+    body_rcv: Any
     error: Any
 
     def parse_header(self, header_plus: bytes) -> None:
@@ -54,11 +72,22 @@ class Parser(HTTPRequestParser):
 
     def received(self, data: bytes) -> int:
         """Take in what has arrived of a request."""
-        consumed: int = super().received(data)
+        try:
+            consumed: int = super().received(data)
+        except OSError as error:
+            logger.error("no room for what is sent: %s", error.strerror)  # noqa: TRY400 - the trace tells no more
+            with suppress(OSError):  # what is not written yet is tried once more
+                self.close()
+            self.body_rcv = None
+            self._refuse(no_room(error).problem)
+            return len(data)
         if isinstance(self.error, RequestEntityTooLarge):
-            self.error = _TooLarge(self.path)
-            self.expect_continue = False  # who asks first whether to send it is not told to go on
+            self._refuse(_TOO_LARGE)
         return consumed
+
+    def _refuse(self, problem: Problem) -> None:
+        self.error, self.completed = _RefusalError(self.path, problem), True
+        self.expect_continue = False  # who asks first whether to send it is not told to go on
 
 
 class Channel(HTTPChannel):

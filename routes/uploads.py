@@ -21,7 +21,7 @@ from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDeco
 from Orthanc import multipart
 from Orthanc.archive import UID_KEYWORDS, DicomFile, InstanceTooLargeError, is_uid
 from Orthanc.inflating import INFLATED_BYTES, read_dicom
-from routes.problems import ProblemError
+from routes.problems import no_room
 
 CHUNK_BYTES, HEAD_BYTES = 1 << 16, 1 << 20
 MOST_FILES = 100_000
@@ -65,13 +65,7 @@ def received(field: str, limit: int) -> Iterator[list[SentFile]]:
             spool.flush()
         except OSError as error:
             logger.error("no room for what is sent: %s", error.strerror)  # noqa: TRY400 - the trace tells no more
-            raise ProblemError(
-                507,
-                "no-room",
-                "There is no room for the upload",
-                f"It cannot be written to disk ({error.strerror}); none of it was stored.",
-                "Make room in VAR_DIR, then send it again.",
-            ) from error
+            raise no_room(error) from error
         yield files
 
 

@@ -1,10 +1,14 @@
 """What waitress itself sees to: what is too large is refused before it is sent; who does not read is given up."""
 
 import contextlib
+import errno
+import io
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import waitress
@@ -116,6 +120,29 @@ def test_who_asks_first_whether_to_send_it_is_told_to_where_it_fits(port: int) -
         assert connection.recv(1 << 16).startswith(b"HTTP/1.1 100 ")
         connection.sendall(b"{}")
         assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+
+
+class Full(io.BytesIO):
+    """A file on a disk without room."""
+
+    def write(self, _: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def close(self) -> None:
+        super().close()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("path", UPLOADS)
+def test_without_room_on_the_disk_the_client_is_told(port: int, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda _: Full())
+    said = answer(port, path, f"Content-Length: {UPLOAD_BYTES}", body=bytes(UPLOAD_BYTES))
+    assert said.startswith("HTTP/1.1 507 Insufficient Storage\r\n"), said
+    assert "Content-Type: application/problem+json" in said
+    assert "No space left on device" in said
+    assert f'"instance": "{path}"' in said
+    assert ('"error":' in said) == (path == "/uploadDicom"), "the published front-end reads it"
+    assert answer(port, path, "Content-Length: 2", body=b"{}").endswith("\r\n2")
 
 
 @pytest.fixture(scope="module")
