@@ -5,7 +5,7 @@ processes wait for each other instead of failing half way, or deciding on what t
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,6 +66,15 @@ class Database:
     def writing(self) -> AbstractContextManager[Session]:
         """Open a session that commits at its end, or rolls back when an exception leaves it."""
         return self._session(read_only=False)
+
+    def empty_log(self) -> None:
+        """Have SQLite's log hold nothing of what was deleted; while others still read in it, that waits.
+
+        PostgreSQL's is its administrator's affair.
+        """
+        if self.engine.dialect.name == "sqlite":
+            with closing(self.engine.raw_connection()) as connection:  # in no transaction
+                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def dispose(self) -> None:
         """Close every connection."""
@@ -134,6 +143,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute("PRAGMA secure_delete = ON")  # not every SQLite overwrites what is deleted by itself
     cursor.close()
 
 

@@ -14,21 +14,28 @@ from BDD.models import OPEN_STATES, Base, Job, Patient, Study
 def forget_study(database: Database, study_instance_uid: str) -> bool:
     """Take a study out, with its lesions, and with its patient when it was the last one; say whether it was known.
 
-    A job that is still open ends by itself: the archive has nothing for it any more.
+    A job that is still open ends by itself: the archive has nothing for it any more. No file of the database keeps the
+    names.
     """
     with database.writing() as session:
-        ended = Job.study_instance_uid == study_instance_uid, Job.state.not_in(OPEN_STATES), Job.series_key.is_(None)
-        without_outcome = session.scalars(select(Job.id).where(*ended)).all()
-        _forget(session, _table(Job), _table(Job).c.id, without_outcome)
-        study = session.scalar(select(Study).where(Study.study_instance_uid == study_instance_uid))
-        if study is None:
-            return bool(without_outcome)
-        key, patient_key = study.id, study.patient_key
-        _forget_changes(session, "visit", [key])
-        _forget(session, _table(Study), _table(Study).c.id, [key])
-        if not forget_unseen(session, patient_key):
-            session.get_one(Patient, patient_key).visits_changed()
-        return True
+        known = _forget_study(session, study_instance_uid)
+    database.empty_log()
+    return known
+
+
+def _forget_study(session: Session, study_instance_uid: str) -> bool:
+    ended = Job.study_instance_uid == study_instance_uid, Job.state.not_in(OPEN_STATES), Job.series_key.is_(None)
+    without_outcome = session.scalars(select(Job.id).where(*ended)).all()
+    _forget(session, _table(Job), _table(Job).c.id, without_outcome)
+    study = session.scalar(select(Study).where(Study.study_instance_uid == study_instance_uid))
+    if study is None:
+        return bool(without_outcome)
+    key, patient_key = study.id, study.patient_key
+    _forget_changes(session, "visit", [key])
+    _forget(session, _table(Study), _table(Study).c.id, [key])
+    if not forget_unseen(session, patient_key):
+        session.get_one(Patient, patient_key).visits_changed()
+    return True
 
 
 def forget_unseen(session: Session, patient_key: int) -> bool:

@@ -35,7 +35,7 @@ def claim_job(database: Database, job_id: str, worker: int) -> Job | None:
         with database.writing() as session:
             claimed = session.execute(
                 update(Job)
-                .where(Job.job_id == job_id, Job.state == QUEUED, Job.not_before <= now, ~retiring.exists())
+                .where(Job.job_id == job_id, Job.state == QUEUED, ~Job.is_held_back(now), ~retiring.exists())
                 .values(
                     state=FETCHING,
                     stage=FETCHING,

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from sqlalchemy import JSON, CheckConstraint, Date, ForeignKey, Index, MetaData, String, Text, UniqueConstraint, text
+from sqlalchemy.ext.hybrid import hybrid_method
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeEngine
 
@@ -194,6 +195,11 @@ class Job(Base):
     model: Mapped[Model | None] = relationship()
     lesions: Mapped[list["LesionRow"]] = relationship(order_by="LesionRow.label")
     results: Mapped[list["Result"]] = relationship(order_by="Result.id")
+
+    @hybrid_method
+    def is_held_back(self, now: datetime) -> bool:
+        """Whether it is to wait longer, in SQL too; before it was queued, the clock was set back, and it is not."""
+        return (self.queued_at <= now) & (now < self.not_before)
 
 
 class LesionRow(Base):

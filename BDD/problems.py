@@ -24,6 +24,7 @@ _PROBLEMS = {
     "ArchiveTimeoutError": (504, "archive-timeout", "The archive did not answer in time", _LATER),
     "ArchiveUnavailableError": (502, "archive-unavailable", "The archive does not answer", _LATER),
     "StoreRejectedError": (502, "store-rejected", "The archive refused the results", "See the archive's log."),
+    "InstanceTooLargeError": (413, "instance-too-large", "An instance is too large", "Send it without compression."),
     "ArchiveError": (502, "archive-error", "The archive could not do it", _LATER),
     "SelectionError": (409, "series-selection", "No single series to segment", _ANOTHER),
     "NotMRError": (422, "not-mr", "The series is not MR", "Name an MR series."),

@@ -6,7 +6,7 @@ Two places answer: ``dicomweb.OrthancArchive`` (a server) and ``folder.FolderArc
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from pydicom import Dataset
 
@@ -19,16 +19,16 @@ UID_KEYWORDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 """What an instance goes by."""
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
-_UID_LENGTH = 64
+UID_LENGTH = 64
 
 
-def is_uid(value: object) -> bool:
+def is_uid(value: object) -> TypeGuard[str]:
     """Tell whether this is one DICOM UID: numbers with dots between, at most 64 characters.
 
     Leading zeros, which PS3.5 forbids, are let pass: old scanners wrote them. Two dots in a row never are, nor several
     values.
     """
-    return isinstance(value, str) and len(value) <= _UID_LENGTH and _UID.fullmatch(value) is not None
+    return isinstance(value, str) and len(value) <= UID_LENGTH and _UID.fullmatch(value) is not None
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,10 @@ class StoreRejectedError(ArchiveError):
 
 class NotOursError(ArchiveError):
     """Asked to remove a series of which an instance does not carry our mark."""
+
+
+class InstanceTooLargeError(ArchiveError):
+    """A deflated instance unpacks to more than is held in memory."""
 
 
 class Archive(Protocol):

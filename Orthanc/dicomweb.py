@@ -4,14 +4,13 @@ What needs Orthanc's own REST API (its DICOMweb plugin has no DELETE, and no log
 tried twice here; whether and when to try again is the job's concern.
 """
 
-import io
 import logging
 from collections.abc import Sequence
 from functools import partial
 
 import requests
 from dicomweb_client import DICOMwebClient
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 
 from imaging.selection import SeriesSummary
 from Orthanc import multipart
@@ -30,6 +29,7 @@ from Orthanc.archive import (
     is_uid,
 )
 from Orthanc.folder import FolderArchive
+from Orthanc.inflating import read_dicom
 from Orthanc.rest import NotThereError, OrthancRest
 from results.context import is_ours
 
@@ -257,8 +257,8 @@ class OrthancArchive(OrthancRest):
         for series in self._lookup(series_instance_uid, "Series"):
             paths = [f"/instances/{identifier}" for identifier in self._json("GET", series)["Instances"]]
             for path in paths:
-                file = io.BytesIO(self._rest("GET", f"{path}/file").content)
-                if not is_ours(dcmread(file, stop_before_pixels=True, force=True)):
+                file = self._rest("GET", f"{path}/file").content
+                if not is_ours(read_dicom(file, stop_before_pixels=True, force=True)):
                     raise NotOursError(f"series {series_instance_uid} was not written by this server and is left alone")
             for path in paths:
                 self._delete(path)

@@ -8,7 +8,9 @@ import io
 import re
 from collections.abc import Iterable, Iterator
 
-from pydicom import Dataset, dcmread, dcmwrite
+from pydicom import Dataset, dcmwrite
+
+from Orthanc.inflating import read_dicom
 
 BOUNDARY = "metia-3b0c8d0e5f0f4c2c9d1e"
 CONTENT_TYPE = f'multipart/related; type="application/dicom"; boundary={BOUNDARY}'
@@ -69,6 +71,8 @@ def split(chunks: Iterable[bytes]) -> Iterator[Dataset]:
     ------
     TruncatedError
         If the body ends early.
+    InstanceTooLargeError
+        If an instance unpacks to too much.
     """
     chunks = iter(chunks)
     buffer = bytearray()
@@ -91,5 +95,5 @@ def split(chunks: Iterable[bytes]) -> Iterator[Dataset]:
         stop = start + int(length[1])
         while len(buffer) < stop:
             read_more()
-        yield dcmread(io.BytesIO(buffer[start:stop]), force=True)
+        yield read_dicom(buffer[start:stop], force=True)
         del buffer[:stop]

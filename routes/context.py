@@ -1,6 +1,8 @@
 """What every route works with; made once by ``api.create_app`` and kept with the app."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import BoundedSemaphore
 from typing import cast
@@ -14,6 +16,7 @@ from rano.history import Rules
 from settings import Settings
 
 _KEY = "metia"
+POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Context:
     open_archive
         Gives a connection to the archive for one request; called with the settings.
     waiting
-        Bounds the requests that are held by ``?wait=``, so that threads are left for the others.
+        Bounds the requests that wait for a job, so that threads are left for the others.
     """
 
     settings: Settings
@@ -42,6 +45,30 @@ class Context:
     def install(self, app: Flask) -> None:
         """Keep this with the app."""
         app.extensions[_KEY] = self
+
+    @contextmanager
+    def patience(self, seconds: float) -> Iterator[Callable[[], bool]]:
+        """Give what waits a moment and says whether to look again.
+
+        It says no once so many seconds are over, and at once while as many requests wait as may.
+        """
+        give_up = time.monotonic() + seconds
+        waits = False
+
+        def again() -> bool:
+            nonlocal waits
+            if time.monotonic() >= give_up:
+                return False
+            waits = waits or self.waiting.acquire(blocking=False)
+            if waits:
+                time.sleep(POLL_SECONDS)
+            return waits
+
+        try:
+            yield again
+        finally:
+            if waits:
+                self.waiting.release()
 
 
 def context() -> Context:

@@ -21,6 +21,7 @@ _STORED: dict[int, tuple[str, str | None]] = {
     200: ("As DICOM PS3.18 says", None),
     409: ("The archive refused some", None),
     413: ("More than UPLOAD_MAX_MB", None),
+    507: ("No room to take it in", None),
     **_ERRORS,
 }
 

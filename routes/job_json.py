@@ -11,7 +11,7 @@ NOTICE = "For research only; not a medical device. Every lesion must be checked 
 
 def job_to_json(database: store.Database, job: Job) -> dict[str, Any]:
     """Give the members of schema ``Job``."""
-    retried = job.state == QUEUED and job.not_before > datetime.now(UTC)
+    retried = job.state == QUEUED and job.is_held_back(datetime.now(UTC))
     return {
         "id": job.job_id,
         "purpose": job.purpose,

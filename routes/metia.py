@@ -5,7 +5,6 @@ archive holds what was asked for. Everything is done by the same parts that serv
 """
 
 import logging
-import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -80,7 +79,7 @@ def segmentation(study: str) -> Response:
     {
         200: ("The archive has them all", "Success"),
         400: ("No file, or one that is no DICOM", None),
-        413: ("More than UPLOAD_MAX_MB", None),
+        413: ("More than UPLOAD_MAX_MB, or a deflated file that unpacks to more than that or 256 MiB", None),
         507: ("No room to take it in", None),
     },
     text="multipart/form-data, field files[], as often as there are files. One file amiss, and none is stored.",
@@ -94,7 +93,7 @@ def upload() -> Response:
         if not sent:
             return _answer(400, error="No file: expected the field files[].")
         try:
-            here_archive(here).store_files(uploads.instances(sent))
+            here_archive(here).store_files(uploads.instances(sent, here.settings.upload_max_bytes))
         except uploads.NoInstanceError as error:
             return _answer(400, error=str(error))
     return _answer(200, success="DICOM files uploaded and processed successfully")
@@ -176,6 +175,8 @@ def _edit_roi(more: str | None, values: Callable[[Any], dict[str, Any]], success
     number, given = body.get("roi_number"), body.get(more) if more else "nothing more"
     if not (study and series and given) or isinstance(number, bool) or not str(number).isdecimal():
         return _answer(400, error=_MISSING)
+    reading.uid(study, "study_instance_uid")
+    reading.uid(series, "serie_instance_uid")
     lesion = store.find_metia_roi(here.database, study, series, int(str(number)[:9]))
     if lesion is None:
         return _answer(404, error=f"ROI number {number} not found in RTStruct")
@@ -185,35 +186,37 @@ def _edit_roi(more: str | None, values: Callable[[Any], dict[str, Any]], success
 
 def _written(here: Context, study: str) -> Response | None:
     """Wait until the archive has what was decided; give the error when it has not."""
-    give_up = time.monotonic() + WRITE_SECONDS
-    while time.monotonic() < give_up:
-        for job_id in store.queue_relabelling(here.database, here.rules):
-            here.queue.enqueue(job_id)
-        if not store.list_jobs(here.database, states=OPEN_STATES, study_instance_uid=study, limit=1):
-            newest = store.list_jobs(here.database, study_instance_uid=study, limit=1)[0]
-            if newest.purpose == RELABEL and newest.state == FAILED:
-                return _ended_badly(newest)
-            _settle(here)
-            return None
-        time.sleep(segment.POLL_SECONDS)
-    return _answer(504, error="Noted, and written into the archive as soon as a worker gets to it.")
+    with here.patience(WRITE_SECONDS) as again:
+        while _being_written(here, study):
+            if not again():
+                return _answer(504, error="Noted, and written into the archive as soon as a worker gets to it.")
+    newest = store.list_jobs(here.database, study_instance_uid=study, limit=1)[0]
+    if newest.purpose == RELABEL and newest.state == FAILED:
+        return _ended_badly(newest)
+    _settle(here)
+    return None
+
+
+def _being_written(here: Context, study: str) -> bool:
+    for job_id in store.queue_relabelling(here.database, here.rules):
+        here.queue.enqueue(job_id)
+    return bool(store.list_jobs(here.database, states=OPEN_STATES, study_instance_uid=study, limit=1))
 
 
 def _user_of(here: Context, study: str) -> Job | None:
     """Give the job that works on a study; one that only writes results again is waited for."""
-    give_up = time.monotonic() + WRITE_SECONDS
-    while jobs := store.list_jobs(here.database, states=OPEN_STATES, study_instance_uid=study, limit=1):
-        if jobs[0].purpose != RELABEL or time.monotonic() > give_up:
-            return jobs[0]
-        time.sleep(segment.POLL_SECONDS)
+    with here.patience(WRITE_SECONDS) as again:
+        while jobs := store.list_jobs(here.database, states=OPEN_STATES, study_instance_uid=study, limit=1):
+            if jobs[0].purpose != RELABEL or not again():
+                return jobs[0]
     return None
 
 
 def _settle(here: Context) -> None:
     """Wait a moment until what was replaced is out of the archive, so that a viewer that looks now sees one version."""
-    give_up = time.monotonic() + SETTLE_SECONDS
-    while store.results_to_retire(here.database) and time.monotonic() < give_up:
-        time.sleep(segment.POLL_SECONDS)
+    with here.patience(SETTLE_SECONDS) as again:
+        while store.results_to_retire(here.database) and again():
+            pass
 
 
 def _ended_badly(job: Job) -> Response:

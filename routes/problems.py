@@ -33,6 +33,17 @@ def invalid(detail: str, **more: Any) -> ProblemError:
     return ProblemError(400, "invalid-request", "The request is not valid", detail, _ADVICE[400], **more)
 
 
+def no_room(error: OSError) -> ProblemError:
+    """Give the 507 of a request that cannot be laid down on disk."""
+    return ProblemError(
+        507,
+        "no-room",
+        "There is no room for the upload",
+        f"It cannot be written to disk ({error.strerror}); none of it was stored.",
+        "Make room in VAR_DIR, then send it again.",
+    )
+
+
 def problem_response(problem: Problem, headers: dict[str, str] | None = None) -> Response:
     """Render a problem, with the address it happened at as its instance."""
     body = json.dumps({**problem.to_json(), "instance": request.path})

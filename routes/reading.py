@@ -1,6 +1,5 @@
 """Reads what a request says, strictly: a word it does not know is an error, not a silence."""
 
-import re
 from collections.abc import Collection
 from typing import Any
 
@@ -9,10 +8,9 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 from werkzeug.routing import IntegerConverter, Map
 
+from Orthanc.archive import UID_LENGTH, is_uid
 from routes.problems import invalid
 
-_UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+", re.ASCII)
-UID_LENGTH = 64
 LARGEST_ID = 2**63 - 1
 """The largest that a database can be asked for."""
 
@@ -62,8 +60,8 @@ def json_object(known: Collection[str]) -> dict[str, Any]:
 
 
 def uid(value: object, keyword: str) -> str:
-    """Check a DICOM UID (PS3.5, 9.1): numbers without leading zeros, dots between, at most 64 characters."""
-    if not isinstance(value, str) or len(value) > UID_LENGTH or not _UID.fullmatch(value):
+    """Check a DICOM UID: by the one rule for what comes in, so that whatever has come in can be named."""
+    if not is_uid(value):
         raise invalid(
             f"{keyword} = {str(value)[:80]!r} is no DICOM UID: numbers and dots, at most {UID_LENGTH} characters."
         )

@@ -1,6 +1,5 @@
 """POST /segment: checks the request against the archive, chooses the series, and queues a job."""
 
-import time
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, url_for
@@ -20,7 +19,6 @@ from segmentation import find_models
 
 blueprint = Blueprint("segment", __name__)
 
-POLL_SECONDS = 0.1
 RELABEL_SECONDS = 30.0
 WAIT = {"wait": ("number", "Hold the answer until the job ends, for so many seconds at most")}
 
@@ -62,25 +60,25 @@ def queue(here: Context, study: str, series: str | None, outputs: list[str], mod
     """Choose the series, or take the named one, and queue a job for it; give the open one that does just that."""
     selection = _select(here, study, series)
     chosen = selection["chosen"]["SeriesInstanceUID"]
-    give_up = time.monotonic() + RELABEL_SECONDS
-    while True:
-        try:
-            job = store.create_job(
-                here.database,
-                study_instance_uid=study,
-                series_instance_uid=chosen,
-                selection=selection,
-                outputs=outputs,
-                model=model,
-            )
-        except store.SeriesBusyError as busy:
-            open_job = store.get_job(here.database, busy.job_id)
-            if open_job.purpose == SEGMENT or time.monotonic() > give_up:
-                return _same(here, open_job, outputs, model)
-            time.sleep(POLL_SECONDS)  # names are being written into an earlier version: that takes seconds
-        else:
-            here.queue.enqueue(job.job_id)
-            return job
+    with here.patience(RELABEL_SECONDS) as again:
+        while True:
+            try:
+                job = store.create_job(
+                    here.database,
+                    study_instance_uid=study,
+                    series_instance_uid=chosen,
+                    selection=selection,
+                    outputs=outputs,
+                    model=model,
+                )
+            except store.SeriesBusyError as busy:
+                open_job = store.get_job(here.database, busy.job_id)
+                # where names are being written into an earlier version, that takes seconds
+                if open_job.purpose == SEGMENT or not again():
+                    return _same(here, open_job, outputs, model)
+            else:
+                here.queue.enqueue(job.job_id)
+                return job
 
 
 def answer(here: Context, job: Job, wait: float) -> Response:
@@ -94,14 +92,9 @@ def answer(here: Context, job: Job, wait: float) -> Response:
 
 def wait_for(here: Context, job: Job, seconds: float) -> Job:
     """Give the job once it has ended, or as it is after so many seconds, or now if too many requests wait already."""
-    if seconds > 0 and here.waiting.acquire(blocking=False):
-        try:
-            give_up = time.monotonic() + seconds
-            while job.state not in FINAL_STATES and time.monotonic() < give_up:
-                time.sleep(POLL_SECONDS)
-                job = store.get_job(here.database, job.job_id)
-        finally:
-            here.waiting.release()
+    with here.patience(seconds) as again:
+        while job.state not in FINAL_STATES and again():
+            job = store.get_job(here.database, job.job_id)
     return job
 
 

@@ -4,7 +4,6 @@ werkzeug would keep what is smaller than 500 KB, as most slices are, in memory, 
 which a process may have 1024.
 """
 
-import io
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,14 +13,15 @@ from tempfile import TemporaryFile
 from typing import IO
 
 from flask import request
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from werkzeug.exceptions import BadRequest
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
 
 from Orthanc import multipart
-from Orthanc.archive import UID_KEYWORDS, DicomFile, is_uid
-from routes.problems import ProblemError
+from Orthanc.archive import UID_KEYWORDS, DicomFile, InstanceTooLargeError, is_uid
+from Orthanc.inflating import INFLATED_BYTES, read_dicom
+from routes.problems import no_room
 
 CHUNK_BYTES, HEAD_BYTES = 1 << 16, 1 << 20
 MOST_FILES = 100_000
@@ -65,13 +65,7 @@ def received(field: str, limit: int) -> Iterator[list[SentFile]]:
             spool.flush()
         except OSError as error:
             logger.error("no room for what is sent: %s", error.strerror)  # noqa: TRY400 - the trace tells no more
-            raise ProblemError(
-                507,
-                "no-room",
-                "There is no room for the upload",
-                f"It cannot be written to disk ({error.strerror}); none of it was stored.",
-                "Make room in VAR_DIR, then send it again.",
-            ) from error
+            raise no_room(error) from error
         yield files
 
 
@@ -99,38 +93,46 @@ def _spooled(field: str, spool: IO[bytes]) -> list[SentFile]:
             return files
 
 
-def instances(files: Sequence[SentFile]) -> list[DicomFile]:
+def instances(files: Sequence[SentFile], limit: int) -> list[DicomFile]:
     """Look whether each file is a whole DICOM instance that goes by proper UIDs, one after the other.
+
+    Parameters
+    ----------
+    limit
+        The most bytes that a deflated one may unpack to; more than ``INFLATED_BYTES`` it never may.
 
     Raises
     ------
     NoInstanceError
         When one is not; by this, or when it is read again to be stored.
+    InstanceTooLargeError
+        When one unpacks to more.
     """
     found = []
     for number, file in enumerate(files, start=1):
         name = f"File {number} of {len(files)}"
-        dataset = _read(file, name)
-        found.append(
-            DicomFile(tuple(dataset[keyword].value for keyword in UID_KEYWORDS), partial(_encoded, file, name))
-        )
+        dataset = _read(file, name, limit)
+        uids = tuple(dataset[keyword].value for keyword in UID_KEYWORDS)
+        found.append(DicomFile(uids, partial(_encoded, file, name, limit)))
     return found
 
 
-def _encoded(file: SentFile, name: str) -> bytes:
+def _encoded(file: SentFile, name: str, limit: int) -> bytes:
     """Write an instance anew: Orthanc refuses some of what pydicom can still make sense of."""
-    dataset = _read(file, name)
+    dataset = _read(file, name, limit)
     try:
         return multipart.encode(dataset)
     except Exception as error:
         raise NoInstanceError(_no_instance(name, error)) from error
 
 
-def _read(file: SentFile, name: str) -> Dataset:
-    content = io.BytesIO(file.read())
+def _read(file: SentFile, name: str, limit: int) -> Dataset:
+    content = file.read()
     try:
-        dataset = dcmread(content)
+        dataset = read_dicom(content, min(limit, INFLATED_BYTES))
         _check(dataset)
+    except InstanceTooLargeError as error:
+        raise InstanceTooLargeError(f"{name}: {error}; none was stored.") from error
     except Exception as error:  # a damaged file can raise anything at all
         raise NoInstanceError(_no_instance(name, error)) from error
     return dataset

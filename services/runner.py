@@ -275,7 +275,9 @@ class Worker:
         waiting = self.queue.waiting()
         for job in store.queued_jobs(self._database):
             if job.job_id not in waiting:
-                self.queue.enqueue(job.job_id, delay=(job.not_before - datetime.now(UTC)).total_seconds())
+                now = datetime.now(UTC)
+                delay = (job.not_before - now).total_seconds() if job.is_held_back(now) else 0.0
+                self.queue.enqueue(job.job_id, delay=delay)
 
     def work(self) -> None:
         """Serve the queue until SIGINT (after the running job) or SIGTERM (at once)."""

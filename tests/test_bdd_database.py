@@ -9,15 +9,39 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import ArgumentError, IntegrityError, StatementError
 
+from BDD import store
 from BDD.database import hide_values, open_database
 from BDD.models import Patient, Study, Worker
-from tests.store_factory import count_in_threads
+from tests.store_factory import count_in_threads, finish, lesion, running_job, series_record
 
 
 def test_sqlite_is_set_up(database):
     with database.reading() as session:
         values = [session.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "foreign_keys", "busy_timeout")]
     assert values == ["wal", 1, 15_000]
+
+
+def off(connection, _record):
+    """Have SQLite leave in its files what is deleted, as it does where it was built so."""
+    connection.execute("PRAGMA secure_delete = OFF")
+
+
+def test_no_file_of_sqlite_keeps_who_was_forgotten(database, worker, tmp_path, monkeypatch):
+    monkeypatch.setattr("BDD.database.BUSY_TIMEOUT_MS", 100)
+    database.dispose()
+    event.listen(database.engine, "connect", off, insert=True)
+    names = [f"Forgotten{number}^Jane" for number in range(3)]
+    for number, name in enumerate(names):
+        job = running_job(database, worker, study=f"1.2.{number}", series=f"1.2.{number}.1")
+        uids = {"study_instance_uid": f"1.2.{number}", "series_instance_uid": f"1.2.{number}.1"}
+        finish(database, job, worker, [lesion(1)], series=series_record(patient_id=name, patient_name=name, **uids))
+    with database.reading() as session:
+        assert session.query(Patient).count() == 3
+        assert store.forget_study(database, "1.2.0"), "whoever reads meanwhile is no hindrance"
+    for number in (1, 2):
+        assert store.forget_study(database, f"1.2.{number}")
+    content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert [name for name in names if name.encode() in content] == []
 
 
 def test_foreign_keys_hold(database):

@@ -237,6 +237,23 @@ def test_requeue_waits_and_says_why(database):
     assert again.problem is None
 
 
+@pytest.mark.parametrize("delay", [None, 60.0], ids=["new", "to be tried again"])
+def test_a_clock_set_back_holds_no_job_back(database, monkeypatch, delay):
+    worker = new_worker(database)
+    job = queued_job(database) if delay is None else running_job(database, worker)
+    if delay is not None:
+        store.requeue(database, job.job_id, worker, delay=delay, problem=PROBLEM)
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) - timedelta(hours=1)
+
+    monkeypatch.setattr("BDD.job_run_store.datetime", Clock)
+    assert not store.get_job(database, job.job_id).is_held_back(Clock.now(UTC))
+    assert store.claim_job(database, job.job_id, worker) is not None
+
+
 def test_a_worker_whose_job_was_given_away_can_do_nothing_with_it(database):
     asleep, other = new_worker(database), new_worker(database)
     job = running_job(database, asleep, state="writing")

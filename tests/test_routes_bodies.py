@@ -1,14 +1,18 @@
-"""What is too large is refused by waitress itself: before it is sent, and at every address by its own limit."""
+"""What waitress itself sees to: what is too large is refused before it is sent; who does not read is given up."""
 
 import contextlib
+import errno
+import io
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import waitress
-from flask import Flask, request
+from flask import Flask, Response, request
 from waitress.server import BaseWSGIServer
 
 from routes import bodies
@@ -116,6 +120,77 @@ def test_who_asks_first_whether_to_send_it_is_told_to_where_it_fits(port: int) -
         assert connection.recv(1 << 16).startswith(b"HTTP/1.1 100 ")
         connection.sendall(b"{}")
         assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+
+
+class Full(io.BytesIO):
+    """A file on a disk without room."""
+
+    def write(self, _: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def close(self) -> None:
+        super().close()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("path", UPLOADS)
+def test_without_room_on_the_disk_the_client_is_told(port: int, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda _: Full())
+    said = answer(port, path, f"Content-Length: {UPLOAD_BYTES}", body=bytes(UPLOAD_BYTES))
+    assert said.startswith("HTTP/1.1 507 Insufficient Storage\r\n"), said
+    assert "Content-Type: application/problem+json" in said
+    assert "No space left on device" in said
+    assert f'"instance": "{path}"' in said
+    assert ('"error":' in said) == (path == "/uploadDicom"), "the published front-end reads it"
+    assert answer(port, path, "Content-Length: 2", body=b"{}").endswith("\r\n2")
+
+
+@pytest.fixture(scope="module")
+def sending() -> Iterator[int]:
+    """Serve answers of so many MiB with one thread, to clients that may not read for a second."""
+    app = Flask("sending")
+
+    @app.get("/<int:mib>")
+    def send(mib: int) -> Response:
+        return Response((bytes(1 << 20) for _ in range(mib)), headers={"Content-Length": str(mib << 20)})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bodies, "UNREAD_SECONDS", 1.0)
+        with serving(app, threads=1) as port:
+            yield port
+
+
+def asked(port: int, mib: int) -> socket.socket:
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 18)
+    client.settimeout(30)
+    client.connect(("127.0.0.1", int(port)))
+    client.sendall(b"GET /%d HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % mib)
+    return client
+
+
+def taken(client: socket.socket, pause: float) -> int:
+    """Read until the connection ends, with a pause after each of the first forty pieces; give how much came."""
+    length = pieces = 0
+    with contextlib.suppress(ConnectionError):
+        while piece := client.recv(1 << 20):
+            length += len(piece)
+            time.sleep(pause if (pieces := pieces + 1) <= 40 else 0)
+    return length
+
+
+@pytest.mark.parametrize("mib", [12, 48], ids=["held by waitress", "for which a thread waits"])
+def test_who_does_not_read_holds_nobody_up(sending: int, mib: int) -> None:
+    with asked(sending, mib) as idle:
+        with asked(sending, 1) as other:
+            assert taken(other, 0.0) > 1 << 20
+        time.sleep(3)
+        assert taken(idle, 0.0) < mib << 20
+
+
+def test_who_reads_slowly_gets_it_all(sending: int) -> None:
+    with asked(sending, 24) as slow:
+        assert taken(slow, 0.05) > 24 << 20
 
 
 def test_a_head_that_is_none_or_too_long_is_refused_as_ever(port: int) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import threading
+import time
 
 import pytest
 from pydicom import dcmread, dcmwrite
@@ -242,6 +243,13 @@ def test_what_is_missing(site, missing):
     assert site.client.post("/rename-roi").status_code == 400
 
 
+def test_what_is_no_uid(site):
+    for key in ("study_instance_uid", "serie_instance_uid"):
+        for value in ("\ud800", "1.2/../3", {"a": 1}):
+            body = {"study_instance_uid": "1.2", "serie_instance_uid": "1.2", "roi_number": 1, key: value}
+            assert key in error(site.client.post("/delete-roi", json=body), 400)
+
+
 def test_what_is_not_there(site):
     site.segment()
     for address in ("/rename-roi", "/delete-roi"):
@@ -273,6 +281,24 @@ def test_nobody_waits_for_ever(site, monkeypatch):
     assert "as soon as" in error(site.client.post("/rename-roi", json=site.roi(1, new_name="x")), 504)
 
 
+def test_no_more_wait_than_there_are_threads_to_spare(tmp_path):
+    """Else as many renames as there are threads, and no worker, held the whole API for a minute."""
+    site = ApiSite(tmp_path, API_THREADS="2")
+    site.post()
+    site.work()
+    (rtstruct,) = (one for one in site.archive.instances.values() if one.Modality == "RTSTRUCT")
+    roi = {"study_instance_uid": STUDY, "serie_instance_uid": str(rtstruct.SeriesInstanceUID), "roi_number": 1}
+    waiting = site.app.extensions["metia"].waiting
+    began = time.monotonic()
+    with waiting:
+        assert "as soon as" in error(site.client.post("/rename-roi", json={**roi, "new_name": "x"}), 504)
+        assert "in use" in error(site.client.delete(f"/delete-study/{STUDY}"), 409)
+        assert "is segmenting it" in error(site.client.post(f"/segmentation/{STUDY}"), 409)
+    assert time.monotonic() - began < 20
+    assert waiting.acquire(blocking=False), "and each gives back what it has taken"
+    site.close()
+
+
 # -- Delete a study ------------------------------------------------------------------------------------------------
 
 
@@ -287,6 +313,19 @@ def test_delete_study_leaves_no_orphan(site):
     assert set(left) <= {"models", "workers"}, left
     error(site.client.delete(f"/delete-study/{STUDY}"), 404)
     error(site.client.delete("/delete-study/x"), 400)
+
+
+@pytest.mark.filterwarnings("ignore:.*UI:UserWarning")
+def test_what_could_be_uploaded_can_be_segmented_shown_and_deleted(site):
+    """Old scanners wrote UIDs with leading zeros."""
+    study = "1.2.840.0123.04"
+    sent = factory.series_datasets(study_instance_uid=study, series_instance_uid=f"{study}.05")
+    assert send(site, *map(file_bytes, sent)).status_code == 200
+    assert site.segment(study).status_code == 200
+    assert len(site.get(f"/studies/{study}/lesions")["lesions"]) == 3
+    assert site.client.post("/rename-roi", json=site.roi(2, study=study, new_name="left")).status_code == 200
+    assert site.client.delete(f"/delete-study/{study}").status_code == 200
+    assert study not in {str(one.StudyInstanceUID) for one in site.archive.instances.values()}
 
 
 def test_other_visits_stay(site):

@@ -15,6 +15,7 @@ from Orthanc import multipart
 from routes import uploads
 from tests import factory
 from tests.api_factory import ApiSite
+from tests.test_orthanc_inflating import deflated
 
 MIB = 1 << 20
 SENT = factory.series_datasets(study_instance_uid=generate_uid(), series_instance_uid=generate_uid())[:3]
@@ -122,8 +123,16 @@ def test_whatever_pydicom_raises(site: ApiSite, monkeypatch: pytest.MonkeyPatch)
     def burst(*_: Any) -> Any:
         raise NotImplementedError("of no known kind")
 
-    monkeypatch.setattr(uploads, "dcmread", burst)
+    monkeypatch.setattr(uploads, "read_dicom", burst)
     assert "of no known kind" in refused(site, send(site, FILES[0]), 400)
+
+
+def test_what_unpacks_to_more_than_an_upload_may_hold(site: ApiSite) -> None:
+    assert send(site, deflated(MIB)).status_code == 200
+    site.archive.calls.clear()
+    said = refused(site, send(site, FILES[0], deflated(64 * MIB)), 413)
+    assert "File 2 of 2" in said
+    assert f"more than {64 * MIB} bytes" in said
 
 
 def test_studies_are_stored_together_or_not_at_all(site: ApiSite) -> None:
