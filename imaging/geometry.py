@@ -12,7 +12,7 @@ Tolerances, chosen so that what scanners and archives round passes and what move
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import highdicom as hd
 import numpy as np
@@ -186,15 +186,20 @@ def _one_contrast(stack: Sequence[Plane]) -> None:
     contrasts = [plane.contrast() for plane in stack]
     for key in dict.fromkeys(key for contrast in contrasts for key in contrast):
         counts = Counter(contrast[key] for contrast in contrasts if key in contrast)
-        numbers = [value for value in counts if isinstance(value, float)]
-        if numbers and max(numbers) - min(numbers) <= CONTRAST_TOLERANCE_RELATIVE * abs(max(numbers)):
-            continue
-        if len(counts) > 1:
+        if not _alike(counts):
             values = ", ".join(
                 f"{value if isinstance(value, str) else format(value, 'g')} in {count} slices"
                 for value, count in counts.most_common(4)
             )
             raise errors.MixedSeriesError(f"{key} is {values}: {_MIXED} Send each volume as its own series.")
+
+
+def _alike(values: Collection[float | str]) -> bool:
+    """Whether different values of one attribute differ by no more than rounding; words are never rounded."""
+    numbers = [value for value in values if isinstance(value, float)]
+    if len(numbers) < len(values):
+        return len(values) == 1
+    return max(numbers) - min(numbers) <= CONTRAST_TOLERANCE_RELATIVE * abs(max(numbers))
 
 
 def _no_tilt(stack: Sequence[Plane], normal: np.ndarray) -> None:

@@ -25,12 +25,7 @@ _CONTRASTS = (
 )
 # What tells volumes apart that share their positions, in the order in which it is worth telling people.
 _MARKS = (
-    "EchoTime",
-    "EffectiveEchoTime",
-    "InversionTime",
-    "TemporalPositionIdentifier",
-    "TemporalPositionIndex",
-    "DiffusionBValue",
+    *_CONTRASTS,
     "DiffusionGradientOrientation",
     "TriggerTime",
     "FlipAngle",
