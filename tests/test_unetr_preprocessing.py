@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from tests import factory
-from unetr.preprocessing import Grid, normalise
+from unetr.preprocessing import PRESETS, Grid, normalise
 
 LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 SIGNED_PERMUTATIONS = [
@@ -169,3 +169,14 @@ def test_normalise_refuses_what_is_no_number(value):
     image[3, 4, 5] = value
     with pytest.raises(ValueError, match="no finite numbers"):
         normalise(image)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("axis", range(3))
+def test_a_single_slice_may_have_been_turned_round(preset, axis):
+    image = np.random.default_rng(0).gamma(2.0, 150.0, (12, 12, 12)).astype(np.float32).take([0], axis)
+    turned = np.flip(image, axis)
+    assert turned.strides[axis] < 0
+    affine = np.diag([-4.0, 3.0, 2.0, 1.0])
+    expected, prepared = (PRESETS[preset](one, affine, "cpu").volume for one in (image, turned))
+    torch.testing.assert_close(prepared, expected)

@@ -12,7 +12,7 @@ the other way the network sees the head mirrored, which it was trained to bear (
 import numpy as np
 import torch
 
-from unetr.preprocessing.prepared import Prepared, tissue_median
+from unetr.preprocessing.prepared import Prepared, as_tensor, tissue_median
 
 _ORDER = (1, 2, 0)
 """Rows, columns, slices, as axes of the source."""
@@ -25,7 +25,7 @@ _LOW, _HIGH = -200.0, 300.0
 
 def prepare(image: np.ndarray, affine: np.ndarray, device: torch.device | str) -> Prepared:
     """Prepare a volume; see :data:`unetr.preprocessing.Preset`. Nothing is cut away: windows lie as MetIA's did."""
-    source = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32)).to(device)
+    source = as_tensor(image, device)
     median, brightest = tissue_median(source), source.max()
     flips = (0, 2) if _against_normal(affine) else (0,)
 

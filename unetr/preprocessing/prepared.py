@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 _SAMPLE = 500_000
@@ -36,6 +37,15 @@ class Prepared:
     air: float
     left_right: int
     back: Callable[[torch.Tensor], torch.Tensor]
+
+
+def as_tensor(image: np.ndarray, device: torch.device | str) -> torch.Tensor:
+    """Give an array as float32 on a device, copied only where it must be.
+
+    By way of a flat one: numpy takes any step along an axis of length 1 for contiguous, also a step back, as turning
+    a single slice leaves it; torch does not.
+    """
+    return torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32).ravel()).view(image.shape).to(device)
 
 
 def tissue_median(image: torch.Tensor) -> torch.Tensor:

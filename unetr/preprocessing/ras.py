@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from unetr.preprocessing.brightness import brain_brightness
-from unetr.preprocessing.prepared import Prepared
+from unetr.preprocessing.prepared import Prepared, as_tensor
 
 SPACING_MM = 1.0
 _BRIGHTEST = 5.0
@@ -84,8 +84,7 @@ class Grid:
 
     def forward(self, image: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
         """Source array -> float32 tensor on the network's grid, trilinear, smoothed first where voxels get larger."""
-        tensor = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32)).to(device)
-        tensor = tensor.permute(self.order).flip(self.flips)
+        tensor = as_tensor(image, device).permute(self.order).flip(self.flips)
         if tuple(tensor.shape) == self.shape:
             return tensor.contiguous()
         return _resize(tensor, self.shape)
