@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import gzip
 import importlib
 import json
 import os
@@ -23,6 +24,9 @@ from unetr.commands import evaluate, synthesize, volumes
 from unetr.commands.cases import find_images
 from unetr.commands.nifti import as_axial, read_brain, read_image, read_lesions
 from unetr.components import label
+from unetr.engines.memory import NotEnoughMemoryError
+from unetr.errors import ModelError
+from unetr.preprocessing import NothingToSegmentError
 from unetr.volume_error import VolumeError
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -466,6 +470,26 @@ def coloured(path: Path) -> None:
     nib.save(nib.Nifti1Image(np.zeros(image.shape, [("R", "u1"), ("G", "u1"), ("B", "u1")]), image.affine), path)
 
 
+def with_head(path: Path, **entries: object) -> None:
+    """Write other entries into its head, which nibabel itself would not write."""
+    image = nib.nifti1.load(path)
+    values = np.asarray(image.dataobj)
+    for entry, value in entries.items():
+        image.header[entry] = value
+    with gzip.open(path, "wb") as file:
+        file.write(image.header.binaryblock + bytes(4) + values.tobytes(order="F"))
+
+
+@pytest.mark.parametrize("row", [[0, 0, 0, 9], [np.nan, 0, 0, 0], [0, 0, 1.5, np.inf]])
+def test_an_image_whose_voxels_lie_nowhere_is_named(tmp_path, row):
+    save_nifti(tmp_path / "one")
+    path = tmp_path / "one" / "t1.nii.gz"
+    with_head(path, sform_code=1, qform_code=0, srow_x=[2, 0, 0, 0], srow_y=[0, 2, 0, 0], srow_z=row)
+    with pytest.raises(VolumeError, match=r"t1\.nii\.gz does not say where its voxels lie") as refused:
+        read_image(path)
+    assert "\n" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -475,8 +499,9 @@ def coloured(path: Path) -> None:
         lambda path: path.write_bytes(b""),
         emptied,
         coloured,
+        lambda path: with_head(path, dim=[3, 30000, 30000, 30000, 1, 1, 1, 1]),
     ],
-    ids=["half of .nii.gz", "half of .nii", "a part of the head", "no byte", "all 0", "colours"],
+    ids=["half of .nii.gz", "half of .nii", "a part of the head", "no byte", "all 0", "colours", "a huge size"],
 )
 def test_a_damaged_image_is_named(tmp_path, damage):
     save_nifti(tmp_path / "one")
@@ -520,6 +545,18 @@ def test_a_damaged_volume_is_left_out_and_the_others_are_measured(tmp_path, tiny
     assert re.search(r"b is left out: .*b.t1\.nii\.gz cannot be read", shown.err)
     assert "1 of 3 volumes could not be measured and are left out" in shown.out
     assert "n = 2" in shown.out
+
+
+@pytest.mark.parametrize("error", [ModelError, VolumeError, NothingToSegmentError, NotEnoughMemoryError])
+def test_whatever_is_wrong_with_one_volume_the_others_are_measured(error, capsys):
+    def measure(volume: str) -> str:
+        if volume == "odd":
+            raise error("no answer")
+        return volume
+
+    loads = {name: functools.partial(str, name) for name in ("a", "odd", "c")}
+    assert volumes.measure_each(loads, measure) == ["a", "c"]
+    assert "odd is left out: no answer" in capsys.readouterr().err
 
 
 def test_a_model_is_tuned_on_the_volumes_that_can_be_read(tiny_model, one_of_three_damaged, capsys):

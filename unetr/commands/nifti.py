@@ -1,6 +1,5 @@
 """NIfTI files: reading images, and masks on their grid, and their axes."""
 
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +8,7 @@ import nibabel as nib
 import numpy as np
 
 from unetr.errors import some_of, told
+from unetr.unreadable import UNREADABLE
 from unetr.volume_error import VolumeError
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -48,7 +48,8 @@ def read_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     VolumeError
-        When the file is missing, damaged, no NIfTI, not three-dimensional, or nowhere above 0.
+        When the file is missing, damaged, no NIfTI, not three-dimensional, nowhere above 0, or does not say where its
+        voxels lie.
     """
     image = _open(path)
     values = _values(image, path)
@@ -99,19 +100,10 @@ def read_brain(path: Path, image: Path) -> np.ndarray:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Say of which file it is that something cannot be read: whatever a damaged one lets nibabel stumble over."""
+    """Say of which file it is that something cannot be read."""
     try:
         yield
-    except (
-        OSError,
-        EOFError,
-        TypeError,
-        ValueError,
-        zlib.error,
-        nib.filebasedimages.ImageFileError,
-        nib.spatialimages.HeaderDataError,
-        nib.wrapstruct.WrapStructError,
-    ) as error:
+    except UNREADABLE as error:
         raise VolumeError(f"{path} cannot be read: {told(error)}") from error
 
 
@@ -120,6 +112,9 @@ def _open(path: Path) -> nib.Nifti1Image:
         image = nib.load(path)
         if not isinstance(image, nib.Nifti1Image):  # NIfTI-2 is one of these too
             raise VolumeError(f"{path} cannot be read: it is no NIfTI file (.nii or .nii.gz)")
+        if not np.isfinite(image.affine).all() or np.linalg.matrix_rank(image.affine[:3, :3]) < 3:
+            affine = np.round(image.affine[:3], 3).tolist()
+            raise VolumeError(f"{path} does not say where its voxels lie (affine {affine}): convert it anew")
         image = nib.funcs.squeeze_image(image)  # a volume of a series of one
     if len(image.shape) != 3:
         raise VolumeError(f"{path} has {len(image.shape)} dimensions, where a volume has 3")

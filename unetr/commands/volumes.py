@@ -15,6 +15,7 @@ from unetr.commands.heads import add_head_options, chosen_anatomy
 from unetr.commands.nifti import RAS_TO_LPS, as_axial, check, read_image, read_lesions
 from unetr.commands.options import above_zero, add_labels
 from unetr.engines.memory import NotEnoughMemoryError
+from unetr.errors import ModelError
 from unetr.preprocessing import NothingToSegmentError
 from unetr.slices import average_slices
 from unetr.synthesis.anatomy import Anatomy
@@ -135,7 +136,7 @@ def measure_each(volumes: Loads, measure: Callable[[LabelledVolume], Measured]) 
     for name, load in tqdm(volumes.items(), unit="volume"):
         try:
             results.append(measure(load()))
-        except (VolumeError, NothingToSegmentError, NotEnoughMemoryError) as error:
+        except (ModelError, VolumeError, NothingToSegmentError, NotEnoughMemoryError) as error:
             tqdm.write(f"{name} is left out: {error}", file=sys.stderr)
     left_out = len(volumes) - len(results)
     if not results:
