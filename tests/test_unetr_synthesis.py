@@ -345,5 +345,7 @@ def test_a_case_made_otherwise_is_not_taken_for_the_one_asked_for(tmp_path, whol
     write_case(tmp_path, "b", whole, long)
     assert is_written(tmp_path, "a", "two lesions")
     assert is_written(tmp_path, "b", long)
+    with pytest.raises(PoolError, match=r"b_fraction\.nii was made with two lesions two"):
+        is_written(tmp_path, "b", f"{long} and a third")
     with pytest.raises(PoolError, match=r"a_fraction\.nii was made with two lesions, where no lesions is asked for"):
         is_written(tmp_path, "a", "no lesions")

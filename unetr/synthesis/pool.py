@@ -7,6 +7,7 @@ A case is three files: ``NAME_image.nii`` (int16 with a scale), ``NAME_brain.nii
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 import nibabel as nib
 import numpy as np
@@ -70,7 +71,10 @@ def is_written(folder: Path, name: str, made_with: str) -> bool:
 
 
 def _short(made_with: str) -> bytes:
-    return made_with.encode()[:_ROOM]
+    """What there is room for; what is cut off still tells by a number of the whole that it differs."""
+    whole = made_with.encode()
+    number = f" {crc32(whole):08x}".encode()
+    return whole if len(whole) <= _ROOM else whole[: _ROOM - len(number)] + number
 
 
 def case_names(folder: Path) -> list[str]:
