@@ -339,6 +339,28 @@ def test_cases_on_disk(tmp_path, whole):
     assert not is_written(tmp_path, "c", "two lesions")
 
 
+@pytest.mark.parametrize("part", ["image", "brain", "fraction"])
+@pytest.mark.parametrize("kept", [0, 300, 5000])
+def test_a_file_that_is_cut_off_is_named_and_its_volume_not_taken_as_written(tmp_path, whole, part, kept):
+    write_case(tmp_path, "a", whole, "two lesions")
+    path = tmp_path / f"a_{part}.nii"
+    path.write_bytes(path.read_bytes()[:kept])
+    said = rf"a_{part}\.nii cannot be read \(.*\): remove a_\*\.nii of .* and make that volume again"
+    with pytest.raises(PoolError, match=said):
+        read_case(tmp_path, "a")
+    with pytest.raises(PoolError, match=said):
+        is_written(tmp_path, "a", "two lesions")
+    path.unlink()
+    assert not is_written(tmp_path, "a", "two lesions")
+
+
+def test_a_volume_whose_writing_is_cut_short_has_no_place_yet(tmp_path, whole, monkeypatch):
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("no space left on device")))
+    with pytest.raises(OSError, match="no space left"):
+        write_case(tmp_path, "a", whole)
+    assert not list(tmp_path.glob("a_*"))
+
+
 def test_a_case_made_otherwise_is_not_taken_for_the_one_asked_for(tmp_path, whole):
     long = "two lesions " * 20
     write_case(tmp_path, "a", whole, "two lesions")
