@@ -376,6 +376,25 @@ def test_nothing_to_evaluate(tiny_model, options, said, capsys):
     assert re.search(said, refusal(["evaluate", "--model", str(tiny_model), *options], capsys))
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--images", "*", "--labels", "1"], "--labels says nothing without --mask: give both, or neither"),
+        (["--synthetic", "1", "--mask", "seg.nii.gz"], "--mask says nothing without --images"),
+        (["--synthetic", "1", "--labels", "1"], "--labels says nothing without --mask"),
+        (["--images", "*", "--lesions", "0"], "--lesions says nothing without --synthetic"),
+        (["--images", "*", "--whole-head"], "--whole-head or --stripped says nothing without --synthetic"),
+        (["--images", "*", "--anatomy", "t1.nii", "brain.nii"], "--anatomy says nothing without --synthetic"),
+    ],
+)
+def test_an_option_is_not_passed_over_in_silence(tmp_path, tiny_model, options, said, capsys):
+    commands = [["evaluate", "--model", str(tiny_model)], ["tune", str(tiny_model)]]
+    commands += [["adopt", str(tmp_path / "pool")]] if "--labels" in options and "--images" in options else []
+    for command in commands:
+        assert said in refusal([*command, *options], capsys)
+    assert not (tmp_path / "pool").exists()
+
+
 def test_a_mask_is_read_on_its_image_s_grid_in_whatever_order_of_axes_it_is_stored(tmp_path):
     save_nifti(tmp_path / "one")
     image, mask = tmp_path / "one" / "t1.nii.gz", tmp_path / "one" / "seg.nii.gz"

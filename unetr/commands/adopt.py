@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from unetr.commands.cases import ImageFile, find_images
 from unetr.commands.nifti import check, read_brain, read_image, read_lesions
-from unetr.commands.options import add_labels
+from unetr.commands.options import LABELS, add_labels, need
 from unetr.errors import some_of
 from unetr.preprocessing import NothingToSegmentError
 from unetr.synthesis.pool import case_names, is_written, write_case
@@ -52,6 +52,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    need(options, "--mask", LABELS)
     options.folder.mkdir(parents=True, exist_ok=True)
     there = set(case_names(options.folder))
     images = _without(options.leave_out, find_images(options.images), there, options.folder)

@@ -7,6 +7,9 @@ from zlib import crc32
 from unetr.commands.nifti import read_brain, read_image
 from unetr.synthesis.anatomy import Anatomy, mni152
 
+HEADS = {"lesions": "--lesions", "stripped": "--whole-head or --stripped", "anatomy": "--anatomy"}
+"""The options, for :func:`unetr.commands.options.need`."""
+
 
 def add_head_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lesions", type=int, help="lesions in each synthetic volume (default: 0-30 at random)")

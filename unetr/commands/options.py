@@ -3,7 +3,7 @@
 import argparse
 import math
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 
@@ -18,10 +18,36 @@ def above_zero(text: str) -> float:
     return number
 
 
+LABELS = {"labels": "--labels"}
+"""What :func:`need` is to know of :func:`add_labels`."""
+
+
 def add_labels(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels", type=int, nargs="+", metavar="N", help="values of the mask that are lesion (default: all but 0)"
     )
+
+
+def need(options: argparse.Namespace, other: str, needing: Mapping[str, str]) -> None:
+    """Refuse options that say nothing without another one: passed over in silence, they would be thought to count.
+
+    Parameters
+    ----------
+    other
+        The option that they need, with its dashes.
+    needing
+        By their attribute in ``options``, which is None where they are not given: how they are written.
+
+    Raises
+    ------
+    SystemExit
+        When one of them is given, and the other one is not.
+    """
+    if getattr(options, other.lstrip("-")):
+        return
+    alone = [written for name, written in needing.items() if getattr(options, name) is not None]
+    if alone:
+        raise SystemExit(f"{alone[0]} says nothing without {other}: give both, or neither")
 
 
 def make_room(path: Path | None, endings: Collection[str] = ()) -> None:

@@ -11,9 +11,9 @@ import numpy as np
 from tqdm import tqdm
 
 from unetr.commands.cases import ImageFile, find_images
-from unetr.commands.heads import add_head_options, chosen_anatomy
+from unetr.commands.heads import HEADS, add_head_options, chosen_anatomy
 from unetr.commands.nifti import RAS_TO_LPS, as_axial, check, read_image, read_lesions
-from unetr.commands.options import above_zero, add_labels
+from unetr.commands.options import LABELS, above_zero, add_labels, need
 from unetr.engines.memory import NotEnoughMemoryError
 from unetr.errors import ModelError
 from unetr.preprocessing import NothingToSegmentError
@@ -101,10 +101,13 @@ def labelled_volumes(options: argparse.Namespace) -> Loads:
     Raises
     ------
     SystemExit
-        When the options name none.
+        When the options name none, or say of what kind those are to be that they do not name.
     VolumeError
         When a pattern matches none, or files whose heads tell that they cannot be used.
     """
+    need(options, "--synthetic", HEADS)
+    need(options, "--images", {"mask": "--mask"})
+    need(options, "--mask", LABELS)
     images = find_images(options.images) if options.images else []
     seeds = range(options.seed, options.seed + options.synthetic)
     if not images and not seeds:
