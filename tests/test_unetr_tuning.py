@@ -6,9 +6,12 @@ from math import isnan
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
+from rano.components import label_lesions
 from tests import factory
 from tests.tiny_model import tiny_bundle
+from unetr.components import label
 from unetr.metrics import score
 from unetr.predictor import Answer, Predictor, load_predictor
 from unetr.tuning import PEAKS, THRESHOLDS, OperatingPoint, choose, operating_points, try_points
@@ -55,6 +58,21 @@ def test_a_peak_keeps_what_is_sure(volume):
 def test_what_is_too_small_is_no_lesion(volume):
     tried = dict(try_points(volume[0], volume[1], 1.0, 30))
     assert [lesion[1] for lesion in tried[0.5, 0.5].lesions] == [True, False]
+
+
+def test_what_is_just_large_enough_is_a_lesion_however_its_grid_is_rounded(volume):
+    minimum = 27.0  # voxels of the smaller one
+    turned = Rotation.from_euler("x", np.arange(0, 30, 0.5)[:, None], degrees=True).as_matrix().astype(np.float32)
+    voxels = np.abs(np.linalg.det(turned.astype(float)))
+    assert voxels.min() < 1 < voxels.max()
+    kept = replace(volume[0], probability=volume[0].probability.clone()).read(0.5, 0.5, minimum)
+    for voxel, axes in zip(voxels, turned, strict=True):
+        affine = np.eye(4)
+        affine[:3, :3] = axes
+        assert label_lesions(kept.mask, affine, kept.minimum_volume_mm3).max() == 3
+        assert np.count_nonzero(np.bincount(label(kept.mask).ravel())[1:] * voxel >= kept.minimum_volume_mm3) == 3
+    tried = dict(try_points(volume[0], volume[1], voxels.min(), minimum))
+    assert [lesion[1] for lesion in tried[0.5, 0.5].lesions] == [True, True]
 
 
 @pytest.mark.parametrize(("threshold", "peak"), [(0.3, 0.6), (0.3, 0.95), (0.5, 0.95), (0.6, 0.5)])

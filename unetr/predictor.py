@@ -24,6 +24,9 @@ from unetr.loading.converted import usable_bundle
 from unetr.loading.network import load_network
 from unetr.preprocessing import PRESETS
 
+_ROUNDING = 1e-4
+"""A voxel's volume is known this well: an affine's numbers are stored with seven digits or less."""
+
 log = logging.getLogger(__name__)
 
 
@@ -39,7 +42,8 @@ class Prediction:
     mask
         bool: the voxels of lesions: those of 0.5 or more.
     minimum_volume_mm3
-        Below this volume a connected component of the mask is no lesion.
+        Below this volume a connected component of the mask is no lesion: the model's, less what rounding may take of
+        a volume, so that one of exactly that many mm3 is a lesion on every grid.
     """
 
     probability: np.ndarray
@@ -76,7 +80,7 @@ class Answer:
             ):
                 probability = _where_there_is_room(step, probability, f"bringing back {self.voxels}")
         on_grid = probability.cpu().numpy()
-        return Prediction(on_grid, on_grid >= 0.5, minimum_volume_mm3)
+        return Prediction(on_grid, on_grid >= 0.5, minimum_volume_mm3 * (1 - _ROUNDING))
 
 
 class Predictor:

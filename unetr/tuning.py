@@ -46,8 +46,9 @@ def try_points(
     truth = label(reference)
     for threshold, peak in product(THRESHOLDS, PEAKS):
         copy = replace(answer, probability=answer.probability.clone())
-        labels = label(copy.read(threshold, peak, minimum_volume_mm3).mask)
-        large = np.bincount(labels.ravel()) * voxel_mm3 >= minimum_volume_mm3
+        prediction = copy.read(threshold, peak, minimum_volume_mm3)
+        labels = label(prediction.mask)
+        large = np.bincount(labels.ravel()) * voxel_mm3 >= prediction.minimum_volume_mm3
         yield (threshold, peak), score_labels("", truth, only(labels, large), voxel_mm3)
 
 
