@@ -1,7 +1,7 @@
 """Lesion by lesion: which of the reference's lesions were found, what was found beside them, and how well they overlap.
 
-A reference lesion counts as found when any predicted
-voxel lies in it, a predicted lesion as false when it touches no reference lesion.
+A reference lesion counts as found when any predicted voxel lies in it, a predicted lesion as false when it shares no
+voxel with a reference lesion, however close it lies.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class Score:
         Of all lesion voxels together; nan when neither side has any.
     lesions
         For each reference lesion its diameter in mm (of the sphere with its volume), whether it was found, and the
-        Dice of it with the predicted lesions that touch it.
+        Dice of it with the predicted lesions that share a voxel with it.
     false_lesions_mm
         Diameter of each predicted lesion that is none.
     false_volume_ml, reference_volume_ml, predicted_volume_ml
