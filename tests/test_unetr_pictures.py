@@ -1,6 +1,7 @@
 """The slices that are kept are the telling ones, and what is drawn shows both outlines."""
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from unetr.pictures import draw, view
@@ -45,6 +46,15 @@ def test_both_outlines_are_drawn(tmp_path):
         "truth": [True, False],
         "found": [False, True],
     }
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (4, 1, 30), (4, 30, 1), (4, 30, 30)])
+def test_outlines_are_drawn_at_the_edge_and_in_volumes_of_one_row_or_column(tmp_path, shape):
+    whole = np.ones(shape, bool)
+    draw([view("edge", whole.astype(np.float32), whole, ~whole, AFFINE)], tmp_path / "edge.png")
+    green, orange = colours(tmp_path / "edge.png")
+    assert green > 20
+    assert orange == 0
 
 
 def test_a_volume_without_anything_can_be_drawn(tmp_path):

@@ -59,8 +59,12 @@ def draw(views: Sequence[View], path: Path) -> None:
             bright = float(np.percentile(image[image > 0], 99.5)) if (image > 0).any() else 1.0
             panel.imshow(image, cmap="gray", vmin=0, vmax=bright, aspect=one.pixel_mm[0] / one.pixel_mm[1])
             for mask, colour in ((reference, _TRUTH), (found, _FOUND)):
-                if mask.any() and not mask.all():
-                    panel.contour(mask, [0.5], colors=colour, linewidths=0.9)
+                if mask.any():
+                    # With a rim around it: an outline is closed at the edge, and is one in a single row too.
+                    rows, columns = (np.arange(-1, size + 1) for size in mask.shape)
+                    panel.contour(columns, rows, np.pad(mask, 1), [0.5], colors=colour, linewidths=0.9)
+            rows, columns = image.shape
+            panel.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
             panel.axis("off")
         column[0].set_title(one.title, fontsize=9)
     figure.text(0.5, -0.01, "green: reference   orange: found", ha="center", va="top", fontsize=9)
