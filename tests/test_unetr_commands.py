@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -20,9 +21,11 @@ from tests import factory
 from tests.tiny_model import tiny_bundle
 from unetr import pictures
 from unetr.__main__ import COMMANDS, main
+from unetr.bundle import Postprocessing
 from unetr.commands import evaluate, synthesize, volumes
 from unetr.commands.cases import find_images
 from unetr.commands.nifti import as_axial, read_brain, read_image, read_lesions
+from unetr.commands.postprocessing import as_options
 from unetr.components import label
 from unetr.engines.memory import NotEnoughMemoryError
 from unetr.errors import ModelError
@@ -359,9 +362,29 @@ def test_a_chosen_operating_point_gives_what_it_promises(tmp_path, tiny_model, c
     assert main(["tune", str(tiny_model), *cases, "--picture", str(picture)]) == 0
     lines = capsys.readouterr().out.splitlines()
     (chosen,) = [line.split() for line in lines if line.endswith("<- chosen")]
-    assert lines[-1] == f"--threshold {float(chosen[0])} --peak {float(chosen[1])}"
+    assert lines[-1].startswith(f"--threshold {float(chosen[0])} --peak {float(chosen[1])} --minimum-volume")
     assert chosen[2:5] == ["1.00", "nan", "0.00"]
     assert picture.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    "tuned",
+    [
+        Postprocessing(),
+        Postprocessing(0.45, 0.85, 15.0, 0.25, 0.4, True),
+        Postprocessing(0.2, 0.95, 0.0, 0.0, 0.0, False),
+    ],
+)
+def test_what_tune_says_export_writes(tuned, monkeypatch):
+    written: list[Postprocessing] = []
+
+    def noted(checkpoint: object, folder: Path, metadata: dict[str, Any], before: object) -> None:
+        written.append(Postprocessing(**metadata["postprocessing"]))
+
+    monkeypatch.setattr("unetr.commands.export.read_checkpoint", lambda path: {})
+    monkeypatch.setattr("unetr.commands.export.export_bundle", noted)
+    assert main(["export", "run", "bundle", "--name", "a", "--version", "1", *as_options(tuned).split()]) == 0
+    assert written == [tuned]
 
 
 @pytest.mark.parametrize(

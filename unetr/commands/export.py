@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from unetr.bundle import read_bundle
+from unetr.commands.postprocessing import add_postprocessing, chosen_postprocessing
 from unetr.training.checkpoint import read_checkpoint
 from unetr.training.export import INTENDED_USE, export_bundle
 
@@ -24,12 +25,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--version", required=True)
     parser.add_argument("--statement", default=_UNMEASURED, help="one sentence: how good, measured on what")
     parser.add_argument("--description", default="Brain metastases in post-contrast T1, trained on synthetic volumes.")
-    parser.add_argument("--peak", type=float, default=0.5, help="probability a lesion reaches somewhere")
-    parser.add_argument("--threshold", type=float, default=0.5, help="probability from which a voxel is lesion")
-    parser.add_argument("--minimum-volume", type=float, default=10.0, help="mm3 (default: %(default)s)")
-    parser.add_argument("--overlap", type=float, default=0.5, help="of the windows (default: %(default)s)")
-    parser.add_argument("--smoothing", type=float, default=0.0, help="of the probability map, voxels (%(default)s)")
-    parser.add_argument("--mirror", action="store_true", help="run each window mirrored too; takes twice as long")
+    add_postprocessing(parser)
     parser.add_argument(
         "--average-with",
         type=Path,
@@ -46,14 +42,7 @@ def run(options: argparse.Namespace) -> int:
         "statement": options.statement,
         "description": options.description,
         "intended_use": INTENDED_USE,
-        "postprocessing": {
-            "threshold": options.threshold,
-            "peak": options.peak,
-            "minimum_volume_mm3": options.minimum_volume,
-            "overlap": options.overlap,
-            "smoothing": options.smoothing,
-            "mirror": options.mirror,
-        },
+        "postprocessing": chosen_postprocessing(options),
     }
     before = read_bundle(options.average_with) if options.average_with else None
     export_bundle(read_checkpoint(options.run_folder / "last.ckpt"), options.bundle, metadata, before)

@@ -1,11 +1,13 @@
 """``python -m unetr tune``: which threshold and which peak suit a model best, on volumes kept for choosing them."""
 
 import argparse
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from settings import load_settings
 from unetr.commands.options import make_room
+from unetr.commands.postprocessing import as_options
 from unetr.commands.volumes import LabelledVolume, add_options, labelled_volumes, measure_each
 from unetr.metrics import Score
 from unetr.pictures import ENDINGS, draw_trade_off
@@ -22,8 +24,8 @@ _EXAMPLES = """examples:
 def describe(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Try thresholds and peaks, and name the pair that finds most lesions of 5 mm or more without too many false "
-        "ones. Measure the model on other volumes than these. A volume that cannot be used is named and left out; the "
-        "command then ends with 1."
+        "ones. Measure the model on other volumes than these. Nothing is tried where a file's head tells that it "
+        "cannot be used; a volume that proves useless later is named and left out, and the command then ends with 1."
     )
     parser.epilog = _EXAMPLES
     parser.add_argument("model", type=Path, help="bundle folder, or MetIA checkpoint")
@@ -43,6 +45,8 @@ def run(options: argparse.Namespace) -> int:
     points = operating_points(scored)
     chosen = choose(points, options.most_false)
     print(_table(points, chosen))  # noqa: T201 - the command's answer
+    tuned = replace(predictor.info.postprocessing, threshold=chosen.threshold, peak=chosen.peak)
+    print(f"\nexport again with:\n{as_options(tuned)}")  # noqa: T201
     if options.picture:
         draw_trade_off(points, chosen, options.picture)
     return 0 if len(scored) == len(volumes) else 1
@@ -61,4 +65,4 @@ def _table(points: list[OperatingPoint], chosen: OperatingPoint) -> str:
         f" {p.false_lesions:16.2f} {p.dice:6.3f}{'   <- chosen' if p == chosen else ''}"
         for p in points
     ]
-    return "\n".join([*lines, "", f"--threshold {chosen.threshold} --peak {chosen.peak}"])
+    return "\n".join(lines)
