@@ -635,6 +635,22 @@ def test_where_results_cannot_be_written_nothing_is_computed(tmp_path, tiny_mode
         main(["evaluate", "--model", str(tiny_model), "--synthetic", "1", option, str(tmp_path / name)])
 
 
+@pytest.mark.parametrize("command", [["synthesize"], ["adopt", "--images", "*"]])
+@pytest.mark.parametrize("place", ["file", "file/pool"])
+def test_a_file_is_no_folder_for_volumes(tmp_path, command, place, capsys):
+    (tmp_path / "file").touch()
+    said = f"{tmp_path / place} cannot be a folder: {tmp_path / 'file'} is none"
+    assert said in refusal([*command, str(tmp_path / place)], capsys)
+
+
+@pytest.mark.parametrize("options", [["--count", "0"], ["--seed", "-1"], ["--lesions", "-1"]])
+def test_heads_are_counted_from_0_or_1(tmp_path, options, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["synthesize", str(tmp_path / "pool"), *options])
+    assert ended.value.code == 2
+    assert f"argument {options[0]}: {options[1]} is no whole number" in capsys.readouterr().err
+
+
 def test_the_folder_for_results_is_made(tmp_path, tiny_model):
     save_nifti(tmp_path / "one")
     results = tmp_path / "new" / "results"

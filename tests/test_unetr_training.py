@@ -362,6 +362,21 @@ def test_an_empty_pool_says_what_to_do(tmp_path):
         main(["train", str(tmp_path), "--run", str(tmp_path / "run")])
 
 
+@pytest.mark.parametrize("place", ["file", "file/run"])
+def test_where_no_run_can_be_written_nothing_is_read(pool, tmp_path, monkeypatch, capsys, place):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("unetr.commands.train.read_cases", lambda _: pytest.fail("read the volumes"))
+    assert "file is none" in refusal(capsys, "train", pool, "--run", tmp_path / place, *SMALL)
+
+
+def test_a_volume_that_is_cut_off_says_what_to_do(pool, tmp_path):
+    folder = tmp_path / "pool"
+    shutil.copytree(pool, folder)
+    (folder / "b_image.nii").write_bytes((folder / "b_image.nii").read_bytes()[:2000])
+    with pytest.raises(SystemExit, match=r"b_image\.nii cannot be read .*: remove b_\*\.nii of .* and make"):
+        main(["train", str(folder), "--run", str(tmp_path / "run"), *SMALL])
+
+
 def test_a_volume_without_its_brain_says_what_to_do(pool, tmp_path):
     folder = tmp_path / "pool"
     shutil.copytree(pool, folder)
@@ -525,6 +540,13 @@ def test_what_cannot_go_on_is_told_by_its_option(begun, pool, capsys, options, s
     [
         (["--patch", "40"], r"argument --patch: 40 is no multiple of 16"),
         (["--window", "0"], r"argument --window: 0 is no multiple of 16"),
+        (["--batch", "0"], r"argument --batch: 0 is no whole number, 1 or more"),
+        (["--batch", "two"], r"argument --batch: two is no whole number, 1 or more"),
+        (["--seed", "-1"], r"argument --seed: -1 is no whole number, 0 to 4294967295"),
+        (["--seed", "4294967296"], r"argument --seed: 4294967296 is no whole number, 0 to 4294967295"),
+        (["--minutes", "0"], r"argument --minutes: 0 is no number above 0"),
+        (["--rate", "nan"], r"argument --rate: nan is no number above 0"),
+        (["--lesion-share", "2"], r"argument --lesion-share: 2 is no share from 0 to 1"),
         (["--emphasis", "64"], r"argument --emphasis: 64 is not from 1 to 63"),
         (["--emphasis", "nan"], r"argument --emphasis: nan is not from 1 to 63"),
         (["--patch", "64", "--window", "32"], r"--patch 64 is more than --window 32, all that a UNETR sees at once"),

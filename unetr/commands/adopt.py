@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from unetr.commands.cases import ImageFile, find_images
 from unetr.commands.nifti import check, read_brain, read_image, read_lesions
-from unetr.commands.options import LABELS, add_labels, need
+from unetr.commands.options import LABELS, add_labels, check_folder, need, whole
 from unetr.errors import some_of
 from unetr.preprocessing import NothingToSegmentError
 from unetr.synthesis.pool import case_names, is_written, write_case
@@ -47,12 +47,13 @@ def describe(parser: argparse.ArgumentParser) -> None:
         metavar="CASE",
         help="cases kept for validation: what the pattern's * stands for in their paths, or one of its folders",
     )
-    parser.add_argument("--copies", type=int, default=4, help="volumes made of each (default: %(default)s)")
+    parser.add_argument("--copies", type=whole(1), default=4, help="volumes made of each (default: %(default)s)")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     need(options, "--mask", LABELS)
+    check_folder(options.folder)
     options.folder.mkdir(parents=True, exist_ok=True)
     there = set(case_names(options.folder))
     images = _without(options.leave_out, find_images(options.images), there, options.folder)

@@ -5,6 +5,7 @@ from pathlib import Path
 from zlib import crc32
 
 from unetr.commands.nifti import read_brain, read_image
+from unetr.commands.options import whole
 from unetr.synthesis.anatomy import Anatomy, mni152
 
 HEADS = {"lesions": "--lesions", "stripped": "--whole-head or --stripped", "anatomy": "--anatomy"}
@@ -12,7 +13,7 @@ HEADS = {"lesions": "--lesions", "stripped": "--whole-head or --stripped", "anat
 
 
 def add_head_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--lesions", type=int, help="lesions in each synthetic volume (default: 0-30 at random)")
+    parser.add_argument("--lesions", type=whole(0), help="lesions in each synthetic volume (default: 0-30 at random)")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument(
         "--whole-head", dest="stripped", action="store_false", default=None, help="synthetic ones (default: either)"

@@ -3,7 +3,7 @@
 import argparse
 import math
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 
@@ -15,6 +15,30 @@ def above_zero(text: str) -> float:
         number = math.nan
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is no number above 0")
+    return number
+
+
+def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
+    """The ``type`` of an option that is a whole number of at least, and at most, so much."""
+
+    def read(text: str) -> int:
+        number = int(text) if text.strip().lstrip("+-").isdecimal() else None
+        if number is None or not least <= number <= most:
+            upto = "or more" if most == math.inf else f"to {most}"
+            raise argparse.ArgumentTypeError(f"{text} is no whole number, {least} {upto}")
+        return number
+
+    return read
+
+
+def share(text: str) -> float:
+    """Read a share from 0 to 1: the ``type`` of an option."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is no share from 0 to 1")
     return number
 
 
@@ -48,6 +72,21 @@ def need(options: argparse.Namespace, other: str, needing: Mapping[str, str]) ->
     alone = [written for name, written in needing.items() if getattr(options, name) is not None]
     if alone:
         raise SystemExit(f"{alone[0]} says nothing without {other}: give both, or neither")
+
+
+def check_folder(folder: Path) -> None:
+    """Look whether results can be written into a folder, which need not be there yet, before hours are spent on them.
+
+    Raises
+    ------
+    SystemExit
+        When it cannot be made, or not be written into.
+    """
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
+    if not there.is_dir():
+        raise SystemExit(f"{folder} cannot be a folder: {there} is none")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise SystemExit(f"{folder} cannot be written: this user may not write into {there}")
 
 
 def make_room(path: Path | None, endings: Collection[str] = ()) -> None:

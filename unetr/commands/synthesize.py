@@ -7,6 +7,7 @@ import torch
 from tqdm import tqdm
 
 from unetr.commands.heads import add_head_options, chosen_anatomy, described
+from unetr.commands.options import check_folder, whole
 from unetr.synthesis.generator import synthesize
 from unetr.synthesis.pool import is_written, write_case
 
@@ -24,14 +25,17 @@ def describe(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = _EXAMPLES
     parser.add_argument("folder", type=Path, help="where the volumes go (NIfTI)")
-    parser.add_argument("--count", type=int, default=100, help="how many (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="volume i is made from seed + i (default: %(default)s)")
+    parser.add_argument("--count", type=whole(1), default=100, help="how many (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=whole(0), default=0, help="volume i is made from seed + i (default: %(default)s)"
+    )
     add_head_options(parser)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
+    check_folder(options.folder)
     options.folder.mkdir(parents=True, exist_ok=True)
     anatomy = chosen_anatomy(options).to(options.device)
     made_with = described(options)

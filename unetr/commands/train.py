@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from unetr.bundle import BundleInfo, ModelError, read_bundle
+from unetr.commands.options import above_zero, check_folder, share, whole
 from unetr.errors import told
 from unetr.loading.network import load_weights, read_weights
 from unetr.synthesis.pool import PoolError, case_names, read_cases
@@ -54,6 +55,8 @@ def _precision(definition: dict[str, Any]) -> Literal["bf16-mixed", "32-true"]:
     return "32-true" if narrow else "bf16-mixed"
 
 
+_LARGEST_SEED = 2**32 - 1
+"""That numpy takes, which Lightning seeds too."""
 _NETWORKS = {"unetr": _unetr, "segresnet": _segresnet}
 
 
@@ -79,15 +82,15 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EXAMPLES
     parser.add_argument("pools", type=Path, nargs="+", metavar="pool", help="folders made by 'synthesize' and 'adopt'")
     parser.add_argument("--run", dest="folder", type=Path, required=True, help="checkpoints and curves go here")
-    parser.add_argument("--steps", type=int, default=20_000, help="steps in all (default: %(default)s)")
-    parser.add_argument("--cooldown", type=int, default=0, help="last steps, over which the rate falls to zero")
+    parser.add_argument("--steps", type=whole(1), default=20_000, help="steps in all (default: %(default)s)")
+    parser.add_argument("--cooldown", type=whole(0), default=0, help="last steps, over which the rate falls to zero")
     parser.add_argument(
         "--rate",
-        type=float,
+        type=above_zero,
         default=1e-3,
         help="learning rate, also of a training that goes on; the transformer's is a tenth (default: %(default)s)",
     )
-    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--batch", type=whole(1), default=4)
     parser.add_argument("--patch", type=_edge, default=96, help="its edge in voxels, a multiple of 16")
     parser.add_argument(
         "--window",
@@ -96,19 +99,19 @@ def describe(parser: argparse.ArgumentParser) -> None:
         "(default: the patch's)",
     )
     parser.add_argument("--network", choices=sorted(_NETWORKS), default="unetr", help="(default: %(default)s)")
-    parser.add_argument("--width", type=int, help="channels of the finest level, a multiple of 8 (default: 24)")
+    parser.add_argument("--width", type=whole(1), help="channels of the finest level, a multiple of 8 (default: 24)")
     parser.add_argument(
-        "--hidden-size", type=int, default=192, help="of the transformer, a multiple of 16 (default: %(default)s)"
+        "--hidden-size", type=whole(1), default=192, help="of the transformer, a multiple of 16 (default: %(default)s)"
     )
     parser.add_argument(
         "--start-from", type=Path, metavar="BUNDLE", help="begin with a bundle's weights, not at random"
     )
     parser.add_argument(
-        "--lesion-share", type=float, default=0.5, help="share of patches around a lesion (default: %(default)s)"
+        "--lesion-share", type=share, default=0.5, help="share of patches around a lesion (default: %(default)s)"
     )
     parser.add_argument(
         "--hard-share",
-        type=float,
+        type=share,
         default=0.0,
         help="share of patches around lesions that the network, as it is when the command begins, misses or sees where "
         "there are none (default: %(default)s)",
@@ -120,12 +123,13 @@ def describe(parser: argparse.ArgumentParser) -> None:
         help=f"what a voxel of the smallest lesions counts, 1 to {MOST_EMPHASIS}; once the network finds others, 20 to "
         "40 finds more of them (default: %(default)s)",
     )
-    parser.add_argument("--minutes", type=float, help="stop after this long, to be resumed")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=above_zero, help="stop after this long, to be resumed")
+    parser.add_argument("--seed", type=whole(0, _LARGEST_SEED), default=0)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
+    check_folder(options.folder)
     count = 0
     for pool in options.pools:
         names = case_names(pool)

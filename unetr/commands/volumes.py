@@ -13,7 +13,7 @@ from tqdm import tqdm
 from unetr.commands.cases import ImageFile, find_images
 from unetr.commands.heads import HEADS, add_head_options, chosen_anatomy
 from unetr.commands.nifti import RAS_TO_LPS, as_axial, check, read_image, read_lesions
-from unetr.commands.options import LABELS, above_zero, add_labels, need
+from unetr.commands.options import LABELS, above_zero, add_labels, need, whole
 from unetr.engines.memory import NotEnoughMemoryError
 from unetr.errors import ModelError
 from unetr.preprocessing import NothingToSegmentError
@@ -80,8 +80,8 @@ Loads = Mapping[str, Callable[[], LabelledVolume]]
 
 def add_options(parser: argparse.ArgumentParser, seed: int) -> None:
     """Add the options that say which volumes; ``seed`` is the default of the first synthetic one."""
-    parser.add_argument("--synthetic", type=int, default=0, metavar="N", help="number of synthetic volumes")
-    parser.add_argument("--seed", type=int, default=seed, help="of the first synthetic one (default: %(default)s)")
+    parser.add_argument("--synthetic", type=whole(0), default=0, metavar="N", help="number of synthetic volumes")
+    parser.add_argument("--seed", type=whole(0), default=seed, help="of the first synthetic one (default: %(default)s)")
     add_head_options(parser)
     parser.add_argument("--images", metavar="PATTERN", help="NIfTI images, a pattern with *")
     parser.add_argument("--mask", help="name of the mask beside each image (default: no lesion)")
