@@ -24,8 +24,9 @@ from unetr.__main__ import COMMANDS, main
 from unetr.bundle import Postprocessing
 from unetr.commands import evaluate, synthesize, volumes
 from unetr.commands.cases import find_images
-from unetr.commands.nifti import as_axial, read_brain, read_image, read_lesions
+from unetr.commands.nifti import as_axial, check_labels, read_brain, read_image, read_lesions
 from unetr.commands.postprocessing import as_options
+from unetr.commands.volumes import LabelledVolume
 from unetr.components import label
 from unetr.engines.memory import NotEnoughMemoryError
 from unetr.errors import ModelError
@@ -257,19 +258,44 @@ def test_a_scaled_label_is_that_label(tmp_path, how):
     np.testing.assert_array_equal(read_lesions(tmp_path / "stored.nii.gz", image, [1]), lesion)
 
 
-def test_a_mask_that_holds_none_of_the_labels_is_refused(tmp_path):
-    save_nifti(tmp_path / "one")
-    image, seg = tmp_path / "one" / "t1.nii.gz", tmp_path / "one" / "seg.nii.gz"
-    with pytest.raises(VolumeError, match=r"seg\.nii\.gz holds 4 and nowhere 1 or 2: name .* with --labels"):
-        read_lesions(seg, image, [1, 2])
-    mask = nib.nifti1.load(seg)
+def test_labels_that_no_mask_holds_are_refused(tmp_path):
+    for name in ("a", "b", "c"):
+        save_nifti(tmp_path / name)
+    images = [tmp_path / name / "t1.nii.gz" for name in ("a", "b", "c")]
+    mask = nib.nifti1.load(tmp_path / "a" / "seg.nii.gz")
+
+    def hold(name: str, *held: int) -> None:
+        values = np.zeros(mask.shape, np.uint8)
+        values.ravel()[: len(held)] = held
+        nib.save(nib.Nifti1Image(values, mask.affine), tmp_path / name / "seg.nii.gz")
+
+    hold("a")
+    with pytest.raises(VolumeError, match=r"b.seg\.nii\.gz holds 4, and no mask 1 or 2: name .* with --labels"):
+        check_labels(images, "seg.nii.gz", [1, 2])
+    hold("b", *range(20))
+    with pytest.raises(VolumeError, match=r"holds 1, 2, 3, 4, 5, 6, \.\.\., and no mask 40"):
+        check_labels(images, "seg.nii.gz", [40])
+    (tmp_path / "b" / "seg.nii.gz").write_bytes(b"no image")  # it is named when its turn comes
+    check_labels(images, "seg.nii.gz", [4])
+    check_labels(images[:2], "seg.nii.gz", [4])  # healthy
+    hold("c", 2)
+    with pytest.raises(VolumeError, match=r"c.seg\.nii\.gz holds 2, and no mask 4"):
+        check_labels(images, "seg.nii.gz", [4])
+
+
+def test_a_head_whose_mask_holds_other_structures_alone_is_measured_as_healthy(tmp_path, tiny_model, capsys):
+    save_nifti(tmp_path / "ill")
+    save_nifti(tmp_path / "healthy", lesions=())
+    mask = nib.nifti1.load(tmp_path / "healthy" / "seg.nii.gz")
     values = np.zeros(mask.shape, np.uint8)
-    nib.save(nib.Nifti1Image(values, mask.affine), seg)
-    assert not read_lesions(seg, image, [1, 2]).any()  # healthy
-    values.ravel()[:20] = range(20)
-    nib.save(nib.Nifti1Image(values, mask.affine), seg)
-    with pytest.raises(VolumeError, match=r"holds 1, 2, 3, 4, 5, 6, \.\.\. and nowhere 40"):
-        read_lesions(seg, image, [40])
+    values[:5, :5, :5] = 2
+    nib.save(nib.Nifti1Image(values, mask.affine), tmp_path / "healthy" / "seg.nii.gz")
+    command = ["evaluate", "--model", str(tiny_model), "--images", str(tmp_path / "*" / "t1.nii.gz")]
+    options = ["--mask", "seg.nii.gz", "--json", str(tmp_path / "scores.json"), "--labels"]
+    assert main([*command, *options, "4"]) == 0
+    scores = json.loads((tmp_path / "scores.json").read_text("utf-8"))
+    assert {score["name"]: len(score["lesions"]) for score in scores} == {"healthy": 0, "ill": 3}
+    assert "healthy/seg.nii.gz holds 2, and no mask 7" in refusal([*command, *options, "7"], capsys)
 
 
 def test_a_smoothed_mask_is_refused(tmp_path):
@@ -591,12 +617,13 @@ def test_a_damaged_volume_is_left_out_and_the_others_are_measured(tmp_path, tiny
 
 @pytest.mark.parametrize("error", [ModelError, VolumeError, NothingToSegmentError, NotEnoughMemoryError])
 def test_whatever_is_wrong_with_one_volume_the_others_are_measured(error, capsys):
-    def measure(volume: str) -> str:
-        if volume == "odd":
+    def measure(volume: LabelledVolume) -> str:
+        if volume.name == "odd":
             raise error("no answer")
-        return volume
+        return volume.name
 
-    loads = {name: functools.partial(str, name) for name in ("a", "odd", "c")}
+    empty = np.zeros((1, 1, 1), np.float32)
+    loads = {name: functools.partial(LabelledVolume, name, empty, np.eye(4), empty > 0) for name in ("a", "odd", "c")}
     assert volumes.measure_each(loads, measure) == ["a", "c"]
     assert "odd is left out: no answer" in capsys.readouterr().err
 

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from unetr.commands.cases import ImageFile, find_images
-from unetr.commands.nifti import check, read_brain, read_image, read_lesions
+from unetr.commands.nifti import check, check_labels, read_brain, read_image, read_lesions
 from unetr.commands.options import LABELS, add_labels, check_folder, need, whole
 from unetr.errors import some_of
 from unetr.preprocessing import NothingToSegmentError
@@ -57,7 +57,10 @@ def run(options: argparse.Namespace) -> int:
     options.folder.mkdir(parents=True, exist_ok=True)
     there = set(case_names(options.folder))
     images = _without(options.leave_out, find_images(options.images), there, options.folder)
-    check([image.path for image in images], options.mask, options.brain)
+    paths = [image.path for image in images]
+    check(paths, options.mask, options.brain)
+    if options.labels:
+        check_labels(paths, options.mask, options.labels)
     made_with = _described(options)
     missing = []
     for image in images:

@@ -69,8 +69,8 @@ def read_lesions(path: Path, image: Path, labels: Sequence[int] | None = None) -
     Raises
     ------
     VolumeError
-        When a file is missing, damaged or no NIfTI, when the mask lies on another grid than the image, holds values
-        that are no whole numbers, or others than the labels alone.
+        When a file is missing, damaged or no NIfTI, when the mask lies on another grid than the image, or holds values
+        that are no whole numbers.
     """
     stored = _values(_on_grid_of(_open(image), path), path)
     values = np.round(stored)
@@ -79,12 +79,36 @@ def read_lesions(path: Path, image: Path, labels: Sequence[int] | None = None) -
         raise VolumeError(f"{path} holds {between[0]:g}, where labels are whole numbers: cut it at a threshold first")
     if labels is None:
         return values != 0
-    lesions = np.isin(values, labels)
-    if values.any() and not lesions.any():
-        there = np.unique(values[values != 0]).astype(int).tolist()
+    return np.isin(values, labels)
+
+
+def check_labels(images: Iterable[Path], mask: str, labels: Sequence[int]) -> None:
+    """Look into the masks, until one has one of the labels: a wrong label would make healthy heads of all of them.
+
+    One that holds others alone is of a head without lesions.
+
+    Raises
+    ------
+    VolumeError
+        When some of the masks hold something, and all of those others than the labels.
+    """
+    others: dict[Path, list[int]] = {}
+    for image in images:
+        path = image.parent / mask
+        try:
+            if read_lesions(path, image, labels).any():
+                return
+            values = np.unique(np.round(_values(_open(path), path))).astype(int).tolist()
+        except VolumeError:  # it is named, and left out, when its turn comes
+            continue
+        if values != [0]:
+            others[path] = [value for value in values if value]
+    if others:
+        path, values = next(iter(others.items()))
         asked = " or ".join(map(str, labels))
-        raise VolumeError(f"{path} holds {some_of(there)} and nowhere {asked}: name its lesions' values with --labels")
-    return lesions
+        raise VolumeError(
+            f"{path} holds {some_of(values)}, and no mask {asked}: name the lesions' values with --labels"
+        )
 
 
 def read_brain(path: Path, image: Path) -> np.ndarray:

@@ -48,7 +48,11 @@ LABELS = {"labels": "--labels"}
 
 def add_labels(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--labels", type=int, nargs="+", metavar="N", help="values of the mask that are lesion (default: all but 0)"
+        "--labels",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="values of the mask that are lesion; one with others alone has no lesion (default: all but 0)",
     )
 
 

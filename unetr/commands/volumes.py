@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from unetr.commands.cases import ImageFile, find_images
 from unetr.commands.heads import HEADS, add_head_options, chosen_anatomy
-from unetr.commands.nifti import RAS_TO_LPS, as_axial, check, read_image, read_lesions
+from unetr.commands.nifti import RAS_TO_LPS, as_axial, check, check_labels, read_image, read_lesions
 from unetr.commands.options import LABELS, above_zero, add_labels, need, whole
 from unetr.engines.memory import NotEnoughMemoryError
 from unetr.errors import ModelError
@@ -112,7 +112,10 @@ def labelled_volumes(options: argparse.Namespace) -> Loads:
     seeds = range(options.seed, options.seed + options.synthetic)
     if not images and not seeds:
         raise SystemExit("nothing to evaluate: give --synthetic N or --images PATTERN")
-    check([image.path for image in images], options.mask)
+    paths = [image.path for image in images]
+    check(paths, options.mask)
+    if options.labels:
+        check_labels(paths, options.mask, options.labels)
     volumes: dict[str, Callable[[], LabelledVolume]] = {}
     if seeds:
         anatomy = chosen_anatomy(options)
