@@ -298,6 +298,24 @@ def test_a_head_whose_mask_holds_other_structures_alone_is_measured_as_healthy(t
     assert "healthy/seg.nii.gz holds 2, and no mask 7" in refusal([*command, *options, "7"], capsys)
 
 
+@pytest.mark.parametrize("brain_only", [True, False])
+def test_an_image_whose_mean_was_taken_off_is_refused(tmp_path, brain_only):
+    save_nifti(tmp_path / "one")
+    path = tmp_path / "one" / "t1.nii.gz"
+    image = nib.nifti1.load(path)
+    values = image.get_fdata()
+    tissue = values > 150 if brain_only else values > -1
+    scored = np.where(tissue, (values - values[tissue].mean()) / values[tissue].std(), 0)
+    nib.save(nib.Nifti1Image(scored.astype(np.float32), image.affine), path)
+    with pytest.raises(
+        VolumeError, match=r"t1\.nii\.gz goes down to -\d.*, as after a z-score.*: .* as it was acquired"
+    ):
+        read_image(path)
+    ringing = values + np.random.default_rng(0).normal(0, 0.01 * values.max(), values.shape)
+    nib.save(nib.Nifti1Image(ringing.astype(np.float32), image.affine), path)
+    assert read_image(path)[0].min() < 0
+
+
 def test_a_smoothed_mask_is_refused(tmp_path):
     save_nifti(tmp_path / "one")
     mask = nib.nifti1.load(tmp_path / "one" / "seg.nii.gz")

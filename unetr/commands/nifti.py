@@ -15,6 +15,8 @@ RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """NIfTI's world coordinates to DICOM's."""
 _APART_MM = 0.1
 """A mask whose corners lie this far from its image's is on another grid: programs round what they write."""
+_BELOW = 0.1
+"""What lies below 0, as a share of what lies above: resampling leaves a little, a z-score as much."""
 _APART = 1e-3
 """A label may be stored this far from its whole number: as a scale times an integer, which is rounded."""
 
@@ -48,13 +50,18 @@ def read_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     VolumeError
-        When the file is missing, damaged, no NIfTI, not three-dimensional, nowhere above 0, or does not say where its
-        voxels lie.
+        When the file is missing, damaged, no NIfTI, not three-dimensional, nowhere above 0, as much below it as a
+        z-score leaves it, or does not say where its voxels lie.
     """
     image = _open(path)
     values = _values(image, path)
     if values.max(initial=0) <= 0:
         raise VolumeError(f"{path} is nowhere above 0: there is nothing to see in it")
+    if -values.sum(where=values < 0, dtype=float) > _BELOW * values.sum(where=values > 0, dtype=float):
+        raise VolumeError(
+            f"{path} goes down to {values.min():g}, as after a z-score, where darkest is 0: half of a brain would be "
+            "taken for air; give it as it was acquired, or add to it what makes the air 0"
+        )
     return values, RAS_TO_LPS @ image.affine
 
 
