@@ -123,10 +123,25 @@ class TimelineVisit:
 
 @dataclass(frozen=True)
 class Timeline:
-    """A patient's course; ``assessment.visits`` are those of ``visits``, in the same order: by date."""
+    """A patient's course; ``assessment.visits`` are those of ``visits``, in the same order: by date, undated last."""
 
     patient_key: int
     patient_id: str | None
     visits: tuple[TimelineVisit, ...]
     lesions: tuple[TimelineLesion, ...]
     assessment: Assessment
+
+    @property
+    def placed(self) -> tuple[TimelineVisit, ...]:
+        """The visits that have a place in the course, the first of all: those with a date, or all if none has one.
+
+        Where the patient stands, the last of these says: a visit without a date may be from any time.
+        """
+        return tuple(visit for visit in self.visits if visit.date) or self.visits
+
+    @property
+    def undated(self) -> str:
+        """How many visits have no date and so no place, in a sentence; empty when all have one."""
+        count = sum(visit.date is None for visit in self.visits)
+        have = "visit has" if count == 1 else "visits have"
+        return f"{count} {have} no date, and so no place in the course: no response is judged there." if count else ""

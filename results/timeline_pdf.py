@@ -183,8 +183,9 @@ def _reasons(timeline: Timeline, lesions: Sequence[TimelineLesion]) -> list[str]
     best = timeline.assessment.best_overall
     first = [] if lesions else ["No lesion was found at any visit."]
     rules = f"Sum of targets: {thresholds(timeline.assessment.rules)}"
-    first = _wrapped([*first, f"Baseline: {timeline.assessment.reason}", rules])
-    *earlier, newest = timeline.visits[-_REASONS:]
+    undated = [timeline.undated] if timeline.undated else []
+    first = _wrapped([*first, f"Baseline: {timeline.assessment.reason}", rules, *undated])
+    *earlier, newest = timeline.placed[-_REASONS:]
     last = [*_of_visit(newest), f"Best overall response: {best.response}. {best.reason} {best.doubt}".rstrip()]
     last = _wrapped(last)  # on whatever they say somebody may rely: they are never cut
     between = _wrapped([line for visit in earlier for line in _of_visit(visit)])

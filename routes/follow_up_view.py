@@ -83,14 +83,15 @@ def arrange(timeline: Timeline, jobs: Sequence[Job], study: str | None) -> View:
     jobs
         Those that the visits name, in their order, with lesions and model.
     study
-        StudyInstanceUID of the visit to show closely; the last one when it is None or none of the patient's.
+        StudyInstanceUID of the visit to show closely; the last one that has a date when it is None or none of the
+        patient's.
     """
     lesions = sorted(
         (lesion for lesion in timeline.lesions if lesion.role not in _LEFT_OUT),
         key=lambda lesion: (lesion.role != "target", -max((s.longest_mm for s in lesion.sizes if s), default=0.0)),
     )
     uids = [visit.study_instance_uid for visit in timeline.visits]
-    chosen = uids.index(study) if study in uids else len(uids) - 1
+    chosen = uids.index(study) if study in uids else len(timeline.placed) - 1
     found = {row.id: row for job in jobs for row in job.lesions}
     cells = [
         [
@@ -131,7 +132,7 @@ def _rows(
         size = lesion.sizes[chosen]
         if size is None:
             continue
-        before = lesion.sizes[chosen - 1] if chosen else None
+        before = lesion.sizes[chosen - 1] if chosen and visit.date else None
         rows.append(
             Row(
                 number=number,

@@ -35,15 +35,16 @@ def timeline(
     patient_id: str | None = "A-1",
     doubtful: tuple[int, ...] = (),
     rule: TargetRule = "any_lesion",
+    undated: int = 0,
 ) -> Timeline:
     """Make a timeline of lesions by name: their longest diameter at each visit, four weeks apart.
 
-    How they were followed to the visits ``doubtful``, from 0, is in doubt.
+    How they were followed to the visits ``doubtful``, from 0, is in doubt. The last ``undated`` have no date.
     """
     findings = [
         VisitFindings(
             f"1.2.{k}",
-            DAY + datetime.timedelta(weeks=4 * k),
+            DAY + datetime.timedelta(weeks=4 * k) if k < visits - undated else None,
             tuple(
                 LesionAtVisit(name, mm, mm**3, measurable=mm >= 10, name=name, doubt=k in doubtful)
                 for name, course in sizes.items()
@@ -112,9 +113,13 @@ def test_whether_a_response_lasted_stands_beside_it():
         ("PR", "no"),
         ("PD", ""),
     ]
-    page = " ".join(text.get_text() for text in timeline_figure(made, {}).findobj(Text)).replace("\n    ", " ")
+    page = words_of(timeline_figure(made, {}))
     assert "PR is confirmed by PR on 2024-03-04, 28 days later." in page
     assert "PR was not sustained: PD on 2024-04-01, 28 days later." in page
+
+
+def words_of(figure: Figure) -> str:
+    return " ".join(" ".join(text.get_text() for text in figure.findobj(Text)).split())
 
 
 def cells_of(figure: Figure) -> list[str]:
@@ -135,8 +140,7 @@ def test_the_rule_that_decides_is_the_same_in_every_form():
         assert {row["target_rule"] for row in rows_of(one)} == {rule}
     pages = {rule: timeline_figure(one, {}) for rule, one in made.items()}
     for rule, page in pages.items():
-        words = " ".join(" ".join(text.get_text() for text in page.findobj(Text)).split())
-        assert f"Sum of targets: {thresholds(Rules(target_rule=rule))}" in words
+        assert f"Sum of targets: {thresholds(Rules(target_rule=rule))}" in words_of(page)
     assert {"mm", "40.0", "+25.0 %"} < set(cells_of(pages["sum"]))
     assert {"mm³", "16000", "+95.3 %"} < set(cells_of(pages["volume"]))
 
@@ -253,6 +257,18 @@ def test_pictures_are_on_the_page_and_what_is_left_out_is_said():
 )
 def test_the_visits_that_decide(sums, expected):
     assert milestones(timeline({"a": sums}, visits=len(sums))) == expected
+
+
+def test_a_visit_without_a_date_is_not_the_latest():
+    made = timeline({"a": [24.0, 14.0, 26.0, 20.0]}, visits=4, undated=1)
+    assert milestones(made) == {0: "baseline", 1: "nadir", 2: "latest"}
+    words = words_of(timeline_figure(made, {}))
+    assert "2024-03-04, images: PD" in words
+    assert "no date, images" not in words
+    assert "1 visit has no date, and so no place in the course: no response is judged there." in words
+    nowhere = timeline({"a": [24.0, 14.0]}, visits=2, undated=2)
+    assert milestones(nowhere) == {0: "first", 1: "latest"}
+    assert "no date, images: NE, the visit has no date." in words_of(timeline_figure(nowhere, {}))
 
 
 def test_more_lesions_draw_more():

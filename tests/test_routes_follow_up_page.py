@@ -285,6 +285,16 @@ def test_without_a_date_and_without_ids(site):
     assert "not possible without a date" in text(markup)
 
 
+def test_a_visit_without_a_date_does_not_say_where_the_patient_stands(site, patient):
+    visit(site.database, site.number, 9, [sized(1, 20.0), sized(2, 12.0)], undated=True)
+    seen = text(page(site, f"/follow-up/{patient}"))
+    assert "Images, 2024-04-01 PD the sum of longest diameters" in seen
+    assert "Without a date 1 visit has no date, and so no place in the course" in seen
+    assert "One visit: 2024-04-01" in seen
+    seen = text(page(site, f"/follow-up/{patient}?visit={study_of(9)}"))
+    assert "20.0 × 16.0 4.19 – yes" in seen, "nobody knows which visit lies before it"
+
+
 def test_there_is_no_such_patient(site):
     assert "Patient not found" in text(page(site, "/follow-up/77", 404))
     assert "Visit not found" in text(page(site, "/follow-up?StudyInstanceUID=1.2.3.99", 404))
