@@ -77,6 +77,11 @@ class TimelineLesion:
     not_covered: tuple[bool, ...] = ()
     within: tuple[str | None, ...] = ()
 
+    @property
+    def is_set_aside(self) -> bool:
+        """Whether people have merged it into another or called it no lesion, so that it does not count by itself."""
+        return self.role in ("merged", "not_a_lesion")
+
     def unmeasured(self, visit: int) -> str:
         """Say why nobody can tell its size at a visit, by its place from 0; empty when they can, or it has gone."""
         if visit < len(self.within) and self.within[visit]:
@@ -130,6 +135,22 @@ class Timeline:
     visits: tuple[TimelineVisit, ...]
     lesions: tuple[TimelineLesion, ...]
     assessment: Assessment
+
+    @property
+    def counting(self) -> tuple[TimelineLesion, ...]:
+        """The lesions without those that people have merged into others and those that they have called none."""
+        return tuple(lesion for lesion in self.lesions if not lesion.is_set_aside)
+
+    def none_counts(self, visit: int | None = None) -> str:
+        """Say why no lesion counts, at one visit, by its place from 0, or at any."""
+        refused = sum(
+            lesion.is_set_aside and any(lesion.sizes if visit is None else lesion.sizes[visit : visit + 1])
+            for lesion in self.lesions
+        )
+        where = "any visit" if visit is None else "this visit"
+        if refused:
+            return f"No lesion counts at {where}: what was found, people have called none ({refused})."
+        return f"No lesion was found at {where}. That is what the network found, not proof that there is none."
 
     @property
     def placed(self) -> tuple[TimelineVisit, ...]:

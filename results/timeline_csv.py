@@ -45,10 +45,9 @@ def timeline_csv(timeline: Timeline) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="")
     writer.writeheader()
-    lesions = [lesion for lesion in timeline.lesions if lesion.role not in ("merged", "not_a_lesion")]
     for number, visit in enumerate(timeline.visits):
         common = {**_of_visit(number + 1, visit), "target_rule": timeline.assessment.rules.target_rule}
-        writer.writerows([{**common, **_of_lesion(lesion, number)} for lesion in lesions] or [common])
+        writer.writerows([{**common, **_of_lesion(lesion, number)} for lesion in timeline.counting] or [common])
     return text.getvalue()
 
 

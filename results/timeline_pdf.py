@@ -62,10 +62,7 @@ def timeline_figure(timeline: Timeline, pictures: Mapping[int, bytes]) -> Figure
     """Draw the page as a figure."""
     figure = Figure(figsize=(_WIDTH, _HEIGHT))
     FigureCanvasPdf(figure)
-    lesions = sorted(
-        (lesion for lesion in timeline.lesions if lesion.role not in ("merged", "not_a_lesion")),
-        key=_rank,
-    )
+    lesions = sorted(timeline.counting, key=_rank)
     page = _Page(figure)
     page.write(0.3, "Brain metastases over time (RANO-BM)", fontsize=15)
     page.write(0.6, f"Patient {plain(timeline.patient_id or '(without PatientID)')}", fontsize=10)
@@ -181,7 +178,7 @@ def _reasons(timeline: Timeline, lesions: Sequence[TimelineLesion]) -> list[str]
     if not timeline.visits:
         return ["No visit was segmented yet."]
     best = timeline.assessment.best_overall
-    first = [] if lesions else ["No lesion was found at any visit."]
+    first = [] if lesions else [timeline.none_counts()]
     rules = f"Sum of targets: {thresholds(timeline.assessment.rules)}"
     undated = [timeline.undated] if timeline.undated else []
     first = _wrapped([*first, f"Baseline: {timeline.assessment.reason}", rules, *undated])

@@ -271,6 +271,15 @@ def test_a_visit_without_a_date_is_not_the_latest():
     assert "no date, images: NE, the visit has no date." in words_of(timeline_figure(nowhere, {}))
 
 
+def test_what_people_have_called_no_lesion_was_found():
+    assert "No lesion was found at any visit." in words_of(timeline_figure(timeline({}, visits=2), {}))
+    made = timeline({"a": [20.0, 20.0]}, visits=2)
+    made = replace(made, lesions=tuple(replace(one, role="not_a_lesion") for one in made.lesions))
+    words = words_of(timeline_figure(made, {}))
+    assert "No lesion counts at any visit: what was found, people have called none (1)." in words
+    assert "No lesion was found" not in words
+
+
 def test_more_lesions_draw_more():
     few, many = (timeline({f"lesion {n}": [12.0, 14.0] for n in range(count)}, visits=2) for count in (1, 6))
     assert drawn(timeline_pdf(many)) > drawn(timeline_pdf(few))

@@ -277,6 +277,34 @@ def test_no_target(site):
     assert "non-CR/non-PD" in seen
 
 
+def decide(site, lesion, **decision):
+    answer = site.client.patch(f"/lesions/{lesion['id']}", json={**decision, "version": lesion["version"]})
+    assert answer.status_code == 200
+
+
+def test_what_people_have_called_no_lesion_was_found(site, patient):
+    for lesion in site.client.get(f"/patients/{patient}/timeline").get_json()["lesions"]:
+        decide(site, lesion, not_a_lesion=True)
+    seen = text(page(site, f"/follow-up/{patient}"))
+    assert "No lesion counts at any visit: what was found, people have called none (2)." in seen
+    assert "No lesion counts at this visit: what was found, people have called none (2)." in seen
+    assert "No lesion was found" not in seen
+    assert "the network found" not in seen
+
+
+def test_what_people_have_ruled_out_was_measurable(site):
+    for number in (1, 2):
+        visit(site.database, site.number, number, [sized(1, 20.0), sized(2, 6.0)])
+    patient = patient_key(site.database)
+    large, small = site.client.get(f"/patients/{patient}/timeline").get_json()["lesions"]
+    decide(site, small, target=False)
+    assert "ruled out" not in text(page(site, f"/follow-up/{patient}"))
+    decide(site, large, target=False)
+    seen = text(page(site, f"/follow-up/{patient}"))
+    assert "people have ruled out as a target every lesion that was measurable at the baseline (10 mm" in seen
+    assert "no lesion was measurable" not in seen
+
+
 def test_without_a_date_and_without_ids(site):
     visit(site.database, site.number, 1, [sized(1, 20.0)], undated=True, patient_id=None)
     markup = page(site, f"/follow-up/{patient_key(site.database)}")
