@@ -197,8 +197,8 @@ def _standing(study_instance_uid: str, uids: Collection[str], assessment: Assess
     )
     kind = "baseline" if response.role == "baseline" else None
     point = report.TimePoint(label=f"Visit {order}", order=order, subject_id=f"V{order}", kind=kind)
-    roles = {uid: "target" for uid in assessment.targets if uid in uids}
-    roles |= {uid: "non_target" for uid in assessment.non_targets if uid in uids}
+    # What is new has no code; that it was not there at the baseline, the reason says.
+    roles = {uid: role for uid, role in assessment.roles.items() if uid in uids and role != "new"}
     radiographic, overall = response.radiographic, response.overall
     if radiographic is None or overall is None or response.date is None:
         return point, report.Assessment(roles, reason=f"{assessment.reason} {response.doubts}".rstrip())

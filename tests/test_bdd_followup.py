@@ -423,19 +423,31 @@ def test_immunotherapy_is_taken_over_by_later_visits(database, worker):
     assert responses(timeline_of(database)) == [None, "SD", "SD"]
 
 
+def standings(database):
+    with database.reading() as session:
+        known = known_visits(session, patient_key(database))
+    return [present(known.standing(one, Rules()))[1] for one in known.visits.values()]
+
+
 def test_the_report_of_a_visit_states_the_best_response_up_to_then(database, worker):
     for number, sizes in enumerate([[sized(1, 20)], [sized(1, 19)], [], []], start=1):
         visit(database, worker, number, sizes)
         assess(database, number, corticosteroid_mg=0.0, clinical_status="stable")
-    with database.reading() as session:
-        known = known_visits(session, patient_key(database))
-    said = [present(known.standing(one, Rules()))[1] for one in known.visits.values()]
-    assert [(one.current_response, one.best_overall_response) for one in said] == [
+    assert [(one.current_response, one.best_overall_response) for one in standings(database)] == [
         (None, None),
         ("SD", "SD"),
         ("CR", "SD"),
         ("CR", "CR"),
     ]
+
+
+def test_a_part_of_a_target_is_one_in_the_report_too(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0)])
+    job = visit(database, worker, 2, [sized(1, 10.0), sized(2, 9.0), sized(3, 9.0)])
+    with database.writing() as session:
+        session.execute(update(Finding).where(Finding.lesion_key == job.lesions[1].id).values(part_of="2.25.1"))
+    assert standings(database)[1].roles == {"2.25.1": "target", "2.25.2": "target"}
+    assert [one.role for one in timeline_of(database).lesions] == ["target", "target", "new"]
 
 
 def test_another_baseline(database, worker):
