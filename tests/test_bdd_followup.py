@@ -13,7 +13,7 @@ from BDD.followup_models import Finding, TrackedLesion, VisitAssessment
 from BDD.packing import pack_label_map, unpack_label_map
 from rano.history import Rules
 from rano.matching import inherit_tracking
-from tests.followup_factory import FIRST_DAY, patient_key, sized, study_of, visit
+from tests.followup_factory import FIRST_DAY, patient_key, put_in_doubt, sized, study_of, visit
 from tests.present import present
 
 
@@ -439,6 +439,19 @@ def test_the_report_of_a_visit_states_the_best_response_up_to_then(database, wor
         ("CR", "SD"),
         ("CR", "CR"),
     ]
+
+
+def test_the_report_of_a_visit_says_whether_the_best_response_lasted_and_is_sure(database, worker):
+    for number, size in enumerate([30.0, 18.0, 18.0, 24.0], start=1):
+        job = visit(database, worker, number, [sized(1, size)])
+        assess(database, number, corticosteroid_mg=0.0, clinical_status="stable")
+        if number == 3:
+            put_in_doubt(database, job)
+    _, second, third, fourth = [one.reason for one in standings(database)]
+    assert "PR on 2024-03-04 counts as SD: PR is not confirmed: there is no visit at least 28 days later yet." in second
+    for later in (third, fourth):
+        assert "up to this visit: PR. PR on 2024-03-04: PR is confirmed by PR on 2024-04-01, 28 days later." in later
+        assert "Without the visits in doubt the best response would be SD." in later
 
 
 def test_a_part_of_a_target_is_one_in_the_report_too(database, worker):
