@@ -62,6 +62,8 @@ class TimelineLesion:
     within
         One per visit: the name of what people have called no lesion and it has merged with, so that nobody can measure
         it; else None.
+    absorbed_by
+        One per visit: the name of the lesion it has merged into, so that it has no size of its own; else None.
     """
 
     key: int
@@ -76,17 +78,26 @@ class TimelineLesion:
     split_from: int | None = None
     not_covered: tuple[bool, ...] = ()
     within: tuple[str | None, ...] = ()
+    absorbed_by: tuple[str | None, ...] = ()
 
     @property
     def is_set_aside(self) -> bool:
         """Whether people have merged it into another or called it no lesion, so that it does not count by itself."""
         return self.role in ("merged", "not_a_lesion")
 
+    def holder(self, visit: int) -> str:
+        """Give the name of what it has merged into at a visit, be it a lesion or none; empty where it has not."""
+        return next(filter(None, (*self.within[visit : visit + 1], *self.absorbed_by[visit : visit + 1])), "")
+
     def unmeasured(self, visit: int) -> str:
-        """Say why nobody can tell its size at a visit, by its place from 0; empty when they can, or it has gone."""
-        if visit < len(self.within) and self.within[visit]:
+        """Say in a word why nobody can tell its size at a visit, from 0; empty when they can, or it has gone."""
+        if self.holder(visit):
             return "merged"
-        return "not covered" if visit < len(self.not_covered) and self.not_covered[visit] else ""
+        return "not covered" if any(self.not_covered[visit : visit + 1]) else ""
+
+    def why_unmeasured(self, visit: int) -> str:
+        """Say the same in full: into what it has merged."""
+        return f"merged into {name}" if (name := self.holder(visit)) else self.unmeasured(visit)
 
 
 @dataclass(frozen=True)

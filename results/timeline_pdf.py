@@ -181,7 +181,7 @@ def _reasons(timeline: Timeline, lesions: Sequence[TimelineLesion]) -> list[str]
     first = [] if lesions else [timeline.none_counts()]
     rules = f"Sum of targets: {thresholds(timeline.assessment.rules)}"
     undated = [timeline.undated] if timeline.undated else []
-    first = _wrapped([*first, f"Baseline: {timeline.assessment.reason}", rules, *undated])
+    first = _wrapped([*first, f"Baseline: {timeline.assessment.reason}", rules, *_merged(lesions), *undated])
     *earlier, newest = timeline.placed[-_REASONS:]
     last = [*_of_visit(newest), f"Best overall response: {best.response}. {best.reason} {best.doubt}".rstrip()]
     last = _wrapped(last)  # on whatever they say somebody may rely: they are never cut
@@ -190,6 +190,12 @@ def _reasons(timeline: Timeline, lesions: Sequence[TimelineLesion]) -> list[str]
     if len(between) > left:
         between = ["…", *between[len(between) - left + 1 :]]
     return [*first, *between, *last]
+
+
+def _merged(lesions: Sequence[TimelineLesion]) -> list[str]:
+    """Say into what lesions have merged, for which the table has no room."""
+    into = [f"{one.name} into {name}" for one in lesions for k in range(len(one.sizes)) if (name := one.holder(k))]
+    return [f"Merged, and so without a size of its own: {'; '.join(dict.fromkeys(into))}."] if into else []
 
 
 def _of_visit(visit: TimelineVisit) -> list[str]:

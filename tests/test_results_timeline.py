@@ -168,8 +168,25 @@ def test_what_has_merged_with_what_is_no_lesion_has_no_size():
     made = timeline({"A": [20.0, None]}, visits=2)
     made = replace(made, lesions=(replace(made.lesions[0], within=(None, "plexus")),))
     row = list(csv.DictReader(io.StringIO(timeline_csv(made))))[1]
-    assert (row["longest_diameter_mm"], row["parts"]) == ("", "")
+    assert (row["longest_diameter_mm"], row["parts"], row["unmeasured"]) == ("", "", "merged into plexus")
     assert "merged" in {text.get_text() for text in timeline_figure(made, {}).findobj(Text)}
+
+
+def test_what_has_merged_into_another_lesion_has_no_size():
+    made = timeline({"A": [20.0, 33.0, 33.0], "B": [14.0, None, None], "C": [12.0, None, 12.0]}, visits=3)
+    first, merged, gone = made.lesions
+    made = replace(made, lesions=(first, replace(merged, absorbed_by=(None, "A", "A")), gone))
+    columns = ("lesion", "longest_diameter_mm", "volume_mm3", "parts", "unmeasured")
+    assert [tuple(row[name] for name in columns) for row in rows_of(made)[4:6]] == [
+        ("B", "", "", "", "merged into A"),
+        ("C", "0", "0", "0", ""),
+    ]
+    figure = timeline_figure(made, {})
+    assert cells_of(figure).count("merged") == 2
+    assert "Merged, and so without a size of its own: B into A." in words_of(figure)
+    curves = [np.asarray(line.get_ydata()) for band in figure.axes for axes in band.child_axes for line in axes.lines]
+    assert np.isnan(curves[1][1:]).all(), "a gap"
+    assert curves[2][1] == 0
 
 
 def test_a_visit_without_lesions_has_a_row():

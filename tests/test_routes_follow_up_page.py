@@ -8,9 +8,10 @@ from datetime import date
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, update
 
 from BDD import store
+from BDD.followup_models import Finding
 from rano.history import Rules
 from tests.api_factory import ApiSite
 from tests.followup_factory import patient_key, put_in_doubt, sized, study_of, visit
@@ -224,6 +225,21 @@ def test_a_doubt_of_an_earlier_visit_is_ended_there(site, patient):
     followed = store.load_timeline(site.database, patient, Rules()).visits[1].followed
     store.assess_visit(site.database, study_of(2), {"verified": followed}, version=0, made_by="ana")
     assert words not in page(site, f"/follow-up/{patient}?visit={study_of(3)}")
+
+
+def test_what_has_merged_into_another_lesion_has_not_gone(site, patient):
+    job = visit(site.database, site.number, 4, [sized(1, 33.0)])
+    with site.database.writing() as session:
+        session.execute(update(Finding).where(Finding.lesion_key == job.lesions[0].id).values(merged=["2.25.2"]))
+    markup = page(site, f"/follow-up/{patient}")
+    assert "GTV_MetIA_2 target 16.0 10.0 14.0 merged into GTV_MetIA_1" in text(markup)
+    assert figures(markup)["diameters"]["data"][1]["y"] == [16.0, 10.0, 14.0, None]
+    visit(site.database, site.number, 5, [sized(1, 33.0)])
+    merged = site.client.get(f"/patients/{patient}/timeline").get_json()["lesions"][1]
+    assert merged["absorbed_by"] == [None] * 3 + ["GTV_MetIA_1"] * 2, "as long as it is not seen by itself"
+    visit(site.database, site.number, 6, [sized(1, 20.0), sized(2, 12.0)])
+    merged = site.client.get(f"/patients/{patient}/timeline").get_json()["lesions"][1]
+    assert (merged["absorbed_by"][5], merged["sizes"][5]["longest_diameter_mm"]) == (None, 12.0)
 
 
 def test_many_visits_take_no_more_queries_than_few(site, patient):
