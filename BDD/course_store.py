@@ -197,18 +197,20 @@ def _standing(study_instance_uid: str, uids: Collection[str], assessment: Assess
     )
     kind = "baseline" if response.role == "baseline" else None
     point = report.TimePoint(label=f"Visit {order}", order=order, subject_id=f"V{order}", kind=kind)
-    roles = {uid: "target" for uid in assessment.targets if uid in uids}
-    roles |= {uid: "non_target" for uid in assessment.non_targets if uid in uids}
+    # What is new has no code; that it was not there at the baseline, the reason says.
+    roles = {uid: role for uid, role in assessment.roles.items() if uid in uids and role != "new"}
     radiographic, overall = response.radiographic, response.overall
     if radiographic is None or overall is None or response.date is None:
         return point, report.Assessment(roles, reason=f"{assessment.reason} {response.doubts}".rstrip())
     target = response.by_target_rule.get(assessment.rules.target_rule)
-    best = best_until(assessment, response.date)
+    best = best_until(assessment, response.date)  # as it stood then: no later visit rewrites it
     return point, report.Assessment(
         roles,
         target_response=str(target) if target else None,
         current_response=str(overall.response),
         best_overall_response=str(best.response),
         reason=f"On the images: {radiographic.response}, {radiographic.reason}. "
-        f"Overall: {overall.response}, {overall.reason}. {response.doubts}".rstrip(),
+        f"Overall: {overall.response}, {overall.reason}. "
+        f"Best overall response up to this visit: {best.response}. "
+        + " ".join(filter(None, (best.reason, best.doubt, response.doubts))),
     )

@@ -14,6 +14,7 @@ from BDD.identities import Identity, identify, root
 from BDD.models import Job, Patient, Study
 from BDD.records import PatientNotFoundError
 from BDD.verification import followed
+from rano.absorbed import absorbed
 from rano.counting import counted
 from rano.history import Rules
 from rano.response import Assessment, assess
@@ -66,7 +67,8 @@ def _timeline(
     responses = {response.visit: response for response in assessment.visits}
     order = {response.visit: place for place, response in enumerate(assessment.visits)}
     jobs = sorted(jobs, key=lambda job: order[study_of(job).study_instance_uid])
-    counting = [(visit, one) for visit in counted(visits) for one in visit.lesions or ()]
+    in_order = counted(visits)
+    counting = [(visit, one) for visit in in_order for one in visit.lesions or ()]
     # Of a lesion that nobody can measure it is what it has merged with that somebody should look at.
     doubted = {
         (visit.visit, (one.within or one).tracking_uid) for visit, one in counting if one.doubt and not visit.verified
@@ -74,6 +76,8 @@ def _timeline(
     sizes = [_sizes(study_of(job).study_instance_uid, identities[job.id], lesions, doubted) for job in jobs]
     outside = [{root(one, lesions).id for one in not_covered(absent.get(job.id, ()))} for job in jobs]
     within = {(visit.visit, one.tracking_uid): one.within.label for visit, one in counting if one.within is not None}
+    held = {visit.visit: holders for visit, holders in zip(in_order, absorbed(in_order), strict=True)}
+    absorbed_by = [_names(held[study_of(job).study_instance_uid], lesions) for job in jobs]
     return Timeline(
         patient_key=patient.id,
         patient_id=patient.patient_id,
@@ -113,6 +117,10 @@ def _timeline(
                     lesion.id in keys and lesion.id not in visit for keys, visit in zip(outside, sizes, strict=True)
                 ),
                 within=tuple(within.get((study_of(job).study_instance_uid, lesion.tracking_uid)) for job in jobs),
+                absorbed_by=tuple(
+                    None if lesion.id in visit else names.get(lesion.id)
+                    for names, visit in zip(absorbed_by, sizes, strict=True)
+                ),
             )
             for lesion in lesions.values()
             if lesion.merged_into is not None or any(lesion.id in visit for visit in sizes)
@@ -149,6 +157,12 @@ def _sizes(
             ambiguous=any((study, one.lesion.tracking_uid) in doubted for one in of_one),
         )
     return sizes
+
+
+def _names(holders: Mapping[str, str], lesions: Mapping[int, TrackedLesion]) -> dict[int, str]:
+    """Give the name of the lesion that each has merged into, by key, from both tracking UIDs."""
+    by_uid = {one.tracking_uid: root(one, lesions) for one in lesions.values()}
+    return {by_uid[uid].id: by_uid[holder].name for uid, holder in holders.items() if uid in by_uid}
 
 
 def _role(lesion: TrackedLesion, assessment: Assessment) -> str:

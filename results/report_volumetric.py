@@ -64,8 +64,8 @@ class Assessment:
     Attributes
     ----------
     roles
-        Tracking UID -> ``"target"`` or ``"non_target"``: what the lesion was chosen to be at the baseline. Lesions
-        that appeared later have none.
+        Tracking UID -> ``"target"`` or ``"non_target"``: what the lesion was chosen to be at the baseline; a part
+        has the role of what it is a part of. Lesions that appeared later have none.
     target_response
         Of the target lesions: ``"CR"``, ``"PR"``, ``"SD"``, ``"PD"``, ``"NE"``, or None when there is nothing to say.
     current_response, best_overall_response

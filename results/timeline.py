@@ -62,6 +62,8 @@ class TimelineLesion:
     within
         One per visit: the name of what people have called no lesion and it has merged with, so that nobody can measure
         it; else None.
+    absorbed_by
+        One per visit: the name of the lesion it has merged into, so that it has no size of its own; else None.
     """
 
     key: int
@@ -76,12 +78,26 @@ class TimelineLesion:
     split_from: int | None = None
     not_covered: tuple[bool, ...] = ()
     within: tuple[str | None, ...] = ()
+    absorbed_by: tuple[str | None, ...] = ()
+
+    @property
+    def is_set_aside(self) -> bool:
+        """Whether people have merged it into another or called it no lesion, so that it does not count by itself."""
+        return self.role in ("merged", "not_a_lesion")
+
+    def holder(self, visit: int) -> str:
+        """Give the name of what it has merged into at a visit, be it a lesion or none; empty where it has not."""
+        return next(filter(None, (*self.within[visit : visit + 1], *self.absorbed_by[visit : visit + 1])), "")
 
     def unmeasured(self, visit: int) -> str:
-        """Say why nobody can tell its size at a visit, by its place from 0; empty when they can, or it has gone."""
-        if visit < len(self.within) and self.within[visit]:
+        """Say in a word why nobody can tell its size at a visit, from 0; empty when they can, or it has gone."""
+        if self.holder(visit):
             return "merged"
-        return "not covered" if visit < len(self.not_covered) and self.not_covered[visit] else ""
+        return "not covered" if any(self.not_covered[visit : visit + 1]) else ""
+
+    def why_unmeasured(self, visit: int) -> str:
+        """Say the same in full: into what it has merged."""
+        return f"merged into {name}" if (name := self.holder(visit)) else self.unmeasured(visit)
 
 
 @dataclass(frozen=True)
@@ -123,10 +139,41 @@ class TimelineVisit:
 
 @dataclass(frozen=True)
 class Timeline:
-    """A patient's course; ``assessment.visits`` are those of ``visits``, in the same order: by date."""
+    """A patient's course; ``assessment.visits`` are those of ``visits``, in the same order: by date, undated last."""
 
     patient_key: int
     patient_id: str | None
     visits: tuple[TimelineVisit, ...]
     lesions: tuple[TimelineLesion, ...]
     assessment: Assessment
+
+    @property
+    def counting(self) -> tuple[TimelineLesion, ...]:
+        """The lesions without those that people have merged into others and those that they have called none."""
+        return tuple(lesion for lesion in self.lesions if not lesion.is_set_aside)
+
+    def none_counts(self, visit: int | None = None) -> str:
+        """Say why no lesion counts, at one visit, by its place from 0, or at any."""
+        refused = sum(
+            lesion.is_set_aside and any(lesion.sizes if visit is None else lesion.sizes[visit : visit + 1])
+            for lesion in self.lesions
+        )
+        where = "any visit" if visit is None else "this visit"
+        if refused:
+            return f"No lesion counts at {where}: what was found, people have called none ({refused})."
+        return f"No lesion was found at {where}. That is what the network found, not proof that there is none."
+
+    @property
+    def placed(self) -> tuple[TimelineVisit, ...]:
+        """The visits that have a place in the course, the first of all: those with a date, or all if none has one.
+
+        Where the patient stands, the last of these says: a visit without a date may be from any time.
+        """
+        return tuple(visit for visit in self.visits if visit.date) or self.visits
+
+    @property
+    def undated(self) -> str:
+        """How many visits have no date and so no place, in a sentence; empty when all have one."""
+        count = sum(visit.date is None for visit in self.visits)
+        have = "visit has" if count == 1 else "visits have"
+        return f"{count} {have} no date, and so no place in the course: no response is judged there." if count else ""

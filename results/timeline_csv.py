@@ -19,6 +19,7 @@ COLUMNS = (
     "parts",
     "measurable",
     "ambiguous",
+    "unmeasured",
     "sum_of_diameters_mm",
     "from_baseline_percent",
     "from_nadir_percent",
@@ -36,19 +37,18 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def timeline_csv(timeline: Timeline) -> str:
     """Write a timeline as CSV (RFC 4180).
 
-    A lesion that is not found at a visit has 0 mm there, and no size at all where nobody can tell it; a visit without
-    any lesion has one row without a lesion. The response is that by ``target_rule``; sums are of diameters, whichever
-    it is. Whether a CR or PR lasted is said once a later visit tells. What a person
-    should look at before relying on a visit's response is in each of its rows. Names that a spreadsheet would take for
-    a formula get an apostrophe in front.
+    A lesion that is not found at a visit has 0 mm there; where nobody can tell its size it has none, and
+    ``unmeasured`` says why. A visit without any lesion has one row without a lesion. The response is that by
+    ``target_rule``; sums are of diameters, whichever it is. Whether a CR or PR lasted is said once a later visit tells.
+    What a person should look at before relying on a visit's response is in each of its rows. Names that a spreadsheet
+    would take for a formula get an apostrophe in front.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="")
     writer.writeheader()
-    lesions = [lesion for lesion in timeline.lesions if lesion.role not in ("merged", "not_a_lesion")]
     for number, visit in enumerate(timeline.visits):
         common = {**_of_visit(number + 1, visit), "target_rule": timeline.assessment.rules.target_rule}
-        writer.writerows([{**common, **_of_lesion(lesion, number)} for lesion in lesions] or [common])
+        writer.writerows([{**common, **_of_lesion(lesion, number)} for lesion in timeline.counting] or [common])
     return text.getvalue()
 
 
@@ -74,8 +74,8 @@ def _of_lesion(lesion: TimelineLesion, visit: int) -> dict[str, Any]:
     name = f"'{lesion.name}" if lesion.name.startswith(_FORMULA) else lesion.name
     row: dict[str, Any] = {"lesion": name, "tracking_uid": lesion.tracking_uid, "role": lesion.role}
     size = lesion.sizes[visit]
-    if size is None and lesion.unmeasured(visit):
-        return row
+    if size is None and (reason := lesion.why_unmeasured(visit)):
+        return {**row, "unmeasured": reason}
     if size is None:
         return {**row, "longest_diameter_mm": 0, "volume_mm3": 0, "parts": 0}
     return {

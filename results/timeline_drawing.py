@@ -32,9 +32,12 @@ def visit_day(visit: TimelineVisit) -> str:
 
 
 def milestones(timeline: Timeline) -> dict[int, str]:
-    """Give the visits that decide, 0-based, and what each is: the baseline, the nadir and the latest, by date."""
+    """Give the visits that decide, 0-based, and what each is: the baseline, the nadir and the latest, by date.
+
+    A visit without a date decides nothing, unless none has one.
+    """
     place = {visit.study_instance_uid: number for number, visit in enumerate(timeline.visits)}
-    last = len(timeline.visits) - 1
+    last = len(timeline.placed) - 1
     if last == 0:
         return {0: "baseline" if timeline.assessment.baseline else ""}
     first = place.get(timeline.assessment.baseline or "", 0)

@@ -62,10 +62,7 @@ def timeline_figure(timeline: Timeline, pictures: Mapping[int, bytes]) -> Figure
     """Draw the page as a figure."""
     figure = Figure(figsize=(_WIDTH, _HEIGHT))
     FigureCanvasPdf(figure)
-    lesions = sorted(
-        (lesion for lesion in timeline.lesions if lesion.role not in ("merged", "not_a_lesion")),
-        key=_rank,
-    )
+    lesions = sorted(timeline.counting, key=_rank)
     page = _Page(figure)
     page.write(0.3, "Brain metastases over time (RANO-BM)", fontsize=15)
     page.write(0.6, f"Patient {plain(timeline.patient_id or '(without PatientID)')}", fontsize=10)
@@ -181,10 +178,11 @@ def _reasons(timeline: Timeline, lesions: Sequence[TimelineLesion]) -> list[str]
     if not timeline.visits:
         return ["No visit was segmented yet."]
     best = timeline.assessment.best_overall
-    first = [] if lesions else ["No lesion was found at any visit."]
+    first = [] if lesions else [timeline.none_counts()]
     rules = f"Sum of targets: {thresholds(timeline.assessment.rules)}"
-    first = _wrapped([*first, f"Baseline: {timeline.assessment.reason}", rules])
-    *earlier, newest = timeline.visits[-_REASONS:]
+    undated = [timeline.undated] if timeline.undated else []
+    first = _wrapped([*first, f"Baseline: {timeline.assessment.reason}", rules, *_merged(lesions), *undated])
+    *earlier, newest = timeline.placed[-_REASONS:]
     last = [*_of_visit(newest), f"Best overall response: {best.response}. {best.reason} {best.doubt}".rstrip()]
     last = _wrapped(last)  # on whatever they say somebody may rely: they are never cut
     between = _wrapped([line for visit in earlier for line in _of_visit(visit)])
@@ -192,6 +190,12 @@ def _reasons(timeline: Timeline, lesions: Sequence[TimelineLesion]) -> list[str]
     if len(between) > left:
         between = ["…", *between[len(between) - left + 1 :]]
     return [*first, *between, *last]
+
+
+def _merged(lesions: Sequence[TimelineLesion]) -> list[str]:
+    """Say into what lesions have merged, for which the table has no room."""
+    into = [f"{one.name} into {name}" for one in lesions for k in range(len(one.sizes)) if (name := one.holder(k))]
+    return [f"Merged, and so without a size of its own: {'; '.join(dict.fromkeys(into))}."] if into else []
 
 
 def _of_visit(visit: TimelineVisit) -> list[str]:

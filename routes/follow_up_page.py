@@ -58,7 +58,7 @@ def search() -> BaseResponse:
 @describe(
     "See the course of a patient",
     {200: ("The page", None), 404: ("No such patient", None)},
-    query={"visit": ("string", "StudyInstanceUID of the visit to show closely; the last one unless said")},
+    query={"visit": ("string", "StudyInstanceUID of the visit to show closely; the last one by date unless said")},
     tag="Follow-up",
 )
 def one(patient: int) -> Response:

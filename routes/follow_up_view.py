@@ -8,8 +8,6 @@ from BDD.models import Job, LesionRow
 from BDD.models import Model as ModelRow
 from results.timeline import LesionSize, Timeline, TimelineLesion, TimelineVisit
 
-_LEFT_OUT = ("merged", "not_a_lesion")
-
 
 @dataclass(frozen=True)
 class Row:
@@ -70,6 +68,13 @@ class View:
         return self.timeline.visits
 
     @property
+    def ruled_out(self) -> int:
+        """How many lesions were measurable at the baseline and are no targets because people have said so."""
+        places = [k for k, one in enumerate(self.visits) if one.study_instance_uid == self.timeline.assessment.baseline]
+        sizes = [lesion.sizes[k] for k in places for lesion in self.lesions if lesion.target is False]
+        return sum(size is not None and size.measurable for size in sizes)
+
+    @property
     def visit(self) -> TimelineVisit:
         """The visit that is shown closely."""
         return self.timeline.visits[self.chosen]
@@ -83,14 +88,15 @@ def arrange(timeline: Timeline, jobs: Sequence[Job], study: str | None) -> View:
     jobs
         Those that the visits name, in their order, with lesions and model.
     study
-        StudyInstanceUID of the visit to show closely; the last one when it is None or none of the patient's.
+        StudyInstanceUID of the visit to show closely; the last one that has a date when it is None or none of the
+        patient's.
     """
     lesions = sorted(
-        (lesion for lesion in timeline.lesions if lesion.role not in _LEFT_OUT),
+        timeline.counting,
         key=lambda lesion: (lesion.role != "target", -max((s.longest_mm for s in lesion.sizes if s), default=0.0)),
     )
     uids = [visit.study_instance_uid for visit in timeline.visits]
-    chosen = uids.index(study) if study in uids else len(uids) - 1
+    chosen = uids.index(study) if study in uids else len(timeline.placed) - 1
     found = {row.id: row for job in jobs for row in job.lesions}
     cells = [
         [
@@ -131,7 +137,7 @@ def _rows(
         size = lesion.sizes[chosen]
         if size is None:
             continue
-        before = lesion.sizes[chosen - 1] if chosen else None
+        before = lesion.sizes[chosen - 1] if chosen and visit.date else None
         rows.append(
             Row(
                 number=number,

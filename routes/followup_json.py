@@ -48,6 +48,7 @@ def timeline_to_json(timeline: Timeline) -> dict[str, Any]:
                 "sizes": [_size(size) for size in lesion.sizes],
                 "not_covered": list(lesion.not_covered),
                 "within": list(lesion.within),
+                "absorbed_by": list(lesion.absorbed_by),
             }
             for lesion in timeline.lesions
         ],

@@ -13,7 +13,7 @@ from BDD.followup_models import Finding, TrackedLesion, VisitAssessment
 from BDD.packing import pack_label_map, unpack_label_map
 from rano.history import Rules
 from rano.matching import inherit_tracking
-from tests.followup_factory import FIRST_DAY, patient_key, sized, study_of, visit
+from tests.followup_factory import FIRST_DAY, patient_key, put_in_doubt, sized, study_of, visit
 from tests.present import present
 
 
@@ -423,19 +423,44 @@ def test_immunotherapy_is_taken_over_by_later_visits(database, worker):
     assert responses(timeline_of(database)) == [None, "SD", "SD"]
 
 
+def standings(database):
+    with database.reading() as session:
+        known = known_visits(session, patient_key(database))
+    return [present(known.standing(one, Rules()))[1] for one in known.visits.values()]
+
+
 def test_the_report_of_a_visit_states_the_best_response_up_to_then(database, worker):
     for number, sizes in enumerate([[sized(1, 20)], [sized(1, 19)], [], []], start=1):
         visit(database, worker, number, sizes)
         assess(database, number, corticosteroid_mg=0.0, clinical_status="stable")
-    with database.reading() as session:
-        known = known_visits(session, patient_key(database))
-    said = [present(known.standing(one, Rules()))[1] for one in known.visits.values()]
-    assert [(one.current_response, one.best_overall_response) for one in said] == [
+    assert [(one.current_response, one.best_overall_response) for one in standings(database)] == [
         (None, None),
         ("SD", "SD"),
         ("CR", "SD"),
         ("CR", "CR"),
     ]
+
+
+def test_the_report_of_a_visit_says_whether_the_best_response_lasted_and_is_sure(database, worker):
+    for number, size in enumerate([30.0, 18.0, 18.0, 24.0], start=1):
+        job = visit(database, worker, number, [sized(1, size)])
+        assess(database, number, corticosteroid_mg=0.0, clinical_status="stable")
+        if number == 3:
+            put_in_doubt(database, job)
+    _, second, third, fourth = [one.reason for one in standings(database)]
+    assert "PR on 2024-03-04 counts as SD: PR is not confirmed: there is no visit at least 28 days later yet." in second
+    for later in (third, fourth):
+        assert "up to this visit: PR. PR on 2024-03-04: PR is confirmed by PR on 2024-04-01, 28 days later." in later
+        assert "Without the visits in doubt the best response would be SD." in later
+
+
+def test_a_part_of_a_target_is_one_in_the_report_too(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0)])
+    job = visit(database, worker, 2, [sized(1, 10.0), sized(2, 9.0), sized(3, 9.0)])
+    with database.writing() as session:
+        session.execute(update(Finding).where(Finding.lesion_key == job.lesions[1].id).values(part_of="2.25.1"))
+    assert standings(database)[1].roles == {"2.25.1": "target", "2.25.2": "target"}
+    assert [one.role for one in timeline_of(database).lesions] == ["target", "target", "new"]
 
 
 def test_another_baseline(database, worker):

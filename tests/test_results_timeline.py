@@ -35,15 +35,16 @@ def timeline(
     patient_id: str | None = "A-1",
     doubtful: tuple[int, ...] = (),
     rule: TargetRule = "any_lesion",
+    undated: int = 0,
 ) -> Timeline:
     """Make a timeline of lesions by name: their longest diameter at each visit, four weeks apart.
 
-    How they were followed to the visits ``doubtful``, from 0, is in doubt.
+    How they were followed to the visits ``doubtful``, from 0, is in doubt. The last ``undated`` have no date.
     """
     findings = [
         VisitFindings(
             f"1.2.{k}",
-            DAY + datetime.timedelta(weeks=4 * k),
+            DAY + datetime.timedelta(weeks=4 * k) if k < visits - undated else None,
             tuple(
                 LesionAtVisit(name, mm, mm**3, measurable=mm >= 10, name=name, doubt=k in doubtful)
                 for name, course in sizes.items()
@@ -112,9 +113,13 @@ def test_whether_a_response_lasted_stands_beside_it():
         ("PR", "no"),
         ("PD", ""),
     ]
-    page = " ".join(text.get_text() for text in timeline_figure(made, {}).findobj(Text)).replace("\n    ", " ")
+    page = words_of(timeline_figure(made, {}))
     assert "PR is confirmed by PR on 2024-03-04, 28 days later." in page
     assert "PR was not sustained: PD on 2024-04-01, 28 days later." in page
+
+
+def words_of(figure: Figure) -> str:
+    return " ".join(" ".join(text.get_text() for text in figure.findobj(Text)).split())
 
 
 def cells_of(figure: Figure) -> list[str]:
@@ -135,8 +140,7 @@ def test_the_rule_that_decides_is_the_same_in_every_form():
         assert {row["target_rule"] for row in rows_of(one)} == {rule}
     pages = {rule: timeline_figure(one, {}) for rule, one in made.items()}
     for rule, page in pages.items():
-        words = " ".join(" ".join(text.get_text() for text in page.findobj(Text)).split())
-        assert f"Sum of targets: {thresholds(Rules(target_rule=rule))}" in words
+        assert f"Sum of targets: {thresholds(Rules(target_rule=rule))}" in words_of(page)
     assert {"mm", "40.0", "+25.0 %"} < set(cells_of(pages["sum"]))
     assert {"mm³", "16000", "+95.3 %"} < set(cells_of(pages["volume"]))
 
@@ -164,8 +168,25 @@ def test_what_has_merged_with_what_is_no_lesion_has_no_size():
     made = timeline({"A": [20.0, None]}, visits=2)
     made = replace(made, lesions=(replace(made.lesions[0], within=(None, "plexus")),))
     row = list(csv.DictReader(io.StringIO(timeline_csv(made))))[1]
-    assert (row["longest_diameter_mm"], row["parts"]) == ("", "")
+    assert (row["longest_diameter_mm"], row["parts"], row["unmeasured"]) == ("", "", "merged into plexus")
     assert "merged" in {text.get_text() for text in timeline_figure(made, {}).findobj(Text)}
+
+
+def test_what_has_merged_into_another_lesion_has_no_size():
+    made = timeline({"A": [20.0, 33.0, 33.0], "B": [14.0, None, None], "C": [12.0, None, 12.0]}, visits=3)
+    first, merged, gone = made.lesions
+    made = replace(made, lesions=(first, replace(merged, absorbed_by=(None, "A", "A")), gone))
+    columns = ("lesion", "longest_diameter_mm", "volume_mm3", "parts", "unmeasured")
+    assert [tuple(row[name] for name in columns) for row in rows_of(made)[4:6]] == [
+        ("B", "", "", "", "merged into A"),
+        ("C", "0", "0", "0", ""),
+    ]
+    figure = timeline_figure(made, {})
+    assert cells_of(figure).count("merged") == 2
+    assert "Merged, and so without a size of its own: B into A." in words_of(figure)
+    curves = [np.asarray(line.get_ydata()) for band in figure.axes for axes in band.child_axes for line in axes.lines]
+    assert np.isnan(curves[1][1:]).all(), "a gap"
+    assert curves[2][1] == 0
 
 
 def test_a_visit_without_lesions_has_a_row():
@@ -253,6 +274,27 @@ def test_pictures_are_on_the_page_and_what_is_left_out_is_said():
 )
 def test_the_visits_that_decide(sums, expected):
     assert milestones(timeline({"a": sums}, visits=len(sums))) == expected
+
+
+def test_a_visit_without_a_date_is_not_the_latest():
+    made = timeline({"a": [24.0, 14.0, 26.0, 20.0]}, visits=4, undated=1)
+    assert milestones(made) == {0: "baseline", 1: "nadir", 2: "latest"}
+    words = words_of(timeline_figure(made, {}))
+    assert "2024-03-04, images: PD" in words
+    assert "no date, images" not in words
+    assert "1 visit has no date, and so no place in the course: no response is judged there." in words
+    nowhere = timeline({"a": [24.0, 14.0]}, visits=2, undated=2)
+    assert milestones(nowhere) == {0: "first", 1: "latest"}
+    assert "no date, images: NE, the visit has no date." in words_of(timeline_figure(nowhere, {}))
+
+
+def test_what_people_have_called_no_lesion_was_found():
+    assert "No lesion was found at any visit." in words_of(timeline_figure(timeline({}, visits=2), {}))
+    made = timeline({"a": [20.0, 20.0]}, visits=2)
+    made = replace(made, lesions=tuple(replace(one, role="not_a_lesion") for one in made.lesions))
+    words = words_of(timeline_figure(made, {}))
+    assert "No lesion counts at any visit: what was found, people have called none (1)." in words
+    assert "No lesion was found" not in words
 
 
 def test_more_lesions_draw_more():

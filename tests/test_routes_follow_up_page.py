@@ -8,9 +8,10 @@ from datetime import date
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, update
 
 from BDD import store
+from BDD.followup_models import Finding
 from rano.history import Rules
 from tests.api_factory import ApiSite
 from tests.followup_factory import patient_key, put_in_doubt, sized, study_of, visit
@@ -226,6 +227,21 @@ def test_a_doubt_of_an_earlier_visit_is_ended_there(site, patient):
     assert words not in page(site, f"/follow-up/{patient}?visit={study_of(3)}")
 
 
+def test_what_has_merged_into_another_lesion_has_not_gone(site, patient):
+    job = visit(site.database, site.number, 4, [sized(1, 33.0)])
+    with site.database.writing() as session:
+        session.execute(update(Finding).where(Finding.lesion_key == job.lesions[0].id).values(merged=["2.25.2"]))
+    markup = page(site, f"/follow-up/{patient}")
+    assert "GTV_MetIA_2 target 16.0 10.0 14.0 merged into GTV_MetIA_1" in text(markup)
+    assert figures(markup)["diameters"]["data"][1]["y"] == [16.0, 10.0, 14.0, None]
+    visit(site.database, site.number, 5, [sized(1, 33.0)])
+    merged = site.client.get(f"/patients/{patient}/timeline").get_json()["lesions"][1]
+    assert merged["absorbed_by"] == [None] * 3 + ["GTV_MetIA_1"] * 2, "as long as it is not seen by itself"
+    visit(site.database, site.number, 6, [sized(1, 20.0), sized(2, 12.0)])
+    merged = site.client.get(f"/patients/{patient}/timeline").get_json()["lesions"][1]
+    assert (merged["absorbed_by"][5], merged["sizes"][5]["longest_diameter_mm"]) == (None, 12.0)
+
+
 def test_many_visits_take_no_more_queries_than_few(site, patient):
     def queries():
         asked: list[str] = []
@@ -277,12 +293,50 @@ def test_no_target(site):
     assert "non-CR/non-PD" in seen
 
 
+def decide(site, lesion, **decision):
+    answer = site.client.patch(f"/lesions/{lesion['id']}", json={**decision, "version": lesion["version"]})
+    assert answer.status_code == 200
+
+
+def test_what_people_have_called_no_lesion_was_found(site, patient):
+    for lesion in site.client.get(f"/patients/{patient}/timeline").get_json()["lesions"]:
+        decide(site, lesion, not_a_lesion=True)
+    seen = text(page(site, f"/follow-up/{patient}"))
+    assert "No lesion counts at any visit: what was found, people have called none (2)." in seen
+    assert "No lesion counts at this visit: what was found, people have called none (2)." in seen
+    assert "No lesion was found" not in seen
+    assert "the network found" not in seen
+
+
+def test_what_people_have_ruled_out_was_measurable(site):
+    for number in (1, 2):
+        visit(site.database, site.number, number, [sized(1, 20.0), sized(2, 6.0)])
+    patient = patient_key(site.database)
+    large, small = site.client.get(f"/patients/{patient}/timeline").get_json()["lesions"]
+    decide(site, small, target=False)
+    assert "ruled out" not in text(page(site, f"/follow-up/{patient}"))
+    decide(site, large, target=False)
+    seen = text(page(site, f"/follow-up/{patient}"))
+    assert "people have ruled out as a target every lesion that was measurable at the baseline (10 mm" in seen
+    assert "no lesion was measurable" not in seen
+
+
 def test_without_a_date_and_without_ids(site):
     visit(site.database, site.number, 1, [sized(1, 20.0)], undated=True, patient_id=None)
     markup = page(site, f"/follow-up/{patient_key(site.database)}")
     assert "PatientID none" in text(markup)
     assert "no date" in text(markup)
     assert "not possible without a date" in text(markup)
+
+
+def test_a_visit_without_a_date_does_not_say_where_the_patient_stands(site, patient):
+    visit(site.database, site.number, 9, [sized(1, 20.0), sized(2, 12.0)], undated=True)
+    seen = text(page(site, f"/follow-up/{patient}"))
+    assert "Images, 2024-04-01 PD the sum of longest diameters" in seen
+    assert "Without a date 1 visit has no date, and so no place in the course" in seen
+    assert "One visit: 2024-04-01" in seen
+    seen = text(page(site, f"/follow-up/{patient}?visit={study_of(9)}"))
+    assert "20.0 × 16.0 4.19 – yes" in seen, "nobody knows which visit lies before it"
 
 
 def test_there_is_no_such_patient(site):

@@ -150,6 +150,11 @@ SCHEMAS: dict[str, Any] = {
                 "items": TEXT_OR_NULL,
                 "description": "Per visit: name of what is no lesion and it has merged with: nobody can measure it",
             },
+            "absorbed_by": {
+                "type": "array",
+                "items": TEXT_OR_NULL,
+                "description": "Per visit: name of the lesion it has merged into, so that it has no size of its own",
+            },
         }
     ),
     "Size": structure(
