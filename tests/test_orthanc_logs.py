@@ -2,9 +2,13 @@
 
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
+import api
+from Orthanc import logs
+from services import worker
 from settings import ROOT
 
 CODE = """
@@ -43,8 +47,13 @@ def test_libraries_quote_nothing(level: str) -> None:
     assert "1960" not in done.stderr
 
 
-@pytest.mark.parametrize("program", ["api.py", "services/worker.py"])
-def test_both_programs_log_by_it(program: str) -> None:
-    text = (ROOT / program).read_text(encoding="utf-8")
-    assert "logs.start(settings.log_level)" in text
-    assert "basicConfig" not in text
+@pytest.mark.parametrize("program", [api, worker])
+def test_both_programs_log_by_it(program: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "ERROR")
+
+    def start(level: str) -> None:
+        raise KeyboardInterrupt(level)  # nothing else is to be started
+
+    monkeypatch.setattr(logs, "start", start)
+    with pytest.raises(KeyboardInterrupt, match="ERROR"):
+        program.main()
