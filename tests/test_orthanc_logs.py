@@ -9,7 +9,7 @@ import pytest
 import api
 from Orthanc import logs
 from services import worker
-from settings import ROOT
+from settings import ROOT, Settings
 
 CODE = """
 import io, logging, sys
@@ -50,10 +50,13 @@ def test_libraries_quote_nothing(level: str) -> None:
 @pytest.mark.parametrize("program", [api, worker])
 def test_both_programs_log_by_it(program: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOG_LEVEL", "ERROR")
+    levels: list[str] = []
+    monkeypatch.setattr(logs, "start", levels.append)
 
-    def start(level: str) -> None:
-        raise KeyboardInterrupt(level)  # nothing else is to be started
+    def stop(_settings: Settings) -> None:
+        raise KeyboardInterrupt  # nothing else is to be started
 
-    monkeypatch.setattr(logs, "start", start)
-    with pytest.raises(KeyboardInterrupt, match="ERROR"):
+    monkeypatch.setattr(program, "keep_private", stop)
+    with pytest.raises(KeyboardInterrupt):
         program.main()
+    assert levels == ["ERROR"]
