@@ -15,6 +15,7 @@ import pytest
 from pydicom import Dataset, dcmread, dcmwrite
 
 import segmentation
+from BDD.models import RUNNING_STATES
 from imaging.errors import MissingSliceError
 from imaging.mr_writer import derive_uid as mr_uid
 from imaging.selection import AmbiguousSeriesError
@@ -25,7 +26,7 @@ from results.context import derive_uid, is_ours
 from results.objects import OUTPUTS
 from results.rtstruct import rasterise_rtstruct
 from results.seg import read_seg
-from segmentation import STATES, Cancelled, segment_study
+from segmentation import Cancelled, segment_study
 from services.segment_folder import main
 from tests import factory
 from tests.jobs_factory import MemoryArchive, PredictorStub
@@ -265,7 +266,7 @@ class Diary:
             raise Cancelled
 
     def progress(self, fraction: float) -> None:
-        state = next(state for state in reversed(self.calls) if state in STATES)
+        state = next(state for state in reversed(self.calls) if state in RUNNING_STATES)
         self.fractions[state].append(fraction)
         if self._cancel_at == f"{state} progress":
             raise Cancelled
