@@ -27,8 +27,8 @@ from imaging.errors import (
     UnreadablePixelsError,
 )
 from imaging.geometry import arrange
-from imaging.mr_writer import derive_uid
 from imaging.planes import Plane, Slice, is_multi_frame, planes_of
+from imaging.uids import uid_of
 
 __all__ = [
     "DuplicateSliceError",
@@ -114,7 +114,7 @@ def read_series(datasets: Sequence[Dataset]) -> Series:
     _check_kind(instances)
     if not any(ds.get("FrameOfReferenceUID") for ds in instances):
         for ds in instances:
-            ds.FrameOfReferenceUID = derive_uid(str(ds.SeriesInstanceUID), "frame of reference")
+            ds.FrameOfReferenceUID = uid_of(str(ds.SeriesInstanceUID), "frame of reference")
     planes, geometry = arrange(planes_of(instances))
     array = np.empty(geometry.spatial_shape, np.float32)
     if is_multi_frame(instances[0]):

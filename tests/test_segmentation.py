@@ -17,8 +17,8 @@ from pydicom import Dataset, dcmread, dcmwrite
 import segmentation
 from BDD.models import RUNNING_STATES
 from imaging.errors import MissingSliceError
-from imaging.mr_writer import derive_uid as mr_uid
 from imaging.selection import AmbiguousSeriesError
+from imaging.uids import uid_of
 from imaging.volume import read_series
 from Orthanc.archive import SeriesNotFoundError, StoreRejectedError, StudyNotFoundError
 from rano.components import label_lesions
@@ -171,7 +171,7 @@ def test_a_healthy_head_gets_empty_lists_and_no_objects(tmp_path, run, capsys):
 
 
 def test_one_of_several_studies_and_series_by_name(tmp_path, run):
-    other = mr_uid("tests", "another study")
+    other = uid_of("tests", "another study")
     save(tmp_path / "a", MR)
     save(tmp_path / "b", factory.series_datasets(factory.volume(**SMALL), study_instance_uid=other))
     plain = factory.series_datasets(
@@ -432,7 +432,7 @@ def test_the_caller_may_name_the_series():
 
 
 def test_two_series_that_tie_are_the_callers_choice():
-    twin = factory.series_datasets(factory.volume(**SMALL), series_instance_uid=mr_uid("tests", "twin"))
+    twin = factory.series_datasets(factory.volume(**SMALL), series_instance_uid=uid_of("tests", "twin"))
     archive = MemoryArchive(*MR, *twin)
     with pytest.raises(AmbiguousSeriesError) as caught:
         segment(archive)
