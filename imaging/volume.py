@@ -10,45 +10,10 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import pixel_array
 
 from imaging.charset import declare_character_sets
-from imaging.errors import (
-    DuplicateSliceError,
-    GantryTiltError,
-    GeometryError,
-    ImagingError,
-    InconsistentOrientationError,
-    InconsistentSpacingError,
-    MissingSliceError,
-    MixedFrameOfReferenceError,
-    MixedMatrixError,
-    MixedSeriesError,
-    NoGeometryError,
-    NotMRError,
-    TooFewSlicesError,
-    UnreadablePixelsError,
-)
+from imaging.errors import DuplicateSliceError, MixedSeriesError, NotMRError, TooFewSlicesError, UnreadablePixelsError
 from imaging.geometry import arrange
 from imaging.planes import Plane, Slice, is_multi_frame, planes_of
 from imaging.uids import uid_of
-
-__all__ = [
-    "DuplicateSliceError",
-    "GantryTiltError",
-    "GeometryError",
-    "ImagingError",
-    "InconsistentOrientationError",
-    "InconsistentSpacingError",
-    "MissingSliceError",
-    "MixedFrameOfReferenceError",
-    "MixedMatrixError",
-    "MixedSeriesError",
-    "NoGeometryError",
-    "NotMRError",
-    "Series",
-    "Slice",
-    "TooFewSlicesError",
-    "UnreadablePixelsError",
-    "read_series",
-]
 
 logger = logging.getLogger(__name__)
 
