@@ -1,4 +1,4 @@
-"""The pipeline: one MR series from the archive becomes lesions, SEG and RTSTRUCT in the archive. Nothing clever here.
+"""The pipeline: one MR series from the archive becomes lesions, SEG, RTSTRUCT and SR in the archive. Nothing clever.
 
     archive -> imaging -> unetr -> rano -> results -> archive
 
