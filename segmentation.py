@@ -1,4 +1,4 @@
-"""The pipeline: one MR series from the archive becomes lesions, SEG and RTSTRUCT in the archive. Nothing clever here.
+"""The pipeline: one MR series from the archive becomes lesions, SEG, RTSTRUCT and SR in the archive. Nothing clever.
 
     archive -> imaging -> unetr -> rano -> results -> archive
 
@@ -34,16 +34,13 @@ from unetr.catalogue import Catalogue, find_models
 if TYPE_CHECKING:
     from unetr.predictor import Prediction, Predictor
 
-__all__ = ["STATES", "Cancelled", "Catalogue", "Outcome", "Reporter", "find_models", "segment_study", "write_again"]
+__all__ = ["Cancelled", "Catalogue", "Outcome", "Reporter", "find_models", "segment_study", "write_again"]
 
 Course = Callable[[Series, Sequence[Lesion]], Standing | None]
 """Given a series and its lesions, where the visit stands among the patient's others; None where that is not known."""
 
 OnStored = Callable[[Sequence[str]], None]
 """Told the roles of results that the archive has from now on. Should the rest fail, they are its to take out."""
-
-STATES = ("queued", "fetching", "reading", "segmenting", "measuring", "writing", "done", "failed", "cancelled")
-"""What a job goes through, in this order; one of the last three ends it."""
 
 
 class Cancelled(Exception):  # noqa: N818 - it reports a wish, not a failure
@@ -54,7 +51,7 @@ class Reporter(Protocol):
     """Where the pipeline says how far it is; either method may raise :class:`Cancelled`."""
 
     def stage(self, state: str) -> None:
-        """A stage of :data:`STATES` begins."""
+        """A stage begins: fetching, reading, segmenting, measuring or writing (``BDD.models.RUNNING_STATES``)."""
 
     def progress(self, fraction: float) -> None:
         """How much of the stage is done, 0-1."""

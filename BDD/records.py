@@ -111,7 +111,7 @@ class ModelRecord:
 
 @dataclass(frozen=True)
 class ResultRecord:
-    """A series of one instance, written into the archive; ``kind`` is SEG or RTSTRUCT."""
+    """A series of one instance, written into the archive; ``kind`` is SEG, RTSTRUCT or SR."""
 
     kind: str
     series_instance_uid: str

@@ -19,8 +19,6 @@ from BDD.models import Study
 from BDD.records import EditRefusedError
 from rano.matching import fresh_tracking_uid, unused_names
 
-FIELDS = ("split_from", "split_at")
-
 
 def begin(session: Session, lesion: TrackedLesion, study_instance_uid: str) -> tuple[TrackedLesion, dict[str, Any]]:
     """Make the lesion that is to begin at a visit, and give what it is to say of itself.

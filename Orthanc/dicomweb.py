@@ -16,7 +16,6 @@ from imaging.selection import SeriesSummary
 from Orthanc import multipart
 from Orthanc.archive import (
     UID_KEYWORDS,
-    Archive,
     ArchiveError,
     ArchiveTimeoutError,
     ArchiveUnavailableError,
@@ -28,23 +27,9 @@ from Orthanc.archive import (
     StudyNotFoundError,
     is_uid,
 )
-from Orthanc.folder import FolderArchive
 from Orthanc.inflating import read_dicom
 from Orthanc.rest import NotThereError, OrthancRest
 from results.context import is_ours
-
-__all__ = [
-    "Archive",
-    "ArchiveError",
-    "ArchiveTimeoutError",
-    "ArchiveUnavailableError",
-    "FolderArchive",
-    "NotOursError",
-    "OrthancArchive",
-    "SeriesNotFoundError",
-    "StoreRejectedError",
-    "StudyNotFoundError",
-]
 
 logger = logging.getLogger(__name__)
 

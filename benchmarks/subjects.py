@@ -12,7 +12,8 @@ import highdicom as hd
 import numpy as np
 from pydicom import Dataset
 
-from imaging.mr_writer import derive_uid, write_mr_series
+from imaging.mr_writer import write_mr_series
+from imaging.uids import uid_of
 
 if TYPE_CHECKING:
     from unetr.predictor import Prediction
@@ -49,7 +50,7 @@ class Subject:
             self.volume,
             patient_id="METIA-BENCHMARK",
             patient_name="Benchmark^Synthetic",
-            study_instance_uid=derive_uid("benchmarks", shape, self.lesions),
+            study_instance_uid=uid_of("benchmarks", shape, self.lesions),
             series_description="T1 MPRAGE post Gd",
             contrast_agent="Gadobutrol",
         )

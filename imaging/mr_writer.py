@@ -4,22 +4,18 @@ Geometry comes from the volume's affine alone; every UID not given is derived fr
 the same volume twice makes the same instances.
 """
 
-import uuid
 from collections.abc import Sequence
 from datetime import datetime
 
 import highdicom as hd
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 from pydicom.valuerep import DSfloat
 
+from imaging.uids import uid_of
+
 Array = np.ndarray
-
-
-def derive_uid(*parts: str | int) -> UID:
-    """Return the same ``2.25.`` UID for the same parts, always."""
-    return UID(f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, '/'.join(str(part) for part in parts)).int}")
 
 
 def write_mr_series(
@@ -87,9 +83,9 @@ def write_mr_series(
         array, affine = volume
         volume = hd.Volume(np.asarray(array), affine, coordinate_system="PATIENT")
     pixels = _stored_values(volume.array)
-    study_uid = study_instance_uid or derive_uid(patient_id, study_date, study_time)
-    series_uid = series_instance_uid or derive_uid(study_uid, series_number)
-    frame_uid = frame_of_reference_uid or volume.frame_of_reference_uid or derive_uid(study_uid, "frame of reference")
+    study_uid = study_instance_uid or uid_of(patient_id, study_date, study_time)
+    series_uid = series_instance_uid or uid_of(study_uid, series_number)
+    frame_uid = frame_of_reference_uid or volume.frame_of_reference_uid or uid_of(study_uid, "frame of reference")
     time = acquisition_time or study_time
     datetime.strptime(study_date + time[:6], "%Y%m%d%H%M%S")  # a wrong date shall fail here, not in an archive
 
@@ -105,9 +101,9 @@ def write_mr_series(
         ds = Dataset()
         ds.file_meta = FileMetaDataset()
         ds.file_meta.MediaStorageSOPClassUID = MRImageStorage
-        ds.file_meta.MediaStorageSOPInstanceUID = derive_uid(series_uid, k + 1)
+        ds.file_meta.MediaStorageSOPInstanceUID = uid_of(series_uid, k + 1)
         ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        ds.file_meta.ImplementationClassUID = derive_uid("MetIA server")
+        ds.file_meta.ImplementationClassUID = uid_of("MetIA server")
         ds.SOPClassUID = MRImageStorage
         ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID
         ds.SpecificCharacterSet = "ISO_IR 192"

@@ -10,45 +10,10 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import pixel_array
 
 from imaging.charset import declare_character_sets
-from imaging.errors import (
-    DuplicateSliceError,
-    GantryTiltError,
-    GeometryError,
-    ImagingError,
-    InconsistentOrientationError,
-    InconsistentSpacingError,
-    MissingSliceError,
-    MixedFrameOfReferenceError,
-    MixedMatrixError,
-    MixedSeriesError,
-    NoGeometryError,
-    NotMRError,
-    TooFewSlicesError,
-    UnreadablePixelsError,
-)
+from imaging.errors import DuplicateSliceError, MixedSeriesError, NotMRError, TooFewSlicesError, UnreadablePixelsError
 from imaging.geometry import arrange
-from imaging.mr_writer import derive_uid
 from imaging.planes import Plane, Slice, is_multi_frame, planes_of
-
-__all__ = [
-    "DuplicateSliceError",
-    "GantryTiltError",
-    "GeometryError",
-    "ImagingError",
-    "InconsistentOrientationError",
-    "InconsistentSpacingError",
-    "MissingSliceError",
-    "MixedFrameOfReferenceError",
-    "MixedMatrixError",
-    "MixedSeriesError",
-    "NoGeometryError",
-    "NotMRError",
-    "Series",
-    "Slice",
-    "TooFewSlicesError",
-    "UnreadablePixelsError",
-    "read_series",
-]
+from imaging.uids import uid_of
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +79,7 @@ def read_series(datasets: Sequence[Dataset]) -> Series:
     _check_kind(instances)
     if not any(ds.get("FrameOfReferenceUID") for ds in instances):
         for ds in instances:
-            ds.FrameOfReferenceUID = derive_uid(str(ds.SeriesInstanceUID), "frame of reference")
+            ds.FrameOfReferenceUID = uid_of(str(ds.SeriesInstanceUID), "frame of reference")
     planes, geometry = arrange(planes_of(instances))
     array = np.empty(geometry.spatial_shape, np.float32)
     if is_multi_frame(instances[0]):

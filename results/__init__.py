@@ -1,1 +1,1 @@
-"""From lesions to the DICOM objects written back into the study: SEG and RTSTRUCT."""
+"""From lesions to the DICOM objects written back into the study: SEG, RTSTRUCT and SR."""

@@ -87,22 +87,22 @@ def derive_uid(job_id: str, role: str) -> str:
     return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, f'metia-server/{job_id}/{role}').int}"
 
 
-def instance_uid(context: ResultContext, role: str) -> str:
-    """Return the SOPInstanceUID of the job's result in this role, e.g. ``"SEG"``."""
-    return derive_uid(context.job_id, f"{role} instance")
+def instance_uid(job_id: str, role: str) -> str:
+    """Return the SOPInstanceUID of a job's result in this role, e.g. ``"SEG"``."""
+    return derive_uid(job_id, f"{role} instance")
 
 
-def series_uid(context: ResultContext, role: str) -> str:
-    """Return the SeriesInstanceUID of the job's result in this role."""
-    return derive_uid(context.job_id, f"{role} series")
+def series_uid(job_id: str, role: str) -> str:
+    """Return the SeriesInstanceUID of a job's result in this role."""
+    return derive_uid(job_id, f"{role} series")
 
 
 def identification(context: ResultContext, role: str, series_number: int) -> dict[str, Any]:
     """Return by what the job's result in this role is told from others, and who made it, as highdicom's arguments."""
     return {
-        "series_instance_uid": series_uid(context, role),
+        "series_instance_uid": series_uid(context.job_id, role),
         "series_number": series_number,
-        "sop_instance_uid": instance_uid(context, role),
+        "sop_instance_uid": instance_uid(context.job_id, role),
         "instance_number": 1,
         "manufacturer": MANUFACTURER,
         "manufacturer_model_name": context.model_name,
@@ -151,5 +151,5 @@ def is_ours(dataset: Dataset) -> bool:
     for item in dataset.get("ContributingEquipmentSequence") or []:
         role, _, job_id = str(item.get("ContributionDescription", "")).partition(_OF_JOB)
         if item.get("Manufacturer") == MANUFACTURER and job_id:
-            return bool(dataset.get("SOPInstanceUID") == derive_uid(job_id, f"{role} instance"))
+            return bool(dataset.get("SOPInstanceUID") == instance_uid(job_id, role))
     return False

@@ -42,12 +42,6 @@ def edge_polygons(mask: Mask) -> list[Polygon]:
     return polygons
 
 
-def area(polygon: Polygon) -> float:
-    """Return the area of a polygon, in voxel faces (shoelace formula)."""
-    rows, columns = (polygon - polygon[0]).T
-    return abs(float(rows @ np.roll(columns, -1) - columns @ np.roll(rows, -1))) / 2.0
-
-
 def fill(polygon: Polygon, shape: tuple[int, int]) -> Mask:
     """Return the voxels whose centre lies inside a polygon, by the even-odd rule.
 

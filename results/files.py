@@ -13,11 +13,16 @@ from matplotlib.figure import Figure
 
 from imaging.planes import Slice
 from imaging.volume import Series
-from rano.lesion import Lesion, Measurement
+from rano.lesion import Chord, Lesion, Measurement
 from results.context import DISCLAIMER, ResultContext
 from results.key_images import pictures
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def _ends(chord: Chord) -> list[list[float]]:
+    return [[round(x, 3) for x in end] for end in (chord.start_lps_mm, chord.end_lps_mm)]
+
 
 _COLUMNS: dict[str, Callable[[Lesion, Measurement, Sequence[Slice]], Any]] = {
     "name": lambda lesion, _m, _slices: lesion.name,
@@ -25,19 +30,24 @@ _COLUMNS: dict[str, Callable[[Lesion, Measurement, Sequence[Slice]], Any]] = {
     "tracking_uid": lambda lesion, _m, _slices: lesion.tracking_uid,
     "volume_mm3": lambda _lesion, m, _slices: round(m.volume_mm3, 3),
     "longest_diameter_mm": lambda _lesion, m, _slices: round(m.longest.length_mm, 3),
+    "longest_diameter_lps_mm": lambda _lesion, m, _slices: _ends(m.longest),
     "perpendicular_diameter_mm": lambda _lesion, m, _slices: round(m.perpendicular.length_mm, 3),
+    "perpendicular_diameter_lps_mm": lambda _lesion, m, _slices: _ends(m.perpendicular),
     "diameter_3d_mm": lambda _lesion, m, _slices: round(m.diameter_3d_mm, 3),
     "centroid_lps_mm": lambda _lesion, m, _slices: [round(x, 3) for x in m.centroid_lps_mm],
     "first_slice_sop_instance_uid": lambda _lesion, m, slices: slices[m.first_slice].sop_instance_uid,
+    "first_slice_frame_number": lambda _lesion, m, slices: slices[m.first_slice].frame_number,
     "last_slice_sop_instance_uid": lambda _lesion, m, slices: slices[m.last_slice].sop_instance_uid,
+    "last_slice_frame_number": lambda _lesion, m, slices: slices[m.last_slice].frame_number,
     "measured_slice_sop_instance_uid": lambda _lesion, m, slices: slices[m.measured_slice].sop_instance_uid,
+    "measured_slice_frame_number": lambda _lesion, m, slices: slices[m.measured_slice].frame_number,
     "measured_plane": lambda _lesion, m, _slices: m.plane,
     "measurable": lambda _lesion, m, _slices: m.measurable,
     "measurable_reason": lambda _lesion, m, _slices: m.reason,
     "mean_probability": lambda _lesion, m, _slices: m.confidence and round(m.confidence.mean_probability, 4),
     "entropy_bits": lambda _lesion, m, _slices: m.confidence and round(m.confidence.entropy_bits, 4),
 }
-"""What is said of a lesion, in the files' order."""
+"""What is said of a lesion, in the files' order; the API gives it under the same names."""
 
 
 def write_files(
@@ -63,7 +73,7 @@ def write_mask(path: Path, series: Series, label_map: npt.NDArray[np.integer]) -
 
 
 def lesion_row(lesion: Lesion, series: Series) -> dict[str, Any]:
-    """One lesion as JSON: mm and mm3, positions in patient LPS, slices by SOPInstanceUID."""
+    """One lesion as JSON: mm and mm3, positions in patient LPS, slices by SOPInstanceUID and, within it, frame."""
     return {name: value(lesion, lesion.measurement, series.slices) for name, value in _COLUMNS.items()}
 
 
@@ -72,7 +82,12 @@ def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         writer = csv.DictWriter(file, _COLUMNS)
         writer.writeheader()
         for row in rows:
-            writer.writerow({**row, "centroid_lps_mm": " ".join(str(x) for x in row["centroid_lps_mm"])})
+            writer.writerow({name: _in_one_cell(value) for name, value in row.items()})
+
+
+def _in_one_cell(value: Any) -> Any:
+    """Give the coordinates of one or two points as words between spaces, and all else as it is."""
+    return " ".join(str(x) for x in np.ravel(value).tolist()) if isinstance(value, list) else value
 
 
 def _montage(

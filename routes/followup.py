@@ -13,16 +13,25 @@ from routes.openapi import describe
 
 blueprint = Blueprint("followup", __name__)
 
+PATIENTS, CHANGES = 1000, 200
+"""So many are listed unless the request says how many."""
+LIMIT = 100_000
 _MISSING = {404: ("No such patient", None)}
 _TAG = "Follow-up"
 
 
+def _limit(unless_said: int) -> dict[str, tuple[str, str]]:
+    return {"limit": ("integer", f"At most so many, {unless_said} unless said, {LIMIT} at most")}
+
+
 @blueprint.get("/patients")
-@describe("List the patients", {200: ("Those seen last first", "Patients")}, tag=_TAG)
+@describe("List the patients", {200: ("Those seen last first", "Patients")}, query=_limit(PATIENTS), tag=_TAG)
 def patients() -> Response:
     """List patients."""
-    reading.only_queries(())
-    return jsonify(patients=[patient_to_json(one) for one in store.list_patients(context().database)])
+    reading.only_queries(["limit"])
+    limit = int(reading.number("limit", PATIENTS, 1, LIMIT))
+    listed = store.list_patients(context().database, limit=limit)
+    return jsonify(patients=[patient_to_json(one) for one in listed])
 
 
 @blueprint.get("/patients/<int:patient>/timeline")
@@ -78,11 +87,18 @@ def report(patient: int) -> Response:
 
 
 @blueprint.get("/patients/<int:patient>/changes")
-@describe("See what people have changed", {200: ("The newest first", "Changes"), **_MISSING}, tag=_TAG)
+@describe(
+    "See what people have changed",
+    {200: ("The newest first", "Changes"), **_MISSING},
+    query=_limit(CHANGES),
+    tag=_TAG,
+)
 def changes(patient: int) -> Response:
     """List changes."""
-    reading.only_queries(())
-    return jsonify(changes=[change_to_json(one) for one in store.list_changes(context().database, patient)])
+    reading.only_queries(["limit"])
+    limit = int(reading.number("limit", CHANGES, 1, LIMIT))
+    listed = store.list_changes(context().database, patient, limit=limit)
+    return jsonify(changes=[change_to_json(one) for one in listed])
 
 
 @blueprint.get("/studies/<study>/lesions")

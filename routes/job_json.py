@@ -41,7 +41,7 @@ def job_to_json(database: store.Database, job: Job) -> dict[str, Any]:
 
 
 def lesion_to_json(lesion: LesionRow) -> dict[str, Any]:
-    """Give the members of schema ``Lesion``; the names are those of ``lesions.json``."""
+    """Give the members of schema ``Lesion``; the names, and their order, are those of ``lesions.json``."""
     return {
         "name": lesion.name,
         "label": lesion.label,

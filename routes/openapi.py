@@ -91,7 +91,7 @@ def build(app: Flask, version: str) -> dict[str, Any]:
         "info": {
             "title": "MetIA server",
             "version": version,
-            "description": "Segments brain metastases in post-contrast T1 MR and writes SEG and RTSTRUCT back. "
+            "description": "Segments brain metastases in post-contrast T1 MR and writes SEG, RTSTRUCT and SR back. "
             "For research; not a medical device.",
         },
         "paths": paths,

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from pydicom import Dataset
 
-from imaging.mr_writer import derive_uid, write_mr_series
+from imaging.mr_writer import write_mr_series
+from imaging.uids import uid_of
 from unetr.synthesis.acquisition import acquire
 from unetr.synthesis.anatomy import mni152
 from unetr.synthesis.fields import Rng
@@ -101,9 +102,9 @@ def _visit(head: Head, index: int, date: str, pose: tuple[float, float, float]) 
         paint(image, inside, LesionShape(centre, diameter, lesion.kind, enhancement=lesion.enhancement), rng)
         truths.append(Truth(lesion.name, (float(lps[0]), float(lps[1]), float(lps[2])), diameter))
     acquired = acquire(image, depth, rng, stripped=False).clamp(min=0).numpy() * _GREY_LEVELS
-    study = derive_uid(PATIENT_ID, date)
+    study = uid_of(PATIENT_ID, date)
     datasets = write_mr_series(
-        hd.Volume(acquired, affine, coordinate_system="PATIENT", frame_of_reference_uid=derive_uid(study, "frame")),
+        hd.Volume(acquired, affine, coordinate_system="PATIENT", frame_of_reference_uid=uid_of(study, "frame")),
         patient_id=PATIENT_ID,
         patient_name="Demo^Synthetic",
         patient_sex="O",

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from Orthanc.dicomweb import ArchiveError, OrthancArchive
+from Orthanc.archive import ArchiveError
+from Orthanc.dicomweb import OrthancArchive
 from services import known_archive
 from services.known_archive import NOTHING, KnownArchive
 from services.processes import Service, ServiceError, Services, free_port, is_free

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from BDD import store
 from BDD.models import RUNNING_STATES, WRITING, Job
-from results.context import derive_uid
+from results.context import instance_uid, series_uid
 from results.objects import WRITTEN
 from segmentation import Cancelled
 
@@ -56,7 +56,4 @@ class JobReporter:
 def results_of(job_id: str, roles: Iterable[str]) -> list[store.ResultRecord]:
     """Give the series that a job writes, one per role; their UIDs derive from its id."""
     kinds = {role: kind for kind, roles in WRITTEN.items() for role in roles}
-    return [
-        store.ResultRecord(kinds[role], derive_uid(job_id, f"{role} series"), derive_uid(job_id, f"{role} instance"))
-        for role in roles
-    ]
+    return [store.ResultRecord(kinds[role], series_uid(job_id, role), instance_uid(job_id, role)) for role in roles]

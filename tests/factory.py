@@ -9,7 +9,8 @@ import numpy as np
 from pydicom.dataset import Dataset
 from scipy.spatial.transform import Rotation
 
-from imaging.mr_writer import derive_uid, write_mr_series
+from imaging.mr_writer import write_mr_series
+from imaging.uids import uid_of
 from imaging.volume import Series, read_series
 
 PLANES = ("axial", "sagittal", "coronal", "oblique25")
@@ -125,7 +126,7 @@ def series_datasets(source: hd.Volume | None = None, *, shuffle: bool = True, **
     defaults: dict[str, Any] = {
         "patient_id": "TEST-001",
         "patient_name": "Test^Synthetic",
-        "study_instance_uid": derive_uid("tests", "study"),
+        "study_instance_uid": uid_of("tests", "study"),
         "series_number": 7,
         "series_description": "T1 MPRAGE post Gd",
         "contrast_agent": "Gadobutrol",
@@ -147,9 +148,9 @@ def multi_frame(source: hd.Volume | None = None, **attributes: Any) -> Dataset:
     slices = series_datasets(source, shuffle=False, **attributes)
     return hd.legacy.LegacyConvertedEnhancedMRImage(
         slices,
-        series_instance_uid=derive_uid("tests", "multi-frame", slices[0].SeriesInstanceUID),
+        series_instance_uid=uid_of("tests", "multi-frame", slices[0].SeriesInstanceUID),
         series_number=int(slices[0].SeriesNumber) + 100,
-        sop_instance_uid=derive_uid("tests", "multi-frame", slices[0].SOPInstanceUID),
+        sop_instance_uid=uid_of("tests", "multi-frame", slices[0].SOPInstanceUID),
         instance_number=1,
     )
 

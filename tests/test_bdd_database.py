@@ -4,6 +4,7 @@ import sqlite3
 import sys
 import traceback
 from datetime import UTC, datetime, timedelta, timezone
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import event, text
@@ -84,6 +85,14 @@ def test_an_error_quotes_no_row(database):
     told = "".join(traceback.format_exception(caught.value))
     assert number not in told
     assert str(caught.value).startswith("(UniqueViolation) SQLSTATE 23505\n")
+
+
+def test_postgresql_quotes_no_row(monkeypatch):
+    driver = SimpleNamespace(__version__="2.9.9", paramstyle="pyformat", extras=None)  # no server to talk to
+    monkeypatch.setitem(sys.modules, "psycopg2", driver)
+    engine = open_database("postgresql+psycopg2://user:password@host/name").engine
+    assert event.contains(engine, "handle_error", hide_values)
+    assert engine.hide_parameters
 
 
 def test_the_package_that_postgresql_needs_is_named(monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 import BDD.places
 import services.runner
 from BDD import store
-from imaging.mr_writer import derive_uid
+from imaging.uids import uid_of
 from Orthanc.archive import ArchiveUnavailableError
 from rano.history import Rules
 from rano.registration import Registration
@@ -27,11 +27,11 @@ LOWER = slice(24, None)
 
 
 def study_of(number):
-    return derive_uid("tests", "visit", number)
+    return uid_of("tests", "visit", number)
 
 
 def series_of(number, series=""):
-    return derive_uid("tests", "visit series", f"{number}{series}")
+    return uid_of("tests", "visit series", f"{number}{series}")
 
 
 def visit_datasets(
@@ -46,7 +46,7 @@ def visit_datasets(
         factory.volume(lesions=moved, seed=number)[slices or slice(None)],
         study_instance_uid=study_of(number),
         series_instance_uid=series_of(number, series),
-        frame_of_reference_uid=derive_uid("tests", "frame", frame),
+        frame_of_reference_uid=uid_of("tests", "frame", frame),
         study_date=date or f"2024{number:02}08",
         patient_id=patient_id,
     )

@@ -13,9 +13,10 @@ from tests import factory
 SHAPE, SPACING = (20, 12, 14), (1.5, 4.0, 3.5)
 
 
-def slices(plane: str = "oblique25") -> list[Dataset]:
-    """Return 20 slices, 1.5 mm apart, in order of position."""
-    return factory.series_datasets(factory.volume(plane, shape=SHAPE, spacing=SPACING), shuffle=False)
+def slices(plane: str = "oblique25", count: int = SHAPE[0], apart: float = SPACING[0]) -> list[Dataset]:
+    """Return 20 slices, 1.5 mm apart, in order of position; or so many, so far apart."""
+    source = factory.volume(plane, shape=(count, *SHAPE[1:]), spacing=(apart, *SPACING[1:]))
+    return factory.series_datasets(source, shuffle=False)
 
 
 def move(ds: Dataset, *, along: float = 0.0, right: float = 0.0) -> None:
@@ -75,6 +76,25 @@ def test_gaps_that_drift():
     for k, ds in enumerate(datasets):
         move(ds, along=0.03 * max(k - 10, 0))
     assert "mm off an even spacing" in refusal(datasets, errors.InconsistentSpacingError)
+
+
+def test_of_thick_slices_a_gap_may_be_off_by_up_to_1_percent():
+    datasets = slices(apart=5.0)
+    move(datasets[7], along=0.04)
+    assert len(read_series(datasets).slices) == 20
+    move(datasets[7], along=0.02)
+    assert "gaps from 4.94 to 5.06 mm" in refusal(datasets, errors.InconsistentSpacingError)
+
+
+@pytest.mark.parametrize(("longer", "off"), [(0.03, None), (0.04, "0.29 mm off an even spacing of 5.019 mm")])
+def test_of_thick_slices_gaps_may_drift_by_up_to_5_percent_of_one(longer, off):
+    datasets = slices(count=30, apart=5.0)
+    for k, ds in enumerate(datasets):
+        move(ds, along=longer * max(k - 15, 0))
+    if off is None:
+        assert len(read_series(datasets).slices) == 30
+    else:
+        assert off in refusal(datasets, errors.InconsistentSpacingError)
 
 
 def test_two_slices_at_one_position():
@@ -226,6 +246,14 @@ def test_mixed_pixel_spacings():
     datasets = slices()
     datasets[3].PixelSpacing = [4.0, 3.6]
     assert "4.000 x 3.500 mm to 4.000 x 3.600 mm" in refusal(datasets, errors.MixedMatrixError)
+
+
+def test_pixel_spacings_may_be_rounded_but_not_differ():
+    datasets = slices()
+    datasets[3].PixelSpacing = [4.0, 3.503]
+    assert len(read_series(datasets).slices) == 20
+    datasets[3].PixelSpacing = [4.0, 3.51]
+    refusal(datasets, errors.MixedMatrixError)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from imaging.mr_writer import derive_uid, write_mr_series
+from imaging.mr_writer import write_mr_series
+from imaging.uids import uid_of
 from tests import factory
 
 
@@ -112,6 +113,6 @@ def test_the_volumes_own_frame_of_reference_is_kept():
 
 
 def test_derived_uids_are_valid_and_depend_on_every_part():
-    uids = {derive_uid("a", 1), derive_uid("a", 2), derive_uid("b", 1)}
+    uids = {uid_of("a", 1), uid_of("a", 2), uid_of("b", 1)}
     assert len(uids) == 3
     assert all(uid.is_valid and uid.startswith("2.25.") for uid in uids)

@@ -376,9 +376,15 @@ def test_look_alikes_are_not_excluded(description):
     assert choose(study((description, SPGR, 20))).chosen.description == description
 
 
-def test_reconstructions_of_one_acquisition_are_no_repetition():
+@pytest.mark.parametrize("seconds", [0, 40])
+def test_reconstructions_of_one_acquisition_are_no_repetition(seconds):
     with pytest.raises(NoCandidateError):
-        choose(study(("t1_mprage", MPRAGE, 5), ("t1_mprage", MPRAGE, 5)))
+        choose(study(("t1_mprage", MPRAGE, 5), ("t1_mprage", MPRAGE, 5 + seconds / 60)))
+
+
+def test_the_same_protocol_a_minute_later_is_a_repetition():
+    series = study(("t1_mprage", MPRAGE, 5), ("t1_mprage", MPRAGE, 6))
+    assert choose(series).chosen.series_instance_uid == "1.2.3.2"
 
 
 def test_another_plane_is_no_repetition():

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 from scipy.spatial.transform import Rotation
 
-from imaging import volume as reading
+from imaging import errors
 from imaging.mr_writer import write_mr_series
 from imaging.volume import read_series
 from tests import factory
@@ -137,7 +137,7 @@ def test_nothing_but_padding_is_refused():
     datasets = factory.series_datasets(small())
     for ds in datasets:
         ds.PixelPaddingValue, ds.PixelData = 7, np.full((ds.Rows, ds.Columns), 7, "<u2").tobytes()
-    with pytest.raises(reading.UnreadablePixelsError, match="PixelPaddingValue"):
+    with pytest.raises(errors.UnreadablePixelsError, match="PixelPaddingValue"):
         read_series(datasets)
 
 
@@ -191,7 +191,7 @@ def test_an_instance_given_twice_counts_once():
 def test_two_slices_that_share_a_uid_are_refused():
     datasets = factory.series_datasets(small())
     datasets[3].SOPInstanceUID = datasets[4].SOPInstanceUID
-    with pytest.raises(reading.DuplicateSliceError, match="share one SOPInstanceUID"):
+    with pytest.raises(errors.DuplicateSliceError, match="share one SOPInstanceUID"):
         read_series(datasets)
 
 
@@ -238,13 +238,13 @@ def _empty(datasets):
 @pytest.mark.parametrize(
     ("spoil", "error", "words"),
     [
-        (_computed_tomography, reading.NotMRError, "CT"),
-        (_colour, reading.UnreadablePixelsError, "RGB"),
-        (_truncated, reading.UnreadablePixelsError, "Explicit VR Little Endian"),
-        (_without_pixels, reading.UnreadablePixelsError, "no image"),
-        (_without_position, reading.NoGeometryError, "ImagePositionPatient"),
-        (_two_series, reading.MixedSeriesError, "2 series"),
-        (_empty, reading.TooFewSlicesError, "no instance"),
+        (_computed_tomography, errors.NotMRError, "CT"),
+        (_colour, errors.UnreadablePixelsError, "RGB"),
+        (_truncated, errors.UnreadablePixelsError, "Explicit VR Little Endian"),
+        (_without_pixels, errors.UnreadablePixelsError, "no image"),
+        (_without_position, errors.NoGeometryError, "ImagePositionPatient"),
+        (_two_series, errors.MixedSeriesError, "2 series"),
+        (_empty, errors.TooFewSlicesError, "no instance"),
     ],
 )
 def test_what_is_no_mr_volume_is_refused(spoil, error, words):
@@ -252,14 +252,14 @@ def test_what_is_no_mr_volume_is_refused(spoil, error, words):
     spoil(datasets)
     with pytest.raises(error, match=words) as caught:
         read_series(datasets)
-    assert isinstance(caught.value, reading.ImagingError)
+    assert isinstance(caught.value, errors.ImagingError)
 
 
 def test_several_multi_frame_instances_are_refused():
     one = factory.multi_frame(small())
     two = copy.deepcopy(one)
     two.SOPInstanceUID = "1.2.3"
-    with pytest.raises(reading.MixedSeriesError, match="2 instances"):
+    with pytest.raises(errors.MixedSeriesError, match="2 instances"):
         read_series([one, two])
 
 
@@ -268,7 +268,7 @@ def test_the_parts_of_a_multi_frame_volume_are_not_called_volumes_of_their_own()
     two = copy.deepcopy(one)
     two.SOPInstanceUID = "1.2.3"
     one.ConcatenationUID = two.ConcatenationUID = "1.2.4"
-    with pytest.raises(reading.MixedSeriesError, match="can't be read in parts"):
+    with pytest.raises(errors.MixedSeriesError, match="can't be read in parts"):
         read_series([one, two])
 
 
@@ -277,7 +277,7 @@ def test_broken_compressed_pixels_are_refused_with_the_name_of_their_syntax():
     for ds in datasets:
         ds.compress(JPEG2000Lossless)
         ds.PixelData = ds.PixelData[:40]
-    with pytest.raises(reading.UnreadablePixelsError, match="JPEG 2000"):
+    with pytest.raises(errors.UnreadablePixelsError, match="JPEG 2000"):
         read_series(datasets)
 
 

@@ -7,15 +7,15 @@ import pytest
 from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.uid import UID, ImplicitVRLittleEndian, generate_uid
 
-from Orthanc.dicomweb import (
+from Orthanc.archive import (
     ArchiveError,
     ArchiveUnavailableError,
-    FolderArchive,
     NotOursError,
     SeriesNotFoundError,
     StoreRejectedError,
     StudyNotFoundError,
 )
+from Orthanc.folder import FolderArchive
 from results.context import derive_uid
 from tests import factory
 

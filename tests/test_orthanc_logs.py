@@ -2,10 +2,14 @@
 
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
-from settings import ROOT
+import api
+from Orthanc import logs
+from services import worker
+from settings import ROOT, Settings
 
 CODE = """
 import io, logging, sys
@@ -43,8 +47,16 @@ def test_libraries_quote_nothing(level: str) -> None:
     assert "1960" not in done.stderr
 
 
-@pytest.mark.parametrize("program", ["api.py", "services/worker.py"])
-def test_both_programs_log_by_it(program: str) -> None:
-    text = (ROOT / program).read_text(encoding="utf-8")
-    assert "logs.start(settings.log_level)" in text
-    assert "basicConfig" not in text
+@pytest.mark.parametrize("program", [api, worker])
+def test_both_programs_log_by_it(program: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "ERROR")
+    levels: list[str] = []
+    monkeypatch.setattr(logs, "start", levels.append)
+
+    def stop(_settings: Settings) -> None:
+        raise KeyboardInterrupt  # nothing else is to be started
+
+    monkeypatch.setattr(program, "keep_private", stop)
+    with pytest.raises(KeyboardInterrupt):
+        program.main()
+    assert levels == ["ERROR"]

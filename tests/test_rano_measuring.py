@@ -285,7 +285,7 @@ def test_thick_sagittal_slices_are_no_thinner_for_being_resampled_to_axial_plane
 
 
 def test_a_row_of_ten_voxels_of_1_mm_is_10_mm_in_spite_of_rounding():
-    """A plus sign of 10 x 10 voxels: both diameters are exactly on a threshold."""
+    """A plus sign of 10 x 10 voxels: from corner to corner of two opposite ends."""
     labels = np.zeros((4, 20, 20), int)
     labels[1:3, 5:15, 9:11] = labels[1:3, 9:11, 5:15] = 1
     affine = np.eye(4)
@@ -294,6 +294,25 @@ def test_a_row_of_ten_voxels_of_1_mm_is_10_mm_in_spite_of_rounding():
     (m,) = measure(labels, affine, labels.astype(np.float32))
     assert m.longest.length_mm == pytest.approx(np.hypot(10, 1), abs=1e-6)
     assert m.measurable
+
+
+@pytest.mark.parametrize(
+    ("row_mm", "column_mm", "failed"),
+    [
+        (1.0, 1.0, ""),
+        (0.999, 1.0, "Not measurable: longest diameter 9.99 mm is below 10 mm."),
+        (1.0, 0.998, "Not measurable: perpendicular 4.99 mm is below 5 mm."),
+    ],
+)
+def test_diameters_of_just_what_is_wanted_are_enough(row_mm, column_mm, failed):
+    """A cross with arms one voxel wide, 10 rows by 5 columns: its diameters run along them."""
+    labels = np.zeros((4, 20, 20), int)
+    labels[1:3, 5:15, 9] = labels[1:3, 9, 7:12] = 1
+    affine = np.eye(4)
+    affine[:3, :3] = AXIAL * [1.0, row_mm, column_mm]
+    (m,) = measure(labels, affine, labels.astype(np.float32))
+    assert m.measurable is not bool(failed)
+    assert m.reason.endswith(failed), m.reason
 
 
 def test_a_lesion_seen_on_one_sagittal_slice_is_not_measurable_however_large():

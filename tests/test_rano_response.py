@@ -11,7 +11,8 @@ import pytest
 from rano import remarks, table
 from rano.confirmation import Verdict
 from rano.criteria import Response
-from rano.history import ClinicalStatus, HistoryError, LesionAtVisit, Rules, VisitFindings
+from rano.history import ClinicalStatus, HistoryError, LesionAtVisit, Rules, VisitFindings, choose_targets
+from rano.immunotherapy import carried
 from rano.response import assess, best_until
 from tests.present import present
 
@@ -925,3 +926,38 @@ def test_contradictions_are_refused(given):
 def test_two_hundred_lesions_at_twenty_visits():
     visits = [visit(30 * n, *((f"L{k}", 5.0 + (k + n) % 20) for k in range(200))) for n in range(20)]
     assert len(assess(visits).visits) == 20
+
+
+def test_a_response_on_the_day_of_a_progression_is_neither_confirmed_nor_the_best():
+    visits = [
+        visit(0, ("A", 40.0)),
+        visit(30, ("A", 36.0)),
+        visit(60, ("A", 20.0), name="day 60, morning"),
+        visit(60, ("A", 20.0), ("X", 12.0), name="day 60, noon"),
+    ]
+    assert radiographic(*visits) == [None, SD, PR, PD]
+    got = assess(visits)
+    assert not present(got.visits[2].radiographic).confirmed
+    assert (got.best_radiographic.response, got.best_radiographic.visit) == (SD, "day 30")
+
+
+def test_a_response_is_not_confirmed_by_a_visit_of_its_own_day():
+    visits = [
+        visit(0, ("A", 40.0)),
+        visit(60, ("A", 20.0), name="day 60, morning"),
+        visit(60, ("A", 20.0), name="day 60, noon"),
+    ]
+    got = assess(visits, Rules(confirmation_days=0))
+    assert [present(each.radiographic).confirmed for each in got.visits[1:]] == [None, None]
+
+
+def test_a_visit_without_a_date_is_not_taken_to_be_under_the_immunotherapy_of_a_dated_one():
+    dated = visit(0, ("A", 20.0), immunotherapy=True)
+    undated = replace(visit(0, ("A", 20.0), name="undated"), date=None)
+    assert [each.immunotherapy for each in carried([dated, undated])] == [True, False]
+
+
+def test_of_lesions_of_one_diameter_the_larger_is_the_target():
+    small, large = lesion("A", 12.0, 500.0), lesion("B", 12.0, 900.0)
+    for baseline in ([small, large], [large, small]):
+        assert choose_targets(baseline, 1) == ((large,), ())

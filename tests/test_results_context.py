@@ -17,13 +17,13 @@ def test_uids_are_valid_stable_and_distinct() -> None:
     assert uids == [derive_uid(job, role) for job in ("a", "b") for role in ("SEG series", "SEG instance")]
     assert len(set(uids)) == 4
     assert all(UID(uid).is_valid and uid.startswith("2.25.") for uid in uids)
-    assert instance_uid(CONTEXT, "SEG") != series_uid(CONTEXT, "SEG")
+    assert instance_uid("a", "SEG") != series_uid("a", "SEG")
 
 
 def ours() -> Dataset:
     """Return the least that can be ours."""
     dataset = Dataset()
-    dataset.SOPInstanceUID = instance_uid(CONTEXT, "SEG")
+    dataset.SOPInstanceUID = instance_uid(CONTEXT.job_id, "SEG")
     dataset.ContributingEquipmentSequence = [mark(CONTEXT, "SEG")]
     return dataset
 

@@ -10,11 +10,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from BDD.lesion_rows import lesion_row as database_row
+from BDD.models import Job
 from imaging.volume import Series
 from rano.lesion import Lesion
 from rano.measuring import measure
 from results.files import lesion_row, write_files, write_mask
 from results.palette import rgb
+from routes.job_json import lesion_to_json
 from tests import factory, results_cases
 
 LESIONS = factory.LESIONS
@@ -75,6 +78,19 @@ def test_a_row_is_plain_json_in_millimetres(axial):
     assert row["last_slice_sop_instance_uid"] == series.datasets[touched[-1]].SOPInstanceUID
 
 
+@pytest.mark.parametrize("series", [results_cases.series(), results_cases.enhanced()], ids=["slices", "frames"])
+def test_the_files_and_the_api_say_the_same_of_a_lesion(series):
+    label_map = results_cases.awkward_label_map()
+    (measurement, *_) = measure(label_map, series.volume.affine)
+    lesion = Lesion("GTV_MetIA_1", "2.25.1", measurement)
+    written = lesion_row(lesion, series)
+    answered = lesion_to_json(database_row(Job(), lesion, series.slices))
+    assert list(written) == list(answered)
+    for ends in ("longest_diameter_lps_mm", "perpendicular_diameter_lps_mm"):
+        np.testing.assert_allclose(written.pop(ends), answered.pop(ends), atol=0.001)
+    assert written == answered
+
+
 def test_the_table_says_what_the_json_says(tmp_path, axial):
     series, label_map, lesions = axial
     write_files(tmp_path / "new" / "folder", series, label_map, lesions, results_cases.CONTEXT)
@@ -87,6 +103,8 @@ def test_the_table_says_what_the_json_says(tmp_path, axial):
         assert list(line) == list(row)
         assert float(line["volume_mm3"]) == row["volume_mm3"]
         assert [float(x) for x in line["centroid_lps_mm"].split()] == row["centroid_lps_mm"]
+        start, end = row["longest_diameter_lps_mm"]
+        assert [float(x) for x in line["longest_diameter_lps_mm"].split()] == [*start, *end]
         assert line["last_slice_sop_instance_uid"] == row["last_slice_sop_instance_uid"]
 
 

@@ -159,6 +159,41 @@ def test_a_segmentation_of_another_grid_is_refused() -> None:
         read_seg(Dataset(), series)
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_segmentation_of_other_pixels_is_refused_though_it_starts_at_the_same_place(axis: int) -> None:
+    series = cases.series()
+    seg = build(series)
+    measures = seg.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    measures.PixelSpacing[axis] = float(measures.PixelSpacing[axis]) * 1.01
+    with pytest.raises(ResultError, match="not a slice of the series"):
+        read_seg(seg, series)
+
+
+@pytest.mark.parametrize("numbers", [(1, 2), (2, 1)])
+def test_where_segments_overlap_the_highest_number_stays_whichever_comes_last(numbers: tuple[int, int]) -> None:
+    labels = np.zeros(cases.SHAPE, np.int32)
+    labels[3, 5:8, 5:8], labels[4, 6:9, 6:9] = 1, 2
+    series = cases.series()
+    seg = cases.read_back(build(series, labels))
+    one, two = seg.PerFrameFunctionalGroupsSequence
+    one.PlanePositionSequence = two.PlanePositionSequence
+    for frame, number in zip((one, two), numbers, strict=True):
+        frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber = number
+    first, last = labels[3] == 1, labels[4] == 2
+    read = read_seg(seg, series)[4]
+    assert (read[first & last] == 2).all()
+    assert (read[first & ~last] == numbers[0]).all()
+    assert (read[last & ~first] == numbers[1]).all()
+
+
+def test_the_thickness_of_a_slice_is_not_the_distance_to_the_next() -> None:
+    instances = cases.datasets()
+    for dataset in instances:
+        dataset.SliceThickness = 1.0
+    measures = build(read_series(instances)).SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    assert (measures.SliceThickness, measures.SpacingBetweenSlices) == (1.0, 2.0)
+
+
 def test_names_in_any_character_set_survive() -> None:
     instances = cases.datasets(patient_name="Müller^Zoë")
     for dataset in instances:

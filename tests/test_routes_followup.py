@@ -55,6 +55,24 @@ def test_patients_and_their_timelines(site, patient):
     ]
 
 
+@pytest.mark.parametrize("listing", ["patients", "changes"])
+def test_as_many_are_listed_as_are_asked_for(site, patient, listing, monkeypatch):
+    visit(site.database, site.number, 3, [sized(1, 10.0)], patient_id="B")
+    lesion = timeline_of(site, patient)["lesions"][0]["id"]
+    for version, name in enumerate(("one", "two"), start=1):
+        site.client.patch(f"/lesions/{lesion}", json={"name": name, "version": version})
+    path = {"patients": "/patients", "changes": "/patients/{patient}/changes"}[listing]
+    address = path.format(patient=patient)
+    newest, older = site.client.get(address).get_json()[listing]
+    assert site.client.get(f"{address}?limit=1").get_json()[listing] == [newest]
+    monkeypatch.setattr(f"routes.followup.{listing.upper()}", 1)
+    assert site.client.get(address).get_json()[listing] == [newest]
+    assert site.client.get(f"{address}?limit=2").get_json()[listing] == [newest, older]
+    problem(site.client.get(f"{address}?limit=0"), 400)
+    described = site.client.get("/openapi.json").get_json()["paths"][path]["get"]["parameters"]
+    assert described[-1]["name"] == "limit"
+
+
 def test_the_table(site, patient):
     answer = site.client.get(f"/patients/{patient}/timeline.csv")
     assert answer.content_type == "text/csv; charset=utf-8"

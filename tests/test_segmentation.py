@@ -15,9 +15,10 @@ import pytest
 from pydicom import Dataset, dcmread, dcmwrite
 
 import segmentation
+from BDD.models import RUNNING_STATES
 from imaging.errors import MissingSliceError
-from imaging.mr_writer import derive_uid as mr_uid
 from imaging.selection import AmbiguousSeriesError
+from imaging.uids import uid_of
 from imaging.volume import read_series
 from Orthanc.archive import SeriesNotFoundError, StoreRejectedError, StudyNotFoundError
 from rano.components import label_lesions
@@ -25,7 +26,7 @@ from results.context import derive_uid, is_ours
 from results.objects import OUTPUTS
 from results.rtstruct import rasterise_rtstruct
 from results.seg import read_seg
-from segmentation import STATES, Cancelled, segment_study
+from segmentation import Cancelled, segment_study
 from services.segment_folder import main
 from tests import factory
 from tests.jobs_factory import MemoryArchive, PredictorStub
@@ -38,12 +39,17 @@ KEYS = [
     "tracking_uid",
     "volume_mm3",
     "longest_diameter_mm",
+    "longest_diameter_lps_mm",
     "perpendicular_diameter_mm",
+    "perpendicular_diameter_lps_mm",
     "diameter_3d_mm",
     "centroid_lps_mm",
     "first_slice_sop_instance_uid",
+    "first_slice_frame_number",
     "last_slice_sop_instance_uid",
+    "last_slice_frame_number",
     "measured_slice_sop_instance_uid",
+    "measured_slice_frame_number",
     "measured_plane",
     "measurable",
     "measurable_reason",
@@ -170,7 +176,7 @@ def test_a_healthy_head_gets_empty_lists_and_no_objects(tmp_path, run, capsys):
 
 
 def test_one_of_several_studies_and_series_by_name(tmp_path, run):
-    other = mr_uid("tests", "another study")
+    other = uid_of("tests", "another study")
     save(tmp_path / "a", MR)
     save(tmp_path / "b", factory.series_datasets(factory.volume(**SMALL), study_instance_uid=other))
     plain = factory.series_datasets(
@@ -265,7 +271,7 @@ class Diary:
             raise Cancelled
 
     def progress(self, fraction: float) -> None:
-        state = next(state for state in reversed(self.calls) if state in STATES)
+        state = next(state for state in reversed(self.calls) if state in RUNNING_STATES)
         self.fractions[state].append(fraction)
         if self._cancel_at == f"{state} progress":
             raise Cancelled
@@ -431,7 +437,7 @@ def test_the_caller_may_name_the_series():
 
 
 def test_two_series_that_tie_are_the_callers_choice():
-    twin = factory.series_datasets(factory.volume(**SMALL), series_instance_uid=mr_uid("tests", "twin"))
+    twin = factory.series_datasets(factory.volume(**SMALL), series_instance_uid=uid_of("tests", "twin"))
     archive = MemoryArchive(*MR, *twin)
     with pytest.raises(AmbiguousSeriesError) as caught:
         segment(archive)

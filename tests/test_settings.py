@@ -106,7 +106,11 @@ def test_every_target_rule_can_be_set():
 
 
 def test_no_secret_in_repr_or_errors():
-    settings = settings_from(ORTHANC_PASSWORD="hunter2", DATABASE_URL="postgresql://u:hunter2@host/n")
+    settings = settings_from(
+        ORTHANC_PASSWORD="hunter2",
+        DATABASE_URL="postgresql://u:hunter2@host/n",
+        QUEUE_URL="redis://:hunter2@host/0",
+    )
     assert "hunter2" not in repr(settings)
     for key in ("ORTHANC_URL", "DATABASE_URL", "QUEUE_URL"):
         with pytest.raises(SettingsError) as caught:

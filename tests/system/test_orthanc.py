@@ -16,15 +16,15 @@ from pydicom.uid import UID, generate_uid
 
 from imaging.mr_writer import write_mr_series
 from Orthanc import multipart
-from Orthanc.dicomweb import (
+from Orthanc.archive import (
     ArchiveTimeoutError,
     ArchiveUnavailableError,
     NotOursError,
-    OrthancArchive,
     SeriesNotFoundError,
     StoreRejectedError,
     StudyNotFoundError,
 )
+from Orthanc.dicomweb import OrthancArchive
 from results.context import derive_uid
 from tests.system.conftest import RunningOrthanc
 
