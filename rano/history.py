@@ -42,8 +42,8 @@ class LesionAtVisit:
     part_of
         Tracking UID of the lesion that this one has split from.
     merged
-        Tracking UIDs of the lesions that have merged into this one, once known true for every later visit at which
-        they are not listed themselves.
+        Tracking UIDs of the lesions that have merged into this one, once known true for every later visit up to the
+        one that shows them by themselves again.
     equivocal
         Whether a reader doubts that a new lesion is one. None leaves it to the rule.
     progression
@@ -232,6 +232,9 @@ def families(visits: Sequence[VisitFindings]) -> list[dict[str, tuple[str, ...]]
     for visit in visits:
         lesions = visit.lesions or ()
         present = {lesion.tracking_uid for lesion in lesions}
+        # Who is seen apart again is no part of the other any more, nor at a later visit that does not show it.
+        apart = {lesion.tracking_uid for lesion in lesions if lesion.longest_mm is not None}
+        absorbed = {uid: [other for other in others if other not in apart] for uid, others in absorbed.items()}
         for lesion in lesions:
             if lesion.part_of is not None:
                 parent[lesion.tracking_uid] = lesion.part_of

@@ -485,6 +485,27 @@ def test_non_targets_that_merged_have_not_grown_by_it():
     assert radiographic(baseline, visit(60, lesion("N", 20.0, merged=("M",))))[1] is PD
 
 
+def test_lesions_that_are_apart_again_are_no_longer_one():
+    """They had touched at one visit: all after that in which they are apart is as if they never had."""
+    start, touching = visit(0, ("A", 20.0), ("B", 9.0)), visit(60, lesion("A", 28.0, merged=("B",)))
+    apart = visit(120, ("A", 20.0), ("B", 9.0))
+    for size, answer in ((20.0, SD), (27.0, PD)):
+        got = last(start, touching, apart, visit(180, ("A", size)))
+        assert got.radiographic == last(start, apart, visit(180, ("A", size))).radiographic
+        assert (got.radiographic.response, got.diameters.baseline, got.notes) == (answer, 20.0, ())
+    # What can't be assessed at a visit is not seen apart at it.
+    hidden = visit(120, ("A", 28.0), ("B", None))
+    assert last(start, touching, hidden, visit(180, ("A", 28.0))).diameters.baseline == 29.0
+
+
+def test_a_new_lesion_that_once_touched_a_known_one_is_new_again():
+    start, new = visit(0, ("T", 20.0), ("B", 6.0)), visit(60, ("T", 20.0), ("B", 6.0), ("N", 9.0))
+    touching = visit(90, ("T", 20.0), lesion("N", 14.0, merged=("B",)))
+    apart = visit(120, ("T", 20.0), ("B", 6.0), ("N", 9.0))
+    got = last(start, new, touching, apart, visit(180, ("T", 20.0), ("N", 9.0)))
+    assert (got.radiographic.response, got.new_lesions) == (PD, ("N",))
+
+
 # --- lesions of which it is not sure which they are
 
 
