@@ -872,6 +872,17 @@ def test_confirmation_in_words():
     assert "no visit at least 28 days later yet" in course((60, 20.0)).visits[1].radiographic.confirmation
 
 
+@pytest.mark.parametrize(("size", "worse"), [(26.0, PD), (22.0, SD), (None, None)])
+@pytest.mark.parametrize("names", [("1", "2"), ("2", "1")])
+def test_visits_of_one_day_that_disagree_confirm_nothing_in_whatever_order(size, worse, names):
+    same_day = [visit(120, ("A", one), name=name) for one, name in zip((20.0, size), names, strict=True)]
+    got = assess([visit(0, ("A", 30.0)), visit(60, ("A", 20.0)), *same_day])
+    confirmed = worse is None  # the other one can't be judged
+    assert present(got.visits[1].radiographic).confirmed is confirmed
+    assert str(PR if confirmed else worse) + " on 2024-04-30" in present(got.visits[1].radiographic).confirmation
+    assert got.best_radiographic.response is (PR if confirmed else SD)
+
+
 def test_the_best_response_so_far_knows_nothing_of_later_visits():
     got = course((60, 38.0), (90, None), (150, None))
     days = [START + datetime.timedelta(days=day) for day in (0, 60, 90, 150)]
