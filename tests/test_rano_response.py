@@ -151,8 +151,9 @@ def test_what_is_missing_is_named():
         return table.overall(Verdict(PR, ""), dose, before, status, has_targets=True).reason
 
     assert reason(None, 0, None) == (
-        "the images say PR, but the clinical status and the corticosteroid dose is not known"
+        "the images say PR, but the clinical status and the corticosteroid dose are not known"
     )
+    assert reason(0, 0, None) == "the images say PR, but the clinical status is not known"
     assert "the corticosteroid dose at the baseline" in reason(2, None, STABLE)
 
 
