@@ -155,7 +155,8 @@ class Rules:
         over its own smallest size, and is now at least this long. A reader's word goes before.
     equivocal_below_mm
         A new lesion shorter than this is equivocal: it is no progression before it has grown longer, and then it is
-        one from the day on which it was first seen. A reader's word goes before.
+        one from the day on which it was first seen, but not across an assessed day that did not show it. A reader's
+        word goes before.
     """
 
     target_rule: TargetRule = "any_lesion"

@@ -675,6 +675,22 @@ def test_an_equivocal_lesion_that_is_confirmed_dates_progression_back():
     assert grown.best_radiographic.visit == "day 30"
 
 
+def test_an_equivocal_lesion_that_had_gone_dates_nothing_back():
+    first, gone = visit(30, ("T", 20.0), ("X", 2.0)), visit(60, ("T", 20.0))
+    small, grown = visit(90, ("T", 20.0), ("X", 2.0)), visit(120, ("T", 20.0), ("X", 6.0))
+    got = assess([visit(0, ("T", 20.0)), first, gone, small, grown])
+    assert [present(a.radiographic).response for a in got.visits[1:]] == [SD, SD, PD, PD]
+    assert [(a.new_lesions, a.equivocal_lesions) for a in got.visits[1:3]] == [((), ("X",)), ((), ())]
+    assert got.best_radiographic.response is SD
+    # It has not gone where it can't be assessed, is a part of another one, or another visit of the day shows it.
+    hidden = visit(60, ("T", 20.0), ("X", None))
+    within = visit(60, lesion("T", 22.0, merged=("X",)))
+    failed = VisitFindings("failed", START + datetime.timedelta(days=60), None)
+    for still_there in ([hidden], [within], [failed], [gone, visit(60, ("T", 20.0), ("X", 2.0), name="again")]):
+        got = assess([visit(0, ("T", 20.0)), first, *still_there, grown])
+        assert present(got.visits[1].radiographic).response is PD
+
+
 def test_a_reader_may_doubt_a_lesion_or_not():
     def course(first, second):
         visits = [visit(0, ("T", 20.0)), visit(30, ("T", 20.0), first), visit(60, ("T", 20.0), second)]
