@@ -77,7 +77,7 @@ def read(
     sizes: dict[str, int | None] = dict.fromkeys(group, 0)
     carrier: dict[str, str] = {}
     for lesion in lesions:
-        owners = [uid for uid in families[lesion.tracking_uid] if uid in sizes]
+        owners = owners_in(sizes, families[lesion.tracking_uid])
         if not owners:
             continue
         size, so_far = hundredths(getattr(lesion, attribute)), sizes[owners[0]]
@@ -90,6 +90,11 @@ def side_by_side(before: Reading, now: Reading) -> dict[str, tuple[int, int]]:
     """Pair each lesion's size before with its size now; lesions that merged at either visit are taken together.
 
     Lesions that can't be assessed at one of the visits are left out. Those taken together go by the tracking UID of
+def owners_in(group: Collection[str], family: Sequence[str]) -> list[str]:
+    """Return which of a group a lesion of this family stands for; its size counts as the first one's."""
+    return [uid for uid in family if uid in group]
+
+
     the one that the others merged into.
     """
     together = {uid: uid for uid in now.sizes}

@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rano.criteria import Reading, read
+from rano.criteria import Reading, owners_in, read
 from rano.history import LesionAtVisit, VisitFindings
 
 LENGTH, VOLUME = "longest_mm", "volume_mm3"
@@ -33,6 +33,11 @@ class Visit:
         """Return the lesions that speak for any of a group."""
         return [m for m in self.lesions if not set(group).isdisjoint(self.families[m.tracking_uid])]
 
+
+    def parted(self, group: Sequence[str]) -> list[str]:
+        """Return those of a group that the visit shows in parts."""
+        owners = [uid for m in self.lesions for uid in owners_in(group, self.families[m.tracking_uid])[:1]]
+        return [uid for uid in group if owners.count(uid) > 1]
 
 def held(visit: Visit, holder: Mapping[str, str]) -> Visit:
     """Let a lesion that the baseline has no size of speak for the one that held it there."""

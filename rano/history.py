@@ -1,11 +1,8 @@
-"""What is known of a patient's visits, and the rules to judge them by: the values that ``response`` works on.
-
-Also who is who: which lesions of a visit speak for a lesion of the baseline after it has split or merged.
-"""
+"""What is known of a patient's visits, and the rules to judge them by: the values that ``response`` works on."""
 
 import datetime
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -195,6 +192,13 @@ def choose_targets(
     Those chosen by hand come first, then the measurable ones that nobody has ruled out, by longest diameter, then
     volume. A lesion that is not measurable is never a target.
 
+    Parameters
+    ----------
+    baseline
+        Whole lesions (``families.wholes``).
+    maximum
+        How many there are at most.
+
     Returns
     -------
     tuple
@@ -211,44 +215,3 @@ def choose_targets(
         if lesion.target and lesion not in chosen
     ]
     return chosen, tuple(notes)
-
-
-def families(visits: Sequence[VisitFindings]) -> list[dict[str, tuple[str, ...]]]:
-    """Tell, for each visit and lesion, which earlier lesions it speaks for.
-
-    Parameters
-    ----------
-    visits
-        In the order of time.
-
-    Returns
-    -------
-    list of dict
-        Per visit, tracking UID to the tracking UIDs it stands for: its own first, then the lesion it has split from
-        and those that have merged into it, and theirs in turn.
-    """
-    parent: dict[str, str] = {}
-    absorbed: dict[str, list[str]] = {}
-    result = []
-    for visit in visits:
-        lesions = visit.lesions or ()
-        present = {lesion.tracking_uid for lesion in lesions}
-        # Who is seen apart again is no part of the other any more, nor at a later visit that does not show it.
-        apart = {lesion.tracking_uid for lesion in lesions if lesion.longest_mm is not None}
-        absorbed = {uid: [other for other in others if other not in apart] for uid, others in absorbed.items()}
-        for lesion in lesions:
-            if lesion.part_of is not None:
-                parent[lesion.tracking_uid] = lesion.part_of
-            absorbed.setdefault(lesion.tracking_uid, []).extend(lesion.merged)
-        result.append({uid: _family(uid, present, parent, absorbed) for uid in sorted(present)})
-    return result
-
-
-def _family(
-    uid: str, present: Collection[str], parent: Mapping[str, str], absorbed: Mapping[str, Sequence[str]]
-) -> tuple[str, ...]:
-    found = [uid]
-    for member in found:  # grows as it goes
-        within = [other for other in absorbed.get(member, ()) if other not in present]
-        found += [other for other in [*([parent[member]] if member in parent else []), *within] if other not in found]
-    return tuple(found)

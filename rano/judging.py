@@ -10,8 +10,9 @@ from rano import remarks, table
 from rano.confirmation import Verdict
 from rano.criteria import Change, Part, Response, compare, hundredths, judge
 from rano.days_before import DaysBefore
+from rano.families import families, wholes
 from rano.groups import LENGTH, VOLUME, Group, Visit, held
-from rano.history import TARGET_RULES, LesionAtVisit, Rules, TargetRule, VisitFindings, choose_targets, families
+from rano.history import TARGET_RULES, LesionAtVisit, Rules, TargetRule, VisitFindings, choose_targets
 from rano.non_targets import judge_non_targets
 from rano.visit_response import Role, VisitResponse
 
@@ -40,13 +41,14 @@ class Course:
         self.names = {m.tracking_uid: m.label for visit in reversed(self.visits) for m in visit.lesions}
         self.baseline = next(visit for visit in self.visits if visit.findings.visit == baseline)
         self.course = [visit for visit in self.visits if visit.date >= self.baseline.date]
-        chosen, self.baseline_notes = choose_targets(self.baseline.lesions, rules.maximum_targets)
+        chosen, self.baseline_notes = choose_targets(wholes(self.baseline.lesions), rules.maximum_targets)
         self.targets = tuple(m.tracking_uid for m in chosen)
         # Those that another visit on the same day shows as well are no new lesions either.
         that_day = [visit for visit in self.course if visit.date == self.baseline.date]
         self.known = frozenset(uid for visit in that_day for family in visit.families.values() for uid in family)
         there = dict.fromkeys(m.tracking_uid for visit in [self.baseline, *that_day] for m in visit.lesions)
-        self.non_targets = tuple(uid for uid in there if uid not in self.targets)
+        whole = dict.fromkeys(m.tracking_uid for visit in [self.baseline, *that_day] for m in wholes(visit.lesions))
+        self.non_targets = tuple(uid for uid in whole if uid not in self.targets)
         # What the baseline shows only as a part of another lesion may be seen by itself later.
         holder: dict[str, str] = {}
         for visit in [self.baseline, *that_day]:
@@ -143,6 +145,7 @@ class Course:
             notes=(
                 *notes,
                 *remarks.merged(visit.lesions, self.names),
+                *remarks.in_parts([self.names[uid] for uid in visit.parted(self._group(visit))]),
                 *remarks.measured_together([self.names[uid] for uid in joined]),
                 *remarks.not_assessed(visit.lesions),
                 *([remark] if remark else []),

@@ -23,6 +23,11 @@ def merged(lesions: Sequence[LesionAtVisit], names: Mapping[str, str]) -> list[s
     return [f"{label} now includes {', '.join(others)} (merged)." for label, others in found]
 
 
+def in_parts(names: Sequence[str]) -> list[str]:
+    """Say which target lesions a visit shows in parts, whose sizes are added."""
+    return [f"{name} is in parts at this visit: their sizes are added." for name in names]
+
+
 def measured_together(names: Sequence[str]) -> list[str]:
     """Say which non-target lesions have merged with targets."""
     if not names:

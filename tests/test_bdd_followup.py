@@ -164,6 +164,19 @@ def test_parts_of_one_lesion_at_the_same_visit_are_added(database, worker):
     assert responses(timeline) == [None, "SD"]
 
 
+def test_a_merged_lesion_that_is_ruled_out_as_a_target_is_none_with_all_its_parts(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0), sized(2, 15.0), sized(3, 30.0)])
+    visit(database, worker, 2, [sized(1, 35.0), sized(3, 30.0)])
+    first, second, third = (f"GTV_MetIA_{n}" for n in (1, 2, 3))
+    edit(database, second, merged_into=lesion_named(timeline_of(database), first).key)
+    edit(database, first, target=False)
+    timeline = timeline_of(database)
+    assert lesion_named(timeline, first).role == "non_target"
+    assert lesion_named(timeline, third).role == "target"
+    assert [present(one.response.diameters).total for one in timeline.visits] == [30.0, 30.0]
+    assert responses(timeline) == [None, "SD"]
+
+
 def test_what_is_no_lesion_is_no_part_of_the_lesion_it_was_merged_into(database, worker):
     visit(database, worker, 1, [sized(1, 20.0), sized(2, 11.0)])
     edit(database, "GTV_MetIA_2", not_a_lesion=True)

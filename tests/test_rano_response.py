@@ -305,6 +305,34 @@ def test_targets_by_hand():
     assert "A was chosen as a target but 5 larger ones were too" in many.visits[0].notes[0]
 
 
+def test_a_lesion_in_parts_is_one_target():
+    parts = ("A", 12.0), lesion("A2", 6.0, part_of="A"), lesion("A3", 11.0, part_of="A2")
+    others = [lesion(name, size) for name, size in (("B", 14.0), ("C", 13.0), ("D", 12.0), ("E", 11.0))]
+    got = assess([visit(0, *parts, *others), visit(60, ("A", 29.0), *others)])
+    assert (set(got.targets), got.non_targets) == (set("ABCDE"), ())
+    assert got.targets[0] == "A", "it is as large as its parts together"
+    assert [present(one.diameters).total for one in got.visits] == [79.0, 79.0]
+    assert got.visits[0].notes == ("A is in parts at this visit: their sizes are added.",)
+    # Ruled out by hand it is not one, and none of its parts is.
+    out = [lesion("A", 12.0, target=False), *parts[1:]]
+    got = assess([visit(0, *out, *others), visit(60, ("A", 29.0), *others)])
+    assert (set(got.targets), got.non_targets) == (set("BCDE"), ("A",))
+    assert present(got.visits[1].radiographic).response is SD
+
+
+def test_a_lesion_is_measurable_when_a_part_of_it_is():
+    assert assess([visit(0, ("A", 6.0), lesion("A2", 11.0, part_of="A"))]).targets == ("A",)
+    chosen = lesion("A2", 11.0, part_of="A", target=True)
+    rules = Rules(maximum_targets=1)
+    assert assess([visit(0, ("A", 6.0), chosen, ("B", 30.0))], rules).targets == ("A",)
+    # What can't be assessed in part has no size to be compared with.
+    got = assess([visit(0, ("A", 12.0), lesion("A2", None, part_of="A"))])
+    assert (got.targets, got.non_targets) == ((), ("A",))
+    # Two that are each a part of the other are both still there.
+    both = visit(0, lesion("A", 12.0, part_of="B"), lesion("B", 11.0, part_of="A"))
+    assert set(assess([both]).targets) == {"A", "B"}
+
+
 def test_progression_is_measured_from_the_nadir_and_numbers_say_so():
     got = last(visit(0, ("A", 40.0)), visit(60, ("A", 20.0)), visit(120, ("A", 25.0)))
     change = got.diameters
