@@ -149,7 +149,8 @@ class Rules:
         How long CR and PR must last.
     non_target_minimum_mm
         A non-target lesion is unequivocally progressive when it grew by ``progressive_percent`` and ``absolute_mm``
-        over its own smallest size, and is now at least this long. A reader's word goes before.
+        over its own smallest size, and is now at least this long; one in parts by its largest and by their sum. A
+        reader's word goes before.
     equivocal_below_mm
         A new lesion shorter than this is equivocal: it is no progression before it has grown longer, and then it is
         one from the day on which it was first seen, but not across an assessed day that did not show it. A reader's

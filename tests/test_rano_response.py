@@ -433,6 +433,35 @@ def test_the_parts_of_a_split_target_are_added():
     assert last(visit(0, ("A", 30.0)), visit(60, *parts), visit(90, ("A2", 10.0))).diameters.total == 10.0
 
 
+def test_that_a_target_is_in_parts_is_said():
+    parts = ("A", 12.0), lesion("A2", 11.0, part_of="A")
+    got = last(visit(0, ("A", 14.0), ("B", 12.0)), visit(60, *parts, ("B", 12.0)))
+    assert (got.radiographic.response, got.notes) == (PD, ("A is in parts at this visit: their sizes are added.",))
+    assert got.by_target_rule["volume"] is SD
+    # One part is left.
+    assert last(visit(0, ("A", 14.0)), visit(60, *parts), visit(90, ("A2", 11.0))).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("courses", "answer"),
+    [
+        (((8.0,), (7.0, 7.0)), NEITHER),  # it falls apart
+        (((6.0, 6.0), (12.0,)), NEITHER),  # it is one again
+        (((9.0,), (5.0, 4.0), (10.0,)), NEITHER),
+        (((8.0,), (7.0, 7.0), (13.0, 4.0)), PD),  # a part has grown
+        (((6.0, 6.0), (11.0, 11.0)), PD),
+        (((6.0, 6.0), (17.0,)), PD),
+    ],
+)
+def test_a_non_target_lesion_has_not_grown_by_falling_apart_or_becoming_one(courses, answer):
+    visits = []
+    for number, sizes in enumerate(courses):
+        parts = [lesion(f"N{k}", size, part_of="N0" if k else None) for k, size in enumerate(sizes)]
+        visits.append(visit(60 * number, ("T", 20.0), *(replace(one, measurable=False) for one in parts)))
+    got = last(*visits)
+    assert (got.non_targets, got.radiographic.response) == (answer, PD if answer is PD else SD)
+
+
 def test_a_part_has_the_role_of_what_it_is_a_part_of():
     start = visit(0, ("A", 20.0), ("B", 8.0))
     parts = [lesion("A2", 9.0, part_of="A"), lesion("B2", 4.0, part_of="B"), lesion("C", 5.0)]
