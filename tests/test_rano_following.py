@@ -299,6 +299,25 @@ def test_what_a_person_said_goes_before_what_was_found():
         follow(visit(0, lesion((0, 0, 0, 9), uid="A", fixed=True), lesion((40, 0, 0, 9), uid="A", fixed=True)))
 
 
+def test_others_may_have_merged_into_a_lesion_that_a_person_decided_about():
+    first, second = ((0, 0, 0, 20), (14, 0, 0, 8)), ((0, 0, 0, 22), (13, 0, 0, 9))
+
+    def course(uid, fixed):
+        start = visit(0, lesion(first[0], uid="A", fixed=fixed), lesion(first[1], uid="C"))
+        return follow(start, visit(60, lesion(*second, uid=uid, fixed=True)))[1]
+
+    for uid, fixed in (("A", True), ("A", False), ("X", False)):
+        (link,), absent = course(uid, fixed).lesions, course(uid, fixed).absent
+        assert (link.tracking_uid, link.status, link.merged) == (uid, Status.MERGED, ("C",))
+        assert link.reason.startswith("a person said so; merged with another")
+        # That it is another one than what was there before is what they said: that has not merged into it.
+        gone = [("A", Status.RESOLVED)] if uid == "X" else []
+        assert [(one.tracking_uid, one.status) for one in absent] == [*gone, ("C", Status.MERGED)]
+    lost = visit(60, lesion(*second, uid="A", fixed=True), to_common=None, trouble="noise")
+    links = follow(visit(0, lesion(first[0], uid="A"), lesion(first[1], uid="C")), lost)[1]
+    assert (links.lesions[0].merged, links.absent[0].status, links.absent[0].ambiguous) == ((), Status.RESOLVED, True)
+
+
 def test_nothing_to_follow():
     assert follow() == ()
     links = follow(visit(0), visit(30, (0, 0, 0, 10)), visit(60))
