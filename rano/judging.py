@@ -146,6 +146,7 @@ class Course:
                 *notes,
                 *remarks.merged(visit.lesions, self.names),
                 *remarks.in_parts([self.names[uid] for uid in visit.parted(self._group(visit))]),
+                *remarks.not_found(self._not_found(visit)),
                 *remarks.measured_together([self.names[uid] for uid in joined]),
                 *remarks.not_assessed(visit.lesions),
                 *([remark] if remark else []),
@@ -206,6 +207,13 @@ class Course:
         dates = dict.fromkeys(one.date for one in earlier if one.findings.in_doubt)
         otherwise = self._radiographic(visit, sure).response if dates else radiographic.response
         return "" if otherwise is radiographic.response else remarks.without(list(dates), str(otherwise))
+
+    def _not_found(self, visit: Visit) -> list[str]:
+        """Return the names of the targets that a visit does not show while it shows others, unless in doubt."""
+        living_on = {uid for m in visit.lesions for uid in visit.families[m.tracking_uid]}
+        gone = [uid for uid in self.targets if uid not in living_on]
+        names = [self.names[uid] for uid in gone if len(gone) < len(self.targets)]
+        return [name for name in names if name not in visit.findings.gone_in_doubt]
 
     def _joined(self, visit: Visit) -> Group:
         """Return the non-target lesions that are measured with a target at this visit, because they have merged."""

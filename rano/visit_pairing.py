@@ -33,6 +33,8 @@ class Thread:
     gone: bool = False
     doubted: bool = False  # whether it was not sure that it had gone
     into: str | None = None  # the one it has merged into
+    without: list[str] = field(default_factory=list)  # the visits since it was last seen that show it gone
+    missed: list[str] = field(default_factory=list)  # the visits that may have missed it
 
 
 class VisitPairing:

@@ -79,9 +79,22 @@ def test_new_and_resolved_and_seen_again():
     assert [(gone.tracking_uid, gone.status, gone.ambiguous) for gone in links[1].absent] == [
         ("day 0/2", Status.RESOLVED, False)
     ]
+    assert not any(gone.ambiguous for gone in links[2].absent)
     assert [gone.tracking_uid for gone in links[2].absent] == ["day 30/2"]  # said once
     assert uids(links[3]) == ["day 0/2", "day 0/1"]
     assert links[3].lesions[0].reason.startswith("seen again after it had gone")
+
+
+@pytest.mark.parametrize(("diameter", "doubted"), [(9, True), (7, True), (6, False)])
+def test_a_lesion_that_one_visit_does_not_show_may_have_been_missed_there(diameter, doubted):
+    first, without, again = visit(0, (40, 0, 0, 8)), visit(30), visit(60, (40, 0, 0, diameter))
+    (gone,) = follow(first, without, again)[1].absent
+    assert (gone.status, gone.ambiguous, "may have been missed" in gone.reason) == (Status.RESOLVED, doubted, doubted)
+    # A second visit without it confirms that it had gone, but not one that does not cover it.
+    assert not follow(first, without, visit(45), again)[1].absent[0].ambiguous
+    elsewhere = visit(45, grid=box((-80, -80, -80), (0, 80, 80)))
+    assert follow(first, without, elsewhere, again)[1].absent[0].ambiguous is doubted
+    assert not follow(first, without, visit(60, (-40, 0, 0, diameter)))[1].absent[0].ambiguous
 
 
 def box(low, high, voxel=2.0):

@@ -377,6 +377,16 @@ def test_a_non_target_lesion_that_comes_back_after_a_complete_response():
     assert radiographic(*visits) == [None, SD, SD]
 
 
+def test_the_targets_that_a_response_counts_as_gone_are_named():
+    start, some = visit(0, ("A", 20.0), ("B", 14.0), ("N", 5.0)), visit(60, ("A", 20.0))
+    note = "Not found at this visit, and counted as gone: B."
+    assert (last(start, some).radiographic.response, last(start, some).notes) == (PR, (note,))
+    # All of them, its reason says; of one in doubt, the doubt; and what has merged has not gone.
+    assert last(start, visit(60, ("N", 5.0))).notes == ()
+    assert note not in last(start, replace(some, gone_in_doubt=("B",))).notes
+    assert note not in last(start, visit(60, lesion("A", 30.0, merged=("B",)))).notes
+
+
 def test_all_targets_gone_but_not_all_lesions():
     got = last(visit(0, ("A", 12.0), ("N", 5.0)), visit(60, ("N", 5.0)))
     assert got.radiographic.response is PR
@@ -645,7 +655,7 @@ def test_what_a_person_has_verified_is_no_doubt_and_told():
     seen = replace(visit(60, lesion("A", 12.0, doubt=True)), gone_in_doubt=("B",), verified=True)
     words = "A person has looked at how A was followed and whether B has gone, and found it right."
     assert (last(baseline, seen).doubt, last(baseline, seen).notes) == ("", (words,))
-    assert last(baseline, replace(visit(60, ("A", 12.0)), verified=True)).notes == ()
+    assert last(baseline, replace(visit(60, ("A", 12.0), ("B", 20.0)), verified=True)).notes == ()
     new = replace(visit(60, ("A", 12.0), lesion("X", 9.0, doubt=True)), verified=True)
     assert last(baseline, new, visit(90, ("A", 12.0), ("X", 9.0))).doubt == "", "what is new rests on it no longer"
 
