@@ -462,6 +462,29 @@ def test_another_baseline(database, worker):
     assert [v.chosen_baseline for v in timeline.visits] == [True, False, False]
 
 
+def test_undoing_the_choice_of_a_baseline_brings_back_the_one_before(database, worker):
+    for number in (1, 2, 3):
+        visit(database, worker, number, [sized(1, 20.0)])
+
+    def baseline():
+        return next((n for n, one in enumerate(timeline_of(database).visits, start=1) if one.chosen_baseline), None)
+
+    def undo_choice():
+        changes = store.list_changes(database, patient_key(database))
+        return store.undo_change(database, next(one.id for one in changes if one.after["baseline"]), made_by="ben")
+
+    assess(database, 2, baseline=True)
+    assess(database, 3, baseline=True)
+    undone = undo_choice()
+    assert baseline() == 2
+    store.undo_change(database, undone.id, made_by="ben")
+    assert baseline() == 3
+    assess(database, 3, version=timeline_of(database).visits[2].version, baseline=False)
+    assess(database, 1, baseline=True)
+    undo_choice()
+    assert baseline() is None, "there was none before"
+
+
 def test_a_visit_without_a_date_is_no_baseline(database, worker):
     visit(database, worker, 1, [sized(1, 20.0)], undated=True)
     with pytest.raises(store.EditRefusedError):
