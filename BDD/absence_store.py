@@ -95,7 +95,7 @@ def not_assessed(absent: Absent, lesions: Mapping[int, TrackedLesion], shown: Co
             longest_mm=None,
             volume_mm3=None,
             name=lesion.name,
-            target=lesion.target,
+            target=whole.target,
             part_of=None if whole is lesion else whole.tracking_uid,
         )
         for lesion, whole in _missing(not_covered(absent), lesions, shown)

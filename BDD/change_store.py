@@ -116,6 +116,8 @@ def undo_change(database: Database, change_key: int, *, made_by: str) -> Change:
             known = _visit(session, study.id)
             _still(change, known)
             undone = _edit_visit(session, study, known, change.before, made_by, undoes=change.id)
+            if change.after.get("baseline"):
+                _choose_former_baseline(session, change, made_by)
         assert undone is not None, "a change changes something"
         return undone
 
@@ -140,12 +142,23 @@ def chosen_baselines(session: Session, patient_key: int) -> list[VisitAssessment
     return list(session.scalars(query.where(Study.patient_key == patient_key, VisitAssessment.baseline.is_(True))))
 
 
-def let_go_of_baseline(session: Session, chosen: VisitAssessment, patient_key: int, made_by: str) -> None:
+def let_go_of_baseline(session: Session, chosen: VisitAssessment, patient_key: int, made_by: str) -> Change:
     """Let a visit that was chosen as the baseline be it no more, as a decision that can be undone."""
     unset = _change(chosen, VISIT, chosen.study_key, patient_key, {"baseline": False}, made_by, None)
     assert unset is not None, "it was the baseline"
     _keep(session, unset)
     chosen.version += 1
+    return unset
+
+
+def _choose_former_baseline(session: Session, choice: Change, made_by: str) -> None:
+    """Choose again the baseline that was let go by a choice which is undone."""
+    same = Change.patient_key == choice.patient_key, Change.subject == VISIT, Change.made_at == choice.made_at
+    undone = select(Change.undoes).where(Change.undoes.is_not(None))
+    query = select(Change).where(*same, Change.id != choice.id, Change.id.not_in(undone))
+    for let_go in session.scalars(query).all():
+        study = session.get_one(Study, let_go.subject_key)
+        _edit_visit(session, study, _visit(session, study.id), let_go.before, made_by, undoes=let_go.id)
 
 
 def _lesion(session: Session, key: int) -> TrackedLesion:
@@ -224,14 +237,19 @@ def _edit_visit(
     made_by: str,
     undoes: int | None = None,
 ) -> Change | None:
+    let_go = []
     if values.get("baseline"):
         if study.study_date is None:
             raise EditRefusedError("a visit without a date cannot be the baseline")
-        for other in chosen_baselines(session, study.patient_key):
-            if other is not known:
-                let_go_of_baseline(session, other, study.patient_key, made_by)
+        let_go = [
+            let_go_of_baseline(session, other, study.patient_key, made_by)
+            for other in chosen_baselines(session, study.patient_key)
+            if other is not known
+        ]
     change = _change(known, VISIT, study.id, study.patient_key, values, made_by, undoes)
     if change:
+        for one in let_go:  # one decision, made at one time: undoing goes by that
+            change.made_at = one.made_at
         _keep(session, change)
         known.version += 1
         session.flush()

@@ -168,7 +168,7 @@ def visit_findings(
                     volume_mm3=identity.finding.lesion.volume_mm3,
                     measurable=identity.finding.lesion.measurable,
                     name=identity.lesion.name,
-                    target=identity.lesion.target,
+                    target=(identity.part_of or identity.lesion).target,
                     part_of=_part_of(identity, study.study_instance_uid),
                     merged=tuple(identity.finding.merged),
                     doubt=is_doubted(identity.finding.ambiguous, identity.finding.tracked, study.study_instance_uid),

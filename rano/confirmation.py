@@ -3,6 +3,7 @@
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from rano.criteria import Response
 
@@ -62,7 +63,7 @@ class Judged:
 def confirm(judged: Sequence[Judged], days: int) -> list[Verdict]:
     """Say of every CR and PR whether it lasted for the given number of days.
 
-    It did when a visit at least that much later is as good, and every one between (NE apart) is too.
+    It did when a visit at least that much later is as good, and every other up to that day (NE apart) is too.
 
     Parameters
     ----------
@@ -82,14 +83,17 @@ def confirm(judged: Sequence[Judged], days: int) -> list[Verdict]:
 
 
 def _lasted(judged: Sequence[Judged], since: datetime.date, level: Response, days: int) -> tuple[bool | None, str]:
-    for one in judged:
-        response, later = one.verdict.response, (one.date - since).days
-        if later <= 0 or response is Response.NE:
+    for date, day in groupby(judged, key=lambda one: one.date):
+        later = (date - since).days
+        told = [one.verdict.response for one in day if one.verdict.response is not Response.NE]
+        if later <= 0 or not told:
             continue
+        # Visits of one day that disagree are no two points in time: the response was not as good that day.
+        response = min(told, key=lambda one: (_LEVEL.get(one, 0), one is not Response.PD))
         if _LEVEL.get(response, 0) < _LEVEL[level]:
-            return False, f"{level} was not sustained: {response} on {one.date}, {later} days later"
+            return False, f"{level} was not sustained: {response} on {date}, {later} days later"
         if later >= days:
-            return True, f"{level} is confirmed by {response} on {one.date}, {later} days later"
+            return True, f"{level} is confirmed by {response} on {date}, {later} days later"
     return None, f"{level} is not confirmed: there is no visit at least {days} days later yet"
 
 

@@ -5,9 +5,10 @@ piece that it has lost is not surely a lesion.
 """
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
+from rano.families import chain
 from rano.history import LesionAtVisit, VisitFindings
 
 
@@ -40,12 +41,12 @@ def counted(visits: Sequence[VisitFindings]) -> list[VisitFindings]:
                 origin[uid] = lesion.part_of
         within = {uid: holder for uid, holder in within.items() if uid not in apart}
         lesions = {
-            uid: one if none.isdisjoint(_chain(uid, origin)) else _piece(one)
+            uid: one if none.isdisjoint(chain(uid, origin)) else _piece(one)
             for uid, one in there.items()
             if not one.refused
         }
         for uid in (uid for uid in within if uid in seen):
-            *between, last = _chain(uid, within)
+            *between, last = chain(uid, within)
             holder = there.get(last)
             if holder is not None and holder.refused:
                 lesions[uid] = _unmeasured(seen[uid], holder)
@@ -65,11 +66,3 @@ def _piece(lesion: LesionAtVisit) -> LesionAtVisit:
 def _unmeasured(lesion: LesionAtVisit, holder: LesionAtVisit) -> LesionAtVisit:
     doubt = lesion.tracking_uid in holder.merged
     return replace(lesion, longest_mm=None, volume_mm3=None, merged=(), doubt=doubt, within=holder)
-
-
-def _chain(uid: str, ways: Mapping[str, str]) -> list[str]:
-    """Follow the ways from a lesion to the next, as far as they lead."""
-    passed = [uid]
-    while (following := ways.get(passed[-1])) is not None and following not in passed:
-        passed.append(following)
-    return passed

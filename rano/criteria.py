@@ -4,7 +4,8 @@ Sizes are compared as whole hundredths of a mm (or mm3), as they are printed, an
 20 %, 30 % or 5 mm counts as reached, and 0.01 mm less does not.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import operator
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -60,30 +61,38 @@ def read(
     families: Mapping[str, Sequence[str]],
     group: Collection[str],
     attribute: str = "longest_mm",
+    join: Callable[[int, int], int] = operator.add,
 ) -> Reading:
-    """Add up what a visit shows of each lesion of a group: its parts when it has split, the whole when it has merged.
+    """Read what a visit shows of each lesion of a group: its parts when it has split, the whole when it has merged.
 
     Parameters
     ----------
     lesions
         Of the visit.
     families
-        Which lesions each of them speaks for; see ``history.families``.
+        Which lesions each of them speaks for; see ``families.families``.
     group
         Tracking UIDs, of the baseline.
     attribute
         ``"longest_mm"`` or ``"volume_mm3"``.
+    join
+        Makes one size of those of two parts.
     """
     sizes: dict[str, int | None] = dict.fromkeys(group, 0)
     carrier: dict[str, str] = {}
     for lesion in lesions:
-        owners = [uid for uid in families[lesion.tracking_uid] if uid in sizes]
+        owners = owners_in(sizes, families[lesion.tracking_uid])
         if not owners:
             continue
         size, so_far = hundredths(getattr(lesion, attribute)), sizes[owners[0]]
-        sizes[owners[0]] = None if size is None or so_far is None else so_far + size
+        sizes[owners[0]] = None if size is None or so_far is None else join(so_far, size)
         carrier.update(dict.fromkeys(owners[1:], owners[0]))
     return Reading(sizes, {uid: by for uid, by in carrier.items() if sizes[uid] == 0})
+
+
+def owners_in(group: Collection[str], family: Sequence[str]) -> list[str]:
+    """Return which of a group a lesion of this family stands for; its size counts as the first one's."""
+    return [uid for uid in family if uid in group]
 
 
 def side_by_side(before: Reading, now: Reading) -> dict[str, tuple[int, int]]:

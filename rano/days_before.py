@@ -4,9 +4,10 @@
 """
 
 import datetime
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from rano.groups import LENGTH, VOLUME, Group, Nadir, Visit, lower
+from rano.non_targets import WAYS
 
 
 class DaysBefore:
@@ -24,7 +25,7 @@ class DaysBefore:
     Attributes
     ----------
     smallest
-        The smallest size of each non-target lesion, by tracking UID.
+        The smallest size of each non-target lesion, by tracking UID, for each of ``non_targets.WAYS`` to read it.
     cleared
         The first day on which all lesions of the baseline had gone; None while there was none.
     """
@@ -32,7 +33,7 @@ class DaysBefore:
     def __init__(
         self, baseline: Visit, day: Sequence[Visit], non_targets: Sequence[str], known: Collection[str]
     ) -> None:
-        self.smallest = _sizes(non_targets, day)
+        self.smallest = [_sizes(non_targets, day, way) for way in WAYS]
         self.cleared: datetime.date | None = None
         self._baseline, self._non_targets, self._known = baseline, non_targets, known
         self._nadirs: dict[Group, Nadir] = {}  # of the target lesions, alone and with what has merged with them
@@ -53,18 +54,18 @@ class DaysBefore:
         self._days.append(list(day))
         for group, nadir in self._nadirs.items():
             lower(nadir, group, day)
-        for uid, size in _sizes(self._non_targets, day).items():
-            smallest = self.smallest.get(uid)
-            self.smallest[uid] = size if smallest is None else min(smallest, size)
+        for smallest, way in zip(self.smallest, WAYS, strict=True):
+            for uid, size in _sizes(self._non_targets, day, way).items():
+                smallest[uid] = min(size, smallest.get(uid, size))
         if day and self.cleared is None and self._known and not any(visit.shown(self._known) for visit in day):
             self.cleared = day[0].date
 
 
-def _sizes(group: Sequence[str], day: Sequence[Visit]) -> dict[str, int]:
+def _sizes(group: Sequence[str], day: Sequence[Visit], way: Callable[[int, int], int]) -> dict[str, int]:
     """Return the largest size on one day of each lesion of a group that is assessed and itself (not merged)."""
     sizes: dict[str, int] = {}
     for visit in day:
-        shown = visit.read(group, LENGTH).sizes
+        shown = visit.read(group, LENGTH, way).sizes
         living_on = {uid for m in visit.lesions for uid in visit.families[m.tracking_uid]}
         for uid, size in shown.items():
             if size or (size == 0 and uid not in living_on):

@@ -4,10 +4,11 @@
 """
 
 import datetime
-from collections.abc import Collection, Mapping, Sequence
+import operator
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rano.criteria import Reading, read
+from rano.criteria import Reading, owners_in, read
 from rano.history import LesionAtVisit, VisitFindings
 
 LENGTH, VOLUME = "longest_mm", "volume_mm3"
@@ -26,12 +27,17 @@ class Visit:
     lesions: tuple[LesionAtVisit, ...]
     families: Mapping[str, tuple[str, ...]]
 
-    def read(self, group: Sequence[str], attribute: str) -> Reading:
-        return read(self.lesions, self.families, group, attribute)
+    def read(self, group: Sequence[str], attribute: str, join: Callable[[int, int], int] = operator.add) -> Reading:
+        return read(self.lesions, self.families, group, attribute, join)
 
     def shown(self, group: Collection[str]) -> list[LesionAtVisit]:
         """Return the lesions that speak for any of a group."""
         return [m for m in self.lesions if not set(group).isdisjoint(self.families[m.tracking_uid])]
+
+    def parted(self, group: Sequence[str]) -> list[str]:
+        """Return those of a group that the visit shows in parts."""
+        owners = [uid for m in self.lesions for uid in owners_in(group, self.families[m.tracking_uid])[:1]]
+        return [uid for uid in group if owners.count(uid) > 1]
 
 
 def held(visit: Visit, holder: Mapping[str, str]) -> Visit:

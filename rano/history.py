@@ -1,11 +1,8 @@
-"""What is known of a patient's visits, and the rules to judge them by: the values that ``response`` works on.
-
-Also who is who: which lesions of a visit speak for a lesion of the baseline after it has split or merged.
-"""
+"""What is known of a patient's visits, and the rules to judge them by: the values that ``response`` works on."""
 
 import datetime
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -42,8 +39,8 @@ class LesionAtVisit:
     part_of
         Tracking UID of the lesion that this one has split from.
     merged
-        Tracking UIDs of the lesions that have merged into this one, once known true for every later visit at which
-        they are not listed themselves.
+        Tracking UIDs of the lesions that have merged into this one, once known true for every later visit up to the
+        one that shows them by themselves again.
     equivocal
         Whether a reader doubts that a new lesion is one. None leaves it to the rule.
     progression
@@ -152,10 +149,12 @@ class Rules:
         How long CR and PR must last.
     non_target_minimum_mm
         A non-target lesion is unequivocally progressive when it grew by ``progressive_percent`` and ``absolute_mm``
-        over its own smallest size, and is now at least this long. A reader's word goes before.
+        over its own smallest size, and is now at least this long; one in parts by its largest and by their sum. A
+        reader's word goes before.
     equivocal_below_mm
         A new lesion shorter than this is equivocal: it is no progression before it has grown longer, and then it is
-        one from the day on which it was first seen. A reader's word goes before.
+        one from the day on which it was first seen, but not across an assessed day that did not show it. A reader's
+        word goes before.
     """
 
     target_rule: TargetRule = "any_lesion"
@@ -194,6 +193,13 @@ def choose_targets(
     Those chosen by hand come first, then the measurable ones that nobody has ruled out, by longest diameter, then
     volume. A lesion that is not measurable is never a target.
 
+    Parameters
+    ----------
+    baseline
+        Whole lesions (``families.wholes``).
+    maximum
+        How many there are at most.
+
     Returns
     -------
     tuple
@@ -210,41 +216,3 @@ def choose_targets(
         if lesion.target and lesion not in chosen
     ]
     return chosen, tuple(notes)
-
-
-def families(visits: Sequence[VisitFindings]) -> list[dict[str, tuple[str, ...]]]:
-    """Tell, for each visit and lesion, which earlier lesions it speaks for.
-
-    Parameters
-    ----------
-    visits
-        In the order of time.
-
-    Returns
-    -------
-    list of dict
-        Per visit, tracking UID to the tracking UIDs it stands for: its own first, then the lesion it has split from
-        and those that have merged into it, and theirs in turn.
-    """
-    parent: dict[str, str] = {}
-    absorbed: dict[str, list[str]] = {}
-    result = []
-    for visit in visits:
-        lesions = visit.lesions or ()
-        present = {lesion.tracking_uid for lesion in lesions}
-        for lesion in lesions:
-            if lesion.part_of is not None:
-                parent[lesion.tracking_uid] = lesion.part_of
-            absorbed.setdefault(lesion.tracking_uid, []).extend(lesion.merged)
-        result.append({uid: _family(uid, present, parent, absorbed) for uid in sorted(present)})
-    return result
-
-
-def _family(
-    uid: str, present: Collection[str], parent: Mapping[str, str], absorbed: Mapping[str, Sequence[str]]
-) -> tuple[str, ...]:
-    found = [uid]
-    for member in found:  # grows as it goes
-        within = [other for other in absorbed.get(member, ()) if other not in present]
-        found += [other for other in [*([parent[member]] if member in parent else []), *within] if other not in found]
-    return tuple(found)

@@ -10,8 +10,9 @@ from rano import remarks, table
 from rano.confirmation import Verdict
 from rano.criteria import Change, Part, Response, compare, hundredths, judge
 from rano.days_before import DaysBefore
+from rano.families import families, wholes
 from rano.groups import LENGTH, VOLUME, Group, Visit, held
-from rano.history import TARGET_RULES, LesionAtVisit, Rules, TargetRule, VisitFindings, choose_targets, families
+from rano.history import TARGET_RULES, LesionAtVisit, Rules, TargetRule, VisitFindings, choose_targets
 from rano.non_targets import judge_non_targets
 from rano.visit_response import Role, VisitResponse
 
@@ -40,13 +41,14 @@ class Course:
         self.names = {m.tracking_uid: m.label for visit in reversed(self.visits) for m in visit.lesions}
         self.baseline = next(visit for visit in self.visits if visit.findings.visit == baseline)
         self.course = [visit for visit in self.visits if visit.date >= self.baseline.date]
-        chosen, self.baseline_notes = choose_targets(self.baseline.lesions, rules.maximum_targets)
+        chosen, self.baseline_notes = choose_targets(wholes(self.baseline.lesions), rules.maximum_targets)
         self.targets = tuple(m.tracking_uid for m in chosen)
         # Those that another visit on the same day shows as well are no new lesions either.
         that_day = [visit for visit in self.course if visit.date == self.baseline.date]
         self.known = frozenset(uid for visit in that_day for family in visit.families.values() for uid in family)
         there = dict.fromkeys(m.tracking_uid for visit in [self.baseline, *that_day] for m in visit.lesions)
-        self.non_targets = tuple(uid for uid in there if uid not in self.targets)
+        whole = dict.fromkeys(m.tracking_uid for visit in [self.baseline, *that_day] for m in wholes(visit.lesions))
+        self.non_targets = tuple(uid for uid in whole if uid not in self.targets)
         # What the baseline shows only as a part of another lesion may be seen by itself later.
         holder: dict[str, str] = {}
         for visit in [self.baseline, *that_day]:
@@ -60,12 +62,8 @@ class Course:
             for lesion in visit.lesions:
                 if lesion.doubt and not visit.findings.verified:
                     self.doubted.setdefault(lesion.tracking_uid, visit.date)
-        # When each new lesion was one beyond doubt for the first time.
-        self.established: dict[str, datetime.date] = {}
-        for visit in self.course:
-            for lesion in self._new(visit):
-                if not self._is_doubtful(lesion):
-                    self.established.setdefault(lesion.tracking_uid, visit.date)
+        self.days = [list(visits) for _, visits in groupby(self.course, key=lambda visit: visit.date)]
+        self.established = self._established()
 
     def roles(self) -> dict[str, Role]:
         """Tell what each lesion counts as, by tracking UID; a part counts as what it is a part of."""
@@ -82,10 +80,9 @@ class Course:
         """Judge every visit, in the order given."""
         early = [visit for visit in self.visits if visit.date < self.baseline.date]
         answers = [VisitResponse(visit.findings.visit, visit.date, "before baseline") for visit in early]
-        days = [list(visits) for _, visits in groupby(self.course, key=lambda visit: visit.date)]
         # Beside all that lies before: that of it which is beyond doubt.
-        before, sure = (DaysBefore(self.baseline, days[0], self.non_targets, self.known) for _ in range(2))
-        for number, day in enumerate(days):
+        before, sure = (DaysBefore(self.baseline, self.days[0], self.non_targets, self.known) for _ in range(2))
+        for number, day in enumerate(self.days):
             notes = () if len(day) == 1 else ("There is another visit on this day; neither confirms the other.",)
             answers += [self._answer(visit, before, sure, notes) for visit in day]
             if number > 0:
@@ -96,6 +93,29 @@ class Course:
 
     def _new(self, visit: Visit) -> list[LesionAtVisit]:
         return [m for m in visit.lesions if self.known.isdisjoint(visit.families[m.tracking_uid])]
+
+    def _established(self) -> dict[str, tuple[datetime.date, datetime.date]]:
+        """Tell since when each new lesion counts, and when it was one beyond doubt for the first time.
+
+        It counts from when it was first seen, but not across a day whose visits were assessed and did not show it.
+        """
+        established: dict[str, tuple[datetime.date, datetime.date]] = {}
+        seen: dict[str, datetime.date] = {}
+        for day in self.days:
+            assessed = [visit for visit in day if visit.findings.lesions is not None]
+            there = {uid for visit in assessed for m in visit.lesions for uid in visit.families[m.tracking_uid]}
+            if assessed:
+                seen = {uid: since for uid, since in seen.items() if uid in there}
+            for visit in assessed:
+                for lesion in self._new(visit):
+                    since = seen.setdefault(lesion.tracking_uid, visit.date)
+                    if not self._is_doubtful(lesion):
+                        established.setdefault(lesion.tracking_uid, (since, visit.date))
+        return established
+
+    def _counts(self, lesion: LesionAtVisit, visit: Visit) -> bool:
+        since, _ = self.established.get(lesion.tracking_uid, (datetime.date.max, None))
+        return since <= visit.date
 
     def _is_doubtful(self, lesion: LesionAtVisit) -> bool:
         if lesion.equivocal is not None:
@@ -125,6 +145,8 @@ class Course:
             notes=(
                 *notes,
                 *remarks.merged(visit.lesions, self.names),
+                *remarks.in_parts([self.names[uid] for uid in visit.parted(self._group(visit))]),
+                *remarks.not_found(self._not_found(visit)),
                 *remarks.measured_together([self.names[uid] for uid in joined]),
                 *remarks.not_assessed(visit.lesions),
                 *([remark] if remark else []),
@@ -150,9 +172,9 @@ class Course:
     def _sort_new(self, visit: Visit) -> tuple[list[LesionAtVisit], list[LesionAtVisit], list[LesionAtVisit]]:
         """Return the new lesions: those that the visit can't tell anything of, those that are certain, the others."""
         new = self._new(visit)
-        missed = [m for m in new if m.tracking_uid in self.established and m.longest_mm is None]
-        certain = [m for m in new if m.tracking_uid in self.established and m not in missed]
-        return missed, certain, [m for m in new if m.tracking_uid not in self.established]
+        missed = [m for m in new if self._counts(m, visit) and m.longest_mm is None]
+        certain = [m for m in new if self._counts(m, visit) and m not in missed]
+        return missed, certain, [m for m in new if not self._counts(m, visit)]
 
     def _radiographic(self, visit: Visit, before: DaysBefore) -> Verdict:
         """Judge the images of a visit by what lies before it."""
@@ -186,6 +208,13 @@ class Course:
         otherwise = self._radiographic(visit, sure).response if dates else radiographic.response
         return "" if otherwise is radiographic.response else remarks.without(list(dates), str(otherwise))
 
+    def _not_found(self, visit: Visit) -> list[str]:
+        """Return the names of the targets that a visit does not show while it shows others, unless in doubt."""
+        living_on = {uid for m in visit.lesions for uid in visit.families[m.tracking_uid]}
+        gone = [uid for uid in self.targets if uid not in living_on]
+        names = [self.names[uid] for uid in gone if len(gone) < len(self.targets)]
+        return [name for name in names if name not in visit.findings.gone_in_doubt]
+
     def _joined(self, visit: Visit) -> Group:
         """Return the non-target lesions that are measured with a target at this visit, because they have merged."""
         with_targets = {uid for m in visit.shown(self.targets) for uid in visit.families[m.tracking_uid]}
@@ -218,9 +247,9 @@ class Course:
         return judge_non_targets(lesions, visit.families, self.non_targets, before.smallest, self.rules, self.names)
 
     def _describe(self, lesion: LesionAtVisit, visit: Visit) -> str:
-        since = self.established[lesion.tracking_uid]
-        if since > visit.date:
-            return f"new lesion {lesion.label}, in doubt at first and confirmed on {since}, counts from this visit"
+        _, confirmed = self.established[lesion.tracking_uid]
+        if confirmed > visit.date:
+            return f"new lesion {lesion.label}, in doubt at first and confirmed on {confirmed}, counts from this visit"
         return f"new lesion {lesion.label}"
 
     def _was_doubted(self, lesion: LesionAtVisit, visit: Visit) -> bool:

@@ -23,6 +23,16 @@ def merged(lesions: Sequence[LesionAtVisit], names: Mapping[str, str]) -> list[s
     return [f"{label} now includes {', '.join(others)} (merged)." for label, others in found]
 
 
+def in_parts(names: Sequence[str]) -> list[str]:
+    """Say which target lesions a visit shows in parts, whose sizes are added."""
+    return [f"{name} is in parts at this visit: their sizes are added." for name in names]
+
+
+def not_found(names: Sequence[str]) -> list[str]:
+    """Say which target lesions count as gone at a visit because its images do not show them."""
+    return [f"Not found at this visit, and counted as gone: {', '.join(names)}."] if names else []
+
+
 def measured_together(names: Sequence[str]) -> list[str]:
     """Say which non-target lesions have merged with targets."""
     if not names:

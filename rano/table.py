@@ -107,7 +107,8 @@ def overall(
     if raised is None:
         missing.append("the corticosteroid dose" + (" at the baseline" if dose is not None else ""))
     if missing:
-        return _verdict(Response.NE, f"the images say {response}, but {' and '.join(missing)} is not known")
+        are = "is" if len(missing) == 1 else "are"
+        return _verdict(Response.NE, f"the images say {response}, but {' and '.join(missing)} {are} not known")
     if raised:
         words = f"corticosteroids were raised from {before or 0:g} mg to {dose:g} mg"
         return _verdict(Response.NE, f"the images say {response}, but {words}: that rules it out and is no progression")

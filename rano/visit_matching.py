@@ -4,7 +4,7 @@ Visits are handled in the order of time: ``following`` calls this for each, ``vi
 the tracking UIDs are given out afterwards.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rano.coverage import COVERED
@@ -24,6 +24,9 @@ SEEN_AGAIN_MM = 2.0
 apart than the larger one's radius."""
 MOVED_MM = 4.0
 """A lesion next to others whose centroid moved by more than this may have taken in a part of one of them."""
+REGAINED = 0.5
+"""A lesion that one visit does not show, and the next with this share of its volume, was rather missed than has grown
+anew. What two visits in a row do not show had gone: the second confirms it, as a second one confirms a response."""
 NEIGHBOUR_MM = 8.0
 """A new lesion this near to one that has just gone may be the same one."""
 
@@ -182,6 +185,17 @@ def _merge(link: Link, absent: Sequence[Absence]) -> Link:
     )
 
 
+def doubt_missed(links: VisitLinks, threads: Mapping[str, Thread]) -> VisitLinks:
+    """Doubt that those had gone which a later visit shows again as if they never had."""
+    missed = {key for key, one in threads.items() if links.visit in one.missed}
+    words = "it is seen again later with at least half of its volume: it may have been missed"
+    absent = [
+        replace(one, ambiguous=True, reason=f"{one.reason}; {words}") if one.tracking_uid in missed else one
+        for one in links.absent
+    ]
+    return replace(links, absent=tuple(absent))
+
+
 def _carry_on(paired: VisitPairing, links: VisitLinks) -> None:
     """Note in the threads what the visit has shown."""
     registered = paired.visit.to_common is not None
@@ -192,6 +206,9 @@ def _carry_on(paired: VisitPairing, links: VisitLinks) -> None:
             if lesion.fixed:
                 one.fixed = lesion.tracking_uid
         if registered:
+            if one.place and len(one.without) == 1 and place.volume_mm3 >= REGAINED * one.place.volume_mm3:
+                one.missed += one.without
+            one.without = []
             one.former += [one.place] if one.place else []
             one.place, one.gone, one.into = place, False, None
     if not registered:
@@ -201,6 +218,10 @@ def _carry_on(paired: VisitPairing, links: VisitLinks) -> None:
             continue
         one = paired.threads[absence.tracking_uid]
         one.gone, one.doubted, one.into = True, absence.ambiguous, absence.into
+    not_covered = {absence.tracking_uid for absence in links.absent if absence.status is Status.NOT_COVERED}
+    for key, one in paired.threads.items():
+        if one.gone and one.into is None and key not in not_covered:
+            one.without.append(links.visit)
     for i, k in paired.pairs:
         one = paired.thread(k)
         if one.gone and one.into is None and i in paired.partner:

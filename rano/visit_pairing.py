@@ -33,6 +33,8 @@ class Thread:
     gone: bool = False
     doubted: bool = False  # whether it was not sure that it had gone
     into: str | None = None  # the one it has merged into
+    without: list[str] = field(default_factory=list)  # the visits since it was last seen that show it gone
+    missed: list[str] = field(default_factory=list)  # the visits that may have missed it
 
 
 class VisitPairing:
@@ -69,7 +71,7 @@ class VisitPairing:
             (i, k): pair
             for i, lesion in enumerate(self.now)
             for k, place in enumerate(before)
-            if i not in self.said and self.keys[k] not in self.said.values() and (pair := compare(lesion, place))
+            if (pair := compare(lesion, place))
         }
         self.weights = np.zeros((len(self.now), len(before)))
         for (i, k), pair in self.pairs.items():
@@ -77,6 +79,7 @@ class VisitPairing:
                 continue
             gone = _WAS_GONE if threads[self.keys[k]].gone else 0
             self.weights[i, k] = max(_PAIRED + pair.likeness + gone, _LEAST)
+        self._keep_what_people_said()
         self.partner = assign(self.weights)
         self.taken = {k: i for i, k in self.partner.items()}
         self.key = [
@@ -104,6 +107,23 @@ class VisitPairing:
             claimed.sort(key=lambda key: -self.threads[key].claims[uid])
             said[i] = [*fixed, *claimed, f"{self.visit.visit}/{i + 1}"][0]
         return said
+
+    def _keep_what_people_said(self) -> None:
+        """Take those that people decided about out of the pairing; others may have merged into them all the same.
+
+        Not the one that a lesion would be paired with: that is what they decided about. Nor any at a visit that is not
+        registered: nobody would be told how doubtful that is.
+        """
+        registered = self.visit.to_common is not None
+        decided = {(i, int(self.weights[i].argmax())) for i in self.said if self.weights[i].any()}
+        continued = {k for k, key in enumerate(self.keys) if key in self.said.values()}
+        self.pairs = {
+            (i, k): pair
+            for (i, k), pair in self.pairs.items()
+            if k not in continued and (i, k) not in decided and (registered or i not in self.said)
+        }
+        self.weights[list(self.said)] = 0
+        self.weights[:, list(continued)] = 0
 
     def thread(self, k: int) -> Thread:
         return self.threads[self.keys[k]]
@@ -140,7 +160,8 @@ class VisitPairing:
 
     def swallower(self, k: int) -> int | None:
         """Return the lesion now that an unpaired one of before has merged into."""
-        shares = {i: pair.before_within for (i, other), pair in self.pairs.items() if other == k and i in self.partner}
+        known = self.partner.keys() | self.said.keys()
+        shares = {i: pair.before_within for (i, other), pair in self.pairs.items() if other == k and i in known}
         by = max(shares, key=lambda i: shares[i], default=None)
         return by if by is not None and k not in self.taken and shares[by] >= IN_PLACE else None
 

@@ -471,6 +471,16 @@ def test_a_doubt_is_said_where_the_response_is_read_until_a_person_has_decided(s
     assert relabelled(site) == [2, 2]
 
 
+def test_a_target_missed_once_puts_the_visit_that_missed_it_in_doubt(site):
+    """It may have responded, and progressed again; or neither: both answers rest on the visit without it."""
+    for number, lesions in ((1, [A, B]), (2, [A]), (3, [A, B])):
+        see(site, number, lesions, outputs=("SEG",))
+    missed, later = timeline_of(site)["visits"][1:]
+    assert missed["notes"][-1].startswith("Whether GTV_MetIA_2 has gone is not sure")
+    assert later["radiographic"]["response"] == "PD"
+    assert "which is in doubt, the response on the images would be SD" in later["notes"][-1]
+
+
 def test_that_all_has_gone_is_in_doubt_at_a_visit_that_cannot_be_registered(site, monkeypatch):
     failed = Registration(RigidTransform.identity(), 0.0, 0.0, 0.0, False, "the heads do not overlap")
     monkeypatch.setattr(BDD.places, "register", lambda *_: failed)

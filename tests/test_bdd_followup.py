@@ -164,6 +164,19 @@ def test_parts_of_one_lesion_at_the_same_visit_are_added(database, worker):
     assert responses(timeline) == [None, "SD"]
 
 
+def test_a_merged_lesion_that_is_ruled_out_as_a_target_is_none_with_all_its_parts(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0), sized(2, 15.0), sized(3, 30.0)])
+    visit(database, worker, 2, [sized(1, 35.0), sized(3, 30.0)])
+    first, second, third = (f"GTV_MetIA_{n}" for n in (1, 2, 3))
+    edit(database, second, merged_into=lesion_named(timeline_of(database), first).key)
+    edit(database, first, target=False)
+    timeline = timeline_of(database)
+    assert lesion_named(timeline, first).role == "non_target"
+    assert lesion_named(timeline, third).role == "target"
+    assert [present(one.response.diameters).total for one in timeline.visits] == [30.0, 30.0]
+    assert responses(timeline) == [None, "SD"]
+
+
 def test_what_is_no_lesion_is_no_part_of_the_lesion_it_was_merged_into(database, worker):
     visit(database, worker, 1, [sized(1, 20.0), sized(2, 11.0)])
     edit(database, "GTV_MetIA_2", not_a_lesion=True)
@@ -472,6 +485,29 @@ def test_another_baseline(database, worker):
     assess(database, 1, baseline=True)
     timeline = timeline_of(database)
     assert [v.chosen_baseline for v in timeline.visits] == [True, False, False]
+
+
+def test_undoing_the_choice_of_a_baseline_brings_back_the_one_before(database, worker):
+    for number in (1, 2, 3):
+        visit(database, worker, number, [sized(1, 20.0)])
+
+    def baseline():
+        return next((n for n, one in enumerate(timeline_of(database).visits, start=1) if one.chosen_baseline), None)
+
+    def undo_choice():
+        changes = store.list_changes(database, patient_key(database))
+        return store.undo_change(database, next(one.id for one in changes if one.after["baseline"]), made_by="ben")
+
+    assess(database, 2, baseline=True)
+    assess(database, 3, baseline=True)
+    undone = undo_choice()
+    assert baseline() == 2
+    store.undo_change(database, undone.id, made_by="ben")
+    assert baseline() == 3
+    assess(database, 3, version=timeline_of(database).visits[2].version, baseline=False)
+    assess(database, 1, baseline=True)
+    undo_choice()
+    assert baseline() is None, "there was none before"
 
 
 def test_a_visit_without_a_date_is_no_baseline(database, worker):

@@ -79,9 +79,22 @@ def test_new_and_resolved_and_seen_again():
     assert [(gone.tracking_uid, gone.status, gone.ambiguous) for gone in links[1].absent] == [
         ("day 0/2", Status.RESOLVED, False)
     ]
+    assert not any(gone.ambiguous for gone in links[2].absent)
     assert [gone.tracking_uid for gone in links[2].absent] == ["day 30/2"]  # said once
     assert uids(links[3]) == ["day 0/2", "day 0/1"]
     assert links[3].lesions[0].reason.startswith("seen again after it had gone")
+
+
+@pytest.mark.parametrize(("diameter", "doubted"), [(9, True), (7, True), (6, False)])
+def test_a_lesion_that_one_visit_does_not_show_may_have_been_missed_there(diameter, doubted):
+    first, without, again = visit(0, (40, 0, 0, 8)), visit(30), visit(60, (40, 0, 0, diameter))
+    (gone,) = follow(first, without, again)[1].absent
+    assert (gone.status, gone.ambiguous, "may have been missed" in gone.reason) == (Status.RESOLVED, doubted, doubted)
+    # A second visit without it confirms that it had gone, but not one that does not cover it.
+    assert not follow(first, without, visit(45), again)[1].absent[0].ambiguous
+    elsewhere = visit(45, grid=box((-80, -80, -80), (0, 80, 80)))
+    assert follow(first, without, elsewhere, again)[1].absent[0].ambiguous is doubted
+    assert not follow(first, without, visit(60, (-40, 0, 0, diameter)))[1].absent[0].ambiguous
 
 
 def box(low, high, voxel=2.0):
@@ -297,6 +310,25 @@ def test_what_a_person_said_goes_before_what_was_found():
     assert {uid for one in links for uid in uids(one)} == {"A"}
     with pytest.raises(ValueError, match="both said to be A"):
         follow(visit(0, lesion((0, 0, 0, 9), uid="A", fixed=True), lesion((40, 0, 0, 9), uid="A", fixed=True)))
+
+
+def test_others_may_have_merged_into_a_lesion_that_a_person_decided_about():
+    first, second = ((0, 0, 0, 20), (14, 0, 0, 8)), ((0, 0, 0, 22), (13, 0, 0, 9))
+
+    def course(uid, fixed):
+        start = visit(0, lesion(first[0], uid="A", fixed=fixed), lesion(first[1], uid="C"))
+        return follow(start, visit(60, lesion(*second, uid=uid, fixed=True)))[1]
+
+    for uid, fixed in (("A", True), ("A", False), ("X", False)):
+        (link,), absent = course(uid, fixed).lesions, course(uid, fixed).absent
+        assert (link.tracking_uid, link.status, link.merged) == (uid, Status.MERGED, ("C",))
+        assert link.reason.startswith("a person said so; merged with another")
+        # That it is another one than what was there before is what they said: that has not merged into it.
+        gone = [("A", Status.RESOLVED)] if uid == "X" else []
+        assert [(one.tracking_uid, one.status) for one in absent] == [*gone, ("C", Status.MERGED)]
+    lost = visit(60, lesion(*second, uid="A", fixed=True), to_common=None, trouble="noise")
+    links = follow(visit(0, lesion(first[0], uid="A"), lesion(first[1], uid="C")), lost)[1]
+    assert (links.lesions[0].merged, links.absent[0].status, links.absent[0].ambiguous) == ((), Status.RESOLVED, True)
 
 
 def test_nothing_to_follow():

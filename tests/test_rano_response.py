@@ -152,8 +152,9 @@ def test_what_is_missing_is_named():
         return table.overall(Verdict(PR, ""), dose, before, status, has_targets=True).reason
 
     assert reason(None, 0, None) == (
-        "the images say PR, but the clinical status and the corticosteroid dose is not known"
+        "the images say PR, but the clinical status and the corticosteroid dose are not known"
     )
+    assert reason(0, 0, None) == "the images say PR, but the clinical status is not known"
     assert "the corticosteroid dose at the baseline" in reason(2, None, STABLE)
 
 
@@ -305,6 +306,34 @@ def test_targets_by_hand():
     assert "A was chosen as a target but 5 larger ones were too" in many.visits[0].notes[0]
 
 
+def test_a_lesion_in_parts_is_one_target():
+    parts = ("A", 12.0), lesion("A2", 6.0, part_of="A"), lesion("A3", 11.0, part_of="A2")
+    others = [lesion(name, size) for name, size in (("B", 14.0), ("C", 13.0), ("D", 12.0), ("E", 11.0))]
+    got = assess([visit(0, *parts, *others), visit(60, ("A", 29.0), *others)])
+    assert (set(got.targets), got.non_targets) == (set("ABCDE"), ())
+    assert got.targets[0] == "A", "it is as large as its parts together"
+    assert [present(one.diameters).total for one in got.visits] == [79.0, 79.0]
+    assert got.visits[0].notes == ("A is in parts at this visit: their sizes are added.",)
+    # Ruled out by hand it is not one, and none of its parts is.
+    out = [lesion("A", 12.0, target=False), *parts[1:]]
+    got = assess([visit(0, *out, *others), visit(60, ("A", 29.0), *others)])
+    assert (set(got.targets), got.non_targets) == (set("BCDE"), ("A",))
+    assert present(got.visits[1].radiographic).response is SD
+
+
+def test_a_lesion_is_measurable_when_a_part_of_it_is():
+    assert assess([visit(0, ("A", 6.0), lesion("A2", 11.0, part_of="A"))]).targets == ("A",)
+    chosen = lesion("A2", 11.0, part_of="A", target=True)
+    rules = Rules(maximum_targets=1)
+    assert assess([visit(0, ("A", 6.0), chosen, ("B", 30.0))], rules).targets == ("A",)
+    # What can't be assessed in part has no size to be compared with.
+    got = assess([visit(0, ("A", 12.0), lesion("A2", None, part_of="A"))])
+    assert (got.targets, got.non_targets) == ((), ("A",))
+    # Two that are each a part of the other are both still there.
+    both = visit(0, lesion("A", 12.0, part_of="B"), lesion("B", 11.0, part_of="A"))
+    assert set(assess([both]).targets) == {"A", "B"}
+
+
 def test_progression_is_measured_from_the_nadir_and_numbers_say_so():
     got = last(visit(0, ("A", 40.0)), visit(60, ("A", 20.0)), visit(120, ("A", 25.0)))
     change = got.diameters
@@ -347,6 +376,16 @@ def test_a_non_target_lesion_that_comes_back_after_a_complete_response():
     # Had a target lesion stayed, it would be no relapse.
     visits = visit(0, ("A", 12.0), ("N", 5.0)), visit(60, ("A", 12.0)), visit(90, ("A", 12.0), ("N", 2.0))
     assert radiographic(*visits) == [None, SD, SD]
+
+
+def test_the_targets_that_a_response_counts_as_gone_are_named():
+    start, some = visit(0, ("A", 20.0), ("B", 14.0), ("N", 5.0)), visit(60, ("A", 20.0))
+    note = "Not found at this visit, and counted as gone: B."
+    assert (last(start, some).radiographic.response, last(start, some).notes) == (PR, (note,))
+    # All of them, its reason says; of one in doubt, the doubt; and what has merged has not gone.
+    assert last(start, visit(60, ("N", 5.0))).notes == ()
+    assert note not in last(start, replace(some, gone_in_doubt=("B",))).notes
+    assert note not in last(start, visit(60, lesion("A", 30.0, merged=("B",)))).notes
 
 
 def test_all_targets_gone_but_not_all_lesions():
@@ -403,6 +442,35 @@ def test_the_parts_of_a_split_target_are_added():
     assert (got.new_lesions, got.radiographic.response) == ((), SD)
     # A part that outlives the rest still stands for it.
     assert last(visit(0, ("A", 30.0)), visit(60, *parts), visit(90, ("A2", 10.0))).diameters.total == 10.0
+
+
+def test_that_a_target_is_in_parts_is_said():
+    parts = ("A", 12.0), lesion("A2", 11.0, part_of="A")
+    got = last(visit(0, ("A", 14.0), ("B", 12.0)), visit(60, *parts, ("B", 12.0)))
+    assert (got.radiographic.response, got.notes) == (PD, ("A is in parts at this visit: their sizes are added.",))
+    assert got.by_target_rule["volume"] is SD
+    # One part is left.
+    assert last(visit(0, ("A", 14.0)), visit(60, *parts), visit(90, ("A2", 11.0))).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("courses", "answer"),
+    [
+        (((8.0,), (7.0, 7.0)), NEITHER),  # it falls apart
+        (((6.0, 6.0), (12.0,)), NEITHER),  # it is one again
+        (((9.0,), (5.0, 4.0), (10.0,)), NEITHER),
+        (((8.0,), (7.0, 7.0), (13.0, 4.0)), PD),  # a part has grown
+        (((6.0, 6.0), (11.0, 11.0)), PD),
+        (((6.0, 6.0), (17.0,)), PD),
+    ],
+)
+def test_a_non_target_lesion_has_not_grown_by_falling_apart_or_becoming_one(courses, answer):
+    visits = []
+    for number, sizes in enumerate(courses):
+        parts = [lesion(f"N{k}", size, part_of="N0" if k else None) for k, size in enumerate(sizes)]
+        visits.append(visit(60 * number, ("T", 20.0), *(replace(one, measurable=False) for one in parts)))
+    got = last(*visits)
+    assert (got.non_targets, got.radiographic.response) == (answer, PD if answer is PD else SD)
 
 
 def test_a_part_has_the_role_of_what_it_is_a_part_of():
@@ -486,6 +554,27 @@ def test_non_targets_that_merged_have_not_grown_by_it():
     assert radiographic(baseline, visit(60, lesion("N", 20.0, merged=("M",))))[1] is PD
 
 
+def test_lesions_that_are_apart_again_are_no_longer_one():
+    """They had touched at one visit: all after that in which they are apart is as if they never had."""
+    start, touching = visit(0, ("A", 20.0), ("B", 9.0)), visit(60, lesion("A", 28.0, merged=("B",)))
+    apart = visit(120, ("A", 20.0), ("B", 9.0))
+    for size, answer in ((20.0, SD), (27.0, PD)):
+        got = last(start, touching, apart, visit(180, ("A", size)))
+        assert got.radiographic == last(start, apart, visit(180, ("A", size))).radiographic
+        assert (got.radiographic.response, got.diameters.baseline, got.notes) == (answer, 20.0, ())
+    # What can't be assessed at a visit is not seen apart at it.
+    hidden = visit(120, ("A", 28.0), ("B", None))
+    assert last(start, touching, hidden, visit(180, ("A", 28.0))).diameters.baseline == 29.0
+
+
+def test_a_new_lesion_that_once_touched_a_known_one_is_new_again():
+    start, new = visit(0, ("T", 20.0), ("B", 6.0)), visit(60, ("T", 20.0), ("B", 6.0), ("N", 9.0))
+    touching = visit(90, ("T", 20.0), lesion("N", 14.0, merged=("B",)))
+    apart = visit(120, ("T", 20.0), ("B", 6.0), ("N", 9.0))
+    got = last(start, new, touching, apart, visit(180, ("T", 20.0), ("N", 9.0)))
+    assert (got.radiographic.response, got.new_lesions) == (PD, ("N",))
+
+
 # --- lesions of which it is not sure which they are
 
 
@@ -567,7 +656,7 @@ def test_what_a_person_has_verified_is_no_doubt_and_told():
     seen = replace(visit(60, lesion("A", 12.0, doubt=True)), gone_in_doubt=("B",), verified=True)
     words = "A person has looked at how A was followed and whether B has gone, and found it right."
     assert (last(baseline, seen).doubt, last(baseline, seen).notes) == ("", (words,))
-    assert last(baseline, replace(visit(60, ("A", 12.0)), verified=True)).notes == ()
+    assert last(baseline, replace(visit(60, ("A", 12.0), ("B", 20.0)), verified=True)).notes == ()
     new = replace(visit(60, ("A", 12.0), lesion("X", 9.0, doubt=True)), verified=True)
     assert last(baseline, new, visit(90, ("A", 12.0), ("X", 9.0))).doubt == "", "what is new rests on it no longer"
 
@@ -652,6 +741,22 @@ def test_an_equivocal_lesion_that_is_confirmed_dates_progression_back():
     assert [present(a.radiographic).response for a in grown.visits[1:]] == [PD, PD, PD]
     assert "in doubt at first and confirmed on 2024-03-31" in present(grown.visits[1].radiographic).reason
     assert grown.best_radiographic.visit == "day 30"
+
+
+def test_an_equivocal_lesion_that_had_gone_dates_nothing_back():
+    first, gone = visit(30, ("T", 20.0), ("X", 2.0)), visit(60, ("T", 20.0))
+    small, grown = visit(90, ("T", 20.0), ("X", 2.0)), visit(120, ("T", 20.0), ("X", 6.0))
+    got = assess([visit(0, ("T", 20.0)), first, gone, small, grown])
+    assert [present(a.radiographic).response for a in got.visits[1:]] == [SD, SD, PD, PD]
+    assert [(a.new_lesions, a.equivocal_lesions) for a in got.visits[1:3]] == [((), ("X",)), ((), ())]
+    assert got.best_radiographic.response is SD
+    # It has not gone where it can't be assessed, is a part of another one, or another visit of the day shows it.
+    hidden = visit(60, ("T", 20.0), ("X", None))
+    within = visit(60, lesion("T", 22.0, merged=("X",)))
+    failed = VisitFindings("failed", START + datetime.timedelta(days=60), None)
+    for still_there in ([hidden], [within], [failed], [gone, visit(60, ("T", 20.0), ("X", 2.0), name="again")]):
+        got = assess([visit(0, ("T", 20.0)), first, *still_there, grown])
+        assert present(got.visits[1].radiographic).response is PD
 
 
 def test_a_reader_may_doubt_a_lesion_or_not():
@@ -850,6 +955,17 @@ def test_confirmation_in_words():
         "PR on 2024-03-01 counts as SD: PR was not sustained: SD on 2024-03-16, 15 days later."
     )
     assert "no visit at least 28 days later yet" in course((60, 20.0)).visits[1].radiographic.confirmation
+
+
+@pytest.mark.parametrize(("size", "worse"), [(26.0, PD), (22.0, SD), (None, None)])
+@pytest.mark.parametrize("names", [("1", "2"), ("2", "1")])
+def test_visits_of_one_day_that_disagree_confirm_nothing_in_whatever_order(size, worse, names):
+    same_day = [visit(120, ("A", one), name=name) for one, name in zip((20.0, size), names, strict=True)]
+    got = assess([visit(0, ("A", 30.0)), visit(60, ("A", 20.0)), *same_day])
+    confirmed = worse is None  # the other one can't be judged
+    assert present(got.visits[1].radiographic).confirmed is confirmed
+    assert str(PR if confirmed else worse) + " on 2024-04-30" in present(got.visits[1].radiographic).confirmation
+    assert got.best_radiographic.response is (PR if confirmed else SD)
 
 
 def test_the_best_response_so_far_knows_nothing_of_later_visits():
