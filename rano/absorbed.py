@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from rano.history import VisitFindings, families
+from rano.families import families
+from rano.history import VisitFindings
 
 
 def absorbed(visits: Sequence[VisitFindings]) -> list[dict[str, str]]:
