@@ -147,7 +147,7 @@ def test_without_room_on_the_disk_the_client_is_told(port: int, path: str, monke
 
 @pytest.fixture(scope="module")
 def sending() -> Iterator[int]:
-    """Serve answers of so many MiB with one thread, to clients that may not read for a second."""
+    """Serve answers of so many MiB with one thread, to clients that may not read for 4 s: waitress looks once a second."""
     app = Flask("sending")
 
     @app.get("/<int:mib>")
@@ -155,7 +155,7 @@ def sending() -> Iterator[int]:
         return Response((bytes(1 << 20) for _ in range(mib)), headers={"Content-Length": str(mib << 20)})
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bodies, "UNREAD_SECONDS", 1.0)
+        patch.setattr(bodies, "UNREAD_SECONDS", 4.0)
         with serving(app, threads=1) as port:
             yield port
 
@@ -184,7 +184,7 @@ def test_who_does_not_read_holds_nobody_up(sending: int, mib: int) -> None:
     with asked(sending, mib) as idle:
         with asked(sending, 1) as other:
             assert taken(other, 0.0) > 1 << 20
-        time.sleep(3)
+        time.sleep(7)
         assert taken(idle, 0.0) < mib << 20
 
 
