@@ -147,7 +147,7 @@ def test_without_room_on_the_disk_the_client_is_told(port: int, path: str, monke
 
 @pytest.fixture(scope="module")
 def sending() -> Iterator[int]:
-    """Serve answers of so many MiB with one thread, to clients that may not read for 4 s: waitress looks once a second."""
+    """Serve so many MiB with one thread, to clients that may not read for 4 s: waitress looks once a second."""
     app = Flask("sending")
 
     @app.get("/<int:mib>")
