@@ -13,24 +13,18 @@ from routes.openapi import describe
 
 blueprint = Blueprint("followup", __name__)
 
-PATIENTS, CHANGES = 1000, 200
-"""So many are listed unless the request says how many."""
-LIMIT = 100_000
+_PATIENTS = reading.Limit(unless_said=1000, most=100_000)
+_CHANGES = reading.Limit(unless_said=200, most=100_000)
 _MISSING = {404: ("No such patient", None)}
 _TAG = "Follow-up"
 
 
-def _limit(unless_said: int) -> dict[str, tuple[str, str]]:
-    return {"limit": ("integer", f"At most so many, {unless_said} unless said, {LIMIT} at most")}
-
-
 @blueprint.get("/patients")
-@describe("List the patients", {200: ("Those seen last first", "Patients")}, query=_limit(PATIENTS), tag=_TAG)
+@describe("List the patients", {200: ("Those seen last first", "Patients")}, query=_PATIENTS.query, tag=_TAG)
 def patients() -> Response:
     """List patients."""
-    reading.only_queries(["limit"])
-    limit = int(reading.number("limit", PATIENTS, 1, LIMIT))
-    listed = store.list_patients(context().database, limit=limit)
+    reading.only_queries(_PATIENTS.query)
+    listed = store.list_patients(context().database, limit=_PATIENTS.asked())
     return jsonify(patients=[patient_to_json(one) for one in listed])
 
 
@@ -90,14 +84,13 @@ def report(patient: int) -> Response:
 @describe(
     "See what people have changed",
     {200: ("The newest first", "Changes"), **_MISSING},
-    query=_limit(CHANGES),
+    query=_CHANGES.query,
     tag=_TAG,
 )
 def changes(patient: int) -> Response:
     """List changes."""
-    reading.only_queries(["limit"])
-    limit = int(reading.number("limit", CHANGES, 1, LIMIT))
-    listed = store.list_changes(context().database, patient, limit=limit)
+    reading.only_queries(_CHANGES.query)
+    listed = store.list_changes(context().database, patient, limit=_CHANGES.asked())
     return jsonify(changes=[change_to_json(one) for one in listed])
 
 

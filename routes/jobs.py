@@ -13,11 +13,11 @@ from routes.segment import WAIT, answer
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/jobs")
 
-LIMIT = 500
+_LIMIT = reading.Limit(unless_said=100, most=500)
 _QUERY = {
     "state": ("string", f"Only jobs in this state: {', '.join(JOB_STATES)}"),
     "StudyInstanceUID": ("string", "Only jobs of this study"),
-    "limit": ("integer", f"At most so many, 100 unless said, {LIMIT} at most"),
+    **_LIMIT.query,
 }
 
 
@@ -32,8 +32,8 @@ def every() -> Response:
         raise invalid(f"state = {state[:80]!r} is none of {', '.join(JOB_STATES)}.")
     if study is not None:
         reading.uid(study, "StudyInstanceUID")
-    limit = int(reading.number("limit", 100, 1, LIMIT))
-    jobs = store.list_jobs(here.database, states=[state] if state else [], study_instance_uid=study, limit=limit)
+    states = [state] if state else []
+    jobs = store.list_jobs(here.database, states=states, study_instance_uid=study, limit=_LIMIT.asked())
     return jsonify(jobs=[job_to_json(here.database, job) for job in jobs])
 
 

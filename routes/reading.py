@@ -1,6 +1,7 @@
 """Reads what a request says, strictly: a word it does not know is an error, not a silence."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Flask, request
@@ -80,6 +81,23 @@ def number(name: str, default: float, low: float, high: float) -> float:
     if not value >= low:
         raise invalid(f"{name} = {text[:80]!r} is not usable; expected a number of at least {low:g}.")
     return min(value, high)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How many of a list are given: ``limit`` in the query."""
+
+    unless_said: int
+    most: int
+
+    @property
+    def query(self) -> dict[str, tuple[str, str]]:
+        """Describe it for OpenAPI."""
+        return {"limit": ("integer", f"At most so many, {self.unless_said} unless said, {self.most} at most")}
+
+    def asked(self) -> int:
+        """Give how many the request asks for."""
+        return int(number("limit", self.unless_said, 1, self.most))
 
 
 def only_queries(known: Collection[str]) -> None:

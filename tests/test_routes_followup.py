@@ -12,6 +12,7 @@ from BDD.followup_models import KeyImage
 from imaging.volume import read_series
 from rano.history import Rules
 from results.seg import read_seg
+from routes.reading import Limit
 from tests.api_factory import MR, SERIES, STUDY, ApiSite
 from tests.followup_factory import patient_key, put_in_doubt, sized, study_of, visit
 
@@ -65,7 +66,7 @@ def test_as_many_are_listed_as_are_asked_for(site, patient, listing, monkeypatch
     address = path.format(patient=patient)
     newest, older = site.client.get(address).get_json()[listing]
     assert site.client.get(f"{address}?limit=1").get_json()[listing] == [newest]
-    monkeypatch.setattr(f"routes.followup.{listing.upper()}", 1)
+    monkeypatch.setattr(f"routes.followup._{listing.upper()}", Limit(unless_said=1, most=100))
     assert site.client.get(address).get_json()[listing] == [newest]
     assert site.client.get(f"{address}?limit=2").get_json()[listing] == [newest, older]
     problem(site.client.get(f"{address}?limit=0"), 400)
