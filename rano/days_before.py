@@ -66,7 +66,7 @@ def _sizes(group: Sequence[str], day: Sequence[Visit], way: Callable[[int, int],
     sizes: dict[str, int] = {}
     for visit in day:
         shown = visit.read(group, LENGTH, way).sizes
-        living_on = {uid for m in visit.lesions for uid in visit.families[m.tracking_uid]}
+        living_on = visit.spoken_for
         for uid, size in shown.items():
             if size or (size == 0 and uid not in living_on):
                 sizes[uid] = max(size, sizes.get(uid, 0))

@@ -34,6 +34,11 @@ class Visit:
         """Return the lesions that speak for any of a group."""
         return [m for m in self.lesions if not set(group).isdisjoint(self.families[m.tracking_uid])]
 
+    @property
+    def spoken_for(self) -> set[str]:
+        """All lesions that those of the visit speak for, themselves among them."""
+        return {uid for m in self.lesions for uid in self.families[m.tracking_uid]}
+
     def parted(self, group: Sequence[str]) -> list[str]:
         """Return those of a group that the visit shows in parts."""
         owners = [uid for m in self.lesions for uid in owners_in(group, self.families[m.tracking_uid])[:1]]

@@ -103,7 +103,7 @@ class Course:
         seen: dict[str, datetime.date] = {}
         for day in self.days:
             assessed = [visit for visit in day if visit.findings.lesions is not None]
-            there = {uid for visit in assessed for m in visit.lesions for uid in visit.families[m.tracking_uid]}
+            there = {uid for visit in assessed for uid in visit.spoken_for}
             if assessed:
                 seen = {uid: since for uid, since in seen.items() if uid in there}
             for visit in assessed:
@@ -210,7 +210,7 @@ class Course:
 
     def _not_found(self, visit: Visit) -> list[str]:
         """Return the names of the targets that a visit does not show while it shows others, unless in doubt."""
-        living_on = {uid for m in visit.lesions for uid in visit.families[m.tracking_uid]}
+        living_on = visit.spoken_for
         gone = [uid for uid in self.targets if uid not in living_on]
         names = [self.names[uid] for uid in gone if len(gone) < len(self.targets)]
         return [name for name in names if name not in visit.findings.gone_in_doubt]
