@@ -79,14 +79,17 @@ def read_lesions(path: Path, image: Path, labels: Sequence[int] | None = None) -
         When a file is missing, damaged or no NIfTI, when the mask lies on another grid than the image, or holds values
         that are no whole numbers.
     """
+    values = _read_labels(path, image)
+    return values != 0 if labels is None else np.isin(values, labels)
+
+
+def _read_labels(path: Path, image: Path) -> np.ndarray:
     stored = _values(_on_grid_of(_open(image), path), path)
     values = np.round(stored)
     between = stored[np.abs(stored - values) > _APART]
     if between.size:
         raise VolumeError(f"{path} holds {between[0]:g}, where labels are whole numbers: cut it at a threshold first")
-    if labels is None:
-        return values != 0
-    return np.isin(values, labels)
+    return values
 
 
 def check_labels(images: Iterable[Path], mask: str, labels: Sequence[int]) -> None:
@@ -103,19 +106,17 @@ def check_labels(images: Iterable[Path], mask: str, labels: Sequence[int]) -> No
     for image in images:
         path = image.parent / mask
         try:
-            if read_lesions(path, image, labels).any():
-                return
-            values = np.unique(np.round(_values(_open(path), path))).astype(int).tolist()
+            values = np.unique(_read_labels(path, image)).astype(int)
         except VolumeError:  # it is named, and left out, when its turn comes
             continue
-        if values != [0]:
-            others[path] = [value for value in values if value]
+        if np.isin(values, labels).any():
+            return
+        if values.any():
+            others[path] = values[values != 0].tolist()
     if others:
-        path, values = next(iter(others.items()))
+        path, held = next(iter(others.items()))
         asked = " or ".join(map(str, labels))
-        raise VolumeError(
-            f"{path} holds {some_of(values)}, and no mask {asked}: name the lesions' values with --labels"
-        )
+        raise VolumeError(f"{path} holds {some_of(held)}, and no mask {asked}: name the lesions' values with --labels")
 
 
 def read_brain(path: Path, image: Path) -> np.ndarray:

@@ -9,10 +9,7 @@ from pathlib import Path
 
 def above_zero(text: str) -> float:
     """Read a finite number above 0: the ``type`` of an option."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
+    number = _number(text)
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is no number above 0")
     return number
@@ -33,13 +30,18 @@ def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
 
 def share(text: str) -> float:
     """Read a share from 0 to 1: the ``type`` of an option."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
+    number = _number(text)
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError(f"{text} is no share from 0 to 1")
     return number
+
+
+def _number(text: str) -> float:
+    """Read a number; nan, which no limits hold, where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 LABELS = {"labels": "--labels"}
