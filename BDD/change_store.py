@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from BDD import splitting
 from BDD.database import Database
 from BDD.followup_models import Change, TrackedLesion, VisitAssessment
-from BDD.followup_store import followed_now, tracked_lesions
+from BDD.followup_store import tracked_lesions
 from BDD.identities import root
 from BDD.models import Patient, Study
 from BDD.records import (
@@ -25,6 +25,7 @@ from BDD.records import (
     PatientNotFoundError,
     VisitNotFoundError,
 )
+from BDD.visits import followed_now
 from rano.matching import unused_names
 
 LESION, VISIT = "lesion", "visit"

@@ -5,21 +5,19 @@ What a later visit or an assessment changes of it is noticed by comparing what w
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
-from BDD.absence_store import absences_of, gone_in_doubt, known_absences, not_assessed
+from BDD.absence_store import gone_in_doubt, known_absences, not_assessed
 from BDD.database import Database
-from BDD.followup_models import TrackedLesion, VisitAssessment
-from BDD.followup_store import current_jobs, findings_of, study_of, tracked_lesions, visit_findings
-from BDD.identities import identify, is_doubted, is_refused, root
+from BDD.identities import is_doubted, is_refused, root
 from BDD.models import Patient, Study
 from BDD.records import SeriesRecord
+from BDD.visits import KnownPatient, known_patient, with_assessment
 from rano.counting import counted
-from rano.history import ClinicalStatus, LesionAtVisit, Rules, VisitFindings
+from rano.history import LesionAtVisit, Rules, VisitFindings
 from rano.lesion import Lesion
 from rano.links import Absence, Link, Status
 from rano.response import Assessment, assess, best_until
@@ -28,41 +26,24 @@ from results import report
 NO_LINK = Link("", Status.NEW, ambiguous=False, reason="")
 
 
-@dataclass(frozen=True)
-class KnownVisits:
-    """All that is known of a patient.
+def standing_of(known: KnownPatient, now: VisitFindings, rules: Rules) -> report.Standing | None:
+    """Judge one visit among all others by these rules; None when it has no date, and so no place in the course."""
+    if now.date is None:
+        return None
+    visits = {**known.findings, now.visit: now}
+    uids = {lesion.tracking_uid for lesion in now.lesions or () if lesion.longest_mm is not None}
+    assessment = assess(list(visits.values()), rules, baseline=baseline_of(visits.values(), known.chosen))
+    return _standing(now.visit, uids, assessment)
 
-    Attributes
-    ----------
-    visits
-        Of the studies that were segmented, by StudyInstanceUID.
-    said
-        What people have said of visits, by StudyInstanceUID.
-    tracked
-        The tracked lesions by key.
+
+def to_be_written(known: KnownPatient, now: VisitFindings) -> frozenset[str]:
+    """Give the tracking UIDs of what is written to the archive of a visit.
+
+    That is what counts, and what people have called no lesion as long as a lesion has merged with it.
     """
-
-    visits: Mapping[str, VisitFindings]
-    said: Mapping[str, VisitAssessment]
-    tracked: Mapping[int, TrackedLesion]
-
-    def standing(self, now: VisitFindings, rules: Rules) -> report.Standing | None:
-        """Judge one visit among all others by these rules; None when it has no date, and so no place in the course."""
-        if now.date is None:
-            return None
-        visits = {**self.visits, now.visit: now}
-        baseline = baseline_of(visits.values(), [study for study, one in self.said.items() if one.baseline])
-        uids = {lesion.tracking_uid for lesion in now.lesions or () if lesion.longest_mm is not None}
-        return _standing(now.visit, uids, assess(list(visits.values()), rules, baseline=baseline))
-
-    def written(self, now: VisitFindings) -> frozenset[str]:
-        """Give the tracking UIDs of what is written to the archive of a visit.
-
-        That is what counts, and what people have called no lesion as long as a lesion has merged with it.
-        """
-        visits = counted(list({**self.visits, now.visit: now}.values()))
-        lesions = next(one.lesions for one in visits if one.visit == now.visit) or ()
-        return frozenset((one.within or one).tracking_uid for one in lesions)
+    visits = counted(list({**known.findings, now.visit: now}.values()))
+    lesions = next(one.lesions for one in visits if one.visit == now.visit) or ()
+    return frozenset((one.within or one).tracking_uid for one in lesions)
 
 
 def baseline_of(visits: Iterable[VisitFindings], chosen: Collection[str]) -> str | None:
@@ -77,29 +58,6 @@ def baseline_of(visits: Iterable[VisitFindings], chosen: Collection[str]) -> str
     """
     dated = [(visit.date, visit.visit) for visit in visits if visit.date and visit.visit in chosen]
     return min(dated)[1] if dated else None
-
-
-def known_visits(session: Session, patient_key: int) -> KnownVisits:
-    """Read all that is known of a patient."""
-    names = {
-        study.id: study.study_instance_uid
-        for study in session.scalars(select(Study).where(Study.patient_key == patient_key))
-    }
-    jobs = current_jobs(session, list(names))
-    tracked = tracked_lesions(session, patient_key)
-    found = findings_of(session, jobs)
-    assessments = session.scalars(select(VisitAssessment).where(VisitAssessment.study_key.in_(names)))
-    said = {one.study_key: one for one in assessments}
-    absent = absences_of(session, jobs)
-    visits = [
-        visit_findings(
-            job, identify(found.get(job.id, []), tracked), said.get(study_of(job).id), absent.get(job.id, ()), tracked
-        )
-        for job in jobs
-    ]
-    return KnownVisits(
-        {visit.visit: visit for visit in visits}, {names[key]: one for key, one in said.items()}, tracked
-    )
 
 
 def course(
@@ -131,8 +89,8 @@ def course(
         same = Patient.id.in_(known_study) & Patient.patient_id.is_(None)
     with database.reading() as session:
         patient = session.scalar(select(Patient).where(same))
-        known = known_visits(session, patient.id) if patient else KnownVisits({}, {}, {})
-    return known.standing(_now(record, lesions, links, absences, known), rules)
+        known = known_patient(session, patient.id) if patient else KnownPatient()
+    return standing_of(known, _now(record, lesions, links, absences, known), rules)
 
 
 def content_of(lesions: Iterable[tuple[str, str]], standing: report.Standing | None) -> str:
@@ -156,13 +114,13 @@ def _now(
     lesions: Sequence[Lesion],
     links: Sequence[Link],
     absences: Sequence[Absence],
-    known: KnownVisits,
+    known: KnownPatient,
 ) -> VisitFindings:
-    by_uid = {one.tracking_uid: one for one in known.tracked.values()}
+    by_uid = {one.tracking_uid: one for one in known.lesions.values()}
     present = []
     for lesion, link in zip(lesions, links or [NO_LINK] * len(lesions), strict=True):
         itself = by_uid.get(link.tracking_uid) or by_uid.get(lesion.tracking_uid)
-        decided = root(itself, known.tracked) if itself else None
+        decided = root(itself, known.lesions) if itself else None
         present.append(
             LesionAtVisit(
                 lesion.tracking_uid,
@@ -178,17 +136,14 @@ def _now(
             )
         )
     absent, shown = known_absences(absences, by_uid), {lesion.tracking_uid for lesion in lesions}
-    present += not_assessed(absent, known.tracked, shown)
-    said = known.said.get(record.study_instance_uid)
-    return VisitFindings(
+    present += not_assessed(absent, known.lesions, shown)
+    seen = VisitFindings(
         record.study_instance_uid,
         record.study_date,
         tuple(present),
-        said.corticosteroid_mg if said else None,
-        ClinicalStatus(said.clinical_status) if said and said.clinical_status else None,
-        said.immunotherapy if said else None,
-        gone_in_doubt(absent, known.tracked, shown, record.study_instance_uid),
+        gone_in_doubt=gone_in_doubt(absent, known.lesions, shown, record.study_instance_uid),
     )
+    return with_assessment(seen, known.said.get(record.study_instance_uid))
 
 
 def _standing(study_instance_uid: str, uids: Collection[str], assessment: Assessment) -> report.Standing:

@@ -4,7 +4,7 @@ A visit is a study; where several of its series were segmented, the one segmente
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -12,15 +12,12 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, contains_eager, joinedload
 from sqlalchemy.sql.base import ExecutableOption
 
-from BDD.absence_store import Absent, absences_of, gone_in_doubt, not_assessed
 from BDD.database import Database
-from BDD.followup_models import Finding, TrackedLesion, VisitAssessment
-from BDD.identities import Identity, identify, is_doubted, is_said
+from BDD.followup_models import Finding, TrackedLesion
+from BDD.identities import Identity, identify
 from BDD.models import DONE, SEGMENT, Job, LesionRow, Patient, Series, Study
 from BDD.newest import newest
 from BDD.records import VisitNotFoundError
-from BDD.verification import followed
-from rano.history import ClinicalStatus, LesionAtVisit, VisitFindings
 
 
 @dataclass(frozen=True)
@@ -119,76 +116,7 @@ def tracked_lesions(session: Session, patient_key: int) -> dict[int, TrackedLesi
     return {lesion.id: lesion for lesion in session.scalars(query)}
 
 
-def followed_now(session: Session, study: Study) -> str | None:
-    """Name what a study shows now (``verification.followed``); None when it was never segmented."""
-    jobs = current_jobs(session, [study.id])
-    found, absent = findings_of(session, jobs), absences_of(session, jobs)
-    lesions = tracked_lesions(session, study.patient_key)
-    return next((followed(job, found.get(job.id, []), absent.get(job.id, ()), lesions) for job in jobs), None)
-
-
 def study_of(job: Job) -> Study:
     """Give the study of a job that is done."""
     assert job.series is not None, "a job that is done has a series"
     return job.series.study
-
-
-def visit_findings(
-    job: Job,
-    identities: Sequence[Identity],
-    said: VisitAssessment | None,
-    absent: Absent,
-    lesions: Mapping[int, TrackedLesion],
-) -> VisitFindings:
-    """Give a visit as ``rano.response`` judges it.
-
-    Parameters
-    ----------
-    job
-        The segmentation that speaks for the visit.
-    identities
-        What it found.
-    said
-        What people have said of the visit.
-    absent
-        The lesions that it did not find, where it is open whether they have gone.
-    lesions
-        All tracked lesions of the patient by key.
-    """
-    study = study_of(job)
-    shown = {identity.lesion.tracking_uid for identity in identities}
-    return VisitFindings(
-        visit=study.study_instance_uid,
-        date=study.study_date,
-        lesions=(
-            *(
-                LesionAtVisit(
-                    tracking_uid=identity.lesion.tracking_uid,
-                    longest_mm=identity.finding.lesion.longest_diameter_mm,
-                    volume_mm3=identity.finding.lesion.volume_mm3,
-                    measurable=identity.finding.lesion.measurable,
-                    name=identity.lesion.name,
-                    target=(identity.part_of or identity.lesion).target,
-                    part_of=_part_of(identity, study.study_instance_uid),
-                    merged=tuple(identity.finding.merged),
-                    doubt=is_doubted(identity.finding.ambiguous, identity.finding.tracked, study.study_instance_uid),
-                    refused=not identity.is_lesion,
-                )
-                for identity in identities
-            ),
-            *not_assessed(absent, lesions, shown),
-        ),
-        corticosteroid_mg=said.corticosteroid_mg if said else None,
-        clinical_status=ClinicalStatus(said.clinical_status) if said and said.clinical_status else None,
-        immunotherapy=said.immunotherapy if said else None,
-        gone_in_doubt=gone_in_doubt(absent, lesions, shown, study.study_instance_uid),
-        verified=said is not None
-        and said.verified == followed(job, [one.finding for one in identities], absent, lesions),
-    )
-
-
-def _part_of(identity: Identity, study_instance_uid: str) -> str | None:
-    """Give the tracking UID of what a finding is a part of; what following made of it ends with people's decision."""
-    if identity.part_of is not None:
-        return identity.part_of.tracking_uid
-    return None if is_said(identity.finding.tracked, study_instance_uid) else identity.finding.part_of

@@ -20,18 +20,18 @@ import numpy.typing as npt
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session, contains_eager
 
-from BDD.absence_store import absences_of
-from BDD.course_store import KnownVisits, content_of, known_visits
+from BDD.course_store import content_of, standing_of, to_be_written
 from BDD.database import Database
 from BDD.followup_models import LabelMapRow
-from BDD.followup_store import findings_of, study_of, visit_findings
-from BDD.identities import Identity, identify
+from BDD.followup_store import study_of
+from BDD.identities import Identity
 from BDD.job_store import create_job
 from BDD.lesion_rows import lesion_of
 from BDD.models import DONE, RELABEL, SEGMENT, Job, Patient, Series, Study
 from BDD.newest import newest
 from BDD.packing import unpack_label_map
 from BDD.records import JobStateError, ModelRecord, SeriesBusyError
+from BDD.visits import KnownPatient, known_patient, known_visits
 from rano.history import Rules
 from rano.lesion import Lesion
 from results.report import Standing
@@ -72,7 +72,7 @@ def queue_relabelling(database: Database, rules: Rules) -> list[str]:
     failed is not tried again before the next change.
     """
     with database.reading() as session:
-        known = cache(partial(known_visits, session))
+        known = cache(partial(known_patient, session))
         unchecked = _unchecked(session, rules)
         jobs = [(job, study_of(job).patient, _must_be_written(session, job, known, rules)) for job in unchecked]
     queued = []
@@ -118,7 +118,7 @@ def found_in(database: Database, series_instance_uid: str, rules: Rules) -> Foun
         row = session.scalar(query)
         if row is None or row.job.model is None:
             raise JobStateError(f"the label map of series {series_instance_uid} was not kept: segment it again")
-        identities, standing = _to_write(session, row.job, partial(known_visits, session), rules)
+        identities, standing = _to_write(session, row.job, partial(known_patient, session), rules)
         old, model = unpack_label_map(row.voxels), row.job.model
     renumber = np.zeros(int(old.max(initial=0)) + 1, np.int32)
     lesions = []
@@ -153,7 +153,7 @@ def _unchecked(session: Session, rules: Rules) -> list[Job]:
     return list(session.scalars(query))
 
 
-def _must_be_written(session: Session, job: Job, known: Callable[[int], KnownVisits], rules: Rules) -> bool:
+def _must_be_written(session: Session, job: Job, known: Callable[[int], KnownPatient], rules: Rules) -> bool:
     try:
         return _is_stale(session, job, known, rules)
     except (LookupError, ValueError):  # what contradicts itself of one patient must not keep others waiting
@@ -161,7 +161,7 @@ def _must_be_written(session: Session, job: Job, known: Callable[[int], KnownVis
         return False
 
 
-def _is_stale(session: Session, job: Job, known: Callable[[int], KnownVisits], rules: Rules) -> bool:
+def _is_stale(session: Session, job: Job, known: Callable[[int], KnownPatient], rules: Rules) -> bool:
     """Say whether the current version of a segmentation's series was written with other content than holds now."""
     current = select(Job.content).where(Job.series_key == job.series_key, Job.state == DONE)
     written = session.scalar(current.order_by(Job.version.desc()).limit(1))
@@ -170,16 +170,13 @@ def _is_stale(session: Session, job: Job, known: Callable[[int], KnownVisits], r
 
 
 def _to_write(
-    session: Session, job: Job, known: Callable[[int], KnownVisits], rules: Rules
+    session: Session, job: Job, known: Callable[[int], KnownPatient], rules: Rules
 ) -> tuple[list[Identity], Standing | None]:
     """Give what is to be written of a segmentation, and where its visit stands, as its report tells, if it has one."""
-    study = study_of(job)
-    visits = known(study.patient_key)
-    identities = identify(findings_of(session, [job]).get(job.id, []), visits.tracked)
-    said = visits.said.get(study.study_instance_uid)
-    absent = absences_of(session, [job]).get(job.id, ())
-    now = visit_findings(job, identities, said, absent, visits.tracked)
-    uids = visits.written(now)
-    written = [one for one in identities if one.lesion.tracking_uid in uids]
+    patient = known(study_of(job).patient_key)
+    (visit,) = known_visits(session, [job], patient.lesions, patient.said)
+    now = visit.findings()
+    uids = to_be_written(patient, now)
+    written = [one for one in visit.identities if one.lesion.tracking_uid in uids]
     tells = bool(written) and set(job.outputs) >= SAYS_STANDING
-    return written, visits.standing(now, rules) if tells else None
+    return written, standing_of(patient, now, rules) if tells else None

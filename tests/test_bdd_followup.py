@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import select, update
 
 from BDD import store
-from BDD.course_store import known_visits
+from BDD.course_store import standing_of
 from BDD.followup_models import Finding, TrackedLesion, VisitAssessment
 from BDD.packing import pack_label_map, unpack_label_map
+from BDD.visits import known_patient
 from rano.history import Rules
 from rano.matching import inherit_tracking
 from tests.followup_factory import FIRST_DAY, patient_key, put_in_doubt, sized, study_of, visit
@@ -272,7 +273,7 @@ def test_a_split_undone_leaves_two_where_a_later_visit_found_both(database, work
     assert seen_at(one_again) == {"GTV_MetIA_1": [True] * 3, "GTV_MetIA_2": [False, False, True]}
     assert responses(one_again) == [None, "SD", "PD"]
     with database.reading() as session:
-        assert len(known_visits(session, one_again.patient_key).visits) == 3
+        assert len(known_patient(session, one_again.patient_key).visits) == 3
     store.undo_change(database, undone.id, made_by="ana")
     assert seen_at(timeline_of(database)) == apart
 
@@ -438,8 +439,8 @@ def test_immunotherapy_is_taken_over_by_later_visits(database, worker):
 
 def standings(database):
     with database.reading() as session:
-        known = known_visits(session, patient_key(database))
-    return [present(known.standing(one, Rules()))[1] for one in known.visits.values()]
+        known = known_patient(session, patient_key(database))
+    return [present(standing_of(known, one, Rules()))[1] for one in known.findings.values()]
 
 
 def test_the_report_of_a_visit_states_the_best_response_up_to_then(database, worker):

@@ -3,9 +3,10 @@
 from sqlalchemy import select
 
 from BDD import store
-from BDD.course_store import known_visits
+from BDD.course_store import standing_of
 from BDD.followup_models import AbsenceRow, VisitAssessment
 from BDD.models import Job
+from BDD.visits import known_patient
 from rano.history import Rules
 from tests.followup_factory import sized, study_of, visit
 
@@ -122,8 +123,8 @@ def baselines(database):
     """Give the chosen baselines of the right patient, and which one every reader compares with."""
     timeline = timelines(database)[RIGHT]
     with database.reading() as session:
-        known = known_visits(session, timeline.patient_key)
-    standings = {study: known.standing(visit, Rules()) for study, visit in known.visits.items()}
+        known = known_patient(session, timeline.patient_key)
+    standings = {study: standing_of(known, visit, Rules()) for study, visit in known.findings.items()}
     (of_reports,) = (study for study, one in standings.items() if one and one[0].kind == "baseline")
     assert of_reports == timeline.assessment.baseline, "page and report compare with the same"
     return [visit.study_instance_uid for visit in timeline.visits if visit.chosen_baseline], of_reports
