@@ -629,7 +629,7 @@ def test_a_damaged_volume_is_left_out_and_the_others_are_measured(tmp_path, tiny
     assert [score["name"] for score in json.loads(scores.read_text("utf-8"))] == ["a", "c"]
     shown = capsys.readouterr()
     assert re.search(r"b is left out: .*b.t1\.nii\.gz cannot be read", shown.err)
-    assert "1 of 3 volumes could not be measured and are left out" in shown.out
+    assert "1 of 3 volumes were not measured and are left out" in shown.out
     assert "n = 2" in shown.out
 
 
@@ -646,6 +646,19 @@ def test_whatever_is_wrong_with_one_volume_the_others_are_measured(error, capsys
     assert "odd is left out: no answer" in capsys.readouterr().err
 
 
+def test_what_was_measured_before_ctrl_c_is_told(capsys):
+    def measure(volume: LabelledVolume) -> str:
+        if volume.name == "third":
+            raise KeyboardInterrupt
+        return volume.name
+
+    empty = np.zeros((1, 1, 1), np.float32)
+    names = ("first", "second", "third", "fourth")
+    loads = {name: functools.partial(LabelledVolume, name, empty, np.eye(4), empty > 0) for name in names}
+    assert volumes.measure_each(loads, measure) == ["first", "second"]
+    assert "2 of 4 volumes were not measured" in capsys.readouterr().out
+
+
 def test_a_model_is_tuned_on_the_volumes_that_can_be_read(tiny_model, one_of_three_damaged, capsys):
     assert main(["tune", str(tiny_model), *one_of_three_damaged]) == 1
     shown = capsys.readouterr()
@@ -660,7 +673,7 @@ def test_where_no_volume_can_be_read_nothing_is_summarised(tmp_path, tiny_model,
     options = ["--model", str(tiny_model), "--images", str(tmp_path / "*" / "t1.nii.gz")]
     said = refusal(["evaluate", *options], capsys)
     assert "t1.nii.gz is nowhere above 0" in said
-    assert "none of 1 volumes could be measured" in said
+    assert "none of 1 volumes was measured" in said
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,8 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Measure sensitivity by lesion size and by how far small lesions stand out, false lesions and Dice, with 95 % "
         "intervals. The same seed gives the same figures. Nothing is measured where a file's head tells that it cannot "
-        "be used; a volume that proves useless later is named and left out, and the command then ends with 1."
+        "be used; a volume that proves useless later is named and left out, and the command then ends with 1. "
+        "Ctrl-C ends it with what was measured until then."
     )
     parser.epilog = _EXAMPLES
     parser.add_argument("--model", type=Path, help="bundle folder, or MetIA checkpoint (default: MODEL_PATH)")

@@ -25,7 +25,8 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Try thresholds and peaks, and name the pair that finds most lesions of 5 mm or more without too many false "
         "ones. Measure the model on other volumes than these. Nothing is tried where a file's head tells that it "
-        "cannot be used; a volume that proves useless later is named and left out, and the command then ends with 1."
+        "cannot be used; a volume that proves useless later is named and left out, and the command then ends with 1. "
+        "Ctrl-C ends it with what was measured until then."
     )
     parser.epilog = _EXAMPLES
     parser.add_argument("model", type=Path, help="bundle folder, or MetIA checkpoint")

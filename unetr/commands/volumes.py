@@ -133,22 +133,27 @@ def _thick(load: Callable[[], LabelledVolume], thickness_mm: float) -> LabelledV
 def measure_each(volumes: Loads, measure: Callable[[LabelledVolume], Measured]) -> list[Measured]:
     """Measure one volume after the other, with a bar; one that cannot be is named on stderr, and left out.
 
+    Ctrl-C ends it with what was measured until then.
+
     Raises
     ------
     VolumeError
-        When none can be measured.
+        When none was measured.
     """
-    results = []
-    for name, load in tqdm(volumes.items(), unit="volume"):
-        try:
-            results.append(measure(load()))
-        except (ModelError, VolumeError, NothingToSegmentError, NotEnoughMemoryError) as error:
-            tqdm.write(f"{name} is left out: {error}", file=sys.stderr)
+    results: list[Measured] = []
+    try:
+        for name, load in tqdm(volumes.items(), unit="volume"):
+            try:
+                results.append(measure(load()))
+            except (ModelError, VolumeError, NothingToSegmentError, NotEnoughMemoryError) as error:
+                tqdm.write(f"{name} is left out: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        tqdm.write("ended by Ctrl-C", file=sys.stderr)
     left_out = len(volumes) - len(results)
     if not results:
-        raise VolumeError(f"none of {left_out} volumes could be measured")
+        raise VolumeError(f"none of {left_out} volumes was measured")
     if left_out:
-        print(f"{left_out} of {len(volumes)} volumes could not be measured and are left out\n")  # noqa: T201
+        print(f"{left_out} of {len(volumes)} volumes were not measured and are left out\n")  # noqa: T201
     return results
 
 
