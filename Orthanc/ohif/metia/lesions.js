@@ -1,6 +1,6 @@
 // The table of lesions: sort, jump, rename, target, "not a lesion", undo.
 import { h, useState } from './react.js';
-import { cm3, decision, signed, size, who } from './words.js';
+import { changeOf, cm3, decision, signed, size, who } from './words.js';
 
 const ORDERS = {
   name: { title: 'Lesion', by: lesion => lesion.name },
@@ -10,7 +10,7 @@ const ORDERS = {
 };
 
 function byChange(lesion) {
-  return -(lesion.change ?? (lesion.course === 'new' ? Infinity : -Infinity));
+  return -(lesion.change ?? (lesion.course?.endsWith('new') ? Infinity : -Infinity));
 }
 
 export function lesionTable({ state: { lesions, selected, undoable }, session }) {
@@ -121,7 +121,7 @@ function row({ lesion, chosen, session }) {
       'td',
       null,
       size(lesion),
-      h('small', { title: lesion.doubtful ? 'Which lesion of the visit before this is, is not certain' : '' }, change(lesion))
+      h('small', { title: lesion.doubtful ? 'Which lesion of the visit before this is, is not certain' : '' }, changeOf(lesion))
     ),
     h('td', null, cm3(lesion)),
     h(
@@ -148,13 +148,6 @@ function row({ lesion, chosen, session }) {
 function whyFixed({ role, later, not_a_lesion: refused, measurable, measurable_reason: reason }) {
   if (refused) return 'It is no lesion';
   if (later && role === 'target') return 'It counts with the target that it was a part of';
-  if (later || role === 'new') return 'It was not there at the baseline';
+  if (later || role === 'new') return later ?? 'It was not there at the baseline';
   return measurable || role === 'target' ? null : reason;
-}
-
-function change({ change: by, percent, course, doubtful, holds }) {
-  const doubt = doubtful ? ' ?' : '';
-  if (holds.length) return `holds ${holds.join(', ')}`;
-  if (by === null || by === undefined) return `${course ?? ''}${doubt}`;
-  return `${signed(by)} (${signed(percent, 0)} %)${doubt}`;
 }

@@ -33,6 +33,14 @@ export function signed(value, digits = 1) {
   return Number(text) === 0 ? `±${text}` : `${value > 0 ? '+' : '−'}${text}`;
 }
 
+// How a lesion has changed since the visit before, or why there is nothing to compare it with.
+export function changeOf({ change, percent, course, doubtful, holds, not_a_lesion: refused }) {
+  const doubt = doubtful ? ' ?' : '';
+  if (refused && holds.length) return `holds ${holds.join(', ')}`;
+  if (change === null || change === undefined) return `${course ?? ''}${doubt}`;
+  return `${signed(change)} (${signed(percent, 0)} %)${doubt}`;
+}
+
 const DECISIONS = {
   name: name => `name "${name}"`,
   not_a_lesion: refused => (refused ? '"not a lesion"' : '"a lesion"'),
