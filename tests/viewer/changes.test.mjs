@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { lastChange } from './metia/course.js';
 import { decision } from './metia/words.js';
-import { job, lesion, open, serve, until } from './stubs.mjs';
+import { job, lesion, open, problem, serve, until, wait } from './stubs.mjs';
 
 const LESIONS = [lesion(1, 'L1'), lesion(3, 'L3'), lesion(4, 'L4', { part_of: 2 })];
 const change = (id, subject_id, more = {}) => ({
@@ -66,5 +66,128 @@ test('changes and undoing are made in the name of whoever is entered on the foll
     const bytes = Uint8Array.from(request.headers.get('X-User'), one => one.charCodeAt(0));
     assert.equal(new TextDecoder().decode(bytes), 'Łukasz');
   }
+  page.end();
+});
+
+// A server that keeps two lesions; each change takes a while, and of each version there is one.
+function keeping(more = {}) {
+  const kept = { 1: lesion(1, 'L1'), 2: lesion(2, 'L2') };
+  const answers = {
+    'GET /jobs?StudyInstanceUID=A': { jobs: [job('a', 'A', 'done')] },
+    'GET /studies/A/lesions': () => ({ patient: 1, lesions: Object.values(kept).map(one => ({ ...one })) }),
+    ...more,
+  };
+  for (const id of [1, 2]) {
+    answers[`PATCH /lesions/${id}`] = async ({ headers, body }) => {
+      if (headers.get('If-Match') !== `"${kept[id].version}"`) return problem(409);
+      kept[id] = { ...kept[id], ...body, version: kept[id].version + 1 };
+      await wait(300);
+      return { lesion: { ...kept[id] } };
+    };
+  }
+  return { kept, answers, server: serve(answers) };
+}
+
+async function listing() {
+  const page = open();
+  page.enter('A');
+  await until(() => page.state().lesions.length === 2);
+  return page;
+}
+
+test('a slow answer does not overtake a later one', async () => {
+  const { kept, answers } = keeping();
+  const page = await listing();
+  await wait(2000);
+  const old = { ...kept[1] };
+  const prompt = answers['GET /studies/A/lesions'];
+  answers['GET /studies/A/lesions'] = () => wait(3000).then(() => ({ patient: 1, lesions: [old, kept[2]] }));
+  window.dispatchEvent(new Event('focus')); // the panel asks
+  await wait(100);
+  answers['GET /studies/A/lesions'] = prompt;
+  await page.session.change(page.state().lesions[0], { name: 'mine' });
+  await wait(5000);
+  assert.equal(page.state().lesions[0].name, 'mine');
+  page.end();
+});
+
+test('nor that of one change the next', async () => {
+  const { answers } = keeping();
+  const page = await listing();
+  const prompt = answers['GET /studies/A/lesions'];
+  let slow = true;
+  answers['GET /studies/A/lesions'] = async () => {
+    const said = prompt();
+    if (slow) await wait(((slow = false), 3000));
+    return said;
+  };
+  const [first, second] = page.state().lesions;
+  page.session.change(first, { not_a_lesion: true });
+  await wait(500);
+  page.session.change(second, { not_a_lesion: true });
+  await wait(6000);
+  assert.deepEqual(page.state().lesions.map(one => one.not_a_lesion), [true, true]);
+  page.end();
+});
+
+test('what is pressed twice is done once', async () => {
+  const { kept, server } = keeping();
+  const page = await listing();
+  const [first] = page.state().lesions;
+  await Promise.all([1, 2].map(() => page.session.change(first, { not_a_lesion: true })));
+  assert.equal(page.state().problem, null);
+  assert.deepEqual([kept[1].not_a_lesion, server.count('PATCH /lesions/1')], [true, 1]);
+  page.end();
+});
+
+test('several changes are made one after the other, and none against another of the same person', async () => {
+  const { kept } = keeping();
+  const page = await listing();
+  const [first, second] = page.state().lesions;
+  await Promise.all([
+    page.session.change(first, { name: 'mine' }),
+    page.session.change(second, { name: 'mine too' }),
+    page.session.change(first, { target: true }),
+  ]);
+  assert.equal(page.state().problem, null);
+  assert.deepEqual([kept[1].name, kept[1].target, kept[2].name], ['mine', true, 'mine too']);
+  await page.session.change(first, { name: 'again' });
+  assert.equal(kept[1].name, 'again', 'also on what was shown before the first');
+  page.end();
+});
+
+test('but against what others have changed in between', async () => {
+  const { kept } = keeping();
+  const page = await listing();
+  const [first] = page.state().lesions;
+  const ended = page.session.change(first, { name: 'mine' });
+  await ended;
+  kept[1] = { ...kept[1], name: 'theirs', version: 3 };
+  await page.session.change(first, { target: true });
+  assert.deepEqual([page.state().problem.status, page.state().lesions[0].name], [409, 'theirs']);
+  page.end();
+});
+
+test('a refusal stays told when what was waiting behind it is done', async () => {
+  const { kept, answers } = keeping();
+  answers['PATCH /lesions/2'] = () => wait(100).then(() => problem(422));
+  const page = await listing();
+  const [first, second] = page.state().lesions;
+  await Promise.all([page.session.change(second, { name: 'L1' }), page.session.change(first, { name: 'mine' })]);
+  assert.deepEqual([page.state().problem.status, kept[1].name], [422, 'mine']);
+  page.end();
+});
+
+test('undo that is pressed twice takes one change back', async () => {
+  const changes = [change(9, 1), change(8, 2)];
+  const { server } = keeping({
+    'GET /patients/1/changes': () => ({ changes: [...changes] }),
+    'POST /changes/9/undo': () => wait(300).then(() => changes.unshift(change(10, 1, { undoes: 9 })) && {}),
+  });
+  const page = await listing();
+  await until(() => page.state().undoable?.id === 9);
+  await Promise.all([page.session.undo(), page.session.undo()]);
+  assert.deepEqual([server.count('POST /changes/9/undo'), server.count('POST /changes/8/undo')], [1, 0]);
+  assert.equal(page.state().undoable.id, 8);
   page.end();
 });

@@ -5,6 +5,7 @@ const clock = globalThis.setTimeout;
 globalThis.setTimeout = (action, ms) => clock(action, ms / 10);
 globalThis.window = globalThis;
 globalThis.location = { search: '' };
+globalThis.document = { hidden: false };
 const events = new EventTarget();
 for (const name of ['addEventListener', 'dispatchEvent']) globalThis[name] = events[name].bind(events);
 const kept = new Map();
@@ -47,7 +48,7 @@ export const lesion = (id, name, more = {}) => ({
 
 export const problem = (status, more = {}) => ({ status, title: `Problem ${status}`, ...more });
 
-// `answers`: 'METHOD path' -> what is answered, or a function that gives it; null is a lost connection. What is not
+// `answers`: 'METHOD path' -> what is answered, or a function of the request that gives it; null is a lost connection. What is not
 // named has a plain answer. Studies are A and B, each with one lesion and no job.
 export function serve(answers = {}) {
   const requests = [];
@@ -58,13 +59,15 @@ export function serve(answers = {}) {
     if (path.startsWith('/jobs?')) return { jobs: [] };
     if (path.endsWith('/timeline')) return { visits: [], lesions: [] };
     if (path.endsWith('/changes')) return { changes: [] };
+    if (method === 'PATCH') return { lesion: lesion(1, 'X', { version: 2 }) };
     return {};
   };
   globalThis.fetch = async (path, { method, headers, body }) => {
     const asked = `${method} ${path}`;
-    requests.push({ asked, headers: new Headers(headers), body: body && JSON.parse(body) });
+    const request = { asked, headers: new Headers(headers), body: body && JSON.parse(body) };
+    requests.push(request);
     const given = asked in answers ? answers[asked] : plain(method, path);
-    const said = await (typeof given === 'function' ? given() : given);
+    const said = await (typeof given === 'function' ? given(request) : given);
     if (said === null) throw new TypeError('Failed to fetch');
     const status = said.status ?? 200;
     return { ok: status < 400, status, json: async () => said };

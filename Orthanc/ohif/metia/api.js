@@ -44,6 +44,9 @@ export const cancel = id => call('DELETE', `/jobs/${uid(id)}`);
 export const lesions = study => call('GET', `/studies/${uid(study)}/lesions`);
 export const timeline = patient => call('GET', `/patients/${patient}/timeline`);
 export const changes = patient => call('GET', `/patients/${patient}/changes`).then(said => said.changes);
-export const undo = change => call('POST', `/changes/${change.id}/undo`, undefined, by());
+// Gives the lesion as it is then.
 export const change = (lesion, values) =>
-  call('PATCH', `/lesions/${lesion.id}`, values, { 'If-Match': `"${lesion.version}"`, ...by() });
+  call('PATCH', `/lesions/${lesion.id}`, values, { 'If-Match': `"${lesion.version}"`, ...by() }).then(
+    said => said.lesion
+  );
+export const undo = change => call('POST', `/changes/${change.id}/undo`, undefined, by());

@@ -2,7 +2,8 @@
 const AGAIN_MS = 3000;
 const AWAY = [0, 502, 503, 504]; // no connection, or whoever stands in front of a server that restarts
 
-// Ends after so long, and at once when the network or the page is back: the clocks of a hidden page hardly run.
+// Ends after so long, and at once when the network, the page or the person is back: the clocks of a hidden page hardly
+// run, and whoever comes back from another page has perhaps changed something there.
 export function pause(ms) {
   return new Promise(resolve => {
     const back = new AbortController();
@@ -12,7 +13,7 @@ export function pause(ms) {
       resolve();
     };
     const timer = setTimeout(end, ms);
-    for (const event of ['online', 'visibilitychange']) window.addEventListener(event, end, { signal: back.signal });
+    for (const event of ['online', 'visibilitychange', 'focus']) window.addEventListener(event, end, { signal: back.signal });
   });
 }
 

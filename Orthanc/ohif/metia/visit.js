@@ -3,13 +3,14 @@
 import * as api from './api.js';
 import { insist, pause } from './asking.js';
 import { lastChange, withCourse } from './course.js';
+import { createEdits } from './edits.js';
 import { failure, isOpen, latest, underWay, written } from './jobs.js';
 
 const POLL_MS = 400;
 const SOON_MS = 100; // when what is left takes a second or two
 const SOON_DONE = ['measuring', 'writing'];
 const DRAWN_MS = 500;
-const LOOK_MS = 15000; // for a job that somebody else has started
+const LOOK_MS = 15000; // for what is done elsewhere
 
 const IDLE = { job: null, busy: false, lost: false, problem: null };
 export const EMPTY = {
@@ -32,6 +33,8 @@ export function createVisit({ viewer, store, known }) {
   let over = false;
   let changes = 0; // how many a person has made
   let told = null; // the failure that was told last
+  let loads = 0; // how often lesions and course were asked for
+  let loaded = { number: 0, said: '' }; // the newest answer
 
   const get = () => known.state;
   const set = news => {
@@ -60,16 +63,33 @@ export function createVisit({ viewer, store, known }) {
       return action(...given);
     });
 
-  // The models there are, and what the study has; as long as that is nothing, a job may come by itself. The image that
-  // the viewer opens with, nobody's choice unless the address names it, gives way to the segmented series.
-  const begin = guarded(async ({ opening }) => {
+  // The models there are, and what the study has. The image that the viewer opens with, nobody's choice unless the
+  // address names it, gives way to the segmented series.
+  const open = guarded(async ({ opening }) => {
     const [{ models, default: standard }, jobs] = await Promise.all([asked(api.models), listed()]);
     store.set({ models, model: store.get().model || standard });
     const look = !/initialSOPInstanceUID=/i.test(location.search);
     await take(jobs, { look, replace: opening && look });
-    while (!get().result) {
+  });
+
+  // From then on, what is done elsewhere shows here: an automatic job, a new segmentation, what others change, what is
+  // entered on the follow-up page. Nobody who has a result before them is led to another place by it.
+  const watch = guarded(async () => {
+    for (;;) {
       await here(pause(LOOK_MS));
-      if (!get().busy) await take(await listed());
+      if (!document.hidden && !get().busy) await glance();
+    }
+  });
+
+  const glance = guarded(async () => {
+    const { result } = get();
+    const jobs = await listed();
+    if (get().result !== result) return; // what a person did meanwhile was followed already
+    if (!result || underWay(jobs) || latest(jobs)?.result.id !== result.id) {
+      await take(jobs, { look: !result });
+    } else {
+      tell(jobs[0]);
+      await load();
     }
   });
 
@@ -80,7 +100,7 @@ export function createVisit({ viewer, store, known }) {
     const running = underWay(jobs);
     if (found) await show(found.result, { segmented: found.segmented.id, look, replace });
     tell(jobs[0]);
-    if (running && !get().busy) await follow(running);
+    if (running && !get().busy) await follow(running, { look });
   }
 
   function tell(job) {
@@ -122,8 +142,7 @@ export function createVisit({ viewer, store, known }) {
     });
   }
 
-  async function follow(job, { replace = false } = {}) {
-    const look = true;
+  async function follow(job, { look = true, replace = false } = {}) {
     let early = null; // the overlay, begun while the other results are still being written
     const drop = () => {
       early?.then(seg => seg && viewer.forget(seg.SeriesInstanceUID)).catch(() => {});
@@ -207,28 +226,39 @@ export function createVisit({ viewer, store, known }) {
     await Promise.all(gone.map(viewer.forget));
   }
 
-  // The lesions of the study and their course.
+  // The lesions of the study and their course. An answer that a later one has overtaken is let go, and one that says
+  // nothing new touches nothing.
   async function load() {
+    const number = ++loads;
     const { lesions, patient } = await asked(() => api.lesions(study));
     const [timeline, made] = await Promise.all([
       asked(() => api.timeline(patient)),
       asked(() => api.changes(patient)),
     ]);
-    set({ lesions: withCourse(lesions, timeline, study), patient, timeline, undoable: lastChange(made, lesions) });
+    if (number < loaded.number) return;
+    const [before, said] = [loaded.said, JSON.stringify([lesions, patient, timeline, made])];
+    loaded = { number, said };
+    if (said === before) return;
+    const told = viewer.agree(withCourse(lesions, timeline, study), known.seg);
+    set({ lesions: told, patient, timeline, undoable: lastChange(made, lesions) });
   }
 
   const agree = () => set({ lesions: viewer.agree(get().lesions, known.seg) });
 
-  const changed = action =>
-    act(async (...given) => {
-      try {
-        await here(action(...given));
-      } finally {
-        await load(); // after a refusal too: somebody else's change is what there is now
-        agree();
-        renew();
-      }
-    });
+  const edits = createEdits(get);
+  const edit = ({ make, isMade }) =>
+    act((...given) =>
+      edits.inTurn(async () => {
+        if (isMade(...given)) return;
+        try {
+          await here(make(...given));
+        } finally {
+          await load(); // after a refusal too: somebody else's change is what there is now
+          renew();
+        }
+      })
+    );
+  const undo = edit(edits.undo);
 
   function goTo(lesion) {
     set({ selected: lesion.label });
@@ -250,7 +280,7 @@ export function createVisit({ viewer, store, known }) {
   });
 
   return {
-    begin,
+    begin: how => open(how).then(watch),
     run: start(wanted),
     retry: start(api.retry),
     select,
@@ -263,8 +293,8 @@ export function createVisit({ viewer, store, known }) {
       select(there[next]);
     },
     cancel: act(() => here(api.cancel(get().job.id))),
-    change: changed(api.change),
-    undo: changed(() => api.undo(get().undoable)),
+    change: edit(edits.change),
+    undo: () => undo(get().undoable),
     // OHIF shows a report on the first slice, which is air.
     leadInto: guarded(async report => {
       if (!known.ours.includes(report)) return;
