@@ -10,6 +10,8 @@ COLOURS = (
     "#1d4ed8", "#c2410c", "#15803d", "#7e22ce", "#b91c1c", "#0e7490", "#a16207", "#be185d", "#4d7c0f", "#475569",
 )  # fmt: skip
 """Each at least 4.5 : 1 on white; those of the viewer are made for a dark ground."""
+NAMED = 12
+"""How many lesions a chart can name; the names of more leave it no room."""
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "hexagon", "cross")
 _BANDS = {"PR": "rgba(21,128,61,.14)", "SD": "rgba(71,85,105,.10)", "PD": "rgba(185,28,28,.13)"}
 _TICKS = 12
@@ -95,7 +97,7 @@ def curves(timeline: Timeline, lesions: list[TimelineLesion], what: str) -> Figu
                 "hovertemplate": f"%{{y:.2f}} {unit}",
             }
         )  # fmt: skip
-    return _figure(traces, label, days)
+    return _named(_figure(traces, label, days))
 
 
 def bars(lesions: list[TimelineLesion], visit: int) -> Figure | None:
@@ -113,7 +115,9 @@ def bars(lesions: list[TimelineLesion], visit: int) -> Figure | None:
             ("longest_mm", "longest diameter", COLOURS[0]), ("perpendicular_mm", "perpendicular", "#93c5fd"),
         )
     ]  # fmt: skip
-    return _figure(traces, "mm")
+    figure = _figure(traces, "mm")
+    figure["layout"]["xaxis"]["type"] = "category"  # a lesion called "1" has no place on a scale
+    return figure
 
 
 def scatter(lesions: list[TimelineLesion], visit: int) -> Figure | None:
@@ -131,6 +135,13 @@ def scatter(lesions: list[TimelineLesion], visit: int) -> Figure | None:
     figure = _figure(traces, "volume, cm³")
     figure["layout"]["hovermode"] = "closest"
     figure["layout"]["xaxis"] |= {"title": {"text": "longest diameter, mm"}, "rangemode": "tozero"}
+    return _named(figure)
+
+
+def _named(figure: Figure) -> Figure:
+    """Let the lesions of a chart be named as far as there is room; what has no name there says it at the pointer."""
+    if len(figure["data"]) > NAMED:
+        figure["layout"] |= {"showlegend": False, "hovermode": "closest"}
     return figure
 
 

@@ -1,6 +1,6 @@
 """/follow-up: the pages on which a patient's course is seen, and what no image shows of it is entered.
 
-Rendered here and complete without a script; ``web/static/follow_up.js`` draws the charts and sends the entries.
+Rendered here and complete without a script; the scripts in ``web/static`` draw the charts and send the entries.
 """
 
 import unicodedata
@@ -15,7 +15,7 @@ from rano.remarks import thresholds
 from routes import reading
 from routes.assets import asset_url, compressed
 from routes.context import context
-from routes.follow_up_charts import COLOURS, bars, curves, scatter, sum_chart
+from routes.follow_up_charts import COLOURS, NAMED, bars, curves, scatter, sum_chart
 from routes.follow_up_view import View, arrange
 from routes.job_json import NOTICE
 from routes.openapi import describe
@@ -77,6 +77,7 @@ def one(patient: int) -> Response:
         view=view,
         figures=_figures(view),
         colours=COLOURS,
+        named=NAMED,
         statuses=[*ClinicalStatus],
         thresholds=thresholds(timeline.assessment.rules),
         notice=NOTICE,

@@ -1,5 +1,6 @@
 """A timeline as the follow-up page lays it out: rows, cells, and where each leads. No HTML here, and no rules."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -7,6 +8,8 @@ from urllib.parse import urlencode
 from BDD.models import Job, LesionRow
 from BDD.models import Model as ModelRow
 from results.timeline import LesionSize, Timeline, TimelineLesion, TimelineVisit
+
+_VISITS_ON_PAPER = 8
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,13 @@ class View:
     def visits(self) -> tuple[TimelineVisit, ...]:
         """All visits, by date."""
         return self.timeline.visits
+
+    @property
+    def sheets(self) -> list[range]:
+        """The places of the visits, in as many runs of like length as a sheet of paper is wide for."""
+        count = len(self.visits)
+        length = math.ceil(count / math.ceil(count / _VISITS_ON_PAPER)) if count else 1
+        return [range(start, min(start + length, count)) for start in range(0, count, length)]
 
     @property
     def ruled_out(self) -> int:

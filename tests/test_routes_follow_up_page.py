@@ -128,11 +128,41 @@ def test_curves_and_charts_of_a_visit_have_the_numbers_of_the_tables(site, patie
     assert [trace["y"] for trace in drawn["diameters"]["data"]] == [[24.0, 16.0, 22.0], [16.0, 10.0, 14.0]]
     assert drawn["volumes"]["data"][0]["y"][0] == pytest.approx(7.238, rel=1e-3)
     assert [trace["y"] for trace in drawn["bars"]["data"]] == [[16.0, 10.0], [12.8, 8.0]]
+    assert drawn["bars"]["layout"]["xaxis"]["type"] == "category"
     assert [(t["x"], t["name"]) for t in drawn["scatter"]["data"]] == [([16.0], "GTV_MetIA_1"), ([10.0], "GTV_MetIA_2")]
     assert "One visit: 2024-03-04" in text(markup)
     assert "16.0 × 12.8 2.14 -33.3 % yes" in text(markup)
     for name in drawn:
         assert re.search(rf'<div class="chart" id="{name}"[^>]*aria-label="[^"]+"', markup)
+
+
+def test_a_chart_names_as_many_lesions_as_there_is_room_for(site):
+    for number in (1, 2):
+        visit(site.database, site.number, number, [sized(label, 30.0 - label) for label in range(13)])
+    patient = patient_key(site.database)
+    drawn = figures(page(site, f"/follow-up/{patient}"))
+    for name in ("diameters", "volumes", "scatter"):
+        assert len(drawn[name]["data"]) == 13
+        assert drawn[name]["layout"]["showlegend"] is False
+        assert drawn[name]["layout"]["hovermode"] == "closest"
+    assert "showlegend" not in drawn["bars"]["layout"], "that names its two diameters, and lesions below the axis"
+    assert "charts name no lesions where there are more than 12" in text(page(site, f"/follow-up/{patient}"))
+    (first, *_) = site.client.get(f"/patients/{patient}/timeline").get_json()["lesions"]
+    decide(site, first, not_a_lesion=True)
+    assert "showlegend" not in figures(page(site, f"/follow-up/{patient}"))["diameters"]["layout"]
+    assert "charts name no lesions" not in text(page(site, f"/follow-up/{patient}"))
+
+
+def test_a_long_course_is_laid_out_for_paper_too(site, patient):
+    assert page(site, f"/follow-up/{patient}").count('<table class="paper">') == 1, "entries; the others fit"
+    for number in range(4, 18):
+        visit(site.database, site.number, number, [sized(1, 20.0), sized(2, 14.0)])
+    markup = page(site, f"/follow-up/{patient}")
+    tables = re.findall(r'<table class="paper">(.*?)</table>', markup, re.DOTALL)[:-1]
+    assert [len(re.findall("<th scope=.col. class=.number.>", table)) for table in tables] == [6, 6, 5] * 2
+    assert "Lesion Role 2024-02-05 2024-03-04" in text(tables[0])
+    assert "2025-04-28" in text(tables[2])
+    assert all("GTV_MetIA_2 target" in text(table) for table in tables)
 
 
 def test_links_lead_to_the_measured_slice(site, patient):
@@ -423,7 +453,13 @@ def test_logs_name_no_patient(site, people, caplog):
 
 def test_files_are_compressed_and_kept(site, patient):
     addresses = re.findall(r'(?:src|href)="(/static/[^"]+)"', page(site, f"/follow-up/{patient}"))
-    assert {urlsplit(one).path.rsplit("/")[-1] for one in addresses} == {"follow_up.css", "follow_up.js", "plotly.js"}
+    assert [urlsplit(one).path.rsplit("/")[-1] for one in addresses] == [
+        "follow_up.css",
+        "follow_up_entries.js",
+        "follow_up.js",
+        "plotly.js",
+        "follow_up_charts.js",
+    ], "what is entered does not wait for the charts"
     for address in addresses:
         answer = site.client.get(address, headers={"Accept-Encoding": "gzip"})
         assert "immutable" in answer.headers["Cache-Control"]

@@ -2,72 +2,29 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Route
 
 from BDD import store
+from rano.history import Rules
 from tests.followup_factory import patient_key, put_in_doubt, sized, study_of, visit
 from tests.store_factory import new_worker
-from tests.system.browser import SCREENSHOTS, chromium
-from tests.system.conftest import RunningOrthanc
-from tests.system.processes import ServerSite
+from tests.system.browser import SCREENSHOTS
+from tests.system.follow_up_pages import CHARTS, Seen, follow_up_page
 
 pytestmark = pytest.mark.system
 
 EVIL = "<img src=x onerror=alert(1)><script>alert(1)</script>"
-CHARTS = ("sum", "diameters", "volumes", "bars", "scatter")
-
-
-@dataclass
-class Seen:
-    """A browser on a server with one patient of three visits; ``errors`` is what went wrong in its pages."""
-
-    browser: Browser
-    address: str
-    database: store.Database
-    errors: list[str] = field(default_factory=list)
-
-    def open(self, width: int = 1400, height: int = 900, **context: Any) -> Page:
-        """Open the patient's page in a window of its own, and wait until its charts are drawn."""
-        page = self.browser.new_context(viewport={"width": width, "height": height}, **context).new_page()
-        page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("dialog", lambda dialog: self.errors.append(f"a dialog: {dialog.message}"))
-        page.route("**/image.png", _one_picture)
-        page.goto(self.address)
-        for chart in CHARTS:
-            page.wait_for_selector(f"#{chart} .main-svg")
-        return page
-
-
-def _one_picture(route: Route) -> None:
-    """Give a picture of the first lesion only."""
-    if route.request.url.endswith("/2.25.1/image.png"):
-        svg = '<svg xmlns="http://www.w3.org/2000/svg" width="192" height="192"><circle cx="90" cy="90" r="40"/></svg>'
-        route.fulfill(body=svg, content_type="image/svg+xml")
-    else:
-        route.fulfill(status=404)
 
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
-    folder = tmp_path_factory.mktemp("follow-up")
-    nowhere = RunningOrthanc("http://127.0.0.1:1", "nobody", "nothing")
-    site = ServerSite(folder, nowhere, folder / "none")
-    site.start_api()
-    database = store.open_database(f"sqlite:///{(folder / 'var' / 'metia.db').as_posix()}")
-    worker = new_worker(database)
-    for number, sizes in enumerate([(24.0, 16.0), (16.0, 10.0), (22.0, 14.0)], start=1):
-        visit(database, worker, number, [sized(1, sizes[0]), sized(2, sizes[1], name=EVIL)])
-    try:
-        with chromium() as browser:
-            yield Seen(browser, f"{site.url}/follow-up/{patient_key(database)}", database)
-    finally:
-        database.dispose()
-        site.close()
+    def enter(database: store.Database, worker: int) -> None:
+        for number, sizes in enumerate([(24.0, 16.0), (16.0, 10.0), (22.0, 14.0)], start=1):
+            visit(database, worker, number, [sized(1, sizes[0]), sized(2, sizes[1], name=EVIL)])
+
+    with follow_up_page(tmp_path_factory.mktemp("follow-up"), enter) as seen:
+        yield seen
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +46,23 @@ def test_charts_and_pictures(seen: Seen) -> None:
     page.select_option("#chosen", study_of(2))
     page.wait_for_url(f"**visit={study_of(2)}**")
     assert "2024-03-04" in page.inner_text("#visit")
+
+
+def test_lesions_called_by_numbers(seen: Seen) -> None:
+    """What looks like a number, or a date, is a name all the same."""
+    lesions = store.load_timeline(seen.database, patient_key(seen.database), Rules()).lesions
+    called = [("2", "2024-02-05"), (lesions[0].name, lesions[1].name)]
+    for number, names in enumerate(called):
+        for lesion, name in zip(lesions, names, strict=True):
+            version = lesion.version + number
+            store.edit_lesion(seen.database, lesion.key, {"name": name}, version=version, made_by="ana")
+        if not number:
+            page = seen.open()
+            assert page.locator("#bars .xtick text").all_text_contents() == ["2", "2024-02-05"]
+            assert page.locator("#scatter .legendtext").all_text_contents() == ["2", "2024-02-05"]
+            drawn = page.locator("#bars .bars .point path").evaluate_all("all => all.map((one) => one.getBBox().width)")
+            assert len(drawn) == 4
+            assert min(drawn) > 10
 
 
 def test_an_entry_is_kept_and_judged(seen: Seen) -> None:

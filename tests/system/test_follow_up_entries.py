@@ -1,0 +1,165 @@
+"""What is entered on the follow-up page, in a real browser: nobody's entry is lost, neither one's own nor another's."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Route
+
+from BDD import store
+from tests.followup_factory import sized, study_of, visit
+from tests.system.follow_up_pages import Seen, drawn, entry, follow_up_page
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
+    def enter(database: store.Database, worker: int) -> None:
+        for number, size in enumerate([24.0, 16.0, 22.0], start=1):
+            visit(database, worker, number, [sized(1, size)])
+
+    with follow_up_page(tmp_path_factory.mktemp("entries"), enter) as served:
+        yield served
+
+
+@pytest.fixture
+def seen(served: Seen) -> Iterator[Seen]:
+    """Begin with nothing said of any visit; nothing may go wrong but what a test takes out of ``errors``."""
+    for number in (1, 2, 3):
+        served.colleague(number, corticosteroid_mg=None, clinical_status=None, note="", baseline=False)
+    served.errors.clear()
+    served.questions = 0
+    yield served
+    assert [error for error in served.errors if "404" not in error and "409" not in error] == []
+
+
+def test_going_back_brings_no_old_entry_under_a_new_version(seen: Seen) -> None:
+    page = seen.open()
+    form = entry(page, 3)
+    form.locator("[name=note]").fill("typed before")
+    form.locator("[name=corticosteroid_mg]").fill("1")
+    page.goto(seen.address.rsplit("/", 1)[0])
+    seen.colleague(3, corticosteroid_mg=12.0, note="theirs")
+    page.go_back()
+    drawn(page)
+    form = entry(page, 3)
+    form.locator("button").click()
+    form.locator(".message:not(:empty)").wait_for()
+    assert seen.known(3)["note"] == "theirs"
+    assert seen.known(3)["corticosteroid_mg"] == 12.0
+
+
+def test_going_back_shows_the_visit_that_is_shown(seen: Seen) -> None:
+    page = seen.open()
+    with page.expect_navigation():
+        page.select_option("#chosen", study_of(1))
+    page.go_back()
+    drawn(page)
+    assert page.locator("#chosen").input_value() == study_of(3)
+
+
+def test_saving_a_visit_leaves_what_is_entered_for_others(seen: Seen) -> None:
+    page = seen.open()
+    assert not page.locator(".unsaved:visible").count()
+    entry(page, 1).locator("[name=note]").fill("not sent yet")
+    entry(page, 1).locator("[name=baseline]").check()
+    entry(page, 3).locator("[name=corticosteroid_mg]").fill("4")
+    assert page.locator(".unsaved:visible").count() == 2
+    with page.expect_navigation():
+        entry(page, 3).locator("button").click()
+    drawn(page)
+    assert seen.known(3)["corticosteroid_mg"] == 4.0
+    assert page.locator(".unsaved:visible").count() == 1
+    form = entry(page, 1)
+    assert form.locator("[name=note]").input_value() == "not sent yet"
+    assert form.locator("[name=baseline]").is_checked()
+    assert seen.questions == 0
+    with page.expect_navigation():
+        form.locator("button").click()
+    drawn(page)
+    assert (seen.known(1)["note"], seen.known(1)["baseline"]) == ("not sent yet", True)
+    assert not page.locator(".unsaved:visible").count()
+
+
+def test_what_comes_over_a_load_keeps_its_version(seen: Seen) -> None:
+    page = seen.open()
+    entry(page, 1).locator("[name=note]").fill("mine")
+    seen.colleague(1, note="theirs")
+    with page.expect_navigation():
+        page.select_option("#chosen", study_of(2))
+    drawn(page)
+    form = entry(page, 1)
+    assert form.locator("[name=note]").input_value() == "mine"
+    form.locator("button").click()
+    form.locator(".message.bad").wait_for()
+    assert "note “theirs”" in form.locator(".message").inner_text()
+    assert seen.known(1)["note"] == "theirs"
+
+
+def test_leaving_with_something_unsaved_is_asked_about(seen: Seen) -> None:
+    page = seen.open()
+    note = entry(page, 3).locator("[name=note]")
+    note.click()
+    page.keyboard.type("half a sent")
+    page.reload()
+    drawn(page)
+    assert seen.questions == 1
+    assert entry(page, 3).locator("[name=note]").input_value() == "", "it was said that it may go"
+    entry(page, 3).locator("[name=note]").click()
+    page.reload()
+    assert seen.questions == 1, "nothing is unsaved"
+
+
+def test_a_conflict_tells_of_the_baseline_and_does_not_take_it_back(seen: Seen) -> None:
+    seen.colleague(1, baseline=True)
+    page = seen.open()
+    seen.colleague(2, baseline=True)
+    form = entry(page, 1)
+    form.locator("[name=corticosteroid_mg]").fill("3")
+    form.locator("button").click()
+    form.locator(".message.bad").wait_for()
+    assert "not the baseline, which is now 2024-03-04" in form.locator(".message").inner_text()
+    assert not form.locator("[name=baseline]").is_checked(), "what was not changed here is shown as it is now"
+    assert form.locator("label.changed").count() == 1
+    with page.expect_navigation():
+        form.locator("button").click()
+    drawn(page)
+    assert (seen.known(1)["corticosteroid_mg"], seen.known(1)["baseline"]) == (3.0, False)
+    assert seen.known(2)["baseline"]
+
+
+def test_only_what_was_changed_is_sent(seen: Seen) -> None:
+    seen.colleague(3, corticosteroid_mg=2.123456789, note="theirs")
+    page = seen.open()
+    entry(page, 3).locator("[name=clinical_status]").select_option("stable")
+    with page.expect_request("**/assessment") as sent, page.expect_navigation():
+        entry(page, 3).locator("button").click()
+    assert sent.value.post_data_json == {"clinical_status": "stable", "version": seen.known(3)["version"] - 1}
+    drawn(page)
+    entry(page, 3).locator("button").click()
+    assert "Nothing to save" in entry(page, 3).locator(".message").inner_text()
+
+
+@pytest.mark.parametrize("late", ["plotly.js", "follow_up_entries.js"])
+def test_saving_while_a_script_is_still_loading(seen: Seen, late: str) -> None:
+    """One does not need the charts to save; without the script that saves, nothing is sent anywhere."""
+    page = seen.window()
+    waiting: list[Route] = []
+    page.route(f"**/{late}*", lambda route: waiting.append(route), times=1)
+    page.goto(seen.address, wait_until="commit")
+    form = entry(page, 3)
+    form.locator("[name=note]").fill("much worse")
+    form.locator("[name=corticosteroid_mg]").fill("8")
+    form.locator("[name=corticosteroid_mg]").press("Enter")
+    if late == "plotly.js":
+        deadline = time.monotonic() + 30
+        while not seen.known(3)["note"] and time.monotonic() < deadline:
+            page.wait_for_timeout(50)
+    else:
+        assert form.locator("button").is_disabled()
+        waiting[0].continue_()
+        with page.expect_navigation():
+            form.locator("button").click()
+    assert (seen.known(3)["note"], seen.known(3)["corticosteroid_mg"]) == ("much worse", 8.0)
+    assert "worse" not in page.url

@@ -1,0 +1,191 @@
+// Sends what is entered on the follow-up page. Runs before the charts' script is there, which is large and may be slow.
+
+const patient = document.getElementById("entries-section").dataset.patient;
+const entries = [...document.querySelectorAll(".entry form")];
+const KEPT = `metia-unsaved-${patient}`;
+const MEANING = {
+  corticosteroid_mg: (text) => (text.trim() === "" ? null : Number(text)),
+  clinical_status: (text) => text || null,
+  immunotherapy: (text) => JSON.parse(text),
+  note: (text) => text,
+  baseline: (checked) => checked,
+};
+let isOurLoad = false; // the page is loaded again by itself, or with another visit: what is not saved comes along
+
+// -- Fields: a browser knows what stands in one, and what the server put there
+
+function stands(field) {
+  return field.type === "checkbox" ? field.checked : field.value;
+}
+
+function stood(field) {
+  if (field.type === "checkbox") return field.defaultChecked;
+  if (field.options) return ([...field.options].find((option) => option.defaultSelected) ?? field.options[0]).value;
+  return field.defaultValue;
+}
+
+function put(field, value) {
+  if (field.type === "checkbox") field.checked = value;
+  else field.value = value;
+}
+
+function isChanged(field) {
+  return stands(field) !== stood(field);
+}
+
+function changedFields(form) {
+  return Object.keys(MEANING).map((name) => form.elements[name]).filter(isChanged);
+}
+
+// What the server has by now stands in each field, but in those that were changed here.
+function renew(form, assessment) {
+  for (const name of Object.keys(MEANING)) {
+    const field = form.elements[name];
+    const mine = isChanged(field);
+    const here = stands(field);
+    const theirs = name === "immunotherapy" ? JSON.stringify(assessment[name]) : assessment[name] ?? "";
+    if (field.type === "checkbox") field.defaultChecked = theirs;
+    else if (field.options) for (const option of field.options) option.defaultSelected = option.value === theirs;
+    else field.defaultValue = String(theirs).replace(/\r\n?/g, "\n"); // as browsers keep lines
+    put(field, mine ? here : stood(field));
+  }
+  form.dataset.version = assessment.version;
+  mark(form);
+}
+
+function mark(form) {
+  for (const name of Object.keys(MEANING)) {
+    form.elements[name].closest("label").classList.toggle("changed", isChanged(form.elements[name]));
+  }
+  form.closest("details").querySelector(".unsaved").hidden = changedFields(form).length === 0;
+}
+
+// -- What is not saved stays over a load of ours, with the version it was made on, and is not left without a question
+
+function keep() {
+  const unsaved = entries.map((form) => ({
+    study: form.dataset.study,
+    version: form.dataset.version,
+    fields: Object.fromEntries(changedFields(form).map((field) => [field.name, stands(field)])),
+  }));
+  sessionStorage.setItem(KEPT, JSON.stringify(unsaved.filter((one) => Object.keys(one.fields).length)));
+}
+
+function bringBack() {
+  const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "[]");
+  sessionStorage.removeItem(KEPT);
+  for (const { study, version, fields } of kept) {
+    const form = entries.find((one) => one.dataset.study === study);
+    if (!form) continue;
+    form.dataset.version = version;
+    for (const [name, value] of Object.entries(fields)) put(form.elements[name], value);
+    form.closest("details").open = true;
+  }
+}
+
+function watchLeaving() {
+  window.addEventListener("beforeunload", (event) => {
+    if (!isOurLoad && entries.some((form) => changedFields(form).length)) event.preventDefault();
+  });
+  window.addEventListener("pagehide", () => { if (isOurLoad) keep(); });
+  window.addEventListener("pageshow", () => { isOurLoad = false; }); // come back to, as it was left
+}
+
+// -- Saving
+
+function inWords(visit, visits) {
+  const { corticosteroid_mg: mg, clinical_status: status, immunotherapy, note, baseline } = visit.assessment;
+  const therapy = { true: "immunotherapy", false: "no immunotherapy", null: "immunotherapy as at the visit before" };
+  const chosen = visits.find((one) => one.assessment.baseline);
+  return [
+    mg === null ? "dose not known" : `${mg} mg`,
+    status ?? "status not known",
+    therapy[immunotherapy],
+    note ? `note “${note}”` : "no note",
+    baseline ? "chosen as the baseline" : chosen ? `not the baseline, which is now ${chosen.date}` : "not chosen as the baseline",
+  ].join(", ");
+}
+
+function say(form, text, bad) {
+  const message = form.querySelector(".message");
+  message.textContent = text;
+  message.classList.toggle("bad", bad);
+}
+
+// Somebody else was faster: show what they wrote, keep what is written here, and let the next Save decide knowingly.
+async function explainConflict(form) {
+  const { visits } = await (await fetch(`/patients/${patient}/timeline`)).json();
+  const visit = visits.find((one) => one.StudyInstanceUID === form.dataset.study);
+  renew(form, visit.assessment);
+  say(form, "Not saved: somebody else has changed this visit since you opened the page. "
+    + `It says now: ${inWords(visit, visits)}. ` + (changedFields(form).length
+    ? "What you changed is still in the form, marked; Save again puts it in place of theirs, loading the page again drops it."
+    : "That is what you entered too."), true);
+}
+
+async function save(form) {
+  const isEntry = entries.includes(form);
+  const fields = isEntry
+    ? Object.fromEntries(changedFields(form).map((field) => [field.name, MEANING[field.name](stands(field))]))
+    : { verified: form.dataset.verified || null };
+  if (!Object.keys(fields).length) {
+    say(form, "Nothing to save: nothing was changed.", false);
+    return;
+  }
+  const { study, version } = form.dataset;
+  const user = document.getElementById("user").value.trim();
+  const answer = await fetch(`/visits/${study}/assessment`, {
+    method: "POST", headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ ...fields, version: Number(version), ...(user && { user }) }),
+  });
+  if (answer.ok) {
+    say(form, "Saved. The response is being judged again.", false);
+    const now = await answer.json();
+    const same = entries.find((one) => one.dataset.study === study && one.dataset.version === version);
+    if (same) renew(same, now);
+    isOurLoad = true;
+    location.reload();
+  } else if (answer.status === 409 && isEntry) {
+    await explainConflict(form);
+  } else {
+    const problem = await answer.json();
+    say(form, `Not saved: ${problem.detail} ${problem.what_to_do}`, true);
+  }
+}
+
+function listen(form) {
+  const button = form.querySelector("button");
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    button.disabled = true;
+    try {
+      await save(form);
+    } catch {
+      say(form, "Not saved: the server does not answer. What you entered is still here; try again.", true);
+    }
+    button.disabled = false;
+  });
+  button.disabled = false; // until now a click would have sent the browser away with what was entered
+}
+
+function listenToVisit() {
+  const chosen = document.getElementById("chosen");
+  chosen.form.addEventListener("submit", () => { isOurLoad = isChanged(chosen); });
+  chosen.addEventListener("change", () => chosen.form.requestSubmit());
+}
+
+function rememberUser() {
+  const user = document.getElementById("user");
+  user.value = localStorage.getItem("metia-user") ?? "";
+  user.addEventListener("change", () => localStorage.setItem("metia-user", user.value.trim()));
+}
+
+bringBack();
+for (const form of entries) {
+  form.addEventListener("input", () => mark(form));
+  mark(form);
+}
+document.querySelectorAll("form[data-study]").forEach(listen);
+listenToVisit();
+rememberUser();
+watchLeaving();
