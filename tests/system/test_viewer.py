@@ -356,15 +356,96 @@ def test_somebody_else_was_faster(viewer: Viewer, orthanc: RunningOrthanc, site:
     viewer.open(study)
     viewer.wait_for_result()
     first = viewer.rows()[0]
-    lesions = requests.get(f"{site.url}/studies/{study}/lesions", timeout=10).json()["lesions"]
-    (lesion,) = [one for one in lesions if one["name"] == first]
+    (lesion,) = [one for one in lesions_of(site, study) if one["name"] == first]
+    viewer.page.dblclick(name_of(first))
+    viewer.page.fill(".metia-rename", "mine")
     theirs = {"name": "theirs", "version": lesion["version"]}
     assert requests.patch(f"{site.url}/lesions/{lesion['id']}", json=theirs, timeout=10).ok
-    viewer.page.dblclick(f'tr[data-lesion="{first}"] .metia-name')
-    viewer.page.fill(".metia-rename", "mine")
-    viewer.page.keyboard.press("Enter")
     viewer.page.wait_for_selector('tr[data-lesion="theirs"]')
+    assert viewer.page.input_value(".metia-rename") == "mine", "what is being typed stays"
+    viewer.page.keyboard.press("Enter")
+    viewer.page.wait_for_selector(".metia-problem")
     assert "Somebody else has changed this" in viewer.page.inner_text(".metia-problem")
+    assert "theirs" in viewer.rows()
+
+
+def test_what_is_entered_elsewhere_shows(viewer: Viewer, orthanc: RunningOrthanc, site: ServerSite) -> None:
+    """Also while a name is being typed, which it does not disturb; nobody is led anywhere."""
+    first = store(orthanc)
+    second = store(orthanc, study_date="20240601", patient_id=str(first[0].PatientID))
+    studies = [study_of(datasets) for datasets in (first, second)]
+    for study in studies:
+        assert site.post(study).json()["state"] == "done"
+    viewer.open(studies[1])
+    viewer.wait_for_result()
+    assert "Not evaluable" in viewer.page.inner_text(".metia-verdict")
+    viewer.look_at(SECOND)
+    viewer.page.dblclick(name_of(viewer.rows()[0]))
+    viewer.page.wait_for_timeout(1500)
+    viewer.look_at(SECOND)
+    viewer.page.fill(".metia-rename", "left")
+    for study in studies:
+        said = {"version": 0, "corticosteroid_mg": 2, "clinical_status": "stable", "user": "x"}
+        assert requests.post(f"{site.url}/visits/{study}/assessment", json=said, timeout=10).ok
+    viewer.page.wait_for_selector(".metia-verdict >> text=Stable disease")
+    viewer.page.keyboard.type(" frontal")
+    assert viewer.page.input_value(".metia-rename") == "left frontal"
+    assert viewer.distance(SECOND) < 3
+    viewer.page.keyboard.press("Enter")
+    viewer.page.wait_for_selector('tr[data-lesion="left frontal"]')
+    assert viewer.page.query_selector(".metia-problem") is None
+    assert viewer.errors == []
+
+
+def test_what_others_segment_again_takes_the_place_of_the_overlay(
+    viewer: Viewer, orthanc: RunningOrthanc, site: ServerSite
+) -> None:
+    study = study_of(store(orthanc))
+    assert site.post(study).json()["state"] == "done"
+    viewer.open(study)
+    viewer.wait_for_result()
+    viewer.look_at(SECOND)
+    again = site.post(study).json()
+    assert again["state"] == "done"
+    (written,) = [one["SeriesInstanceUID"] for one in again["results"] if one["kind"] == "SEG"]
+    overlays = f"() => {SERIES_IN}(window.services.viewportGridService.getActiveViewportId())"
+    viewer.page.wait_for_function(f"uid => ({overlays})().slice(1).join() === uid", arg=written)
+    assert viewer.distance(SECOND) < 3, "nobody is led away"
+    assert shows(viewer, SECOND, coloured=True)
+    assert viewer.errors == []
+
+
+def test_a_name_is_changed_by_keys(viewer: Viewer, orthanc: RunningOrthanc, site: ServerSite) -> None:
+    study = study_of(store(orthanc))
+    assert site.post(study).json()["state"] == "done"
+    viewer.open(study)
+    viewer.wait_for_result()
+    second = viewer.rows()[1]
+    viewer.page.focus(name_of(second))
+    viewer.page.keyboard.press("Enter")
+    viewer.page.wait_for_selector(f'tr.metia-chosen[data-lesion="{second}"]')
+    for key, text, name in (("Enter", "left frontal", "left frontal"), ("F2", "right", "right")):
+        viewer.page.keyboard.press(key)
+        viewer.page.fill(".metia-rename", text)
+        viewer.page.keyboard.press("Enter")
+        viewer.page.wait_for_selector(f'tr[data-lesion="{name}"]')
+        assert viewer.page.locator(".metia-name:focus").inner_text() == name, "the keys stay where they were"
+    viewer.page.keyboard.press("F2")
+    viewer.page.keyboard.type("no")
+    viewer.page.keyboard.press("Escape")
+    viewer.page.wait_for_selector(".metia-name:focus")
+    assert viewer.rows()[1] == "right"
+    assert [one["name"] for one in lesions_of(site, study)][1] == "right"
+    assert viewer.errors == []
+
+
+def name_of(lesion: str) -> str:
+    return f'tr[data-lesion="{lesion}"] .metia-name'
+
+
+def lesions_of(site: ServerSite, study: str) -> list[dict[str, Any]]:
+    lesions: list[dict[str, Any]] = requests.get(f"{site.url}/studies/{study}/lesions", timeout=10).json()["lesions"]
+    return lesions
 
 
 def test_everything_that_was_written_opens(viewer: Viewer, orthanc: RunningOrthanc, site: ServerSite) -> None:

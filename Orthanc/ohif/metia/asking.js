@@ -13,7 +13,9 @@ export function pause(ms) {
       resolve();
     };
     const timer = setTimeout(end, ms);
-    for (const event of ['online', 'visibilitychange', 'focus']) window.addEventListener(event, end, { signal: back.signal });
+    for (const event of ['online', 'visibilitychange', 'focus']) {
+      window.addEventListener(event, end, { signal: back.signal });
+    }
   });
 }
 

@@ -48,13 +48,13 @@ export function lesionTable({ state: { lesions, selected, undoable }, session })
       h(
         'tbody',
         null,
-        sorted.map(lesion => h(row, { key: lesion.label, lesion, chosen: lesion.label === selected, session }))
+        sorted.map(lesion => h(row, { key: lesion.id, lesion, chosen: lesion.label === selected, session }))
       )
     ),
     h(
       'div',
       { className: 'metia-row' },
-      h('span', { className: 'metia-quiet' }, 'Keys: j next, k previous. Click a name twice to change it.'),
+      h('span', { className: 'metia-quiet' }, 'Keys: j next, k previous, F2 on a name to change it, or click it twice.'),
       undoable &&
         h(
           'button',
@@ -66,20 +66,8 @@ export function lesionTable({ state: { lesions, selected, undoable }, session })
 }
 
 function row({ lesion, chosen, session }) {
-  const [name, setName] = useState(null);
-  const rename = () => {
-    const wanted = (name ?? '').trim();
-    if (name !== null && wanted && wanted !== lesion.name) session.change(lesion, { name: wanted });
-    setName(null);
-  };
-  const keys = event => {
-    event.stopPropagation(); // letters are OHIF's shortcuts elsewhere
-    if (event.key === 'Enter') rename();
-    if (event.key === 'Escape') setName(null);
-  };
   const target = lesion.role === 'target';
   const unfit = whyFixed(lesion);
-  const colour = lesion.colour ? `rgb(${lesion.colour.join(',')})` : 'transparent';
   return h(
     'tr',
     {
@@ -100,23 +88,7 @@ function row({ lesion, chosen, session }) {
         onChange: () => session.change(lesion, { target: !target }),
       })
     ),
-    h(
-      'td',
-      { onDoubleClick: () => setName(lesion.name) },
-      h('i', { className: 'metia-colour', style: { background: colour } }),
-      name === null
-        ? h('button', { type: 'button', className: 'metia-name' }, lesion.name)
-        : h('input', {
-            className: 'metia-rename',
-            'aria-label': 'New name',
-            autoFocus: true,
-            maxLength: 64,
-            value: name,
-            onChange: event => setName(event.target.value),
-            onBlur: rename,
-            onKeyDown: keys,
-          })
-    ),
+    h(nameCell, { lesion, chosen, session }),
     h(
       'td',
       null,
@@ -141,6 +113,60 @@ function row({ lesion, chosen, session }) {
         lesion.not_a_lesion ? '↺' : '✕'
       )
     )
+  );
+}
+
+// A name, or the field in which it is changed. What is changed is the lesion as it was when the field was opened: what
+// somebody else has made of it since is not overwritten unseen.
+function nameCell({ lesion, chosen, session }) {
+  const [edited, setEdited] = useState(null);
+  const [back, setBack] = useState(false); // whether the name takes the keys again when the field is gone
+  const colour = lesion.colour ? `rgb(${lesion.colour.join(',')})` : 'transparent';
+  const edit = () => setEdited({ lesion, name: lesion.name });
+  const end = ({ keep, byKey }) => {
+    const name = edited.name.trim();
+    if (keep && name && name !== edited.lesion.name) session.change(edited.lesion, { name });
+    setBack(byKey);
+    setEdited(null);
+  };
+  const opens = event => {
+    if (event.key !== 'F2' && !(event.key === 'Enter' && chosen)) return;
+    event.preventDefault(); // nor is it a click
+    event.stopPropagation();
+    if (!event.repeat) edit();
+  };
+  const ends = event => {
+    event.stopPropagation(); // letters are OHIF's shortcuts elsewhere
+    if (event.key !== 'Enter' && event.key !== 'Escape') return;
+    event.preventDefault();
+    if (!event.repeat) end({ keep: event.key === 'Enter', byKey: true });
+  };
+  return h(
+    'td',
+    { onDoubleClick: edited ? null : edit },
+    h('i', { className: 'metia-colour', style: { background: colour } }),
+    edited
+      ? h('input', {
+          className: 'metia-rename',
+          'aria-label': 'New name',
+          autoFocus: true,
+          maxLength: 64,
+          value: edited.name,
+          onChange: event => setEdited({ ...edited, name: event.target.value }),
+          onBlur: () => end({ keep: true, byKey: false }),
+          onKeyDown: ends,
+        })
+      : h(
+          'button',
+          {
+            type: 'button',
+            className: 'metia-name',
+            title: `${lesion.name} (F2, or Enter once it is chosen, or two clicks: change the name)`,
+            autoFocus: back,
+            onKeyDown: opens,
+          },
+          lesion.name
+        )
   );
 }
 

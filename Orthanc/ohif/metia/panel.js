@@ -12,13 +12,18 @@ export function panel(session) {
   if (!state.study) return h('div', { className: 'metia' }, h('p', { className: 'metia-quiet' }, 'No study is open.'));
   return h(
     'div',
-    { className: 'metia' },
+    { className: 'metia', onKeyDown: keep },
     h(runBox, { state, session }),
     state.problem && h(problemBox, { problem: state.problem, session }),
     state.result && h(verdict, { state }),
     state.result && h(lesionTable, { state, session }),
     state.result && h(provenance, { job: state.result })
   );
+}
+
+// These press the button that has the keys. OHIF takes Enter for itself, and nothing would be pressed.
+function keep(event) {
+  if (event.key === 'Enter' || event.key === ' ') event.stopPropagation();
 }
 
 function provenance({ job }) {

@@ -52,6 +52,17 @@ export function createViewer({ servicesManager, commandsManager, extensionManage
     if (point && viewport?.getImageData?.()) viewport.jumpToWorld?.(point);
   }
 
+  // With each layer that comes or goes OHIF sets the images of a viewport up anew, and shows the first of them.
+  const place = viewportId => cornerstoneViewportService.getCornerstoneViewport(viewportId)?.getCamera?.().focalPoint;
+
+  function stay(viewportId) {
+    const before = place(viewportId);
+    const again = () => setTimeout(lookAt, 0, before, viewportId);
+    const element = cornerstoneViewportService.getCornerstoneViewport(viewportId)?.element;
+    const once = { once: true, signal: AbortSignal.timeout(PATIENCE_MS) };
+    element?.addEventListener('CORNERSTONE_VIEWPORT_NEW_IMAGE_SET', again, once);
+  }
+
   // Lay a SEG over its MR in the viewport that is active now, at its first segment if asked; gives the display set of the
   // SEG. Another image of the study gives way to the MR only if asked, one of another study never: then it gives null.
   async function overlay(study, mrSeries, segSeries, { look, replace }) {
@@ -82,9 +93,11 @@ export function createViewer({ servicesManager, commandsManager, extensionManage
     const key = `${viewportId} ${displaySetInstanceUID}`;
     const lay = async () => {
       if (overlaid(viewportId, displaySetInstanceUID)) return;
+      const before = place(viewportId);
       commandsManager.run('addDisplaySetAsLayer', { viewportId, displaySetInstanceUID });
       await until(() => overlaid(viewportId, displaySetInstanceUID), 'The overlay');
       await nextImage(viewportId);
+      lookAt(before, viewportId);
     };
     if (!layers.has(key)) layers.set(key, lay().finally(() => layers.delete(key)));
     return layers.get(key);
@@ -110,7 +123,10 @@ export function createViewer({ servicesManager, commandsManager, extensionManage
     if (!old) return;
     const displaySetInstanceUID = old.displaySetInstanceUID;
     const showing = () => viewports().filter(id => shownIn(id).includes(old));
-    showing().forEach(viewportId => commandsManager.run('removeDisplaySetLayer', { viewportId, displaySetInstanceUID }));
+    for (const viewportId of showing()) {
+      stay(viewportId);
+      commandsManager.run('removeDisplaySetLayer', { viewportId, displaySetInstanceUID });
+    }
     await until(() => !showing().length, 'The change');
     await new Promise(resolve => setTimeout(resolve, LOOK_MS)); // OHIF falls over one that is gone while it shows it
     displaySetService.deleteDisplaySet(displaySetInstanceUID);
