@@ -93,8 +93,8 @@ def _after_by_name(protocol: Protocol) -> str | None:
 def _after_by_protocol_name(protocol: Protocol) -> str | None:
     if any(words.contrast_words(protocol.words)):
         return None
-    word = words.contrast_words(protocol.protocol_words)[1]
-    return f"its protocol's name says '{word}'" if word else None
+    before, after = words.contrast_words(protocol.protocol_words)
+    return f"its protocol's name says '{after}'" if after and not before else None
 
 
 def _names(protocol: Protocol) -> str:

@@ -365,6 +365,7 @@ def test_the_post_contrast_volume_is_chosen(name, backwards):
             "no sign of contrast",
         ),
         ([("T1 nativ, KM folgt", SPGR | AGENT, 5)], "against contrast"),
+        ([("t1_sag", MPRAGE | {"ProtocolName": "t1_mprage nativ, KM folgt"}, 5)], "no sign of contrast"),
         ([("T1 3D", SPGR | AGENT, 5), ("T2", T2 | AGENT, 9), ("DWI", EPI | AGENT, 12)], "an agent that does not count"),
         ([("T1 3D", SPGR | AGENT), ("T2", T2 | AGENT)], "an agent that does not count"),
         ([("Sag T1 MPRAGE", MPRAGE | AGENT, 5), ("Ax T1 SE", SE2D | AGENT, 25)], "an agent that does not count"),
