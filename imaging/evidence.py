@@ -1,4 +1,4 @@
-"""The points a series collects, each with its reason: a table of rules on one series, and two on the whole study."""
+"""The points a series collects, each with its reason: a table of rules on one series, and some on the whole study."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -66,11 +66,13 @@ def weigh(protocols: Sequence[Protocol]) -> list[Evidence]:
         for kind, points, rule in RULES:
             if reason := rule(each.protocol):
                 each.add(kind, points, reason)
+    _weigh_agents(study)
     _weigh_repetitions(possible)
     _weigh_injections(study)
     for each in possible:
         if each.points["contrast"] == 0:
-            each.reasons.append("no sign of contrast")
+            agent = " but an agent that does not count" if each.protocol.contrast_agent else ""
+            each.reasons.append(f"no sign of contrast{agent}")
         elif each.points["contrast"] < 0:
             each.reasons.append("more speaks against contrast than for it")
         elif each.points["t1"] <= 0:
@@ -84,19 +86,15 @@ def _before_by_name(protocol: Protocol) -> str | None:
 
 
 def _after_by_name(protocol: Protocol) -> str | None:
-    word = words.contrast_words(protocol.words)[1]
-    return f"its name says '{word}'" if word else None
+    before, after = words.contrast_words(protocol.words)
+    return f"its name says '{after}'" if after and not before else None
 
 
 def _after_by_protocol_name(protocol: Protocol) -> str | None:
     if any(words.contrast_words(protocol.words)):
         return None
-    word = words.contrast_words(protocol.protocol_words)[1]
-    return f"its protocol's name says '{word}'" if word else None
-
-
-def _agent(protocol: Protocol) -> str | None:
-    return f"contrast agent {protocol.contrast_agent}" if protocol.contrast_agent else None
+    before, after = words.contrast_words(protocol.protocol_words)
+    return f"its protocol's name says '{after}'" if after and not before else None
 
 
 def _names(protocol: Protocol) -> str:
@@ -127,6 +125,12 @@ def _t1_by_timing(protocol: Protocol) -> str | None:
     if "GR" in protocol.sequence and te <= 10 and (tr <= 15 or (ti is not None and 300 <= ti <= 1500)):
         return f"{timing}: a T1 gradient echo"
     return f"{timing}: a T1 spin echo" if "SE" in protocol.sequence and tr <= 1100 and te <= 40 else None
+
+
+def _part_of_mp2rage(protocol: Protocol) -> str | None:
+    if not words.MP2RAGE.search(_names(protocol)) or "UNI" in protocol.image_type:
+        return None
+    return None if words.UNIFORM.search(protocol.words) else "MP2RAGE, but not said to be its uniform image"
 
 
 def _reformatted(protocol: Protocol) -> str | None:
@@ -165,11 +169,12 @@ RULES: tuple[tuple[str, float, Callable[[Protocol], str | None]], ...] = (
     ("contrast", -70, _before_by_name),
     ("contrast", 50, _after_by_name),
     ("contrast", 25, _after_by_protocol_name),
-    ("contrast", 40, _agent),
     ("t1", 15, _t1_by_name),
     ("t1", 10, _gradient_echo),
     ("t1", 5, _t1_by_timing),
     ("quality", -12, _black_blood),
+    ("quality", -20, _part_of_mp2rage),
+    ("quality", 3, _named(words.DENOISED, "no noise in the air around the head")),
     ("quality", 15, lambda protocol: "3D" if protocol.is_3d is True else None),
     ("quality", -10, lambda protocol: "2D" if protocol.is_3d is False else None),
     ("quality", 10, _thickness(0.0, 1.3)),
@@ -210,13 +215,48 @@ def _weigh_repetitions(possible: Sequence[Evidence]) -> None:
             each.add("contrast", -25, "the same protocol was acquired again later")
 
 
+def _weigh_agents(study: Sequence[Evidence]) -> None:
+    """The header's contrast agent counts, unless it was typed for the whole examination.
+
+    It was where all series of different times carry it, those of other weightings too. Where a name says which series
+    is the first after contrast, it does not count for an earlier one.
+    """
+    mr = [each for each in study if each.protocol.header.get("Modality") == "MR"]
+    times = [moment for each in mr if (moment := each.protocol.acquired) is not None]
+    several = any(each.excluded and "DERIVED" not in each.protocol.image_type for each in mr)
+    several = several or (bool(times) and max(times) - min(times) >= REPETITION)
+    on_all = several and all(each.protocol.contrast_agent for each in mr)
+    named = [
+        (when, each.protocol.description)
+        for each in mr
+        if each.says_after and (when := each.protocol.acquired) is not None
+    ]
+    first_named = min(named, default=None)
+    for each in mr:
+        agent, moment = each.protocol.contrast_agent, each.protocol.acquired
+        if not agent or each.excluded is not None:
+            continue
+        if first_named and moment is not None and moment < first_named[0]:
+            each.reasons.append(
+                f"contrast agent {agent} does not count: '{first_named[1]}' is the first series named so"
+            )
+        elif on_all:
+            each.reasons.append(f"contrast agent {agent} does not count: every series of the study carries it")
+        else:
+            each.add("contrast", 40, f"contrast agent {agent}")
+
+
 def _weigh_injections(study: Sequence[Evidence]) -> None:
-    """What is acquired after an injection shows it, whatever its own name leaves out."""
+    """What is acquired after an injection shows it, whatever its own name leaves out.
+
+    In a study with arterial spin labelling, whose maps are often called just "perfusion", that word shows none.
+    """
+    labelled = any(each.protocol.is_spin_labelling for each in study)
     injections = [
         (moment, each.protocol.description)
         for each in study
         if each.protocol.header.get("Modality") == "MR"
-        and (each.says_after or words.CONTRAST_DYNAMIC.search(each.protocol.words))
+        and (each.says_after or _is_bolus_dynamic(each.protocol, labelled))
         and (moment := each.protocol.acquired) is not None
     ]
     for each in study:
@@ -225,3 +265,11 @@ def _weigh_injections(study: Sequence[Evidence]) -> None:
             continue
         if before := [name for when, name in sorted(injections) if when < moment]:
             each.add("contrast", 20, f"acquired after '{before[0]}', which shows an injection")
+
+
+def _is_bolus_dynamic(protocol: Protocol, labelled: bool) -> bool:
+    if protocol.is_spin_labelling:
+        return False
+    if words.CONTRAST_DYNAMIC.search(protocol.words):
+        return True
+    return not labelled and words.PERFUSION.search(protocol.words) is not None

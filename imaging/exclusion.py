@@ -52,6 +52,7 @@ _ACQUISITION_CONTRASTS = {
 }
 
 _UNLESS_T1 = rf"^(?!.*{T1.pattern}).*"
+_UNLESS_HEAD = r"^(?!.*\b(?:head|brain|kopf|schadel|tete|crane|cerveau|cerebr\w*|ence(?:f|ph)al\w*)\b).*"
 
 # The first that fits is told. Patterns are on words made plain.
 _NAMES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
@@ -64,7 +65,8 @@ _NAMES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ),
         (
             "a calibration",
-            r"\b(?:calib\w*|asset|ref(?:erence)? scan|sense ref|coil ?(?:survey|sens\w*)|b[01] ?map|field ?map\w*)\b",
+            r"\b(?:calib\w*|asset cal\w*|ref(?:erence)? scan|sense ref|coil ?(?:survey|sens\w*)|b[01] ?map"
+            r"|field ?map\w*)\b|^asset$",
         ),
         (
             "a screen capture or a report",
@@ -98,8 +100,10 @@ _NAMES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         (
             "of another part of the body",
             r"\b(?:[ctl] ?spine|spine|spinal|lumb\w*|thoracic|cervical|rachis|rachid\w*|moelle|medull\w*|hws|bws|lws"
-            r"|wirbel\w*|myelo\w*|neck|cou|hals|abdomen|liver|breast|pelvis|knee)\b",
+            r"|wirbel\w*|myelo\w*|abdomen|liver|breast|pelvis|knee)\b",
         ),
+        ("of another part of the body", _UNLESS_HEAD + r"\b(?:neck|cou|hals)\b"),
+        ("one of the inversions of which an MP2RAGE is made", r"\binv ?[12]\b"),
         ("FLAIR", _UNLESS_T1 + r"\b(?:flair|dark ?fluid|tirm)\b"),
         ("FLAIR", r"\bt2 (?:\w+ )*flair\b"),
         ("T2-weighted", _UNLESS_T1 + r"\b(?:t2|ciss|fiesta|b ?ffe|drive|haste|ssfse|trufi)\b"),

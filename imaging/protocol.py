@@ -8,25 +8,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from imaging.planes import find_value, groups_of_first_plane
-from imaging.words import plain, without_contrast_words
-
-_NO_AGENT = {
-    "",
-    "no",
-    "none",
-    "n",
-    "0",
-    "non",
-    "nein",
-    "aucun",
-    "kein",
-    "without",
-    "ohne",
-    "sans",
-    "na",
-    "n a",
-    "not applicable",
-}
+from imaging.words import ARTERIAL_SPIN_LABELLING, names_no_agent, plain, without_contrast_words
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,13 +99,20 @@ class Protocol:
     @cached_property
     def contrast_agent(self) -> str | None:
         """The contrast agent the header names, or None."""
-        agent = self._text("ContrastBolusAgent")
-        if agent and plain(agent) not in _NO_AGENT:
-            return agent
+        if agent := self._text("ContrastBolusAgent"):
+            return None if names_no_agent(plain(agent)) else agent
         if items := self.header.get("ContrastBolusAgentSequence"):
-            return str(items[0].get("CodeMeaning") or "unnamed")
+            meaning = str(items[0].get("CodeMeaning") or "unnamed")
+            return None if names_no_agent(plain(meaning)) else meaning
         dose = self._number("ContrastBolusVolume") or self._number("ContrastBolusTotalDose")
-        return f"{dose:g} ml" if dose and not agent else None
+        return f"{dose:g} ml" if dose else None
+
+    @cached_property
+    def is_spin_labelling(self) -> bool:
+        """Whether it is arterial spin labelling or a map of it: perfusion measured without any injection."""
+        if "ASL" in self.image_type or find_value(self._groups, "ArterialSpinLabelingContrast"):
+            return True
+        return ARTERIAL_SPIN_LABELLING.search(f"{self.words} {self.protocol_words}") is not None
 
     @cached_property
     def acquired(self) -> datetime | None:

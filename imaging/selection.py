@@ -6,6 +6,9 @@ repetition of the same protocol, or being acquired after an injection), nothing 
 T1. Among those that qualify the most points win: 3D before 2D, thin slices before thick, gradient echo before black
 blood, original before reformatted.
 
+A contrast agent in the header is often typed once for the whole examination. So it says nothing where every series
+carries it, nor for a series acquired before the first one that is named "after contrast".
+
 A 3D T1 without any sign of contrast is never chosen, even when it is the only one: a network trained on enhancing
 lesions would find nothing in it, and "no lesion" is the worst wrong answer. The caller may name it.
 Two series within ``MARGIN`` points tie, and the caller names the one.

@@ -271,6 +271,67 @@ STUDIES: dict[str, tuple[list[tuple[Any, ...]], int | str]] = {
 }
 
 
+PASL = EPI | {"ImageType": ["ORIGINAL", "PRIMARY", "ASL", "NONE"]}
+PASL_MAP = EPI | {"ImageType": ["DERIVED", "PRIMARY", "ASL", "NONE"]}
+INVERSION = MPRAGE | {"RepetitionTime": 5000, "EchoTime": 2.98, "ImageType": ["ORIGINAL", "PRIMARY", "M", "ND"]}
+UNIFORM = {k: v for k, v in INVERSION.items() if k != "InversionTime"}
+UNIFORM |= {"ImageType": ["DERIVED", "PRIMARY", "M", "ND", "UNI"]}
+
+STUDIES |= {
+    "Spanish, without and with": (
+        [("SAG T1 3D SIN CONTRASTE", MPRAGE, 5), ("AX T1 SE CON CONTRASTE", SE2D, 25)],
+        "AX T1 SE CON CONTRASTE",
+    ),
+    "Italian, without and with": (
+        [("T1 3D senza mdc", MPRAGE, 5), ("T1 SE ass con mdc", SE2D, 25)],
+        "T1 SE ass con mdc",
+    ),
+    "Chinese, without and with": ([("T1 3D平扫", MPRAGE, 5), ("T1 SE增强", SE2D, 25)], "T1 SE增强"),
+    "a minus and a plus": ([("SAG T1 BRAVO -C", SPGR, 5), ("AX T1 SE +C", SE2D, 25)], "AX T1 SE +C"),
+    "German, prae and without a word": (
+        [("t1_mprage_sag_prae_KM", MPRAGE, 5), ("t1_se_tra_KM", SE2D, 25)],
+        "t1_se_tra_KM",
+    ),
+    "the agent on all, a later one says after": (
+        [("Sag T1 MPRAGE", MPRAGE | AGENT, 5), ("Ax T1 SE post", SE2D | AGENT, 25)],
+        "Ax T1 SE post",
+    ),
+    "the agent on most, a later one says after": (
+        [("T2 tse", T2, 2), ("Sag T1 MPRAGE", MPRAGE | AGENT, 5), ("Ax T1 SE post", SE2D | AGENT, 25)],
+        "Ax T1 SE post",
+    ),
+    "the agent beside one that says after": (
+        [("T2 tse", T2, 2), ("Ax T1 SE post", SE2D | AGENT, 20), ("Sag T1 MPRAGE", MPRAGE | AGENT, 25)],
+        "Sag T1 MPRAGE",
+    ),
+    "MP2RAGE": (
+        [
+            ("t1_mp2rage_sag_KM_INV1", INVERSION | {"InversionTime": 700}, 25),
+            ("t1_mp2rage_sag_KM_INV2", INVERSION | {"InversionTime": 2500}, 25),
+            ("t1_mp2rage_sag_KM_UNI_Images", UNIFORM, 25),
+            ("t1_mp2rage_sag_KM_T1_Images", UNIFORM | {"ImageType": ["DERIVED", "PRIMARY", "T1 MAP", "ND"]}, 25),
+        ],
+        "t1_mp2rage_sag_KM_UNI_Images",
+    ),
+    "MP2RAGE, all by one name": (
+        [
+            ("t1_mp2rage_KM", INVERSION | {"InversionTime": 700}, 25),
+            ("t1_mp2rage_KM", INVERSION | {"InversionTime": 2500}, 25),
+            ("t1_mp2rage_KM", UNIFORM, 25),
+        ],
+        3,
+    ),
+    "MP2RAGE, with and without the noise in the air": (
+        [("t1_mp2rage_KM_UNI", UNIFORM, 25), ("t1_mp2rage_KM_UNI-DEN", UNIFORM, 25)],
+        "t1_mp2rage_KM_UNI-DEN",
+    ),
+    "perfusion by labelling, then by a bolus": (
+        [("ep2d_pasl", PASL, 2), ("ep2d_DSC", EPI | {"n": 1000}, 12), ("t1_mprage", MPRAGE, 18)],
+        "t1_mprage",
+    ),
+}
+
+
 @pytest.mark.parametrize("name", STUDIES)
 @pytest.mark.parametrize("backwards", [False, True])
 def test_the_post_contrast_volume_is_chosen(name, backwards):
@@ -298,6 +359,29 @@ def test_the_post_contrast_volume_is_chosen(name, backwards):
         ([("FLAIR post Gd", FLAIR, 20), ("T2 post Gd", T2, 25)], "None of the 2 series"),
         ([("T1 GADO SUB", SPGR, 20), ("T1 GADO MIP", SPGR, 21), ("CE MRA", SPGR, 22)], "None of the 3 series"),
         ([("Sag T1 3D", SPGR | {"ContrastBolusAgent": "NONE"}, 20)], "no sign of contrast"),
+        ([("Sag T1 3D", SPGR | {"ContrastBolusAgent": "NO CONTRAST"}, 20), ("FLAIR", FLAIR, 5)], "no sign of contrast"),
+        (
+            [("Sag T1 3D", SPGR | {"ContrastBolusAgent": "Kein KM", "ContrastBolusVolume": 7}, 20)],
+            "no sign of contrast",
+        ),
+        ([("T1 nativ, KM folgt", SPGR | AGENT, 5)], "against contrast"),
+        ([("t1_sag", MPRAGE | {"ProtocolName": "t1_mprage nativ, KM folgt"}, 5)], "no sign of contrast"),
+        ([("T1 3D", SPGR | AGENT, 5), ("T2", T2 | AGENT, 9), ("DWI", EPI | AGENT, 12)], "an agent that does not count"),
+        ([("T1 3D", SPGR | AGENT), ("T2", T2 | AGENT)], "an agent that does not count"),
+        ([("Sag T1 MPRAGE", MPRAGE | AGENT, 5), ("Ax T1 SE", SE2D | AGENT, 25)], "an agent that does not count"),
+        (
+            [
+                ("ep2d_pasl", PASL, 2),
+                ("Perfusion_Weighted", PASL_MAP, 3),
+                ("relCBF", PASL_MAP, 3),
+                ("t1_mprage_sag_p2_iso", MPRAGE, 10),
+            ],
+            "no sign of contrast",
+        ),
+        ([("WIP pCASL", EPI, 2), ("Perfusion", EPI, 3), ("sT1W_3D_TFE", SPGR, 10)], "no sign of contrast"),
+        ([("Perfusion", PASL_MAP, 3), ("sT1W_3D_TFE", SPGR, 10)], "no sign of contrast"),
+        ([("perf", EPI | {"SequenceName": "tgse_pasl"}, 3), ("t1_mprage", MPRAGE, 10)], "no sign of contrast"),
+        ([("t1_mp2rage_KM_INV1", INVERSION, 25), ("t1_mp2rage_KM_INV2", INVERSION, 25)], "None of the 2 series"),
         ([], "None of the 0 series"),
     ],
 )
@@ -358,6 +442,10 @@ EXCLUDED = [
     ("RTSTRUCT T1 gd", {"Modality": "RTSTRUCT"}, "RTSTRUCT"),
     ("T1 gd", {"Modality": "PR"}, "PR"),
     ("T1 gd", {"Modality": "CT", "n": 200}, "CT"),
+    ("ASSET", SPGR, "calibration"),
+    ("Asset Cal", SPGR, "calibration"),
+    ("T1 NECK +C", SPGR, "another part"),
+    ("mp2rage INV2 gd", SPGR, "inversions"),
 ]
 
 
@@ -371,7 +459,13 @@ def test_what_is_never_chosen_says_why(description, attributes, reason):
     assert candidates[1].score == 0
 
 
-@pytest.mark.parametrize("description", ["sub-001_T1post", "T1 FLAIR +C", "T1 double dose gd", "t1_fl3d_FA20 km"])
+@pytest.mark.parametrize(
+    "description",
+    [
+        *("sub-001_T1post", "T1 FLAIR +C", "T1 double dose gd", "t1_fl3d_FA20 km"),
+        *("Ax T1 FSPGR ASSET +C", "BRAVO ASSET +C", "T1 +C HEAD NECK", "T1 Kopf Hals KM"),
+    ],
+)
 def test_look_alikes_are_not_excluded(description):
     assert choose(study((description, SPGR, 20))).chosen.description == description
 
@@ -396,6 +490,19 @@ def test_another_plane_is_no_repetition():
 def test_an_arterial_spin_labelling_is_no_injection():
     with pytest.raises(NoCandidateError):
         choose(study(("ASL perfusion", SPGR, 5), ("t1_mprage", MPRAGE, 15)))
+
+
+def test_a_header_of_arterial_spin_labelling_is_no_injection():
+    perfusion = ("perfusion", EPI | {"ArterialSpinLabelingContrast": "PULSED"}, 5)
+    with pytest.raises(NoCandidateError):
+        choose(study(perfusion, ("t1_mprage", MPRAGE, 15)))
+
+
+def test_an_agent_that_does_not_count_says_why():
+    on_all = rank(study(("T1 3D", SPGR | AGENT, 5), ("T2", T2 | AGENT, 9)))
+    assert "contrast agent Gadovist does not count: every series of the study carries it" in on_all[0].reasons
+    early = rank(study(("T2", T2, 2), ("T1 3D", SPGR | AGENT, 5), ("T1 post", SE2D, 20)))[1]
+    assert "contrast agent Gadovist does not count: 'T1 post' is the first series named so" in early.reasons
 
 
 def test_an_enhanced_multi_frame_is_judged_by_its_functional_groups():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imaging.words import T1, contrast_words, plain, without_contrast_words
+from imaging.words import T1, contrast_words, names_no_agent, plain, without_contrast_words
 
 AFTER = [
     "t1_mprage_sag_p2_iso_gado",
@@ -129,21 +129,188 @@ NEITHER = [
 ]
 
 
-@pytest.mark.parametrize("description", AFTER)
+# Language: before contrast, after it, nothing about it.
+BY_LANGUAGE: dict[str, tuple[list[str], list[str], list[str]]] = {
+    "English": (
+        [
+            "T1 minus contrast",
+            "T1 w/out contrast",
+            "T1 withoutcontrast",
+            "T1 W/O CE",
+            "T1 prior to contrast",
+            "T1 scan before Gd",
+            "T1 contrast-free",
+            "T1 MPRAGE Gd neg",
+            "T1 Gd: none",
+            "T1 no IV contrast",
+            "T1 with no contrast",
+            "T1 unenh",
+            "T1 PRE CON",
+            "T1 W/O CON",
+            "T1 without the use of contrast",
+            "T1 N/C",
+        ],
+        ["T1 withcontrast", "T1 w/ Gd", "T1 POST CON", "T1 p.c.", "T1 following contrast", "T1 MPRAGE p. c."],
+        ["T1 with/without contrast", "T1 W/WOUT contrast", "T1 zzyzx", "T1 basal ganglia"],
+    ),
+    "German": (
+        [
+            "T1 prä KM",
+            "T1 PräKM",
+            "t1_mprage_sag_prae_KM",
+            "T1 v. KM",
+            "T1_mprage_vKM",
+            "t1_vkm",
+            "t1_mprage_vorKM",
+            "t1_vorkm",
+            "T1 0 KM",
+            "t1_tse_0_KM",
+            "T1 kein KM",
+            "T1 ohne i.v. KM",
+            "T1 ohne Gabe von KM",
+            "T1 SE nativ vor KM",
+            "T1 kontrastmittelfrei",
+        ],
+        ["T1 n. KM", "T1 nach i.v. KM", "T1 mit Kontrast", "t1_mprage_1.0_KM", "T1 2,0 mm KM", "MPRAGE-KM", "T1 p.KM"],
+        ["T1 vor/nach KM", "T1 ohne + mit KM", "T1 vor Bestrahlung"],
+    ),
+    "French": (
+        [
+            "T1 MPRAGE natif",
+            "T1 pas de gado",
+            "T1 sans produit de contraste",
+            "T1 avant l'injection",
+            "T1 non injectée",
+            "T1 SANS",
+        ],
+        ["T1 après injection de gado", "T1 avec produit de contraste", "T1 IV GADO", "T1 EG GADO"],
+        ["T1 avant/après gado", "T1 sans puis avec injection"],
+    ),
+    "Spanish": (
+        [
+            "SAG T1 3D SIN CONTRASTE",
+            "MPRAGE SIN GD",
+            "T1 sin medio de contraste",
+            "T1 antes de contraste",
+            "T1 antes gado",
+            "T1 previo a contraste",
+            "T1 s/ contraste",
+            "t1 s/gado",
+            "T1 S/C",
+            "T1 sin CIV",
+            "T1 precontraste",
+            "T1 basal",
+            "T1 no contrastado",
+        ],
+        [
+            "AX T1 SE CON CONTRASTE",
+            "T1 con gado",
+            "T1 CIV",
+            "T1 con C.I.V.",
+            "T1 tras contraste",
+            "T1 poscontraste",
+            "T1 c/ contraste",
+            "T1 después de contraste",
+        ],
+        ["T1 sin y con contraste", "T1 c/s contraste", "T1 s gado"],
+    ),
+    "Italian": (
+        ["T1 senza contrasto", "T1 senza mdc", "T1 senza m.d.c.", "T1 senza mezzo di contrasto", "T1 prima di mdc"],
+        ["T1 con mdc", "T1 MDC", "T1 dopo mdc", "T1 con m.d.c.", "T1 dopo contrasto", "T1 post-mdc"],
+        ["T1 senza e con mdc"],
+    ),
+    "Portuguese": (
+        ["T1 sem contraste", "T1 sem gadolínio", "T1 antes do contraste", "T1 não contrastado", "T1 pré-contraste"],
+        ["T1 com contraste", "T1 pós contraste", "T1 após gadolínio", "T1 C/C", "T1 pós-Gd"],
+        ["T1 sem e com contraste"],
+    ),
+    "Dutch": (
+        ["T1 zonder contrast", "T1 zonder Gd", "T1 voor contrast", "T1 geen contrast", "T1 zonder"],
+        ["T1 met contrast", "T1 na contrast", "T1 na Gd", "T1 met gado"],
+        ["T1 zonder en met contrast", "T1 voor/na gado"],
+    ),
+    "Nordic": (
+        [
+            "T1 uten kontrast",
+            "T1 utan kontrast",
+            "T1 uden kontrast",
+            "T1 u/ kontrast",
+            "T1 før kontrast",
+            "T1 innan Gd",
+            "T1 ingen kontrast",
+            "T1 ilman Gd",
+        ],
+        ["T1 med kontrast", "T1 etter kontrast", "T1 efter Gd", "T1 m/kontrast"],
+        ["T1 uten og med kontrast", "T1 utan/med Gd"],
+    ),
+    "Polish and Czech": (
+        ["T1 bez kontrastu", "T1 bez Gd", "T1 przed kontrastem", "T1 před Gd", "T1 bez podania środka kontrastowego"],
+        ["T1 z kontrastem", "T1 po kontraście", "T1 po podaniu Gd", "T1 s kontrastem", "T1 po Gd"],
+        ["T1 bez i z kontrastem", "T1 před a po kontrastu"],
+    ),
+    "Chinese and Japanese": (
+        ["T1平扫", "T1 平掃", "T1 未增强", "T1增强前", "頭部T1造影前"],
+        ["T1 增强", "头颅T1增强", "Ax T1 增強", "T1增强后", "T1 造影後", "T1 注射后"],
+        ["T1 平扫+增强", "T1 平扫及增强", "头颅T1", "T1 无Gd"],
+    ),
+    "in signs": (
+        [
+            "Ax T1 -C",
+            "SAG T1 BRAVO -C",
+            "AX T1 - C",
+            "AX BRAVO -Gd",
+            "T1 (-Gd)",
+            "T1 −Gd",
+            "T1_-KM",
+            "T1 -gado",
+            "T1-C",
+        ],
+        ["T1-C+", "T1-Gd", "MPRAGE-KM", "3D-T1-GD", "T1 post-C", "AX-GADO", "T1 - C+", "T1 - post KM", "T1 -Gd+"],
+        ["T1 - gado", "T1 MPRAGE - KM", "T1 +/-C"],
+    ),
+    "a language that nobody has entered": (
+        [],
+        [],
+        ["T1 без Gd", "BRAVO до Gd", "T1 bej Gd", "T1 aj gado", "T1 x KM", "T1 post op aj gado"],
+    ),
+    "short words that are no prepositions": (
+        [],
+        [
+            "Ax Gd",
+            "t1_tse_tra_km",
+            "T1 FS Gd",
+            "T1 GRE GADO",
+            "vibe iso KM",
+            "T1 GK Gd",
+            "T1 nach OP KM",
+            "T1 basal cistern Gd",
+            "mp2rage uni KM",
+            "T1 p2 Gd",
+        ],
+        [],
+    ),
+}
+
+
+def _of_all_languages(kind: int) -> list[str]:
+    return [name for names in BY_LANGUAGE.values() for name in names[kind]]
+
+
+@pytest.mark.parametrize("description", AFTER + _of_all_languages(1))
 def test_after_contrast(description):
     before, after = contrast_words(plain(description))
     assert after
     assert before is None
 
 
-@pytest.mark.parametrize("description", BEFORE)
+@pytest.mark.parametrize("description", BEFORE + _of_all_languages(0))
 def test_before_contrast(description):
     before, after = contrast_words(plain(description))
     assert before
     assert after is None
 
 
-@pytest.mark.parametrize("description", NEITHER)
+@pytest.mark.parametrize("description", NEITHER + _of_all_languages(2))
 def test_nothing_about_contrast(description):
     assert contrast_words(plain(description)) == (None, None)
 
@@ -160,6 +327,9 @@ def test_nothing_about_contrast(description):
         ("MPRAGEpost", "mprage post"),
         ("mDIXON", "m dixon"),
         ("post2", "post2"),
+        ("头颅T1增强", "头颅 t1 增强"),
+        ("T1 før", "t1 for"),
+        ("3D-T1-GD", "3d t1 gd"),
     ],
 )
 def test_plain_words(description, words):
@@ -181,3 +351,36 @@ def test_t1_is_not_imagined(description):
 )
 def test_a_protocol_is_the_same_with_and_without_contrast(description):
     assert without_contrast_words(plain(description)) == "t1 mprage sag"
+
+
+@pytest.mark.parametrize(
+    "agent",
+    [
+        *(
+            "",
+            "-",
+            "no",
+            "none",
+            "N/A",
+            "NO CONTRAST",
+            "Without contrast",
+            "NONE GIVEN",
+            "No IV contrast",
+            "Non-contrast",
+        ),
+        *("Unenhanced", "native", "0", "0 ml", "0.0 ml", "Gadovist 0 ml", "not applicable", "unknown", "-Gd"),
+        *("keine", "Kein KM", "ohne KM", "nein", "aucun", "Non injecté", "sans", "sin", "SIN CONTRASTE", "ninguno"),
+        *("nessuno", "senza mdc", "nenhum", "sem contraste", "geen", "zonder", "ingen", "uten kontrast", "brak", "bez"),
+        "平扫",
+    ],
+)
+def test_a_field_for_the_agent_says_that_there_was_none(agent):
+    assert names_no_agent(plain(agent))
+
+
+@pytest.mark.parametrize(
+    "agent",
+    ["Gadovist", "Gd", "yes", "0.1 ml/kg Gadovist", "7.5 ml", "10 ml Dotarem", "Gadovist 1.0", "20", "KM", "IV"],
+)
+def test_a_field_for_the_agent_names_one(agent):
+    assert not names_no_agent(plain(agent))

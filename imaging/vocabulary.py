@@ -1,0 +1,73 @@
+"""The words of radiographers for "contrast", "with", "without", language by language, as parts of regular expressions.
+
+They are written as ``imaging.words.plain`` leaves them: lower case, no accents.
+A word that is missing here must not make a series without contrast look like one with it; so a short unknown word
+in front of "Gd" or "contrast" is taken for an unknown preposition, and such a name says nothing.
+"""
+
+from typing import NamedTuple
+
+
+class Language(NamedTuple):
+    """Prepositions that say that there is contrast, those that say that there is none, and words for "no"."""
+
+    after: str
+    before: str
+    none: str
+
+
+LANGUAGES = {
+    "latin": Language("post|pos", "pre|prae|pra", "non"),
+    "english": Language("with|after|following", "without|wo|before|prior", r"no|not|none|minus|zero|nil"),
+    "french": Language("avec|apres|ap", "sans|ss|avant", r"aucun\w*|pas"),
+    "german": Language("mit|nach", "ohne|vor", r"kein\w*|nein|nicht"),
+    "spanish": Language("con|despues|tras", "sin|antes|previo", r"ningun\w*"),
+    "italian": Language("con|dopo", "senza|prima", r"nessun\w*"),
+    "portuguese": Language("com|apos", "sem|antes", r"nenhum\w*|nao"),
+    "dutch": Language("met|na", "zonder|voor", "geen|niet"),
+    "nordic": Language("med|etter|efter", "uten|utan|uden|for|fore|innan|inden|ilman|ennen", "ingen|inget|intet|ikke"),
+    "slavic": Language("ze|po", "bez|brez|przed|pred", r"brak|nie|zadn\w*"),
+    "romanian": Language("cu|dupa", "fara|inainte", "niciun"),
+}
+
+AFTER = "|".join(language.after for language in LANGUAGES.values())
+BEFORE = "|".join(language.before for language in LANGUAGES.values())
+NONE = "|".join(language.none for language in LANGUAGES.values())
+
+# "s" is "without" in Spanish and "with" in Czech: it says nothing, but as "s/" (see ``plain``).
+AFTER_LETTERS = "w|m|z"
+BEFORE_LETTERS = r"w o|o|(?<!\bi )v"  # not the v of i.v.
+# "s" with the ending of "with" in Slavic languages: s kontrastem, s kontrastom.
+AFTER_SLAVIC = r"s kontrast(?:em|om|nim|ni)\w*"
+
+AND = r"and|und|et|puis|y|e|ed|en|og|och|i|a|or|ou|oder|o|\+"
+
+AGENT = (
+    r"gd|gd ?dtpa|gd ?dota|gad\w*|dotarem|dotagraf|dotagita|dotavision|cyclolux|magnevist|prohance|multihance"
+    r"|clariscan|pixxoscan|omniscan|elucirem|vueway|primovist|artirem"
+)
+# What says by itself that there is contrast; mdc: mezzo di contrasto, civ: contraste intravenoso.
+TELLING = (
+    rf"{AGENT}|contrast\w*|kontras[tc]\w*|(?:[nmp] ?)?km(?:gabe)?|m ?d ?c|c ?i ?v|ce|enh(?:anced)?"
+    r"|inj(?:ect\w*)?|inyect\w*|iniett\w*"
+)
+# What says so only beside one of the words above.
+CONTRAST = rf"(?:{TELLING}|km\w*|cm|c|iv|i v|inj\w*|inyec\w*|iniez\w*|pdc|k ?l|enh\w*|con)"
+JOINED = r"(?:contrast\w*|kontras[tc]\w*|gd|gad\w*|km\w*|mdc|inj\w*|enh\w*)"
+
+FILLERS = (
+    r"(?: (?:iv|i v|the|any|use|of|to|de|del|della|di|da|do|du|d|l|la|el|il|al|a|van|von|av|produit|produto|medio"
+    r"|mezzo|meio|medium|agent\w*|admin\w*|ammin\w*|podan\w*|srodk\w*|toedien\w*|gabe|gift))*"
+)
+
+NATIVE = r"nat(?:if|iv\w*|yw\w*)?|unenh\w*|basal(?:e|es)?$|plain"
+
+# Chinese and Japanese write no spaces. Not enhanced, before enhancement, plain scan; enhanced.
+HAN_BEFORE = "(?:未|非|无|無)(?:增强|增強|造影|强化)|(?:增强|增強|造影|注射)前|平扫|平掃|単純"
+HAN_AFTER = "(?:增强|增強|造影|强化)[后後]?|注射[后後]"
+
+# Short words that may stand in front of an agent and are no prepositions: planes, sequences, fat, places, uses.
+NO_PREPOSITION = (
+    "ax|axi|sag|cor|kor|tra|obl|se|tse|fse|gre|ge|eg|es|ir|tir|tfe|fe|ffe|tfi|fat|sat|iso|vol|fov|mri|irm|uni|inv|den|air"
+    "|dis|nav|neu|new|rep|sel|iac|cai|iam|iv|min|max|epi|ute|op|and|und|et|m|n|p|k"
+)
