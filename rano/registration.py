@@ -28,6 +28,8 @@ Heads = tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]
 
 MINIMUM_OVERLAP = 0.8
 MINIMUM_EDGE_CORRELATION = 0.5
+SURE_EDGE_CORRELATION = 0.8
+"""Below this it may be another head, or one not well found: lesions are followed by it, in doubt."""
 
 _LEVELS = (4, 2, 1)  # blocks of the reduced volume's voxels
 _FOLLOWED = 3
@@ -64,6 +66,18 @@ class Registration:
     overlap: float
     ok: bool
     reason: str
+
+    @property
+    def doubt(self) -> str:
+        """Why lesions followed by it are to be looked at, in words; empty when it can be relied on."""
+        return doubt_by(self.edge_correlation)
+
+
+def doubt_by(edge_correlation: float) -> str:
+    """Say what makes a registration doubtful whose heads' edges correlate by this much; empty when it is not."""
+    if edge_correlation >= SURE_EDGE_CORRELATION:
+        return ""
+    return f"correlation of the heads' edges {edge_correlation:.2f} is below {SURE_EDGE_CORRELATION:g}"
 
 
 def register(first: ReducedVolume, second: ReducedVolume) -> Registration:

@@ -133,6 +133,19 @@ def test_a_real_head_is_not_registered_to_its_mirror_image_or_a_phantom(head, ph
     assert not register(here, reduce_volume(*phantom)).ok
 
 
+@pytest.mark.parametrize(("larger", "doubtful"), [(1.0, False), (1.06, True)])
+def test_a_head_of_another_size_is_registered_in_doubt(phantom, larger, doubtful):
+    array, affine = phantom
+    other = np.diag([larger, larger, larger, 1.0]) @ affine
+    moved = motion(5, 10, np.zeros(3), seed=1)
+    later = rescanned(array, other, moved, (90, 110, 110), (2.0, 2.0, 2.0), 10, 1, np.zeros(3))
+    found = register(reduce_volume(array, affine), later)
+    assert found.ok, found.reason
+    assert found.doubt == (
+        f"correlation of the heads' edges {found.edge_correlation:.2f} is below 0.8" if doubtful else ""
+    )
+
+
 def test_nothing_to_see(phantom):
     found = register(reduce_volume(*phantom), ReducedVolume(np.zeros((40, 40, 40), np.uint8), np.eye(4)))
     assert (found.ok, found.reason) == (False, "Registration failed: no head is seen.")
