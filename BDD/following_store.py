@@ -124,7 +124,7 @@ def follow(
     place, trouble = places.get(own or 0, (None, ""))
     registrations: dict[int, Registration] = {}
     if not others:
-        place = RigidTransform.identity()
+        place, trouble = RigidTransform.identity(), ""
     elif place is None:
         place, registrations, trouble = place_of(frame_of_reference_uid, image, bases, places)
     now = FollowedVisit(

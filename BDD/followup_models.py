@@ -91,7 +91,8 @@ class VisitImage(Base):
 class RegistrationRow(Base):
     """How two series of a patient lie to each other: from LPS of the one that became known later to LPS of the other.
 
-    ``matrix`` is 4 x 4, row by row; ``ok`` says whether lesions may be followed by it.
+    ``matrix`` is 4 x 4, row by row; ``ok`` says whether lesions may be followed by it. ``quality`` holds the
+    numbers that speak for it: by the correlation of the edges, lesions may be followed by it in doubt only.
     """
 
     __tablename__ = "registrations"

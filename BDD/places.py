@@ -1,7 +1,7 @@
 """How the visits of a patient lie to each other: by registration, or by a frame of reference that they share."""
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,24 +12,28 @@ from BDD.followup_models import RegistrationRow, VisitImage
 from BDD.followup_store import study_of
 from BDD.models import Job, Series, Study
 from rano.reduced import ReducedVolume
-from rano.registration import Registration, register
+from rano.registration import Registration, doubt_by, register
 from rano.rigid import RigidTransform
 
 Places = dict[int, tuple[RigidTransform | None, str]]
-"""By the key of a series: from its coordinates to those common to the patient, or why that is not known."""
+"""By the key of a series: from its coordinates to those common to the patient; why that is not known, or in doubt."""
 
-Steps = dict[int, dict[int, RigidTransform]]
+Place = tuple[RigidTransform, str]
+"""A place that is known; the words are empty when it can be relied on."""
+
+Steps = dict[int, dict[int, Place]]
 """``steps[a][b]`` leads from the coordinates of series b to those of series a."""
 
 _TRIES = 3
-"""A visit is registered to so many others at most, until one registration can be trusted."""
+"""A visit is registered to so many others at most, until one registration can be relied on."""
 
 
 def places_of(session: Session, patient_key: int) -> Places:
-    """Give how each series of a patient lies in their common coordinates, or why that is not known.
+    """Give how each series of a patient lies in their common coordinates, and why that is not known or in doubt.
 
     All series count, also those that speak for their study no more: a way from visit to visit may lead over them.
-    The coordinates are those of the series that became known first, among those that a way joins to the most others.
+    The coordinates are those of the series that became known first, among those that a way without a doubt joins to
+    the most others. From these, ways lead on over registrations that are in doubt, and so is what lies there.
     """
     of_patient = select(Series.id).join(Series.study).where(Study.patient_key == patient_key)
     images = session.scalars(
@@ -44,33 +48,34 @@ def places_of(session: Session, patient_key: int) -> Places:
         for other in images:
             frame = image.frame_of_reference_uid
             if frame and frame == other.frame_of_reference_uid and image is not other:
-                steps[image.series_key][other.series_key] = RigidTransform.identity()
-    for row in rows:
+                steps[image.series_key][other.series_key] = RigidTransform.identity(), ""
+    doubts = {row.id: doubt_by(row.quality["edge_correlation"]) for row in rows}
+    for row in sorted(rows, key=lambda row: bool(doubts[row.id])):  # of two of the same pair the surer one counts
         if row.ok:
-            step = RigidTransform(np.reshape(row.matrix, (4, 4)))
-            steps[row.earlier_key].setdefault(row.later_key, step)
-            steps[row.later_key].setdefault(row.earlier_key, step.inverse())
+            step, doubt = RigidTransform(np.reshape(row.matrix, (4, 4))), doubts[row.id]
+            steps[row.earlier_key].setdefault(row.later_key, (step, doubt))
+            steps[row.later_key].setdefault(row.earlier_key, (step.inverse(), doubt))
     places: Places = {
         key: (None, next((row.reason for row in rows if row.later_key == key), "it was not registered"))
         for key in series
     }
-    groups: list[dict[int, RigidTransform]] = []
+    sure = {key: {other: step for other, step in by_other.items() if not step[1]} for key, by_other in steps.items()}
+    groups: list[dict[int, Place]] = []
     for image in images:
         if not any(image.series_key in group for group in groups):
-            groups.append(_reached_from(image.series_key, steps))
-    for key, place in max(groups, key=len, default={}).items():
-        places[key] = (place, "")
-    return places
+            groups.append(_reached_from({image.series_key: (RigidTransform.identity(), "")}, sure))
+    return places | _reached_from(max(groups, key=len, default={}), steps)
 
 
-def _reached_from(anchor: int, steps: Steps) -> dict[int, RigidTransform]:
-    """Give the series that steps join to this one, and how each lies in its coordinates, by the fewest steps."""
-    reached = {anchor: RigidTransform.identity()}
-    order = [anchor]
+def _reached_from(start: Mapping[int, Place], steps: Steps) -> dict[int, Place]:
+    """Give the series that steps join to those placed already, and the place of each, by the fewest steps."""
+    reached = dict(start)
+    order = list(reached)
     for known in order:  # grows as it goes
-        for other, step in steps[known].items():
+        place, doubt = reached[known]
+        for other, (step, doubtful) in steps[known].items():
             if other not in reached:
-                reached[other] = step.then(reached[known])
+                reached[other] = step.then(place), doubt or doubtful
                 order.append(other)
     return reached
 
@@ -107,21 +112,28 @@ def place_of(
 ) -> tuple[RigidTransform | None, dict[int, Registration], str]:
     """Find a visit's place: as one in the same frame of reference, or registered to one whose place is known.
 
-    Where that fails it is registered to others too: once they are joined to each other, more is known than before.
+    Where that fails, or is in doubt, it is registered to others too: once they are joined to each other, more is known
+    than before.
     """
     for base in bases:
-        place = places[base.series_key][0]
+        place, doubt = places[base.series_key]
         if place is not None and frame_of_reference_uid and base.frame_of_reference_uid == frame_of_reference_uid:
-            return place, {}, ""
+            return place, {}, doubt
     registrations: dict[int, Registration] = {}
+    in_doubt: list[Place] = []
     trouble = "no other visit can be registered to"
     for base in sorted(bases, key=lambda base: places[base.series_key][0] is None)[:tries]:
         registration = registrations[base.series_key] = register(image, base.image)
+        place, doubt = places[base.series_key]
         if not registration.ok:
             trouble = registration.reason
-        elif (place := places[base.series_key][0]) is not None:
-            return registration.transform.then(place), registrations, ""
-    return None, registrations, trouble
+        elif place is not None:
+            place, doubt = registration.transform.then(place), doubt or registration.doubt
+            if not doubt:
+                return place, registrations, ""
+            in_doubt.append((place, doubt))
+    place, trouble = in_doubt[0] if in_doubt else (None, trouble)
+    return place, registrations, trouble
 
 
 def register_missing(session: Session, jobs: Sequence[Job], places: Places) -> dict[tuple[int, int], Registration]:

@@ -9,8 +9,8 @@ by a paired one has merged into it; the others are new, and gone. One that was g
 In simulated patients of 6 visits (``python -m benchmarks following``; seeds 2 and 32, 400 patients with 14 000
 links) 99.5 % of the links are right, 5 to 6 % are for a person to look at, and every wrong one is among those.
 
-Every link says why it was made, and whether a person should look at it. Of a visit that is not registered all are to
-be looked at, and no later visit is matched with it.
+Every link says why it was made, and whether a person should look at it. Of a visit that is not registered, or only in
+doubt, all are to be looked at; with one that is not registered no later visit is matched.
 """
 
 import datetime

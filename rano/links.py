@@ -52,7 +52,7 @@ class FollowedVisit:
     to_common
         From the visit's LPS coordinates to those common to the patient; None when the visit is not registered.
     trouble
-        Why it is not registered.
+        Why it is not registered, or why that is in doubt; empty when ``to_common`` can be relied on.
     grid
         What its images cover; None when that is not known, and then they cover everything.
     """

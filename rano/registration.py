@@ -28,12 +28,15 @@ Heads = tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]
 
 MINIMUM_OVERLAP = 0.8
 MINIMUM_EDGE_CORRELATION = 0.5
+SURE_EDGE_CORRELATION = 0.8
+"""Below this it may be another head, or one not well found: lesions are followed by it, in doubt."""
 
 _LEVELS = (4, 2, 1)  # blocks of the reduced volume's voxels
 _FOLLOWED = 3
 _BINS = 32
 _SAMPLES = 60_000
 _PIVOT_BELOW_TOP_MM = 80.0  # about the centre of the brain
+_CLOSED = 2  # voxels, where the head is made out
 _TURNS_DEGREES = ((-20, -10, 0, 10, 20), (-12, 0, 12), (-12, 0, 12))  # nodding most
 
 
@@ -63,6 +66,18 @@ class Registration:
     overlap: float
     ok: bool
     reason: str
+
+    @property
+    def doubt(self) -> str:
+        """Why lesions followed by it are to be looked at, in words; empty when it can be relied on."""
+        return doubt_by(self.edge_correlation)
+
+
+def doubt_by(edge_correlation: float) -> str:
+    """Say what makes a registration doubtful whose heads' edges correlate by this much; empty when it is not."""
+    if edge_correlation >= SURE_EDGE_CORRELATION:
+        return ""
+    return f"correlation of the heads' edges {edge_correlation:.2f} is below {SURE_EDGE_CORRELATION:g}"
 
 
 def register(first: ReducedVolume, second: ReducedVolume) -> Registration:
@@ -130,7 +145,9 @@ def _image(volume: ReducedVolume, block: int) -> Any:
 def _head(volume: ReducedVolume) -> npt.NDArray[np.bool_]:
     """Return the largest bright thing, its inside filled."""
     smooth = ndimage.uniform_filter(volume.array, 3)
-    bright = ndimage.binary_closing(smooth > _otsu(smooth) / 2, iterations=2)
+    # Beyond the volume the head goes on: else closing takes so much off it at each face, most of a few thick slices.
+    beyond = np.pad(smooth > _otsu(smooth) / 2, _CLOSED, mode="edge")
+    bright = ndimage.binary_closing(beyond, iterations=_CLOSED)[(slice(_CLOSED, -_CLOSED),) * 3]
     labels, count = ndimage.label(bright)
     if count == 0:
         return np.asarray(bright)

@@ -39,8 +39,9 @@ def link_visit(visit: FollowedVisit, threads: dict[str, Thread]) -> VisitLinks:
     absent += [_not_covered(paired, k) for k in paired.gone if paired.covered(k) < COVERED]
     lesions = [_merge(_cut(paired, i, _link(paired, i)), absent) for i in range(len(paired.now))]
     links = VisitLinks(visit.visit, tuple(lesions), tuple(absent))
-    if visit.to_common is None:
-        doubt = f"not sure: the visit is not registered ({visit.trouble or 'no reason given'})"
+    if visit.to_common is None or visit.trouble:
+        known = "not registered" if visit.to_common is None else "not surely placed"
+        doubt = f"not sure: the visit is {known} ({visit.trouble or 'no reason given'})"
         links = VisitLinks(
             links.visit,
             tuple(

@@ -505,6 +505,29 @@ def test_that_all_has_gone_is_in_doubt_at_a_visit_that_cannot_be_registered(site
     assert "is not sure" in timeline_of(site)["visits"][3]["notes"][-1]
 
 
+def test_a_visit_registered_in_doubt_is_followed_and_says_so(site, monkeypatch):
+    doubtful = Registration(RigidTransform.identity(), 1.0, 0.6, 0.9, True, "so so")
+    monkeypatch.setattr(BDD.places, "register", lambda *_: doubtful)
+    see(site, 1, [A, B])
+    see(site, 2, [A], frame="another")
+    timeline = timeline_of(site)
+    (same, gone), visit = timeline["lesions"], timeline["visits"][1]
+    assert "correlation of the heads' edges 0.60 is below 0.8" in same["sizes"][1]["relation"]
+    doubt = f"How {same['name']} was followed and whether {gone['name']} has gone is not sure"
+    assert visit["notes"][-1].startswith(doubt)
+    assert doubt in volumetric_report(site, 2)
+    assess(site, 2, verified=visit["followed"])
+    assert timeline_of(site)["visits"][1]["notes"][-1].endswith("and found it right.")
+    # Two visits that surely lie to each other are not asked about one by one, but the one that they are compared with.
+    see(site, 3, [A], frame="another")
+    timeline = timeline_of(site)
+    assert [size["ambiguous"] for size in timeline["lesions"][0]["sizes"]] == [True, False, False]
+    assert all(
+        any(note.startswith("The baseline of 2024-01-08 is in doubt") for note in visit["notes"])
+        for visit in timeline["visits"][1:]
+    )
+
+
 def test_what_a_person_has_merged_stays_merged_at_the_next_visit(site):
     see(site, 1, [A])
     see(site, 2, [C])

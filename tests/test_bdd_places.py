@@ -10,7 +10,7 @@ from sqlalchemy import update
 import BDD.places
 from BDD.followup_models import VisitImage
 from BDD.models import Patient, Series, Study
-from BDD.places import keep_registration, places_of, register_missing
+from BDD.places import Base, Places, keep_registration, place_of, places_of, register_missing
 from rano.reduced import ReducedVolume
 from rano.registration import Registration
 from rano.rigid import RigidTransform
@@ -36,11 +36,11 @@ def patient(session, frames):
     return one.id
 
 
-def join(session, earlier, later, shift, *, ok=True):
+def join(session, earlier, later, shift, *, ok=True, edges=0.9):
     matrix = np.eye(4)
     matrix[:3, 3] = shift
     keep_registration(
-        session, earlier, later, Registration(RigidTransform(matrix), 1.0, 0.9, 0.9, ok, "well" if ok else "badly")
+        session, earlier, later, Registration(RigidTransform(matrix), 1.0, edges, 0.9, ok, "well" if ok else "badly")
     )
     session.flush()
 
@@ -84,6 +84,51 @@ def test_a_pair_registered_again_has_the_newest_word(session):
     join(session, 1, 2, (0, 0, 0), ok=False)
     join(session, 1, 2, (0, 2, 0))
     assert shifts(places_of(session, key)) == {1: [0, 0, 0], 2: [0, 2, 0]}
+
+
+DOUBT = "correlation of the heads' edges 0.60 is below 0.8"
+
+
+def test_a_place_over_a_registration_in_doubt_is_in_doubt(session):
+    key = patient(session, ["a", "b", "c", "c"])
+    join(session, 1, 2, (0, 2, 0), edges=0.6)
+    join(session, 2, 3, (0, 0, 7), ok=False)
+    places = places_of(session, key)
+    assert shifts(places) == {1: None, 2: None, 3: [0, 0, 0], 4: [0, 0, 0]}, "without a doubt goes before with one"
+    join(session, 2, 3, (0, 0, 7))
+    places = places_of(session, key)
+    assert shifts(places) == {1: [0, -2, 0], 2: [0, 0, 0], 3: [0, 0, 7], 4: [0, 0, 7]}
+    assert [doubt for _, doubt in places.values()] == [DOUBT, "", "", ""]
+
+
+def test_a_way_around_a_registration_in_doubt_takes_the_doubt_away(session):
+    key = patient(session, ["a", "b", "c"])
+    join(session, 1, 2, (0, 9, 0), edges=0.6)
+    join(session, 1, 3, (0, 0, 5))
+    join(session, 3, 2, (0, 2, 0))
+    places = places_of(session, key)
+    assert shifts(places) == {1: [0, 0, 0], 2: [0, 2, 5], 3: [0, 0, 5]}
+    assert {doubt for _, doubt in places.values()} == {""}
+
+
+@pytest.mark.parametrize(("edges", "tried", "place", "doubt"), [([0.6, 0.9], 2, 2, ""), ([0.6, 0.6, 0.7], 3, 1, DOUBT)])
+def test_a_visit_registered_in_doubt_is_registered_to_others_too(monkeypatch, edges, tried, place, doubt):
+    left = iter(edges)
+    monkeypatch.setattr(
+        BDD.places, "register", lambda *_: Registration(RigidTransform.identity(), 1.0, next(left), 0.9, True, "well")
+    )
+    image = ReducedVolume(np.zeros((2, 2, 2), np.uint8), np.eye(4))
+    bases = [Base(number, None, image) for number in (1, 2, 3)]
+    places: Places = {number: (RigidTransform(shifted(number)), "") for number in (1, 2, 3)}
+    found, registrations, trouble = place_of(None, image, bases, places)
+    assert found is not None
+    assert (found.matrix[0, 3], len(registrations), trouble) == (place, tried, doubt)
+
+
+def shifted(x):
+    matrix = np.eye(4)
+    matrix[0, 3] = x
+    return matrix
 
 
 def test_a_patient_without_visits_has_no_places(session):

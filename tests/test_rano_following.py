@@ -250,6 +250,19 @@ def test_a_visit_that_is_not_registered_is_matched_as_it_lies_and_all_of_it_doub
     assert [link.status for link in links[2].lesions] == [Status.PERSISTING, Status.PERSISTING, Status.NEW]
 
 
+def test_a_visit_that_is_registered_in_doubt_is_followed_with_all_of_it_doubted():
+    doubtful = visit(30, (0, 0, 0, 10), (60, 0, 0, 8), trouble="their edges differ")
+    links = follow(
+        visit(0, (0, 0, 0, 10), (30, 0, 0, 10)), doubtful, visit(60, (0, 0, 0, 10), (60, 0, 0, 8), (0, 40, 0, 6))
+    )
+    everything = [*links[1].lesions, *links[1].absent]
+    assert len(everything) == 3
+    words = "not sure: the visit is not surely placed (their edges differ)"
+    assert all(one.ambiguous and one.reason.endswith(words) for one in everything)
+    assert uids(links[2]) == ["day 0/1", "day 30/2", "day 60/3"], "later visits go by it too"
+    assert not any(link.ambiguous for link in links[2].lesions)
+
+
 def test_what_a_person_said_of_a_visit_that_is_not_registered_is_not_doubted():
     said = visit(30, lesion((0, 0, 0, 10), uid="mine", fixed=True), (40, 0, 0, 8), to_common=None, trouble="noise")
     first, second = follow(visit(0, lesion((0, 0, 0, 10), uid="mine")), said)[1].lesions

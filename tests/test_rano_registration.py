@@ -89,6 +89,18 @@ def test_a_known_motion_of_a_phantom_is_found(phantom, degrees, shift):
     assert found.edge_correlation > 0.8
 
 
+@pytest.mark.parametrize("slices", [6, 8, 12])
+def test_a_few_thick_slices_are_registered_to_the_whole_head(phantom, slices):
+    array, affine = phantom
+    moved = motion(5, 10, np.zeros(3), seed=1)
+    slab = rescanned(array, affine, moved, (slices, 190, 190), (5.0, 1.2, 1.2), 10, 1, np.array([0, 0, 10.0]))
+    found = register(slab, reduce_volume(array, affine))
+    points = np.array([0, 0, 10.0]) + np.random.default_rng(0).uniform(-1, 1, (200, 3)) * [50, 65, 2.5 * slices]
+    assert errors(found.transform, moved.inverse(), moved.apply(points)).max() < 1
+    assert found.ok, found.reason
+    assert found.overlap > 0.9
+
+
 @pytest.mark.parametrize(("degrees", "shift", "spacing"), [(15, 20, (1.2, 1.0, 1.0)), (10, 15, (3.0, 0.8, 0.8))])
 def test_a_real_head_moved_and_scanned_again_is_found_to_half_a_millimetre(head, degrees, shift, spacing):
     array, affine = head
@@ -119,6 +131,19 @@ def test_a_real_head_is_not_registered_to_its_mirror_image_or_a_phantom(head, ph
     mirrored = ReducedVolume(here.array[::-1].copy(), here.affine)
     assert not register(here, mirrored).ok
     assert not register(here, reduce_volume(*phantom)).ok
+
+
+@pytest.mark.parametrize(("larger", "doubtful"), [(1.0, False), (1.06, True)])
+def test_a_head_of_another_size_is_registered_in_doubt(phantom, larger, doubtful):
+    array, affine = phantom
+    other = np.diag([larger, larger, larger, 1.0]) @ affine
+    moved = motion(5, 10, np.zeros(3), seed=1)
+    later = rescanned(array, other, moved, (90, 110, 110), (2.0, 2.0, 2.0), 10, 1, np.zeros(3))
+    found = register(reduce_volume(array, affine), later)
+    assert found.ok, found.reason
+    assert found.doubt == (
+        f"correlation of the heads' edges {found.edge_correlation:.2f} is below 0.8" if doubtful else ""
+    )
 
 
 def test_nothing_to_see(phantom):
