@@ -123,6 +123,11 @@ def describe(parser: argparse.ArgumentParser) -> None:
         help=f"what a voxel of the smallest lesions counts, 1 to {MOST_EMPHASIS}; once the network finds others, 20 to "
         "40 finds more of them (default: %(default)s)",
     )
+    parser.add_argument(
+        "--plain",
+        action="store_true",
+        help="show patches as they are, mirrored at most: to learn what turning, stretching and recolouring is worth",
+    )
     parser.add_argument("--minutes", type=above_zero, help="stop after this long, to be resumed")
     parser.add_argument("--seed", type=whole(0, _LARGEST_SEED), default=0)
     parser.set_defaults(run=run)
@@ -165,6 +170,7 @@ def run(options: argparse.Namespace) -> int:
             lesion_share=options.lesion_share,
             hard_share=options.hard_share,
             emphasis=options.emphasis,
+            varied=not options.plain,
             seed=options.seed + done,  # a resumed run draws other patches than those it has seen
         )
     except (PoolError, ValueError) as error:

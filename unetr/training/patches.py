@@ -13,6 +13,7 @@ from tqdm import tqdm
 from unetr.components import label
 from unetr.preprocessing import normalise
 from unetr.synthesis.pool import Case
+from unetr.training.augmentation import draw_axes, recolour, sample
 from unetr.training.mining import find_mistakes
 from unetr.training.weight import EMPHASIS, weigh
 
@@ -43,6 +44,8 @@ class Patches(IterableDataset[dict[str, torch.Tensor]]):
         Share, before any other, of patches around what ``mine`` has found.
     emphasis
         The most that a voxel of the smallest lesions counts, 1 to ``MOST_EMPHASIS``.
+    varied
+        Turn, stretch and recolour patches, beyond the mirroring and the brightness that all of them get.
 
     Raises
     ------
@@ -58,9 +61,11 @@ class Patches(IterableDataset[dict[str, torch.Tensor]]):
         lesion_share: float = 0.5,
         hard_share: float = 0.0,
         emphasis: float = EMPHASIS,
+        varied: bool = False,
         seed: int = 0,
     ) -> None:
         self._size, self._lesion_share, self._hard_share, self._seed = size, lesion_share, hard_share, seed
+        self._varied = varied
         if not 1 <= emphasis <= MOST_EMPHASIS:
             raise ValueError(f"emphasis of {emphasis}: 1 to {MOST_EMPHASIS} is possible")
         self._volumes = [_prepare(case, size, emphasis) for case in cases]
@@ -80,18 +85,15 @@ class Patches(IterableDataset[dict[str, torch.Tensor]]):
         while True:
             volume, centre, jitter = self._centre(rng)
             centre = centre + rng.integers(-jitter, jitter + 1, 3)
-            start = np.clip(centre - self._size // 2, 0, np.array(volume.image.shape) - self._size)
-            box = tuple(slice(s, s + self._size) for s in start)
-            values: dict[str, np.ndarray] = {
-                "image": volume.image[box] * np.float32(rng.uniform(0.85, 1.18)),
-                "fraction": volume.fraction[box] / np.float32(255),
-                "brain": volume.brain[box].astype(np.float32),
-                "weight": volume.weight[box] / np.float32(_WEIGHT_UNIT),
-            }
-            flipped = rng.random() < 0.5  # left and right
+            half = self._size // 2
+            middle = np.clip(centre, half, np.array(volume.image.shape) - half) - 0.5
+            arrays = [volume.image, volume.fraction, volume.brain, volume.weight]
+            image, fraction, brain, weight = sample(arrays, middle, draw_axes(rng, varied=self._varied), self._size)
             yield {
-                name: torch.from_numpy(np.flip(array, 0).copy() if flipped else array)[None]
-                for name, array in values.items()
+                "image": torch.from_numpy(recolour(image.numpy(), rng, varied=self._varied))[None],
+                "fraction": fraction[None] / 255,
+                "brain": brain[None],
+                "weight": weight[None] / _WEIGHT_UNIT,
             }
 
     def _centre(self, rng: np.random.Generator) -> tuple["_Volume", np.ndarray, int]:
