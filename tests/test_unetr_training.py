@@ -107,8 +107,8 @@ def test_small_lesions_count_more_inside_and_around_and_large_ones_do_not(emphas
     weights: dict[bool, set[float]] = {True: set(), False: set()}
     for patch in draw(Patches([marked], 16, lesion_share=1.0, emphasis=emphasis), 60):
         small = (patch["fraction"] > 0.5) & (patch["fraction"] < 0.7)
-        weights[True] |= set(patch["weight"][small].unique().tolist())
-        weights[False] |= set(patch["weight"][patch["fraction"] > 0.7].unique().tolist())
+        weights[True] |= set(patch["weight"][small].round(decimals=3).unique().tolist())
+        weights[False] |= set(patch["weight"][patch["fraction"] > 0.7].round(decimals=3).unique().tolist())
         if small[0, 5:11, 5:11, 5:11].any():
             there = torch.from_numpy(ndimage.binary_dilation(small[0].numpy(), np.ones((7, 7, 7))))[None]
             assert (patch["weight"][there] > 2).all()
@@ -591,3 +591,13 @@ def test_the_mean_of_two_weights_is_that_and_of_one_network(begun, tmp_path, cap
     said = refusal(capsys, "export", begun, tmp_path / "none", *NAMED, "--average-with", second)
     assert said.endswith("is another network than was trained: their weights have no mean.")
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(("more", "varied"), [([], True), (["--plain"], False)])
+def test_patches_are_varied_unless_they_are_to_be_plain(pool, tmp_path, monkeypatch, more, varied):
+    def refuse(*_: Any, varied: bool, **__: Any) -> None:
+        raise ValueError(f"varied: {varied}")
+
+    monkeypatch.setattr("unetr.commands.train.Patches", refuse)
+    with pytest.raises(SystemExit, match=f"varied: {varied}"):
+        main(["train", str(pool), "--run", str(tmp_path / "run"), *SMALL, *more])
