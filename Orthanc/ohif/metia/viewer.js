@@ -83,21 +83,23 @@ export function createViewer({ servicesManager, commandsManager, extensionManage
       });
     }
     await until(() => shows(viewportId, mr), 'The segmented series');
-    if (look) lookAt(middle(seg), viewportId);
-    await layer(viewportId, seg.displaySetInstanceUID);
+    // Where an overlay is replaced somebody is at a place; in a viewport just opened OHIF is still on its way to one.
+    const replaced = shownIn(viewportId).length > 1;
+    const point = look ? middle(seg) : replaced ? place(viewportId) : null;
+    lookAt(point, viewportId);
+    await layer(viewportId, seg.displaySetInstanceUID, point);
     return seg;
   }
 
-  // Each SEG is laid into a viewport once, however often it is asked for meanwhile.
-  function layer(viewportId, displaySetInstanceUID) {
+  // Each SEG is laid into a viewport once, however often it is asked for meanwhile; `point` is in view then.
+  function layer(viewportId, displaySetInstanceUID, point) {
     const key = `${viewportId} ${displaySetInstanceUID}`;
     const lay = async () => {
       if (overlaid(viewportId, displaySetInstanceUID)) return;
-      const before = place(viewportId);
       commandsManager.run('addDisplaySetAsLayer', { viewportId, displaySetInstanceUID });
       await until(() => overlaid(viewportId, displaySetInstanceUID), 'The overlay');
       await nextImage(viewportId);
-      lookAt(before, viewportId);
+      lookAt(point, viewportId);
     };
     if (!layers.has(key)) layers.set(key, lay().finally(() => layers.delete(key)));
     return layers.get(key);
