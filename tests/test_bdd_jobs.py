@@ -319,6 +319,21 @@ def test_an_orphan_that_was_to_be_cancelled_is_cancelled(database):
     assert store.get_job(database, job.job_id).state == "cancelled"
 
 
+@pytest.mark.parametrize("end", ["tried again", "failed"])
+def test_what_was_to_be_cancelled_is_cancelled_however_it_ends(database, end):
+    """The archive did not answer: the worker could not ask whether it is to stop before that showed."""
+    worker = new_worker(database)
+    job = running_job(database, worker)
+    store.request_cancel(database, job.job_id)
+    if end == "failed":
+        store.record_failure(database, job.job_id, worker, PROBLEM)
+    else:
+        store.requeue(database, job.job_id, worker, delay=60, problem=PROBLEM)
+    job = store.get_job(database, job.job_id)
+    assert (job.state, job.problem) == ("cancelled", None)
+    assert job.finished_at is not None
+
+
 @pytest.mark.parametrize("end", ["failed", "cancelled"])
 def test_what_a_job_may_have_written_is_to_be_taken_out_when_it_ends_without_result(database, end):
     worker = new_worker(database)
