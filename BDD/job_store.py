@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
@@ -97,19 +97,25 @@ def list_jobs(
         return list(session.scalars(query))
 
 
-def queue_position(database: Database, job: Job) -> int | None:
-    """Give the job's place in the queue, 1 for the next; None when it does not wait."""
-    if job.state != QUEUED:
-        return None
-    earlier = or_(Job.queued_at < job.queued_at, and_(Job.queued_at == job.queued_at, Job.id < job.id))
+def queue_positions(database: Database, jobs: Sequence[Job]) -> dict[str, int]:
+    """Give the place in the queue, 1 for the next, of those of these jobs that wait, by their ids."""
+    waiting = [job.id for job in jobs if job.state == QUEUED]
+    if not waiting:
+        return {}
+    place = func.row_number().over(order_by=(Job.queued_at, Job.id)).label("place")
+    queue = select(Job.id, Job.job_id, place).where(Job.state == QUEUED).subquery()
+    query = select(queue.c.job_id, queue.c.place).where(queue.c.id.in_(waiting))
     with database.reading() as session:
-        return 1 + (session.scalar(select(func.count()).where(Job.state == QUEUED, earlier)) or 0)
+        return dict(session.execute(query).tuples().all())
 
 
-def queued_jobs(database: Database) -> list[Job]:
-    """Give every waiting job, the next one first."""
+def waiting_jobs(database: Database) -> dict[str, float]:
+    """Give the ids of all jobs that wait, the next one first, and how many seconds each is still held back."""
+    now = datetime.now(UTC)
+    query = select(Job.job_id, Job.not_before, Job.is_held_back(now)).where(Job.state == QUEUED)
     with database.reading() as session:
-        return list(session.scalars(select(Job).where(Job.state == QUEUED).order_by(Job.queued_at, Job.id)))
+        rows = session.execute(query.order_by(Job.queued_at, Job.id)).all()
+    return {job_id: (not_before - now).total_seconds() if held else 0.0 for job_id, not_before, held in rows}
 
 
 def request_cancel(database: Database, job_id: str) -> Job:

@@ -15,7 +15,6 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -273,11 +272,9 @@ class Worker:
             logger.warning("job %s: its worker is gone", job_id)
         store.queue_relabelling(self._database, self._rules)
         waiting = self.queue.waiting()
-        for job in store.queued_jobs(self._database):
-            if job.job_id not in waiting:
-                now = datetime.now(UTC)
-                delay = (job.not_before - now).total_seconds() if job.is_held_back(now) else 0.0
-                self.queue.enqueue(job.job_id, delay=delay)
+        for job_id, delay in store.waiting_jobs(self._database).items():
+            if job_id not in waiting:
+                self.queue.enqueue(job_id, delay=delay)
 
     def work(self) -> None:
         """Serve the queue until SIGINT (after the running job) or SIGTERM (at once)."""
