@@ -14,7 +14,19 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
 from BDD.database import Database
-from BDD.models import CANCELLED, FAILED, OPEN_STATES, QUEUED, RUNNING_STATES, SEGMENT, WRITING, Job, Result
+from BDD.models import (
+    CANCELLED,
+    FAILED,
+    OPEN_STATES,
+    QUEUED,
+    RELABEL,
+    RUNNING_STATES,
+    SEGMENT,
+    WRITING,
+    Job,
+    Result,
+    Series,
+)
 from BDD.records import JobNotFoundError, JobStateError, Problem, SeriesBusyError
 
 TRIES = 3
@@ -52,7 +64,7 @@ def new_job(
 
 
 def create_job(database: Database, **values: Any) -> Job:
-    """Queue a new job of what ``new_job`` takes.
+    """Queue a new job of what ``new_job`` takes; a segmentation replaces a relabelling that still waits.
 
     Raises
     ------
@@ -63,6 +75,7 @@ def create_job(database: Database, **values: Any) -> Job:
     def enter() -> Job:
         job = new_job(**values)
         with database.writing() as session:
+            make_way(session, job)
             session.add(job)
         return job
 
@@ -155,6 +168,7 @@ def retry(database: Database, job_id: str) -> Job:
             job = get_row(session, job_id)
             if job.state not in (FAILED, CANCELLED):
                 raise JobStateError(f"job {job_id} is {job.state}; only a failed or cancelled job can be tried again")
+            make_way(session, job)
             wait_again(job, 0.0, None)
             job.attempts, job.cancel_requested = 0, False
             job.started_at = job.finished_at = None
@@ -171,6 +185,22 @@ def get_row(session: Session, job_id: str) -> Job:
     if job is None:
         raise JobNotFoundError(f"there is no job {job_id}")
     return job
+
+
+def make_way(session: Session, job: Job) -> None:
+    """Before a segmentation is queued, take a relabelling of its series that still waits out of its way.
+
+    The segmentation writes the names that hold by then. In case it ends without a result, the series is to be compared
+    again with what it was written with: then the names wait once more.
+    """
+    if job.purpose != SEGMENT:
+        return
+    of_series = {"series_instance_uid": job.series_instance_uid}
+    waiting = session.scalar(select(Job).filter_by(**of_series, purpose=RELABEL, state=QUEUED))
+    if waiting is not None:
+        end_job(session, waiting, CANCELLED, None)
+        session.execute(update(Series).filter_by(**of_series).values(checked_at=None))
+        session.flush()  # its place is free before it is taken
 
 
 def wait_again(job: Job, delay: float, problem: Problem | None) -> None:
