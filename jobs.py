@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
+from urllib.parse import parse_qs
 
 from huey import Huey, PostgresHuey, RedisHuey, SqliteHuey
 from huey.exceptions import ConfigurationError
@@ -20,6 +21,17 @@ from Orthanc.dicomweb import OrthancArchive
 from settings import Settings, SettingsError, sqlite_path
 
 logger = logging.getLogger(__name__)
+
+POSTGRESQL_ARGS = {
+    "connect_timeout": 5,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "options": "-c statement_timeout=10s",
+}
+"""libpq's, where the address does not name them: a server that has gone without a word, or is stuck, is given up after
+seconds, for a request waits that only tells the queue of its job."""
 
 
 class JobQueue:
@@ -101,7 +113,12 @@ def _open_huey(url: str) -> Huey:
 
 
 def _open_server(url: str, options: dict[str, Any]) -> Huey:
-    huey = PostgresHuey(dsn=url, **options) if url.startswith("postgresql") else RedisHuey(url=url, **options)
+    if url.startswith("postgresql"):
+        named = parse_qs(url.partition("?")[2], keep_blank_values=True)
+        args = {key: value for key, value in POSTGRESQL_ARGS.items() if key not in named}
+        huey = PostgresHuey(dsn=url, **args, **options)
+    else:
+        huey = RedisHuey(url=url, **options)
     huey.pending_count()  # Redis is not asked before: a wrong password is to be said now
     return huey
 

@@ -10,8 +10,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from BDD.database import Database
-from BDD.job_store import new_job
-from BDD.models import SEGMENT, Base, Job
+from BDD.job_store import make_way, new_job
+from BDD.models import OPEN_STATES, QUEUED, SEGMENT, Base, Job
+from BDD.records import SeriesBusyError
 
 
 class ArchiveLog(Base):
@@ -57,22 +58,30 @@ def advance_log(
     bool
         False when another worker was faster; nothing was done then.
     str or None
-        The job's id; None without a job, and when one of the series is open already.
+        The job's id; None without a job, and when one of the series waits already: it fetches what has come by then.
+
+    Raises
+    ------
+    SeriesBusyError
+        While a job of the series runs, which may have fetched it before all was there; nothing was done.
     """
     made = new_job(**job) if job else None
-    try:
-        with database.writing() as session:
-            here = ArchiveLog.url == url, ArchiveLog.sequence == since
-            moved = session.scalar(update(ArchiveLog).where(*here).values(sequence=to).returning(ArchiveLog.sequence))
-            if moved is None:
-                return False, None
-            if made:
-                session.add(made)
-            return True, made.job_id if made else None
-    except IntegrityError:
+    with database.writing() as session:
+        here = ArchiveLog.url == url, ArchiveLog.sequence == since
+        moved = session.scalar(update(ArchiveLog).where(*here).values(sequence=to).returning(ArchiveLog.sequence))
+        if moved is None:
+            return False, None
         if made is None:
-            raise
-        return advance_log(database, url, since=since, to=to)
+            return True, None
+        make_way(session, made)
+        of_series = Job.series_instance_uid == made.series_instance_uid
+        in_its_way = session.scalar(select(Job).where(of_series, Job.state.in_(OPEN_STATES)))
+        if in_its_way is None:
+            session.add(made)
+            return True, made.job_id
+        if in_its_way.state != QUEUED:
+            raise SeriesBusyError(in_its_way.job_id)
+        return True, None
 
 
 def was_segmented(database: Database, series_instance_uid: str, instances: int) -> bool:

@@ -31,8 +31,15 @@ IDLE_TIMEOUT_MS = 60_000
 WRITE_LOCK = 0x4D657449
 """The name of PostgreSQL's lock; it is one within this database."""
 ONE_MOMENT = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-CONNECT_ARGS = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
-"""libpq's: a server that has gone without a word is noticed after a minute, not after the system's two hours."""
+CONNECT_ARGS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""libpq's: a server that has gone without a word is noticed after a minute, not after the system's two hours, or
+fifteen minutes where a question is on its way."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):

@@ -89,15 +89,18 @@ def record_cancelled(database: Database, job_id: str, worker: int) -> None:
 def record_failure(database: Database, job_id: str, worker: int, problem: Problem) -> None:
     """End the job with what went wrong; what it may have left in the archive is marked to be taken out."""
     with database.writing() as session:
-        end_job(session, own_job(session, job_id, worker), FAILED, problem)
+        job = own_job(session, job_id, worker)
+        if not _ended_as_asked(session, job):
+            end_job(session, job, FAILED, problem)
 
 
 def requeue(database: Database, job_id: str, worker: int, *, delay: float, problem: Problem | None) -> None:
     """Put a running job back to wait ``delay`` seconds, ``problem`` saying why; what it has stored goes."""
     with database.writing() as session:
         job = own_job(session, job_id, worker)
-        wait_again(job, delay, problem)
-        give_up_results(session, job)
+        if not _ended_as_asked(session, job):
+            wait_again(job, delay, problem)
+            give_up_results(session, job)
 
 
 def requeue_orphans(
@@ -114,13 +117,24 @@ def requeue_orphans(
     with database.writing() as session:
         orphans = list(session.scalars(query))
         for job in orphans:
-            if job.cancel_requested and job.state != WRITING:
-                end_job(session, job, CANCELLED, None)
-            elif job.attempts >= max_attempts:
+            if _ended_as_asked(session, job):
+                continue
+            if job.attempts >= max_attempts:
                 end_job(session, job, FAILED, problem)
             else:
                 wait_again(job, 0.0, None)
         return [job.job_id for job in orphans]
+
+
+def _ended_as_asked(session: Session, job: Job) -> bool:
+    """End a job as cancelled where somebody asked for that, whatever else would have become of it; say whether.
+
+    Not one that has begun to write: it can no longer be cancelled.
+    """
+    asked = job.cancel_requested and job.state != WRITING
+    if asked:
+        end_job(session, job, CANCELLED, None)
+    return asked
 
 
 def own_job(session: Session, job_id: str, worker: int) -> Job:

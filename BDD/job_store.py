@@ -9,12 +9,24 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
 from BDD.database import Database
-from BDD.models import CANCELLED, FAILED, OPEN_STATES, QUEUED, RUNNING_STATES, SEGMENT, WRITING, Job, Result
+from BDD.models import (
+    CANCELLED,
+    FAILED,
+    OPEN_STATES,
+    QUEUED,
+    RELABEL,
+    RUNNING_STATES,
+    SEGMENT,
+    WRITING,
+    Job,
+    Result,
+    Series,
+)
 from BDD.records import JobNotFoundError, JobStateError, Problem, SeriesBusyError
 
 TRIES = 3
@@ -52,7 +64,7 @@ def new_job(
 
 
 def create_job(database: Database, **values: Any) -> Job:
-    """Queue a new job of what ``new_job`` takes.
+    """Queue a new job of what ``new_job`` takes; a segmentation replaces a relabelling that still waits.
 
     Raises
     ------
@@ -63,6 +75,7 @@ def create_job(database: Database, **values: Any) -> Job:
     def enter() -> Job:
         job = new_job(**values)
         with database.writing() as session:
+            make_way(session, job)
             session.add(job)
         return job
 
@@ -97,19 +110,25 @@ def list_jobs(
         return list(session.scalars(query))
 
 
-def queue_position(database: Database, job: Job) -> int | None:
-    """Give the job's place in the queue, 1 for the next; None when it does not wait."""
-    if job.state != QUEUED:
-        return None
-    earlier = or_(Job.queued_at < job.queued_at, and_(Job.queued_at == job.queued_at, Job.id < job.id))
+def queue_positions(database: Database, jobs: Sequence[Job]) -> dict[str, int]:
+    """Give the place in the queue, 1 for the next, of those of these jobs that wait, by their ids."""
+    waiting = [job.id for job in jobs if job.state == QUEUED]
+    if not waiting:
+        return {}
+    place = func.row_number().over(order_by=(Job.queued_at, Job.id)).label("place")
+    queue = select(Job.id, Job.job_id, place).where(Job.state == QUEUED).subquery()
+    query = select(queue.c.job_id, queue.c.place).where(queue.c.id.in_(waiting))
     with database.reading() as session:
-        return 1 + (session.scalar(select(func.count()).where(Job.state == QUEUED, earlier)) or 0)
+        return dict(session.execute(query).tuples().all())
 
 
-def queued_jobs(database: Database) -> list[Job]:
-    """Give every waiting job, the next one first."""
+def waiting_jobs(database: Database) -> dict[str, float]:
+    """Give the ids of all jobs that wait, the next one first, and how many seconds each is still held back."""
+    now = datetime.now(UTC)
+    query = select(Job.job_id, Job.not_before, Job.is_held_back(now)).where(Job.state == QUEUED)
     with database.reading() as session:
-        return list(session.scalars(select(Job).where(Job.state == QUEUED).order_by(Job.queued_at, Job.id)))
+        rows = session.execute(query.order_by(Job.queued_at, Job.id)).all()
+    return {job_id: (not_before - now).total_seconds() if held else 0.0 for job_id, not_before, held in rows}
 
 
 def request_cancel(database: Database, job_id: str) -> Job:
@@ -149,6 +168,7 @@ def retry(database: Database, job_id: str) -> Job:
             job = get_row(session, job_id)
             if job.state not in (FAILED, CANCELLED):
                 raise JobStateError(f"job {job_id} is {job.state}; only a failed or cancelled job can be tried again")
+            make_way(session, job)
             wait_again(job, 0.0, None)
             job.attempts, job.cancel_requested = 0, False
             job.started_at = job.finished_at = None
@@ -165,6 +185,22 @@ def get_row(session: Session, job_id: str) -> Job:
     if job is None:
         raise JobNotFoundError(f"there is no job {job_id}")
     return job
+
+
+def make_way(session: Session, job: Job) -> None:
+    """Before a segmentation is queued, take a relabelling of its series that still waits out of its way.
+
+    The segmentation writes the names that hold by then. In case it ends without a result, the series is to be compared
+    again with what it was written with: then the names wait once more.
+    """
+    if job.purpose != SEGMENT:
+        return
+    of_series = {"series_instance_uid": job.series_instance_uid}
+    waiting = session.scalar(select(Job).filter_by(**of_series, purpose=RELABEL, state=QUEUED))
+    if waiting is not None:
+        end_job(session, waiting, CANCELLED, None)
+        session.execute(update(Series).filter_by(**of_series).values(checked_at=None))
+        session.flush()  # its place is free before it is taken
 
 
 def wait_again(job: Job, delay: float, problem: Problem | None) -> None:

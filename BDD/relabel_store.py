@@ -11,6 +11,8 @@ lost when a lesion was called none and comes back.
 """
 
 import logging
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -18,7 +20,7 @@ from functools import cache, partial
 import numpy as np
 import numpy.typing as npt
 from sqlalchemy import or_, select, update
-from sqlalchemy.orm import Session, contains_eager
+from sqlalchemy.orm import Session, aliased, contains_eager
 
 from BDD.course_store import content_of, standing_of, to_be_written
 from BDD.database import Database
@@ -27,7 +29,7 @@ from BDD.followup_store import study_of
 from BDD.identities import Identity
 from BDD.job_store import create_job
 from BDD.lesion_rows import lesion_of
-from BDD.models import DONE, RELABEL, SEGMENT, Job, Patient, Series, Study
+from BDD.models import DONE, OPEN_STATES, RELABEL, SEGMENT, Job, Patient, Series, Study
 from BDD.newest import newest
 from BDD.packing import unpack_label_map
 from BDD.records import JobStateError, ModelRecord, SeriesBusyError
@@ -65,16 +67,25 @@ class Found:
     standing: Standing | None
 
 
-def queue_relabelling(database: Database, rules: Rules) -> list[str]:
+def queue_relabelling(database: Database, rules: Rules, *, seconds: float = math.inf) -> list[str]:
     """Queue a job for each series that the archive has with what no longer holds; give their ids.
 
     A series with an open job waits for its turn: this is asked again every few seconds. One whose relabelling has
     failed is not tried again before the next change.
+
+    Parameters
+    ----------
+    seconds
+        After so long no further series is looked at; those that are left are, when this is asked again.
     """
+    end = time.monotonic() + seconds
+    jobs = []
     with database.reading() as session:
         known = cache(partial(known_patient, session))
-        unchecked = _unchecked(session, rules)
-        jobs = [(job, study_of(job).patient, _must_be_written(session, job, known, rules)) for job in unchecked]
+        for job in _unchecked(session, rules):
+            jobs.append((job, study_of(job).patient, _must_be_written(session, job, known, rules)))
+            if time.monotonic() >= end:
+                break
     queued = []
     for job, patient, stale in jobs:
         if stale:
@@ -131,7 +142,14 @@ def found_in(database: Database, series_instance_uid: str, rules: Rules) -> Foun
 
 
 def _unchecked(session: Session, rules: Rules) -> list[Job]:
-    """Give the newest segmentation of each series that was not looked at since its patient or the rule changed."""
+    """Give the newest segmentation of each series that was not looked at since its patient or the rule changed.
+
+    Those with an open job are left out: whatever was to be written of them could not be queued.
+    """
+    another = aliased(Job)
+    open_job = select(another.id).where(
+        another.series_instance_uid == Job.series_instance_uid, another.state.in_(OPEN_STATES)
+    )
     query = (
         select(Job)
         .join(LabelMapRow, LabelMapRow.job_key == Job.id)
@@ -140,6 +158,7 @@ def _unchecked(session: Session, rules: Rules) -> list[Job]:
         .join(Study.patient)
         .where(
             Job.id.in_(newest(Job.series_key, Job.purpose == SEGMENT)),
+            ~open_job.exists(),
             Patient.changed_at.is_not(None),
             or_(
                 Series.checked_at.is_(None),

@@ -17,7 +17,7 @@ from BDD.database import Database, open_database
 from BDD.followup_store import PatientSummary, list_patients, patient_of, study_lesions
 from BDD.forget_store import forget_study
 from BDD.job_run_store import advance, claim_job, record_cancelled, record_failure, requeue, requeue_orphans
-from BDD.job_store import create_job, get_job, get_jobs, list_jobs, queue_position, queued_jobs, request_cancel, retry
+from BDD.job_store import create_job, get_job, get_jobs, list_jobs, queue_positions, request_cancel, retry, waiting_jobs
 from BDD.key_image_store import key_image, key_images
 from BDD.metia_store import Roi, find_metia_roi, metia_patients, metia_rois, metia_series, metia_studies
 from BDD.outcome_store import (
@@ -116,9 +116,8 @@ __all__ = [
     "open_database",
     "patient_of",
     "plan_results",
-    "queue_position",
+    "queue_positions",
     "queue_relabelling",
-    "queued_jobs",
     "record_cancelled",
     "record_failure",
     "record_outcome",
@@ -130,6 +129,7 @@ __all__ = [
     "retry",
     "study_lesions",
     "undo_change",
+    "waiting_jobs",
     "was_segmented",
     "worker_ready",
     "worker_seen",

@@ -112,7 +112,11 @@ class OrthancArchive(OrthancRest):
     def fetch_series(
         self, study_instance_uid: str, series_instance_uid: str, on_progress: OnProgress | None = None
     ) -> list[Dataset]:
-        """Return every instance of a series, fetched in one answer that is decoded while it arrives."""
+        """Return every instance of a series, fetched in one answer that is decoded while it arrives.
+
+        Fewer than the archive has counted are an archive that did not answer: some were deleted meanwhile, or could
+        not be read; asked again, it counts again.
+        """
         expected = self._count(study_instance_uid, series_instance_uid)
         path = self._path(study_instance_uid, series_instance_uid)
         datasets: list[Dataset] = []
@@ -127,6 +131,8 @@ class OrthancArchive(OrthancRest):
                     datasets.append(dataset)
                     if on_progress is not None:
                         on_progress(min(len(datasets) / expected, 1.0))
+            if len(datasets) < expected:  # one that is whole in itself: half a head would be segmented in silence
+                raise ArchiveUnavailableError(f"GET {path} gave {len(datasets)} of {expected} instances")
         except ArchiveTimeoutError:
             raise
         except ArchiveError:

@@ -1,5 +1,6 @@
 """A job as JSON: all that the database knows of it, and nothing of the patient."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,16 @@ NOTICE = "For research only; not a medical device. Every lesion must be checked 
 
 def job_to_json(database: store.Database, job: Job) -> dict[str, Any]:
     """Give the members of schema ``Job``."""
+    return jobs_to_json(database, [job])[0]
+
+
+def jobs_to_json(database: store.Database, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Give the members of schema ``Job`` for each of these jobs; the queue is numbered once for all of them."""
+    places = store.queue_positions(database, jobs)
+    return [_to_json(job, places.get(job.job_id)) for job in jobs]
+
+
+def _to_json(job: Job, place: int | None) -> dict[str, Any]:
     retried = job.state == QUEUED and job.is_held_back(datetime.now(UTC))
     return {
         "id": job.job_id,
@@ -18,7 +29,7 @@ def job_to_json(database: store.Database, job: Job) -> dict[str, Any]:
         "state": job.state,
         "stage": job.stage,
         "percent": int(100 * job.fraction),
-        "queue_position": store.queue_position(database, job),
+        "queue_position": place,
         "StudyInstanceUID": job.study_instance_uid,
         "SeriesInstanceUID": job.series_instance_uid,
         "selection": job.selection,

@@ -6,7 +6,7 @@ from BDD import store
 from BDD.models import JOB_STATES
 from routes import reading
 from routes.context import context
-from routes.job_json import job_to_json
+from routes.job_json import job_to_json, jobs_to_json
 from routes.openapi import describe
 from routes.problems import ProblemError, invalid
 from routes.segment import WAIT, answer
@@ -34,7 +34,7 @@ def every() -> Response:
         reading.uid(study, "StudyInstanceUID")
     states = [state] if state else []
     jobs = store.list_jobs(here.database, states=states, study_instance_uid=study, limit=_LIMIT.asked())
-    return jsonify(jobs=[job_to_json(here.database, job) for job in jobs])
+    return jsonify(jobs=jobs_to_json(here.database, jobs))
 
 
 @blueprint.get("/<job_id>")

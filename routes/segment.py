@@ -73,7 +73,7 @@ def queue(here: Context, study: str, series: str | None, outputs: list[str], mod
                 )
             except store.SeriesBusyError as busy:
                 open_job = store.get_job(here.database, busy.job_id)
-                # where names are being written into an earlier version, that takes seconds
+                # where names are being written into an earlier version, that takes seconds; those that wait give way
                 if open_job.purpose == SEGMENT or not again():
                     return _same(here, open_job, outputs, model)
             else:
@@ -137,11 +137,16 @@ def _same(here: Context, job: Job, outputs: list[str], model: str | None) -> Job
     runs, wanted = job.requested_model or default, model or default
     if job.purpose == SEGMENT and (job.outputs, runs) == (outputs, wanted):
         return job
+    if job.purpose == SEGMENT:
+        title = "The series is being segmented otherwise"
+        does = f"is segmenting it, to write {', '.join(job.outputs)} with {runs or 'the default model'}"
+    else:
+        title, does = "The series is being written", "is writing its results again, under changed names"
     raise ProblemError(
         409,
         "series-busy",
-        "The series is being segmented otherwise",
-        f"Job {job.job_id} is segmenting it, to write {', '.join(job.outputs)} with {runs or 'the default model'}.",
+        title,
+        f"Job {job.job_id} {does}.",
         "Wait for that job, or cancel it, and send the request again.",
         job=url_for("jobs.one", job_id=job.job_id),
     )

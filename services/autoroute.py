@@ -53,6 +53,8 @@ class AutoRouter:
     def poll(self) -> int:
         """Deal with the next entries of the log; give how many there were.
 
+        An entry whose series is being worked on is waited for, and so are those behind it: that takes minutes at most.
+
         Raises
         ------
         ArchiveError
@@ -64,9 +66,12 @@ class AutoRouter:
             # Only what may end in a job is noted by itself: a series of 200 slices makes 200 other entries.
             if entry.kind == STABLE or entry is entries[-1]:
                 job = self._job_for(entry) if entry.kind == STABLE else None
-                moved, job_id = store.advance_log(
-                    self._database, self._archive.url, since=since, to=entry.sequence, job=job
-                )
+                try:
+                    moved, job_id = store.advance_log(
+                        self._database, self._archive.url, since=since, to=entry.sequence, job=job
+                    )
+                except store.SeriesBusyError:
+                    return 0
                 if not moved:
                     break
                 if job_id is not None:

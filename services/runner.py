@@ -15,7 +15,6 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -52,6 +51,9 @@ TRANSIENT = (ArchiveUnavailableError, ArchiveTimeoutError, OperationalError)
 
 BUSY_SECONDS = 2.0
 MINIMUM_STARTS = 3
+JUDGING_SECONDS = 2.0
+"""So long it is looked at a time which series were written with what no longer holds: after another target rule was
+set that is every one ever segmented, and no job is to wait for all of them."""
 
 
 class Worker:
@@ -239,7 +241,7 @@ class Worker:
 
     def _follow_again(self) -> None:
         rethread_store.follow_again(self._database)
-        for job_id in store.queue_relabelling(self._database, self._rules):
+        for job_id in store.queue_relabelling(self._database, self._rules, seconds=JUDGING_SECONDS):
             self.queue.enqueue(job_id)
 
     def _take_out(self) -> None:
@@ -271,13 +273,11 @@ class Worker:
             )
         for job_id in orphans:
             logger.warning("job %s: its worker is gone", job_id)
-        store.queue_relabelling(self._database, self._rules)
+        store.queue_relabelling(self._database, self._rules, seconds=JUDGING_SECONDS)
         waiting = self.queue.waiting()
-        for job in store.queued_jobs(self._database):
-            if job.job_id not in waiting:
-                now = datetime.now(UTC)
-                delay = (job.not_before - now).total_seconds() if job.is_held_back(now) else 0.0
-                self.queue.enqueue(job.job_id, delay=delay)
+        for job_id, delay in store.waiting_jobs(self._database).items():
+            if job_id not in waiting:
+                self.queue.enqueue(job_id, delay=delay)
 
     def work(self) -> None:
         """Serve the queue until SIGINT (after the running job) or SIGTERM (at once)."""

@@ -7,7 +7,7 @@ import logging
 import math
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from unetr.predictor import Predictor
 
 HEARTBEAT_SECONDS = 3.0
+END_SECONDS = 5.0
+"""So long the end of the process waits for what is done every few seconds, which may hang on a silent queue."""
 _ASKERS = ("huey.consumer.Worker", "huey.consumer.Scheduler")
 """Loggers of what asks the queue every second or so, and complains each time that it gets no answer."""
 
@@ -43,10 +45,8 @@ def work(settings: Settings) -> int:
     number = store.worker_started(database, pid=os.getpid())
     error: str | None = None
     status = 0
-    duties: list[Callable[[], None]] = []
     stop = threading.Event()
-    heartbeat = threading.Thread(target=_keep_alive, args=(database, number, duties, stop), daemon=True)
-    heartbeat.start()
+    threads = [_repeat("heartbeat", partial(store.worker_seen, database, number), stop)]
 
     def on_default(model: "Predictor") -> None:
         info = model.info
@@ -61,7 +61,7 @@ def work(settings: Settings) -> int:
         store.bury_dead_workers(database, number, _is_running)
         worker.recover()
         worker.tidy()
-        duties.append(worker.recover)
+        threads.append(_repeat("upkeep", worker.recover, stop))
         if settings.auto_segment:
             router = AutoRouter(database, worker.queue, open_archive(settings))
             threading.Thread(target=router.run, args=(stop,), daemon=True).start()
@@ -72,7 +72,8 @@ def work(settings: Settings) -> int:
         logger.critical("the worker cannot work: %s", error)
     finally:
         stop.set()
-        heartbeat.join()
+        for thread in threads:
+            thread.join(END_SECONDS)
         store.worker_stopped(database, number, error=error)
     return status
 
@@ -91,27 +92,30 @@ def _load(bundle: Path, settings: Settings) -> "Predictor":
     return open_model(settings, bundle)
 
 
-def _keep_alive(
-    database: store.Database, number: int, duties: Sequence[Callable[[], None]], stop: threading.Event
-) -> None:
-    """Say every few seconds that the worker lives, and do its duties; a database that is down is tried again.
+def _repeat(name: str, do: Callable[[], object], stop: threading.Event) -> threading.Thread:
+    """Do something every few seconds, in a thread of its own; what fails is tried again.
 
-    Both the database and the queue are asked: here it shows that they answer again.
+    The heartbeat asks the database only: however long the queue takes to answer, nobody is to take the worker for dead
+    and its job for lost. The upkeep asks both.
     """
-    trouble: Complaints | None = None
-    while not stop.wait(HEARTBEAT_SECONDS):
-        try:
-            store.worker_seen(database, number)
-            for duty in duties:
-                duty()
-        except Exception as error:
-            trouble = trouble or Complaints(quiet=math.inf)  # it lasts until all is well
-            if trouble.is_due(line := in_one_line(error)):
-                logger.warning("heartbeat: %s", line, exc_info=None if is_outage(error) else error)
-        else:
-            if trouble:
-                logger.warning("heartbeat: all is well again")
-            trouble = None
+
+    def run() -> None:
+        trouble: Complaints | None = None
+        while not stop.wait(HEARTBEAT_SECONDS):
+            try:
+                do()
+            except Exception as error:
+                trouble = trouble or Complaints(quiet=math.inf)  # it lasts until all is well
+                if trouble.is_due(line := in_one_line(error)):
+                    logger.warning("%s: %s", name, line, exc_info=None if is_outage(error) else error)
+            else:
+                if trouble:
+                    logger.warning("%s: all is well again", name)
+                trouble = None
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    return thread
 
 
 def _is_running(pid: int) -> bool:

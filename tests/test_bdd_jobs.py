@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
 from BDD import job_store, store
@@ -36,7 +37,7 @@ def test_a_new_job_waits(database):
     assert (job.state, job.fraction, job.attempts, job.requested_model) == ("queued", 0.0, 0, "unetr")
     assert job.problem is None
     assert job.lesions == []
-    assert store.queue_position(database, job) == 1
+    assert store.queue_positions(database, [job]) == {job.job_id: 1}
 
 
 def test_an_unknown_job(database):
@@ -47,11 +48,32 @@ def test_an_unknown_job(database):
 
 def test_the_queue_is_served_in_order(database):
     jobs = [queued_job(database, series=f"1.2.{n}") for n in range(3)]
-    assert [store.queue_position(database, job) for job in jobs] == [1, 2, 3]
-    assert [job.job_id for job in store.queued_jobs(database)] == [job.job_id for job in jobs]
+    assert store.queue_positions(database, jobs) == {job.job_id: n for n, job in enumerate(jobs, start=1)}
+    assert list(store.waiting_jobs(database)) == [job.job_id for job in jobs]
     store.claim_job(database, jobs[0].job_id, new_worker(database))
-    assert store.queue_position(database, jobs[2]) == 2
-    assert store.queue_position(database, store.get_job(database, jobs[0].job_id)) is None
+    assert store.queue_positions(database, jobs[2:]) == {jobs[2].job_id: 2}
+    assert store.queue_positions(database, [store.get_job(database, jobs[0].job_id)]) == {}
+
+
+def test_of_what_waits_only_what_is_asked_for_is_read(database):
+    """Every worker asks every few seconds, however many wait; of each, the series to choose from are kilobytes."""
+    for n in range(3):
+        queued_job(database, series=f"1.2.{n}")
+    asked = statements(database)
+    waiting = store.waiting_jobs(database)
+    jobs = store.list_jobs(database)
+    assert list(waiting.values()) == [0.0] * 3
+    before = len(asked)
+    assert sorted(store.queue_positions(database, jobs).values()) == [1, 2, 3]
+    assert [one for one in asked[before:] if one.startswith("SELECT")] == asked[-1:], "one question for all jobs"
+    assert "selection" not in asked[1]
+
+
+def statements(database):
+    """Keep what the database is asked from now on."""
+    asked: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda *call: asked.append(call[2]))
+    return asked
 
 
 def test_lists_newest_first_and_filters(database):
@@ -225,6 +247,7 @@ def test_requeue_waits_and_says_why(database):
     worker = new_worker(database)
     job = running_job(database, worker)
     store.requeue(database, job.job_id, worker, delay=60, problem=PROBLEM)
+    assert 50 < store.waiting_jobs(database)[job.job_id] <= 60
     job = store.get_job(database, job.job_id)
     assert job.problem is not None
     assert (job.state, job.attempts, job.problem["status"]) == ("queued", 1, 502)
@@ -317,6 +340,21 @@ def test_an_orphan_that_was_to_be_cancelled_is_cancelled(database):
     store.worker_stopped(database, dead)
     store.requeue_orphans(database, other, running=None, max_attempts=3, problem=PROBLEM)
     assert store.get_job(database, job.job_id).state == "cancelled"
+
+
+@pytest.mark.parametrize("end", ["tried again", "failed"])
+def test_what_was_to_be_cancelled_is_cancelled_however_it_ends(database, end):
+    """The archive did not answer: the worker could not ask whether it is to stop before that showed."""
+    worker = new_worker(database)
+    job = running_job(database, worker)
+    store.request_cancel(database, job.job_id)
+    if end == "failed":
+        store.record_failure(database, job.job_id, worker, PROBLEM)
+    else:
+        store.requeue(database, job.job_id, worker, delay=60, problem=PROBLEM)
+    job = store.get_job(database, job.job_id)
+    assert (job.state, job.problem) == ("cancelled", None)
+    assert job.finished_at is not None
 
 
 @pytest.mark.parametrize("end", ["failed", "cancelled"])

@@ -6,6 +6,7 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from huey import SqliteHuey
 
 from jobs import JobQueue
 from settings import SettingsError
@@ -54,6 +55,24 @@ def test_a_queue_whose_package_is_missing(url, package, monkeypatch):
     monkeypatch.setattr(storage, "Redis" if package == "redis" else "psycopg", None)
     with pytest.raises(SettingsError, match=re.escape(f'QUEUE_URL needs one more package: pip install "{package}"')):
         JobQueue(url)
+
+
+@pytest.mark.parametrize("named", ["", "?connect_timeout=2&sslmode=disable"])
+def test_a_silent_postgresql_is_not_waited_for_without_end(tmp_path, monkeypatch, named):
+    asked = []
+
+    def huey(**options):
+        asked.append(options)
+        return SqliteHuey(filename=str(tmp_path / "queue.db"))
+
+    monkeypatch.setattr("jobs.PostgresHuey", huey)
+    JobQueue(f"postgresql://somebody:secret@h/n{named}")
+    (options,) = asked
+    assert options["dsn"].endswith(f"/n{named}")
+    assert options.get("connect_timeout") == (None if named else 5), "what the address names holds"
+    assert options["tcp_user_timeout"] == 10_000
+    assert options["keepalives_idle"] == 30
+    assert options["options"] == "-c statement_timeout=10s"
 
 
 def test_a_queue_that_does_not_answer_is_asked_once_more_and_then_left(tmp_path, monkeypatch, caplog):

@@ -3,12 +3,13 @@
 import http.server
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from functools import partial
 from typing import Any
 
 import pytest
+from pydicom import Dataset
 
 from Orthanc import dicomweb, multipart
 from Orthanc.archive import (
@@ -41,7 +42,8 @@ class Recorder(http.server.BaseHTTPRequestHandler):
         self.seen.append(f"{self.command} {self.path}")
         refused = sum(one.startswith("POST /dicom-web") for one in self.seen) > self.refuse_after
         asked = f"{self.path} {sent.decode()}" if self.path == "/tools/lookup" else self.path.partition("?")[0]
-        body = json.dumps(self.answers.get(asked, [])).encode()
+        answer = self.answers.get(asked, [])
+        body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.send_response(507 if refused and self.path.startswith("/dicom-web") else 200)
         self.send_header("Content-Type", "application/dicom+json")
         self.send_header("Content-Length", str(len(body)))
@@ -130,6 +132,28 @@ def test_a_series_that_the_archive_lists_under_no_uid_is_left_out(
     (summary,) = archive.list_series(STUDY)
     assert summary.header.Modality == "MR"
     assert all(one.startswith("GET /dicom-web/studies/") for one in handler.seen)
+
+
+def wado_answer(datasets: Sequence[Dataset]) -> bytes:
+    """Make the body of an answer as Orthanc gives it: each part says how long it is."""
+    files = [multipart.encode(one) for one in datasets]
+    parts = [b"--x\r\nContent-Length: %d\r\n\r\n%s\r\n" % (len(file), file) for file in files]
+    return b"".join([*parts, b"--x--\r\n"])
+
+
+@pytest.mark.parametrize("left_out", [0, 1, len(MR)])
+def test_a_series_is_fetched_whole_or_not_at_all(orthanc: tuple[OrthancArchive, type[Recorder]], left_out: int) -> None:
+    archive, handler = orthanc
+    series = f"/dicom-web/studies/{STUDY}/series"
+    handler.answers = {
+        series: [{"00201209": {"vr": "IS", "Value": [len(MR)]}}],
+        f"{series}/{SERIES}": wado_answer(MR[left_out:]),
+    }
+    if left_out:
+        with pytest.raises(ArchiveUnavailableError, match=f"gave {len(MR) - left_out} of {len(MR)} instances"):
+            archive.fetch_series(STUDY, SERIES)
+    else:
+        assert len(archive.fetch_series(STUDY, SERIES)) == len(MR)
 
 
 def lookup(level: str, uid: str) -> tuple[str, list[dict[str, str]]]:

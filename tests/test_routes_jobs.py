@@ -3,11 +3,13 @@
 import json
 
 import pytest
+from sqlalchemy import event
 
 from Orthanc.archive import ArchiveUnavailableError
 from routes.schemas import SCHEMAS
 from tests import factory
 from tests.api_factory import SERIES, STUDY, ApiSite
+from tests.store_factory import queued_job
 from tests.test_api import problem
 
 
@@ -183,3 +185,17 @@ def test_waiting_for_a_job(site):
     assert site.client.get(f"/jobs/{job_id}?wait=0.1").status_code == 202
     site.work()
     assert site.client.get(f"/jobs/{job_id}?wait=10").status_code == 200
+
+
+def test_a_long_list_asks_the_database_no_more_than_a_short_one(site):
+    asked: list[str] = []
+    engine = site.app.extensions["metia"].database.engine
+    event.listen(engine, "before_cursor_execute", lambda *call: asked.append(call[2]))
+    counts = []
+    for n in range(6):
+        queued_job(site.database, study=f"1.2.{n}", series=f"1.2.{n}.1")
+        asked.clear()
+        jobs = site.client.get("/jobs").get_json()["jobs"]
+        assert [job["queue_position"] for job in jobs] == list(range(n + 1, 0, -1))
+        counts.append(len(asked))
+    assert len(set(counts)) == 1

@@ -293,7 +293,7 @@ def test_no_more_wait_than_there_are_threads_to_spare(tmp_path):
     with waiting:
         assert "as soon as" in error(site.client.post("/rename-roi", json={**roi, "new_name": "x"}), 504)
         assert "in use" in error(site.client.delete(f"/delete-study/{STUDY}"), 409)
-        assert "is segmenting it" in error(site.client.post(f"/segmentation/{STUDY}"), 409)
+        assert "Not ready yet" in error(site.client.post(f"/segmentation/{STUDY}"), 504)
     assert time.monotonic() - began < 20
     assert waiting.acquire(blocking=False), "and each gives back what it has taken"
     site.close()

@@ -202,9 +202,32 @@ def while_waiting(monkeypatch, happens):
     monkeypatch.setattr("routes.context.time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
 
 
-def test_a_renaming_is_no_segmentation(site, renaming, monkeypatch):
+@pytest.fixture
+def finish_renaming(site, renaming):
+    """The same job, at the moment when a worker stores what it wrote; gives what lets it go on to its end."""
+    stores, may_go_on = threading.Event(), threading.Event()
+
+    def hold(method):
+        if method == "store":
+            stores.set()
+            may_go_on.wait(60)
+
+    site.archive.fail = hold
+    worker = threading.Thread(target=site.work)
+    worker.start()
+    assert stores.wait(60)
+
+    def finish():
+        may_go_on.set()
+        worker.join()
+
+    yield finish
+    finish()
+
+
+def test_a_renaming_is_no_segmentation(site, renaming, finish_renaming, monkeypatch):
     """While new names are written into a series, a segmentation of it waits, and is a job of its own."""
-    while_waiting(monkeypatch, site.work)
+    while_waiting(monkeypatch, finish_renaming)
     response = site.post()
     assert site.client.get(renaming).get_json()["state"] == "done"
     assert response.status_code == 202
@@ -215,11 +238,41 @@ def test_a_renaming_is_no_segmentation(site, renaming, monkeypatch):
     assert site.client.get(response.headers["Location"]).get_json()["state"] == "done"
 
 
-def test_a_renaming_that_does_not_end_is_a_409(site, renaming, monkeypatch):
+def test_a_renaming_that_does_not_end_is_a_409(site, renaming, finish_renaming, monkeypatch):
     while_waiting(monkeypatch, lambda: None)
     document = problem(site.post())
     assert (document["status"], document["job"]) == (409, renaming)
-    assert len(site.worker.queue.huey.pending()) == 1
+    assert "under changed names" in document["detail"]
+    assert site.worker.queue.huey.pending() == []
+
+
+def test_a_renaming_that_waits_gives_way_to_a_segmentation(site, renaming, monkeypatch):
+    """It may wait for hours behind others; what it was to write, the segmentation writes."""
+    while_waiting(monkeypatch, lambda: pytest.fail("nothing is to be waited for"))
+    response = site.post()
+    assert (response.status_code, response.get_json()["purpose"]) == (202, "segment")
+    assert site.client.get(renaming).get_json()["state"] == "cancelled"
+    site.work()
+    job = site.client.get(response.headers["Location"]).get_json()
+    assert job["state"] == "done"
+    assert "left frontal" in [lesion["name"] for lesion in job["lesions"]]
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["new", "tried again"])
+def test_names_are_written_though_the_segmentation_in_their_place_is_not_done(site, renaming, again):
+    address = site.post().headers["Location"]
+    site.client.delete(address)
+    site.worker.recover()
+    (open_job,) = store.list_jobs(site.database, states=["queued"])
+    assert open_job.purpose == "relabel"
+    if again:
+        assert site.client.post(f"{address}/retry").status_code == 202
+        site.client.delete(address)
+        site.worker.recover()
+    site.work()
+    newest = store.list_jobs(site.database)[0]
+    assert (newest.purpose, newest.state) == ("relabel", "done")
+    assert "left frontal" in [lesion.name for lesion in newest.lesions]
 
 
 def test_two_at_the_same_moment(site):

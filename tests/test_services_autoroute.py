@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 
 import jobs
 from BDD import store
-from BDD.models import CANCELLED
+from BDD.models import CANCELLED, RELABEL, SEGMENT
 from Orthanc.archive import ArchiveUnavailableError, StudyNotFoundError
 from Orthanc.dicomweb import OrthancArchive
 from Orthanc.rest import Change
@@ -19,7 +19,7 @@ from services.autoroute import AutoRouter
 from settings import SettingsError, load_settings
 from tests import factory
 from tests.jobs_factory import MemoryArchive
-from tests.store_factory import new_database
+from tests.store_factory import finish, new_database, new_worker, queued_job, running_job
 
 FLAIR = "T2 FLAIR"
 
@@ -144,7 +144,8 @@ def test_a_crash_after_the_commit_repeats_nothing(hall, monkeypatch):
     hall.restart()
     hall.read()
     assert hall.ran() == [series]
-    assert [job.series_instance_uid for job in store.queued_jobs(hall.database)] == [series], "a worker picks it up"
+    (job,) = store.list_jobs(hall.database)
+    assert list(store.waiting_jobs(hall.database)) == [job.job_id], "a worker picks it up"
 
 
 def test_two_workers_share_the_log(hall, monkeypatch):
@@ -214,6 +215,71 @@ def test_more_slices_than_before_are_a_new_series(hall):
         hall.archive.note("StableSeries", series)
         hall.read()
     assert hall.ran() == [series, series]
+
+
+@pytest.fixture
+def half(hall):
+    """A series of which half has come and is queued; gives what lets the other half come in, and be complete."""
+    series = hall.archive.arrive()
+    whole = dict(hall.archive.instances)
+    for uid in list(whole)[: len(whole) // 2]:
+        del hall.archive.instances[uid]
+    hall.read()
+
+    def grow():
+        hall.archive.instances |= whole
+        hall.archive.note("StableSeries", series)
+        hall.read()
+
+    return grow
+
+
+def last_job(hall):
+    return store.list_jobs(hall.database, limit=1)[0]
+
+
+@pytest.mark.parametrize("purpose", [SEGMENT, RELABEL])
+def test_what_grows_while_it_is_worked_on_is_segmented_when_that_is_over(hall, half, purpose):
+    worker = new_worker(hall.database)
+    job = last_job(hall)
+    assert store.claim_job(hall.database, job.job_id, worker)
+    if purpose == RELABEL:
+        finish(hall.database, job, worker, [])
+        job = running_job(
+            hall.database, worker, study=job.study_instance_uid, series=job.series_instance_uid, purpose=purpose
+        )
+    position = store.log_position(hall.database, hall.archive.url)
+    half()
+    other = hall.archive.arrive()
+    hall.read()
+    hall.restart()
+    hall.read()
+    assert last_job(hall).job_id == job.job_id
+    assert store.log_position(hall.database, hall.archive.url) == position, "the entry is waited for"
+    store.record_failure(hall.database, job.job_id, worker, store.Problem("t", "t", 500, "d"))
+    hall.read()
+    hall.read()
+    assert hall.ran()[-2:] == [job.series_instance_uid, other]
+    assert store.list_jobs(hall.database, limit=2)[1].selection["chosen"]["NumberOfSeriesRelatedInstances"] == 48
+
+
+def test_what_grows_while_its_job_waits_is_fetched_whole_by_that(hall, half):
+    job = last_job(hall)
+    half()
+    other = hall.archive.arrive()
+    hall.read()
+    assert hall.ran() == [job.series_instance_uid, other]
+
+
+def test_what_grows_while_new_names_wait_is_segmented_instead(hall, half):
+    worker = new_worker(hall.database)
+    job = last_job(hall)
+    assert store.claim_job(hall.database, job.job_id, worker)
+    finish(hall.database, job, worker, [])
+    renaming = queued_job(hall.database, study=job.study_instance_uid, series=job.series_instance_uid, purpose=RELABEL)
+    half()
+    assert store.get_job(hall.database, renaming.job_id).state == CANCELLED
+    assert (last_job(hall).purpose, last_job(hall).state) == (SEGMENT, "queued")
 
 
 def test_somebody_was_faster(hall):

@@ -22,7 +22,7 @@ from rano.history import Rules
 from results.context import derive_uid
 from segmentation import segment_study
 from services.reporter import SHARES, JobReporter
-from services.runner import Worker
+from services.runner import JUDGING_SECONDS, Worker
 from tests import factory, results_cases
 from tests.jobs_factory import MODEL_SHA256, MemoryArchive, PredictorStub
 from tests.store_factory import new_database, queued_job
@@ -560,6 +560,19 @@ def test_no_patient_in_the_log(site, caplog):
         session.execute(insert(WorkerRow).values(host="Test^Synthetic", pid=None))
     assert "TEST-001" not in caplog.text
     assert "Synthetic" not in caplog.text + str(caught.value)
+
+
+def test_looking_for_what_is_to_be_written_again_holds_no_job_up(site, monkeypatch):
+    given = []
+
+    def look(*_, seconds):
+        given.append(seconds)
+        return []
+
+    monkeypatch.setattr(store, "queue_relabelling", look)
+    site.worker.recover()
+    site.worker.tidy()
+    assert given == [JUDGING_SECONDS] * 2
 
 
 # -- Cancelling ----------------------------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ from BDD import store
 from services import outages, worker
 from services.processes import WRONG_SETTINGS
 from settings import ROOT, load_settings
-from tests.store_factory import new_database, new_worker
 
 
 @pytest.fixture(autouse=True)
@@ -32,11 +31,10 @@ def test_processes() -> None:
     assert not worker._is_running(gone.pid) or os.name == "nt"
 
 
-def test_the_heart_goes_on_when_a_duty_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_heart_goes_on_when_a_beat_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "HEARTBEAT_SECONDS", 0.01)
-    database = new_database(tmp_path)
-    number, beats, enough = new_worker(database), [], threading.Event()
-    before = store.live_workers(database)[0].seen_at
+    beats: list[int] = []
+    enough = threading.Event()
 
     def duty() -> None:
         beats.append(1)
@@ -44,17 +42,55 @@ def test_the_heart_goes_on_when_a_duty_fails(tmp_path: Path, monkeypatch: pytest
             enough.set()
         raise RuntimeError("the database is down")
 
-    worker._keep_alive(database, number, [duty], enough)
+    worker._repeat("heartbeat", duty, enough).join(60)
     assert len(beats) == 3
-    assert store.live_workers(database)[0].seen_at > before
+
+
+def test_the_heart_beats_while_the_queue_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr(worker, "END_SECONDS", 0.01)
+    settings = load_settings({"VAR_DIR": str(tmp_path)}, None)
+    hangs, beats, over = threading.Event(), threading.Event(), threading.Event()
+    seen = store.worker_seen
+
+    def worker_seen(database: store.Database, number: int) -> None:
+        seen(database, number)
+        if hangs.is_set():
+            beats.set()
+
+    class Stub:
+        queue = None
+
+        def __init__(self, *_: object) -> None:
+            self.started = False
+
+        def recover(self) -> None:
+            if self.started:
+                hangs.set()
+                over.wait(60)
+            self.started = True
+
+        def tidy(self) -> None:
+            pass
+
+        def work(self) -> None:
+            assert hangs.wait(60)
+            assert beats.wait(5)
+
+    monkeypatch.setattr(store, "worker_seen", worker_seen)
+    monkeypatch.setattr(worker, "Models", lambda *_: None)
+    monkeypatch.setattr(worker, "Worker", Stub)
+    try:
+        assert worker.work(settings) == 0
+    finally:
+        over.set()
 
 
 def test_trouble_is_told_once_and_its_end_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(worker, "HEARTBEAT_SECONDS", 0.01)
-    database = new_database(tmp_path)
-    number, enough = new_worker(database), threading.Event()
+    enough = threading.Event()
     away, fault = ConnectionRefusedError("the queue is away"), RuntimeError("a fault of ours")
     troubles = [None, away, away, None, None, fault, fault, None]
 
@@ -65,7 +101,7 @@ def test_trouble_is_told_once_and_its_end_too(
         if trouble:
             raise trouble
 
-    worker._keep_alive(database, number, [duty], enough)
+    worker._repeat("heartbeat", duty, enough).join(60)
     assert [record.getMessage() for record in caplog.records] == [
         "heartbeat: ConnectionRefusedError: the queue is away",
         "heartbeat: all is well again",
@@ -75,13 +111,11 @@ def test_trouble_is_told_once_and_its_end_too(
     assert [bool(record.exc_info) for record in caplog.records] == [False, False, True, False]
 
 
-def test_a_fault_that_lasts_is_told_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_fault_that_lasts_is_told_again(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(worker, "HEARTBEAT_SECONDS", 0.01)
     monkeypatch.setattr(outages, "_AGAIN_SECONDS", 0.0)
-    database = new_database(tmp_path)
-    enough, beats = threading.Event(), []
+    enough = threading.Event()
+    beats: list[int] = []
 
     def duty() -> None:
         beats.append(1)
@@ -89,7 +123,7 @@ def test_a_fault_that_lasts_is_told_again(
             enough.set()
         raise FileNotFoundError(2, "No such file or directory")
 
-    worker._keep_alive(database, new_worker(database), [duty], enough)
+    worker._repeat("heartbeat", duty, enough).join(60)
     assert [bool(record.exc_info) for record in caplog.records] == [True] * 3
 
 
