@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qs
 
 from huey import Huey, PostgresHuey, RedisHuey, SqliteHuey
 from huey.exceptions import ConfigurationError
@@ -18,7 +17,7 @@ from huey.registry import Message
 from huey.serializer import Serializer
 
 from Orthanc.dicomweb import OrthancArchive
-from settings import Settings, SettingsError, sqlite_path
+from settings import Settings, SettingsError, sqlite_path, unless_named
 
 logger = logging.getLogger(__name__)
 
@@ -114,9 +113,7 @@ def _open_huey(url: str) -> Huey:
 
 def _open_server(url: str, options: dict[str, Any]) -> Huey:
     if url.startswith("postgresql"):
-        named = parse_qs(url.partition("?")[2], keep_blank_values=True)
-        args = {key: value for key, value in POSTGRESQL_ARGS.items() if key not in named}
-        huey = PostgresHuey(dsn=url, **args, **options)
+        huey = PostgresHuey(dsn=url, **unless_named(url, POSTGRESQL_ARGS), **options)
     else:
         huey = RedisHuey(url=url, **options)
     huey.pending_count()  # Redis is not asked before: a wrong password is to be said now

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, Literal, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 from dotenv import dotenv_values
 
@@ -141,6 +141,12 @@ def sqlite_path(url: str) -> Path | None:
     """Give the file of a ``sqlite:///`` URL, None for any other URL and for a database in memory."""
     scheme, _, rest = url.partition(":///")
     return Path(rest) if scheme == "sqlite" and rest and rest != ":memory:" else None
+
+
+def unless_named(url: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Give those arguments of a connection that its URL does not name itself."""
+    named = parse_qs(url.partition("?")[2], keep_blank_values=True)
+    return {key: value for key, value in arguments.items() if key not in named}
 
 
 class _Reader:

@@ -20,10 +20,11 @@ from sqlalchemy import (
     TypeDecorator,
     create_engine,
     event,
-    make_url,
 )
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
+
+from settings import unless_named
 
 BUSY_TIMEOUT_MS = 15_000
 IDLE_TIMEOUT_MS = 60_000
@@ -119,8 +120,7 @@ def open_database(url: str) -> Database:
 
 
 def _open_postgresql(url: str) -> Engine:
-    named = make_url(url).query
-    connect_args = {key: value for key, value in CONNECT_ARGS.items() if key not in named}
+    connect_args = unless_named(url, CONNECT_ARGS)
     try:
         engine = create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=connect_args)
     except ImportError as error:
