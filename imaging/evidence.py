@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from imaging import words
 from imaging.exclusion import exclusion
@@ -204,15 +204,20 @@ def _weigh_repetitions(possible: Sequence[Evidence]) -> None:
 
     An earlier one that says itself that it is after contrast tells nothing about the later.
     """
-    timed = [(each, moment) for each in possible if (moment := each.protocol.acquired) is not None]
-    for each, moment in timed:
-        others = [(o, when) for o, when in timed if o is not each and each.protocol.same_as(o.protocol)]
-        earlier = [when for o, when in others if moment - when >= REPETITION and not o.says_after]
+    timed = _timed(possible)
+    for moment, each in timed:
+        others = [(when, o) for when, o in timed if o is not each and each.protocol.same_as(o.protocol)]
+        earlier = [when for when, o in others if moment - when >= REPETITION and not o.says_after]
         if earlier:
             minutes = (moment - min(earlier)).total_seconds() / 60
             each.add("contrast", 30, f"the same protocol was acquired {minutes:.0f} min before")
-        elif not each.says_after and any(when - moment >= REPETITION for _, when in others):
+        elif not each.says_after and any(when - moment >= REPETITION for when, _ in others):
             each.add("contrast", -25, "the same protocol was acquired again later")
+
+
+def _timed(series: Sequence[Evidence]) -> list[tuple[datetime, Evidence]]:
+    """Those that say when they were acquired, and when."""
+    return [(moment, each) for each in series if (moment := each.protocol.acquired) is not None]
 
 
 def _weigh_agents(study: Sequence[Evidence]) -> None:
@@ -222,16 +227,12 @@ def _weigh_agents(study: Sequence[Evidence]) -> None:
     is the first after contrast, it does not count for an earlier one.
     """
     mr = [each for each in study if each.protocol.header.get("Modality") == "MR"]
-    times = [moment for each in mr if (moment := each.protocol.acquired) is not None]
+    timed = _timed(mr)
+    times = [moment for moment, _ in timed]
     several = any(each.excluded and "DERIVED" not in each.protocol.image_type for each in mr)
     several = several or (bool(times) and max(times) - min(times) >= REPETITION)
     on_all = several and all(each.protocol.contrast_agent for each in mr)
-    named = [
-        (when, each.protocol.description)
-        for each in mr
-        if each.says_after and (when := each.protocol.acquired) is not None
-    ]
-    first_named = min(named, default=None)
+    first_named = min(((when, each.protocol.description) for when, each in timed if each.says_after), default=None)
     for each in mr:
         agent, moment = each.protocol.contrast_agent, each.protocol.acquired
         if not agent or each.excluded is not None:
@@ -254,10 +255,9 @@ def _weigh_injections(study: Sequence[Evidence]) -> None:
     labelled = any(each.protocol.is_spin_labelling for each in study)
     injections = [
         (moment, each.protocol.description)
-        for each in study
+        for moment, each in _timed(study)
         if each.protocol.header.get("Modality") == "MR"
         and (each.says_after or _is_bolus_dynamic(each.protocol, labelled))
-        and (moment := each.protocol.acquired) is not None
     ]
     for each in study:
         moment = each.protocol.acquired
