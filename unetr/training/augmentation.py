@@ -50,7 +50,8 @@ def sample(arrays: list[np.ndarray], middle: np.ndarray, axes: np.ndarray, size:
     high = np.minimum(np.ceil(middle + reach).astype(int) + 1, arrays[0].shape)
     box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     stack = torch.stack([torch.from_numpy(array[box].astype(np.float32)) for array in arrays])
-    if stack.shape[1:] == (size,) * 3 and np.array_equal(np.abs(axes), np.eye(3)):  # its own voxels, in a fifth of the time
+    along_grid = stack.shape[1:] == (size,) * 3 and np.array_equal(np.abs(axes), np.eye(3))
+    if along_grid:  # the same voxels, in a fifth of the time
         return stack.flip([1 + axis for axis in range(3) if axes[axis, axis] < 0])
     unit = 2 / (high - low - 1)
     theta = np.column_stack([unit[:, None] * axes * half, unit * (middle - low) - 1])
