@@ -124,8 +124,8 @@ class Archive(Protocol):
         """
         ...
 
-    def retire_series(self, series_instance_uid: str) -> None:
-        """Remove a result of ours that a newer one replaces; a series that is not there is fine.
+    def retire_series(self, series_instance_uid: str) -> bool:
+        """Remove a result of ours that a newer one replaces; says whether the archive had it.
 
         Raises
         ------

@@ -243,9 +243,10 @@ class OrthancArchive(OrthancRest):
         except ArchiveError:
             logger.exception("some of these instances may be left in the archive: %s", ", ".join(sorted(ours)))
 
-    def retire_series(self, series_instance_uid: str) -> None:
-        """Remove a superseded result of ours, instance by instance, after a look at each."""
-        for series in self._lookup(series_instance_uid, "Series"):
+    def retire_series(self, series_instance_uid: str) -> bool:
+        """Remove a superseded result of ours, instance by instance, after a look at each; says whether it was there."""
+        found = self._lookup(series_instance_uid, "Series")
+        for series in found:
             paths = [f"/instances/{identifier}" for identifier in self._json("GET", series)["Instances"]]
             for path in paths:
                 file = self._rest("GET", f"{path}/file").content
@@ -253,6 +254,7 @@ class OrthancArchive(OrthancRest):
                     raise NotOursError(f"series {series_instance_uid} was not written by this server and is left alone")
             for path in paths:
                 self._delete(path)
+        return bool(found)
 
 
 def _instances(files: Sequence[DicomFile]) -> set[str]:

@@ -119,14 +119,17 @@ class FolderArchive:
             if is_ours(header) and header.SeriesInstanceUID not in keep:
                 path.unlink()
 
-    def retire_series(self, series_instance_uid: str) -> None:
-        """Remove a superseded result of ours from the output folder."""
+    def retire_series(self, series_instance_uid: str) -> bool:
+        """Remove a superseded result of ours from the output folder; says whether it was there."""
+        found = False
         for path in sorted(self.output.glob("*.dcm")):
             header = _read(path, pixels=False)
             if header.get("SeriesInstanceUID") == series_instance_uid:
                 if not is_ours(header):
                     raise NotOursError(f"{path} was not written by this program and is left alone")
                 path.unlink()
+                found = True
+        return found
 
 
 def _index(folder: Path) -> dict[str, dict[str, Series]]:

@@ -215,7 +215,7 @@ def _user_of(here: Context, study: str) -> Job | None:
 def _settle(here: Context) -> None:
     """Wait a moment until what was replaced is out of the archive, so that a viewer that looks now sees one version."""
     with here.patience(SETTLE_SECONDS) as again:
-        while store.results_to_retire(here.database) and again():
+        while store.results_to_retire(here.database, confirmed=True) and again():
             pass
 
 

@@ -254,15 +254,16 @@ class Worker:
 
     def _retire(self, series_instance_uid: str) -> None:
         """Take one series out; that it cannot be done is no reason to leave those after it."""
+        seen = True
         try:
             with suppress(NotOursError):  # somebody has put it to a use of his own; it is no longer our concern
-                self._archive.retire_series(series_instance_uid)
+                seen = self._archive.retire_series(series_instance_uid)
         except Exception as error:
             self._archive.check()  # raises when it is the archive as a whole
             detail = problem_of(error).detail
             logger.warning("replaced series %s stays in the archive for now: %s", series_instance_uid, detail)
         else:
-            store.record_retired(self._database, series_instance_uid)
+            store.record_retired(self._database, series_instance_uid, seen=seen)
 
     def recover(self) -> None:
         """Queue again what no living worker runs, what waits in the database but is in no queue, and new names."""

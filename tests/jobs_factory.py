@@ -91,13 +91,14 @@ class MemoryArchive:
             raise StudyNotFoundError(f"there is no study {study_instance_uid}")
         self.instances = kept
 
-    def retire_series(self, series_instance_uid: str) -> None:
+    def retire_series(self, series_instance_uid: str) -> bool:
         self._called("retire_series")
         found = {uid: one for uid, one in self.instances.items() if one.SeriesInstanceUID == series_instance_uid}
         if not all(is_ours(dataset) for dataset in found.values()):
             raise NotOursError(series_instance_uid)
         for uid in found:
             del self.instances[uid]
+        return bool(found)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 from sqlalchemy.exc import OperationalError
 
 from BDD import database, rethread_store, store
@@ -309,6 +309,35 @@ def test_what_a_failed_store_left_is_taken_out_once_the_archive_is_back(site):
     site.archive.fail = lambda _: None
     site.worker.tidy()
     assert site.results() == set()
+    assert store.results_to_retire(site.database) == []
+
+
+def test_what_arrives_after_its_job_has_failed_is_taken_out_too(site):
+    """A store that nobody waited for any longer: the archive gets it minutes after it was looked for in vain."""
+    site.worker.queue.close()
+    site.worker = site.new_worker(retry_delays=())
+    site.archive.fail = fail_at("store", ArchiveTimeoutError("no answer"))
+    job_id = site.run()
+    assert site.job(job_id).state == "failed"
+    site.worker.tidy()
+    assert store.results_to_retire(site.database, confirmed=True) == [], "nobody waits for what may never come"
+
+    for uid in series_of(job_id):
+        site.archive.instances[uid] = ours(job_id, uid)
+    site.worker.tidy()
+    assert site.results() == set()
+    assert store.results_to_retire(site.database) == []
+
+
+def test_what_never_arrives_is_not_looked_for_for_ever(site):
+    site.worker.queue.close()
+    site.worker = site.new_worker(retry_delays=())
+    site.archive.fail = fail_at("store", ArchiveTimeoutError("no answer"))
+    job_id = site.run()
+    assert set(store.results_to_retire(site.database)) == series_of(job_id)
+    with site.database.writing() as session:
+        session.execute(update(Job).values(finished_at=datetime.now(UTC) - timedelta(minutes=11)))
+    site.worker.tidy()
     assert store.results_to_retire(site.database) == []
 
 
