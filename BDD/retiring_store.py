@@ -15,7 +15,7 @@ from BDD.models import OPEN_STATES, Job, Result, Worker
 from BDD.worker_store import is_dead
 
 _LATE = timedelta(minutes=10)
-"""So long after its job has ended a series may still arrive: more than any archive is waited for."""
+"""So long after its job was given up a series may still arrive."""
 _TO_RETIRE = (Result.superseded_at.is_not(None), Result.retired_at.is_(None), Job.state.not_in(OPEN_STATES))
 
 
