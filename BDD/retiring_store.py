@@ -8,7 +8,7 @@ never confirmed to have, and has not, is looked for a while longer.
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import literal, or_, select, update
 
 from BDD.database import Database
 from BDD.models import OPEN_STATES, Job, Result, Worker
@@ -69,7 +69,7 @@ def record_retired(database: Database, series_instance_uid: str, *, seen: bool =
     """
     now = datetime.now(UTC)
     long_ended = select(Job.id).where(Job.finished_at < now - _LATE)
-    final = or_(seen, Result.written_at.is_not(None), Result.job_key.in_(long_ended))
+    final = or_(literal(seen), Result.written_at.is_not(None), Result.job_key.in_(long_ended))
     with database.writing() as session:
         session.execute(
             update(Result)
