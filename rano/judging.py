@@ -61,7 +61,8 @@ class Course:
         for visit in self.course:
             for lesion in visit.lesions:
                 if lesion.doubt and not visit.findings.verified:
-                    self.doubted.setdefault(lesion.tracking_uid, visit.date)
+                    for uid in (lesion.tracking_uid, *lesion.merged):
+                        self.doubted.setdefault(uid, visit.date)
         self.days = [list(visits) for _, visits in groupby(self.course, key=lambda visit: visit.date)]
         self.established = self._established()
 
@@ -91,8 +92,33 @@ class Course:
                 sure.remember([visit for visit in assessed if not visit.findings.in_doubt])
         return answers
 
-    def _new(self, visit: Visit) -> list[LesionAtVisit]:
+    def _apart(self, visit: Visit) -> list[LesionAtVisit]:
+        """Return the lesions that are new by themselves: nothing of what was known is in them."""
         return [m for m in visit.lesions if self.known.isdisjoint(visit.families[m.tracking_uid])]
+
+    def _merged(self, visit: Visit) -> dict[str, LesionAtVisit]:
+        """Tell in what the visit shows each new lesion that counts and has merged with known ones, by tracking UID.
+
+        Whichever of them the whole goes by: to merge makes no lesion one that was there at the baseline.
+        """
+        listed = {m.tracking_uid for m in visit.lesions}
+        return {
+            uid: whole
+            for whole in visit.shown(self.known)
+            for uid in visit.families[whole.tracking_uid]
+            if self._counts(uid, visit) and (uid == whole.tracking_uid or uid not in listed)
+        }
+
+    def _partners(self, whole: LesionAtVisit, visit: Visit) -> str:
+        """Name the known lesions that are in one."""
+        return ", ".join(self.names[uid] for uid in visit.families[whole.tracking_uid] if uid in self.known)
+
+    def _new(self, visit: Visit) -> list[LesionAtVisit]:
+        """Return all new lesions of a visit; one that has merged with known ones is as large as they are together."""
+        return self._apart(visit) + [
+            replace(whole, tracking_uid=uid, name=f"{self.names[uid]} (merged with {self._partners(whole, visit)})")
+            for uid, whole in self._merged(visit).items()
+        ]
 
     def _established(self) -> dict[str, tuple[datetime.date, datetime.date]]:
         """Tell since when each new lesion counts, and when it was one beyond doubt for the first time.
@@ -107,14 +133,14 @@ class Course:
             if assessed:
                 seen = {uid: since for uid, since in seen.items() if uid in there}
             for visit in assessed:
-                for lesion in self._new(visit):
+                for lesion in self._apart(visit):
                     since = seen.setdefault(lesion.tracking_uid, visit.date)
                     if not self._is_doubtful(lesion):
                         established.setdefault(lesion.tracking_uid, (since, visit.date))
         return established
 
-    def _counts(self, lesion: LesionAtVisit, visit: Visit) -> bool:
-        since, _ = self.established.get(lesion.tracking_uid, (datetime.date.max, None))
+    def _counts(self, uid: str, visit: Visit) -> bool:
+        since, _ = self.established.get(uid, (datetime.date.max, None))
         return since <= visit.date
 
     def _is_doubtful(self, lesion: LesionAtVisit) -> bool:
@@ -131,10 +157,10 @@ class Course:
         new, joined = self._new(visit), self._joined(visit)
         _, certain, doubtful = self._sort_new(visit)
         # That a lesion is new rests on the earlier visits that showed it.
-        doubted = [m for m in visit.lesions if m.doubt or (m in new and self._was_doubted(m, visit))]
+        doubted = [m for m in visit.lesions if m.doubt] + [m for m in new if self._was_doubted(m, visit)]
         verified = visit.findings.verified
         remark = (remarks.verified if verified else remarks.doubt)(
-            [m.label for m in doubted], visit.findings.gone_in_doubt
+            list({m.tracking_uid: m.label for m in doubted}.values()), visit.findings.gone_in_doubt
         )
         answer = replace(
             answer,
@@ -145,6 +171,7 @@ class Course:
             notes=(
                 *notes,
                 *remarks.merged(visit.lesions, self.names),
+                *(self._say_merged(uid, whole, visit) for uid, whole in self._merged(visit).items()),
                 *remarks.in_parts([self.names[uid] for uid in visit.parted(self._group(visit))]),
                 *remarks.not_found(self._not_found(visit)),
                 *remarks.measured_together([self.names[uid] for uid in joined]),
@@ -172,9 +199,9 @@ class Course:
     def _sort_new(self, visit: Visit) -> tuple[list[LesionAtVisit], list[LesionAtVisit], list[LesionAtVisit]]:
         """Return the new lesions: those that the visit can't tell anything of, those that are certain, the others."""
         new = self._new(visit)
-        missed = [m for m in new if self._counts(m, visit) and m.longest_mm is None]
-        certain = [m for m in new if self._counts(m, visit) and m not in missed]
-        return missed, certain, [m for m in new if not self._counts(m, visit)]
+        counting = [m for m in new if self._counts(m.tracking_uid, visit)]
+        missed = [m for m in counting if m.longest_mm is None]
+        return missed, [m for m in counting if m not in missed], [m for m in new if m not in counting]
 
     def _radiographic(self, visit: Visit, before: DaysBefore) -> Verdict:
         """Judge the images of a visit by what lies before it."""
@@ -251,6 +278,10 @@ class Course:
         if confirmed > visit.date:
             return f"new lesion {lesion.label}, in doubt at first and confirmed on {confirmed}, counts from this visit"
         return f"new lesion {lesion.label}"
+
+    def _say_merged(self, uid: str, whole: LesionAtVisit, visit: Visit) -> str:
+        since, _ = self.established[uid]
+        return remarks.still_new(self.names[uid], since, self._partners(whole, visit))
 
     def _was_doubted(self, lesion: LesionAtVisit, visit: Visit) -> bool:
         return self.doubted.get(lesion.tracking_uid, datetime.date.max) <= visit.date

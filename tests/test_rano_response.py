@@ -575,6 +575,69 @@ def test_a_new_lesion_that_once_touched_a_known_one_is_new_again():
     assert (got.radiographic.response, got.new_lesions) == (PD, ("N",))
 
 
+STILL_NEW = "N, new on 2024-02-10, has merged with T and still counts."
+
+
+@pytest.mark.parametrize("whole", ["T", "N"])
+@pytest.mark.parametrize("immunotherapy", [True, False])
+def test_a_new_lesion_that_merged_with_a_known_one_still_counts(whole, immunotherapy):
+    """It counts as if it had stayed apart, whichever of the two the whole goes by."""
+    start, new = visit(0, ("T", 20.0), immunotherapy=immunotherapy), visit(40, ("T", 12.0), ("N", 8.0))
+    other = "N" if whole == "T" else "T"
+    merged, later = visit(80, lesion(whole, 13.0, merged=(other,))), visit(120, (whole, 13.0))
+    got = assess([start, new, merged, later])
+    answer = SD if immunotherapy else PD
+    assert [present(one.radiographic).response for one in got.visits[1:]] == [answer] * 3
+    assert [one.new_lesions for one in got.visits] == [(), ("N",), ("N",), ("N",)]
+    assert got.visits[2].notes == (f"{whole} now includes {other} (merged).", STILL_NEW)
+    assert got.visits[3].notes == (STILL_NEW,)
+    assert "N (merged with T)" in present(got.visits[3].radiographic).reason
+    assert (got.roles["T"], got.roles["N"], got.best_radiographic.response) == ("target", "new", answer)
+
+    apart = last(start, new, merged, later, visit(160, ("T", 12.0), ("N", 8.0)))
+    assert (apart.radiographic.response, apart.new_lesions, apart.notes) == (answer, ("N",), ())
+    for gone in (visit(160), visit(160, ("X", 2.0))):
+        assert last(start, new, merged, later, gone).new_lesions == ()
+    only_the_known = last(start, new, merged, later, visit(160, ("T", 12.0), ("N", 8.0)), visit(200, ("T", 12.0)))
+    assert (only_the_known.radiographic.response, only_the_known.new_lesions) == (PR, ())
+
+
+def test_a_new_lesion_that_merged_with_one_that_cannot_be_assessed_is_not_either():
+    start, new = visit(0, ("T", 20.0), ("B", 6.0)), visit(40, ("T", 12.0), ("B", 6.0), ("N", 8.0))
+    merged = visit(80, ("T", 12.0), lesion("B", 9.0, merged=("N",)))
+    got = last(start, new, merged, visit(120, ("T", 12.0), ("B", None)))
+    assert (got.radiographic.response, got.new_lesions) == (NE, ())
+    assert got.radiographic.reason == "N (merged with B), new since the baseline, can't be assessed"
+
+
+def test_a_part_of_a_known_lesion_that_joins_it_again_is_not_new():
+    parts = visit(40, ("T", 12.0), lesion("T2", 8.0, part_of="T"))
+    got = assess([visit(0, ("T", 20.0)), parts, visit(80, lesion("T", 12.0, merged=("T2",)))])
+    assert [one.new_lesions for one in got.visits] == [(), (), ()]
+    assert present(got.visits[2].radiographic).response is PR
+    # Nor are the parts of a whole that holds a new one: that is one new lesion, whichever of them it is in.
+    new, merged = visit(40, ("T", 12.0), ("N", 8.0)), visit(80, lesion("T", 13.0, merged=("N",)))
+    split = visit(120, ("T", 7.0), lesion("T2", 6.0, part_of="T"))
+    assert last(visit(0, ("T", 20.0)), new, merged, split).new_lesions == ("N",)
+
+
+def test_a_lesion_that_was_never_beyond_doubt_when_it_merged_is_no_progression():
+    start, dot = visit(0, ("T", 20.0)), visit(40, ("T", 12.0), ("N", 2.0))
+    assert radiographic(start, dot, visit(80, lesion("T", 13.0, merged=("N",))))[1:] == [PR, PR]
+
+
+def test_that_a_new_lesion_has_merged_may_be_in_doubt():
+    """Then so is every response that it still counts in, until a person has looked."""
+    start, new = visit(0, ("T", 20.0)), visit(40, ("T", 12.0), ("N", 8.0))
+    merged, later = visit(80, lesion("T", 13.0, merged=("N",), doubt=True)), visit(120, ("T", 13.0))
+    words = "How N (merged with T) was followed is not sure: a person should look at it before relying on the response."
+    assert last(start, new, merged, later).doubt == words
+    assert last(start, new, replace(merged, verified=True), later).doubts == ""
+    doubtful = visit(40, ("T", 12.0), lesion("N", 8.0, doubt=True))
+    sure = visit(80, lesion("T", 13.0, merged=("N",)))
+    assert last(start, doubtful, sure, later).doubt == words, "that it is new rests on when it was first seen"
+
+
 # --- lesions of which it is not sure which they are
 
 
