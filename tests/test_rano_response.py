@@ -10,7 +10,7 @@ import pytest
 
 from rano import remarks, table
 from rano.confirmation import Verdict
-from rano.criteria import Response
+from rano.criteria import Response, percent_above
 from rano.history import ClinicalStatus, HistoryError, LesionAtVisit, Rules, VisitFindings, choose_targets
 from rano.immunotherapy import carried
 from rano.response import assess, best_until
@@ -245,6 +245,22 @@ def test_every_hundredth_of_a_millimetre_goes_by_the_rule():
         ):
             rules = Rules(absolute_mm=0.01)
             assert radiographic(visit(0, ("A", before)), visit(60, ("A", after / 100)), rules=rules)[1] is answer
+
+
+def test_no_printed_percentage_reaches_a_threshold_that_is_not_met():
+    """20 % of 40.01 mm are 8.002 mm, and 30 % of 70.03 mm are 21.009 mm."""
+    grown = last(visit(0, ("A", 20.01), ("B", 20.0)), visit(40, ("A", 28.01), ("B", 20.0)))
+    assert (grown.radiographic.response, grown.diameters.from_nadir_percent) == (SD, 19.99)
+    assert "48.01 mm, is 19.99 % above the nadir 40.01 mm (PD from 20 %)" in grown.radiographic.reason
+    start = visit(0, ("A", 30.01), ("B", 20.01), ("C", 20.01))
+    fallen = last(start, visit(40, ("A", 9.01), ("B", 20.01), ("C", 20.01)))
+    assert (fallen.radiographic.response, fallen.diameters.from_baseline_percent) == (SD, -29.98)
+    for before in range(1001, 60000, 977):
+        for after in range(before * 12 // 10 - 1, before * 12 // 10 + 3):
+            assert (present(percent_above(after, before)) >= 20) == (5 * (after - before) >= before)
+        for after in range(before * 7 // 10 - 1, before * 7 // 10 + 3):
+            assert (present(percent_above(after, before)) <= -30) == (10 * (before - after) >= 3 * before)
+    assert (percent_above(None, 1000), percent_above(10, 0)) == (None, None)
 
 
 @pytest.mark.parametrize(
