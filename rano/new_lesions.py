@@ -86,8 +86,9 @@ class NewLesions:
         }
 
     def _partners(self, whole: LesionAtVisit, visit: Visit) -> str:
-        """Name the known lesions that are in one."""
-        return ", ".join(self._names[uid] for uid in visit.families[whole.tracking_uid] if uid in self._known)
+        """Name the known lesions that are in one; what people have called no lesion only when there is nothing else."""
+        known = [uid for uid in visit.families[whole.tracking_uid] if uid in self._known]
+        return ", ".join([self._names[uid] for uid in known if uid in self._names] or known)
 
     def _established_on(self, days: Sequence[Sequence[Visit]]) -> dict[str, tuple[datetime.date, datetime.date]]:
         """Tell since when each new lesion counts, and when it was one beyond doubt for the first time.

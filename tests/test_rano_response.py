@@ -687,6 +687,11 @@ def test_a_new_lesion_that_merged_with_what_is_no_lesion_is_not_assessed():
     assert radiographic(start, new, visit(60, ("A", 12.0), no_lesion("P", 22.0, merged=("B",))))[1:] == [PD, NE]
 
 
+def test_a_new_lesion_that_merged_with_one_that_holds_what_is_no_lesion_still_counts():
+    start, new = visit(0, lesion("T", 20.0, merged=("P",))), visit(40, ("T", 12.0), ("N", 8.0))
+    assert last(start, new, visit(80, lesion("T", 13.0, merged=("N",)))).notes[-1] == STILL_NEW
+
+
 def test_a_piece_of_what_is_no_lesion_is_equivocal_until_somebody_decides():
     start = visit(0, ("A", 12.0), no_lesion("P", 16.0))
     split = visit(30, ("A", 12.0), no_lesion("P", 10.0), lesion("B", 8.0, part_of="P"))
