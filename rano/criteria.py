@@ -4,6 +4,7 @@ Sizes are compared as whole hundredths of a mm (or mm3), as they are printed, an
 20 %, 30 % or 5 mm counts as reached, and 0.01 mm less does not.
 """
 
+import math
 import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -135,7 +136,7 @@ class Change:
     nadir_visit
         The first visit that had it.
     from_baseline_percent, from_nadir_percent
-        Positive is growth; None when there is no total, or no size to compare with.
+        As ``percent_above`` gives them: positive is growth; None when there is no total, or no size to compare with.
     from_nadir
         Absolute growth of the sum.
     largest_growth, largest_growth_of
@@ -164,8 +165,8 @@ def compare(unit: str, baseline: Reading, nadir: Reading, nadir_visit: str, now:
         baseline=baseline.known / 100,
         nadir=smallest / 100,
         nadir_visit=nadir_visit,
-        from_baseline_percent=_percent(total, baseline.known),
-        from_nadir_percent=_percent(total, smallest),
+        from_baseline_percent=percent_above(total, baseline.known),
+        from_nadir_percent=percent_above(total, smallest),
         from_nadir=None if total is None else (total - smallest) / 100,
         largest_growth=None if most is None else most[1] / 100,
         largest_growth_of=None if most is None else most[0],
@@ -189,7 +190,7 @@ def judge(
     risen = reached_rise(known, smallest, least_rise)
     unknown = [names[uid] for uid, value in now.sizes.items() if value is None]
     rise = f"the sum of {what}{' that could be measured' if unknown else ''}, {size(known)}, is "
-    rise += f"{_percent(known, smallest) or 0:.2f} % above the nadir {size(smallest)}"
+    rise += f"{percent_above(known, smallest) or 0:.2f} % above the nadir {size(smallest)}"
     met, absolute = _absolute(rule, rules, nadir, now, names)
     if risen and met:
         return Response.PD, f"{rise} (at least {least_rise:g} %){absolute}"
@@ -197,7 +198,7 @@ def judge(
         return Response.NE, f"{', '.join(unknown)} can't be assessed"
     if known == 0:
         return Response.CR, "all target lesions have gone"
-    fall = f"the sum of {what}, {size(known)}, is {-(_percent(known, first) or 0):.2f} % below the baseline "
+    fall = f"the sum of {what}, {size(known)}, is {-(percent_above(known, first) or 0):.2f} % below the baseline "
     fall += size(first)
     if Fraction(first - known) >= Fraction(str(least_fall)) / 100 * first:
         return Response.PR, f"{fall} (at least {least_fall:g} %)"
@@ -235,5 +236,11 @@ def _absolute(
     return False, f" no target lesion grew {least} (most: {who}, {grown / 100:.2f} mm)"
 
 
-def _percent(now: int | None, before: int) -> float | None:
-    return None if now is None or before == 0 else float(Fraction(now - before, before) * 100)
+def percent_above(now: int | None, before: int | None) -> float | None:
+    """Return by how many percent a size, in hundredths, lies above an earlier one, cut off after two decimals.
+
+    None when there is nothing to compare. To be printed with both decimals.
+    """
+    # Rounded, 19.995 % would stand as 20.00 % beside a verdict that 20 % was not reached. Cut off towards zero, growth
+    # and fall alike, a figure reaches a threshold of up to two decimals exactly when the size does.
+    return None if now is None or not before else math.trunc(Fraction(now - before, before) * 10_000) / 100

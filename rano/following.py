@@ -48,7 +48,7 @@ def thread(
     """
     threads: dict[str, Thread] = {}
     ordered = sorted(visits, key=lambda visit: (visit.date is None, visit.date or datetime.date.min, visit.visit))
-    links = [link_visit(visit, threads) for visit in ordered]
+    links = [link_visit(visit, threads, ordered[:number]) for number, visit in enumerate(ordered)]
     uids = _give_uids(threads, make_tracking_uid)
     return tuple(_renamed(doubt_missed(one, threads), uids) for one in links)
 

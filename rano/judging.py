@@ -1,9 +1,7 @@
 """One visit after the other, against the baseline and the days between: the response of each, with its reasons."""
 
-import datetime
 from collections.abc import Sequence
 from dataclasses import replace
-from fractions import Fraction
 from itertools import groupby
 
 from rano import remarks, table
@@ -12,7 +10,8 @@ from rano.criteria import Change, Part, Response, compare, hundredths, judge
 from rano.days_before import DaysBefore
 from rano.families import families, wholes
 from rano.groups import LENGTH, VOLUME, Group, Visit, held
-from rano.history import TARGET_RULES, LesionAtVisit, Rules, TargetRule, VisitFindings, choose_targets
+from rano.history import TARGET_RULES, Rules, TargetRule, VisitFindings, choose_targets
+from rano.new_lesions import NewLesions
 from rano.non_targets import judge_non_targets
 from rano.visit_response import Role, VisitResponse
 
@@ -56,14 +55,8 @@ class Course:
                 holder.update({member: uid for member in family if member not in there and member not in holder})
         self.course = [held(visit, holder) for visit in self.course]
         self.baseline = next(visit for visit in self.course if visit.findings.visit == baseline)
-        # Since when it is not sure which lesion each is.
-        self.doubted: dict[str, datetime.date] = {}
-        for visit in self.course:
-            for lesion in visit.lesions:
-                if lesion.doubt and not visit.findings.verified:
-                    self.doubted.setdefault(lesion.tracking_uid, visit.date)
         self.days = [list(visits) for _, visits in groupby(self.course, key=lambda visit: visit.date)]
-        self.established = self._established()
+        self.new = NewLesions(self.days, self.known, self.names, rules)
 
     def roles(self) -> dict[str, Role]:
         """Tell what each lesion counts as, by tracking UID; a part counts as what it is a part of."""
@@ -91,50 +84,17 @@ class Course:
                 sure.remember([visit for visit in assessed if not visit.findings.in_doubt])
         return answers
 
-    def _new(self, visit: Visit) -> list[LesionAtVisit]:
-        return [m for m in visit.lesions if self.known.isdisjoint(visit.families[m.tracking_uid])]
-
-    def _established(self) -> dict[str, tuple[datetime.date, datetime.date]]:
-        """Tell since when each new lesion counts, and when it was one beyond doubt for the first time.
-
-        It counts from when it was first seen, but not across a day whose visits were assessed and did not show it.
-        """
-        established: dict[str, tuple[datetime.date, datetime.date]] = {}
-        seen: dict[str, datetime.date] = {}
-        for day in self.days:
-            assessed = [visit for visit in day if visit.findings.lesions is not None]
-            there = {uid for visit in assessed for uid in visit.spoken_for}
-            if assessed:
-                seen = {uid: since for uid, since in seen.items() if uid in there}
-            for visit in assessed:
-                for lesion in self._new(visit):
-                    since = seen.setdefault(lesion.tracking_uid, visit.date)
-                    if not self._is_doubtful(lesion):
-                        established.setdefault(lesion.tracking_uid, (since, visit.date))
-        return established
-
-    def _counts(self, lesion: LesionAtVisit, visit: Visit) -> bool:
-        since, _ = self.established.get(lesion.tracking_uid, (datetime.date.max, None))
-        return since <= visit.date
-
-    def _is_doubtful(self, lesion: LesionAtVisit) -> bool:
-        if lesion.equivocal is not None:
-            return lesion.equivocal
-        longest = hundredths(lesion.longest_mm)
-        return longest is None or longest < Fraction(str(self.rules.equivocal_below_mm)) * 100
-
     def _answer(self, visit: Visit, before: DaysBefore, sure: DaysBefore, notes: tuple[str, ...]) -> VisitResponse:
         answer = VisitResponse(visit.findings.visit, visit.date, "follow-up", notes=notes)
         if visit.findings.lesions is None:
             radiographic = Verdict(Response.NE, "the visit was not assessed")
             return replace(answer, radiographic=radiographic, overall=self._overall(visit, radiographic))
-        new, joined = self._new(visit), self._joined(visit)
-        _, certain, doubtful = self._sort_new(visit)
-        # That a lesion is new rests on the earlier visits that showed it.
-        doubted = [m for m in visit.lesions if m.doubt or (m in new and self._was_doubted(m, visit))]
+        joined = self._joined(visit)
+        _, certain, doubtful = self.new.sort(visit)
+        doubted = [m for m in visit.lesions if m.doubt] + self.new.doubted(visit)
         verified = visit.findings.verified
         remark = (remarks.verified if verified else remarks.doubt)(
-            [m.label for m in doubted], visit.findings.gone_in_doubt
+            list({m.tracking_uid: m.label for m in doubted}.values()), visit.findings.gone_in_doubt
         )
         answer = replace(
             answer,
@@ -145,6 +105,7 @@ class Course:
             notes=(
                 *notes,
                 *remarks.merged(visit.lesions, self.names),
+                *self.new.notes(visit),
                 *remarks.in_parts([self.names[uid] for uid in visit.parted(self._group(visit))]),
                 *remarks.not_found(self._not_found(visit)),
                 *remarks.measured_together([self.names[uid] for uid in joined]),
@@ -169,20 +130,13 @@ class Course:
             earlier_doubt=earlier,
         )
 
-    def _sort_new(self, visit: Visit) -> tuple[list[LesionAtVisit], list[LesionAtVisit], list[LesionAtVisit]]:
-        """Return the new lesions: those that the visit can't tell anything of, those that are certain, the others."""
-        new = self._new(visit)
-        missed = [m for m in new if self._counts(m, visit) and m.longest_mm is None]
-        certain = [m for m in new if self._counts(m, visit) and m not in missed]
-        return missed, certain, [m for m in new if not self._counts(m, visit)]
-
     def _radiographic(self, visit: Visit, before: DaysBefore) -> Verdict:
         """Judge the images of a visit by what lies before it."""
-        missed, certain, doubtful = self._sort_new(visit)
+        missed, certain, doubtful = self.new.sort(visit)
         back = [m.label for m in visit.shown(self.known) if m.longest_mm is not None] if before.cleared else []
         progression = [f"{', '.join(back)} came back after all lesions had gone on {before.cleared}"] if back else []
         if not visit.findings.immunotherapy:
-            progression += [self._describe(m, visit) for m in certain]
+            progression += [self.new.describe(m, visit) for m in certain]
         radiographic = table.radiographic(
             self._judge_targets(self.rules.target_rule, visit, before) if self.targets else None,
             self._judge_non_targets(visit, before),
@@ -245,15 +199,6 @@ class Course:
         of_targets = visit.shown(self.targets)
         lesions = [lesion for lesion in visit.shown(self.non_targets) if lesion not in of_targets]
         return judge_non_targets(lesions, visit.families, self.non_targets, before.smallest, self.rules, self.names)
-
-    def _describe(self, lesion: LesionAtVisit, visit: Visit) -> str:
-        _, confirmed = self.established[lesion.tracking_uid]
-        if confirmed > visit.date:
-            return f"new lesion {lesion.label}, in doubt at first and confirmed on {confirmed}, counts from this visit"
-        return f"new lesion {lesion.label}"
-
-    def _was_doubted(self, lesion: LesionAtVisit, visit: Visit) -> bool:
-        return self.doubted.get(lesion.tracking_uid, datetime.date.max) <= visit.date
 
     def _overall(self, visit: Visit, radiographic: Verdict) -> Verdict:
         return table.overall(

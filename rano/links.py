@@ -4,7 +4,7 @@ import datetime
 from dataclasses import dataclass
 from enum import StrEnum
 
-from rano.coverage import Grid
+from rano.coverage import Floats, Grid
 from rano.rigid import RigidTransform
 from rano.shape import LesionShape
 
@@ -63,6 +63,12 @@ class FollowedVisit:
     to_common: RigidTransform | None
     trouble: str = ""
     grid: Grid | None = None
+
+    def share_shown(self, points: Floats) -> float:
+        """Return the share of points (n, 3), in common coordinates, that its images cover; 1 where nobody can tell."""
+        if self.grid is None or self.to_common is None:
+            return 1.0
+        return self.grid.share_within(self.to_common.inverse().apply(points))
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,11 @@ def merged(lesions: Sequence[LesionAtVisit], names: Mapping[str, str]) -> list[s
     return [f"{label} now includes {', '.join(others)} (merged)." for label, others in found]
 
 
+def still_new(name: str, since: datetime.date, others: str) -> str:
+    """Say that a new lesion is one with others that are not, and as new as before."""
+    return f"{name}, new on {since}, has merged with {others} and still counts."
+
+
 def in_parts(names: Sequence[str]) -> list[str]:
     """Say which target lesions a visit shows in parts, whose sizes are added."""
     return [f"{name} is in parts at this visit: their sizes are added." for name in names]

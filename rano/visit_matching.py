@@ -31,9 +31,10 @@ NEIGHBOUR_MM = 8.0
 """A new lesion this near to one that has just gone may be the same one."""
 
 
-def link_visit(visit: FollowedVisit, threads: dict[str, Thread]) -> VisitLinks:
-    """Return the links of a visit, by the threads' keys, and carry the threads on."""
-    paired = VisitPairing(visit, threads)
+def link_visit(visit: FollowedVisit, threads: dict[str, Thread], earlier: Sequence[FollowedVisit]) -> VisitLinks:
+    """Return the links of a visit, by the threads' keys, and carry the threads on; ``earlier`` are those before it."""
+    # What another visit of the same day shows says nothing of the time before.
+    paired = VisitPairing(visit, threads, [one for one in earlier if one.date != visit.date])
     absent = [_absence(paired, k) for k in paired.left]
     # Whether what had gone is still gone can't be said either.
     absent += [_not_covered(paired, k) for k in paired.gone if paired.covered(k) < COVERED]
@@ -124,7 +125,7 @@ def _neighbours(paired: VisitPairing, i: int, k: int) -> list[str]:
 
 def _begun(paired: VisitPairing, i: int) -> Link:
     """Link a lesion that is paired with none: it is new, or has split from one that is paired with another."""
-    if not paired.threads:
+    if not paired.threads and not paired.earlier:
         return Link(paired.key[i], Status.NEW, False, "there is no earlier visit")
     whole = paired.whole(i)
     if whole is not None:
@@ -138,6 +139,8 @@ def _begun(paired: VisitPairing, i: int) -> Link:
         words = "it lies where a lesion was, not when that was last seen but earlier"
         return Link(paired.key[i], Status.SPLIT, True, words, part_of=former)
     doubts = []
+    if paired.covered_before(i) < COVERED:
+        doubts.append("no earlier images show this place")
     if any(j == i for j, _ in paired.pairs):
         doubts.append("there was another lesion next to where it is")
     if any(paired.distance(i, k) < NEIGHBOUR_MM for k in paired.left):

@@ -4,6 +4,7 @@ The first of two steps for each visit: ``visit_matching`` says in words what com
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,6 +43,8 @@ class VisitPairing:
 
     Attributes
     ----------
+    earlier
+        The visits of earlier days.
     now
         The lesions of the visit, in common coordinates; ``i`` counts them.
     keys
@@ -60,8 +63,8 @@ class VisitPairing:
         k of those that had gone before, by themselves, and are paired with none.
     """
 
-    def __init__(self, visit: FollowedVisit, threads: dict[str, Thread]) -> None:
-        self.visit, self.threads = visit, threads
+    def __init__(self, visit: FollowedVisit, threads: dict[str, Thread], earlier: Sequence[FollowedVisit]) -> None:
+        self.visit, self.threads, self.earlier = visit, threads, earlier
         to_common = visit.to_common or RigidTransform.identity()
         self.now = [Placed(lesion.shape, to_common) for lesion in visit.lesions]
         self.keys = [key for key, one in threads.items() if one.place is not None]
@@ -167,10 +170,18 @@ class VisitPairing:
 
     def covered(self, k: int) -> float:
         """Return the share of the place of a lesion of before that this visit's images cover."""
-        place, grid, to_common = self.thread(k).place, self.visit.grid, self.visit.to_common
-        if place is None or grid is None or to_common is None:
+        place = self.thread(k).place
+        return 1.0 if place is None else self.visit.share_shown(place.points)
+
+    def covered_before(self, i: int) -> float:
+        """Return the share of the place of a lesion now that the images of an earlier day cover, the one with most.
+
+        Of registered visits, for it is with their lesions that others are paired.
+        """
+        if self.visit.to_common is None:
             return 1.0
-        return grid.share_within(to_common.inverse().apply(place.points))
+        shares = (one.share_shown(self.now[i].points) for one in self.earlier if one.to_common is not None)
+        return max(shares, default=1.0)
 
     def distance(self, i: int, k: int) -> float:
         place = self.thread(k).place

@@ -30,7 +30,8 @@ class VisitResponse:
     non_targets
         The response of the non-target lesions alone: CR, non-CR/non-PD, PD or NE; None where there are none.
     new_lesions, equivocal_lesions
-        Tracking UIDs of lesions that were not there at the baseline, and of those in doubt.
+        Tracking UIDs of lesions that were not there at the baseline, and of those in doubt. A new lesion that has
+        merged with one that was there is among them for as long as they are one.
     radiographic, overall
         The response; None at the baseline and before.
     immunotherapy

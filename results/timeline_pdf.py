@@ -170,7 +170,7 @@ def _sizes(lesion: TimelineLesion, first: int) -> list[str]:
 
 
 def _percent(value: float | None) -> str:
-    return _EMPTY if value is None else f"{value:+.1f} %"
+    return _EMPTY if value is None else f"{value:+.2f} %"
 
 
 def _reasons(timeline: Timeline, lesions: Sequence[TimelineLesion]) -> list[str]:

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from BDD.models import Job, LesionRow
 from BDD.models import Model as ModelRow
+from rano.criteria import hundredths, percent_above
 from results.timeline import LesionSize, Timeline, TimelineLesion, TimelineVisit
 
 _VISITS_ON_PAPER = 8
@@ -154,8 +155,8 @@ def _rows(
                 lesion=lesion,
                 size=size,
                 before=before,
-                change_percent=100 * (size.longest_mm / before.longest_mm - 1)
-                if before and before.longest_mm
+                change_percent=percent_above(hundredths(size.longest_mm), hundredths(before.longest_mm))
+                if before
                 else None,
                 viewer=viewer_address(visit, found[size.finding]),
                 picture=f"/studies/{visit.study_instance_uid}/lesions/{lesion.tracking_uid}/image.png",

@@ -375,6 +375,20 @@ def test_what_is_compared_with_a_baseline_that_cannot_be_registered_says_so(site
     assert words not in volumetric_report(site, 3)
 
 
+def test_a_lesion_that_the_earlier_images_do_not_cover_is_new_in_doubt(site):
+    see(site, 1, [DEEP], slices=LOWER)
+    see(site, 2, [A, DEEP])
+    timeline = timeline_of(site)
+    visit = timeline["visits"][1]
+    (new,) = (lesion for lesion in timeline["lesions"] if lesion["tracking_uid"] in visit["new_lesions"])
+    words = f"How {new['name']} was followed is not sure"
+    assert (visit["radiographic"]["response"], visit["notes"][0][: len(words)]) == ("PD", words)
+    assert words in volumetric_report(site, 2)
+    page = site.client.get(f"/follow-up/{patient_key(site.database)}").get_data(as_text=True)
+    assert words in page
+    assert "no earlier images show this place" in page
+
+
 def test_a_lesion_that_the_images_do_not_cover_is_not_evaluable(site):
     see(site, 1, [A, DEEP])
     see(site, 2, [A, DEEP], slices=LOWER)

@@ -39,7 +39,7 @@ def test_sums_percents_and_responses(database, worker):
     visit(database, worker, 3, [sized(1, 19.0), sized(2, 8.0), sized(3, 6.0)])
     timeline = timeline_of(database)
     assert [v.response.diameters.total for v in timeline.visits] == [30.0, 20.0, 27.0]
-    assert timeline.visits[1].response.diameters.from_baseline_percent == pytest.approx(-100 / 3)
+    assert timeline.visits[1].response.diameters.from_baseline_percent == -33.33
     assert timeline.visits[2].response.diameters.from_nadir_percent == pytest.approx(35.0)
     assert responses(timeline) == [None, "PR", "PD"]
     assert "35.00 %" in timeline.visits[2].response.radiographic.reason

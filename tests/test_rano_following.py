@@ -3,6 +3,7 @@
 import datetime
 import itertools
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -143,6 +144,31 @@ def test_what_the_images_cover_is_asked_in_their_own_coordinates():
     assert follow(first, visit(30, grid=low))[1].absent[0].status is Status.NOT_COVERED
     # Of a visit that is not registered nothing is known.
     assert follow(first, visit(30, grid=low, to_common=None))[1].absent[0].status is Status.RESOLVED
+
+
+UNSEEN = "no earlier lesion here; no earlier images show this place"
+
+
+@pytest.mark.parametrize("known", [[(0, 0, 0, 10)], []])
+def test_a_lesion_where_no_earlier_images_are_may_not_be_new(known):
+    slab, up = box((-80, -80, -80), (80, 80, 20)), (0, 0, 40, 8)
+    first, later = visit(0, *known, grid=slab), visit(60, *known, up, grid=WIDE)
+
+    def found(*earlier, late=later):
+        link = follow(*earlier, late)[-1].lesions[-1]
+        return link.status, link.ambiguous, link.reason
+
+    assert found(first) == (Status.NEW, True, UNSEEN)
+    assert found(first, visit(60, *known, grid=WIDE, name="another of that day")) == (Status.NEW, True, UNSEEN)
+    sure = Status.NEW, False, "no earlier lesion here"
+    assert found(first, visit(30, *known, grid=WIDE)) == sure, "one that shows the place is enough"
+    assert found(visit(0, *known)) == sure, "where it is not known what the images show, they show all"
+    # One that is not registered tells of no place whether it shows it.
+    assert found(first, visit(30, *known, grid=WIDE, to_common=None)) == (Status.NEW, True, UNSEEN)
+    # What that day shows is no earlier lesion: nothing is new then.
+    assert not found(replace(first, date=later.date))[1]
+    said = lesion(up, uid="mine", fixed=True)
+    assert not found(first, late=visit(60, *known, said, grid=WIDE))[1]
 
 
 def test_a_lesion_at_the_edge_of_the_images_may_be_cut_off():

@@ -10,7 +10,7 @@ import pytest
 
 from rano import remarks, table
 from rano.confirmation import Verdict
-from rano.criteria import Response
+from rano.criteria import Response, percent_above
 from rano.history import ClinicalStatus, HistoryError, LesionAtVisit, Rules, VisitFindings, choose_targets
 from rano.immunotherapy import carried
 from rano.response import assess, best_until
@@ -245,6 +245,22 @@ def test_every_hundredth_of_a_millimetre_goes_by_the_rule():
         ):
             rules = Rules(absolute_mm=0.01)
             assert radiographic(visit(0, ("A", before)), visit(60, ("A", after / 100)), rules=rules)[1] is answer
+
+
+def test_no_printed_percentage_reaches_a_threshold_that_is_not_met():
+    """20 % of 40.01 mm are 8.002 mm, and 30 % of 70.03 mm are 21.009 mm."""
+    grown = last(visit(0, ("A", 20.01), ("B", 20.0)), visit(40, ("A", 28.01), ("B", 20.0)))
+    assert (grown.radiographic.response, grown.diameters.from_nadir_percent) == (SD, 19.99)
+    assert "48.01 mm, is 19.99 % above the nadir 40.01 mm (PD from 20 %)" in grown.radiographic.reason
+    start = visit(0, ("A", 30.01), ("B", 20.01), ("C", 20.01))
+    fallen = last(start, visit(40, ("A", 9.01), ("B", 20.01), ("C", 20.01)))
+    assert (fallen.radiographic.response, fallen.diameters.from_baseline_percent) == (SD, -29.98)
+    for before in range(1001, 60000, 977):
+        for after in range(before * 12 // 10 - 1, before * 12 // 10 + 3):
+            assert (present(percent_above(after, before)) >= 20) == (5 * (after - before) >= before)
+        for after in range(before * 7 // 10 - 1, before * 7 // 10 + 3):
+            assert (present(percent_above(after, before)) <= -30) == (10 * (before - after) >= 3 * before)
+    assert (percent_above(None, 1000), percent_above(10, 0)) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -575,6 +591,69 @@ def test_a_new_lesion_that_once_touched_a_known_one_is_new_again():
     assert (got.radiographic.response, got.new_lesions) == (PD, ("N",))
 
 
+STILL_NEW = "N, new on 2024-02-10, has merged with T and still counts."
+
+
+@pytest.mark.parametrize("whole", ["T", "N"])
+@pytest.mark.parametrize("immunotherapy", [True, False])
+def test_a_new_lesion_that_merged_with_a_known_one_still_counts(whole, immunotherapy):
+    """It counts as if it had stayed apart, whichever of the two the whole goes by."""
+    start, new = visit(0, ("T", 20.0), immunotherapy=immunotherapy), visit(40, ("T", 12.0), ("N", 8.0))
+    other = "N" if whole == "T" else "T"
+    merged, later = visit(80, lesion(whole, 13.0, merged=(other,))), visit(120, (whole, 13.0))
+    got = assess([start, new, merged, later])
+    answer = SD if immunotherapy else PD
+    assert [present(one.radiographic).response for one in got.visits[1:]] == [answer] * 3
+    assert [one.new_lesions for one in got.visits] == [(), ("N",), ("N",), ("N",)]
+    assert got.visits[2].notes == (f"{whole} now includes {other} (merged).", STILL_NEW)
+    assert got.visits[3].notes == (STILL_NEW,)
+    assert "N (merged with T)" in present(got.visits[3].radiographic).reason
+    assert (got.roles["T"], got.roles["N"], got.best_radiographic.response) == ("target", "new", answer)
+
+    apart = last(start, new, merged, later, visit(160, ("T", 12.0), ("N", 8.0)))
+    assert (apart.radiographic.response, apart.new_lesions, apart.notes) == (answer, ("N",), ())
+    for gone in (visit(160), visit(160, ("X", 2.0))):
+        assert last(start, new, merged, later, gone).new_lesions == ()
+    only_the_known = last(start, new, merged, later, visit(160, ("T", 12.0), ("N", 8.0)), visit(200, ("T", 12.0)))
+    assert (only_the_known.radiographic.response, only_the_known.new_lesions) == (PR, ())
+
+
+def test_a_new_lesion_that_merged_with_one_that_cannot_be_assessed_is_not_either():
+    start, new = visit(0, ("T", 20.0), ("B", 6.0)), visit(40, ("T", 12.0), ("B", 6.0), ("N", 8.0))
+    merged = visit(80, ("T", 12.0), lesion("B", 9.0, merged=("N",)))
+    got = last(start, new, merged, visit(120, ("T", 12.0), ("B", None)))
+    assert (got.radiographic.response, got.new_lesions) == (NE, ())
+    assert got.radiographic.reason == "N (merged with B), new since the baseline, can't be assessed"
+
+
+def test_a_part_of_a_known_lesion_that_joins_it_again_is_not_new():
+    parts = visit(40, ("T", 12.0), lesion("T2", 8.0, part_of="T"))
+    got = assess([visit(0, ("T", 20.0)), parts, visit(80, lesion("T", 12.0, merged=("T2",)))])
+    assert [one.new_lesions for one in got.visits] == [(), (), ()]
+    assert present(got.visits[2].radiographic).response is PR
+    # Nor are the parts of a whole that holds a new one: that is one new lesion, whichever of them it is in.
+    new, merged = visit(40, ("T", 12.0), ("N", 8.0)), visit(80, lesion("T", 13.0, merged=("N",)))
+    split = visit(120, ("T", 7.0), lesion("T2", 6.0, part_of="T"))
+    assert last(visit(0, ("T", 20.0)), new, merged, split).new_lesions == ("N",)
+
+
+def test_a_lesion_that_was_never_beyond_doubt_when_it_merged_is_no_progression():
+    start, dot = visit(0, ("T", 20.0)), visit(40, ("T", 12.0), ("N", 2.0))
+    assert radiographic(start, dot, visit(80, lesion("T", 13.0, merged=("N",))))[1:] == [PR, PR]
+
+
+def test_that_a_new_lesion_has_merged_may_be_in_doubt():
+    """Then so is every response that it still counts in, until a person has looked."""
+    start, new = visit(0, ("T", 20.0)), visit(40, ("T", 12.0), ("N", 8.0))
+    merged, later = visit(80, lesion("T", 13.0, merged=("N",), doubt=True)), visit(120, ("T", 13.0))
+    words = "How N (merged with T) was followed is not sure: a person should look at it before relying on the response."
+    assert last(start, new, merged, later).doubt == words
+    assert last(start, new, replace(merged, verified=True), later).doubts == ""
+    doubtful = visit(40, ("T", 12.0), lesion("N", 8.0, doubt=True))
+    sure = visit(80, lesion("T", 13.0, merged=("N",)))
+    assert last(start, doubtful, sure, later).doubt == words, "that it is new rests on when it was first seen"
+
+
 # --- lesions of which it is not sure which they are
 
 
@@ -606,6 +685,11 @@ def test_what_merged_with_no_lesion_is_a_part_of_what_that_merges_with():
 def test_a_new_lesion_that_merged_with_what_is_no_lesion_is_not_assessed():
     start, new = visit(0, ("A", 12.0), no_lesion("P", 16.0)), visit(30, ("A", 12.0), ("B", 9.0), no_lesion("P", 16.0))
     assert radiographic(start, new, visit(60, ("A", 12.0), no_lesion("P", 22.0, merged=("B",))))[1:] == [PD, NE]
+
+
+def test_a_new_lesion_that_merged_with_one_that_holds_what_is_no_lesion_still_counts():
+    start, new = visit(0, lesion("T", 20.0, merged=("P",))), visit(40, ("T", 12.0), ("N", 8.0))
+    assert last(start, new, visit(80, lesion("T", 13.0, merged=("N",)))).notes[-1] == STILL_NEW
 
 
 def test_a_piece_of_what_is_no_lesion_is_equivocal_until_somebody_decides():

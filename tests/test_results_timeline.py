@@ -98,6 +98,14 @@ def test_one_row_per_lesion_and_visit():
     assert set(rows[0]) == set(COLUMNS)
 
 
+def test_a_percentage_is_the_one_that_the_response_says():
+    """48.01 mm are 19.995 % more than 40.01 mm, and no progression."""
+    made = timeline({"a": [40.01, 48.01]}, visits=2)
+    row = rows_of(made)[1]
+    assert (row["radiographic_response"], row["from_nadir_percent"]) == ("SD", "19.99")
+    assert "+19.99 %" in cells_of(timeline_figure(made, {}))
+
+
 def test_what_is_in_doubt_stands_beside_the_response():
     first, second, third = rows_of(timeline({"a": [20.0, 5.0, 20.0]}, visits=3, doubtful=(1,)))
     assert (first["doubt"], second["radiographic_response"]) == ("", "PR")
@@ -141,8 +149,8 @@ def test_the_rule_that_decides_is_the_same_in_every_form():
     pages = {rule: timeline_figure(one, {}) for rule, one in made.items()}
     for rule, page in pages.items():
         assert f"Sum of targets: {thresholds(Rules(target_rule=rule))}" in words_of(page)
-    assert {"mm", "40.0", "+25.0 %"} < set(cells_of(pages["sum"]))
-    assert {"mm³", "16000", "+95.3 %"} < set(cells_of(pages["volume"]))
+    assert {"mm", "40.0", "+25.00 %"} < set(cells_of(pages["sum"]))
+    assert {"mm³", "16000", "+95.31 %"} < set(cells_of(pages["volume"]))
 
 
 def test_the_nadir_on_the_page_is_that_of_the_rule():

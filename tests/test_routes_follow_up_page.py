@@ -60,7 +60,7 @@ def test_what_it_says(site, patient):
     assert "not a medical device" in seen
     assert "unetr 1.0 . Measured on synthetic heads." in seen, "how good the model was measured to be"
     assert "PD the sum of longest diameters, 36.00 mm, is 38.46 % above the nadir 26.00 mm" in seen
-    assert "2024-03-04 26.0 -35.0 % -35.0 % PR NE" in seen
+    assert "2024-03-04 26.0 -35.00 % -35.00 % PR NE" in seen
     for address in ("report.pdf", "timeline.csv"):
         assert f"/patients/{patient}/{address}" in page(site, f"/follow-up/{patient}")
 
@@ -101,7 +101,7 @@ def test_the_rule_of_the_house_decides(tmp_path, rule, response, words):
     if rule == "volume":
         assert "Sum of the target lesions’ volumes" in text(markup)
         assert "Sum, cm³" in text(markup)
-        assert "2024-03-04 8.38 +95.3 % +95.3 % PD" in text(markup)
+        assert "2024-03-04 8.38 +95.31 % +95.31 % PD" in text(markup)
         assert drawn["sum of volumes"] == pytest.approx([4.289, 8.378], abs=1e-3)
         assert drawn["−65 % of baseline"] == pytest.approx([1.501] * 2, abs=1e-3)
         assert drawn["+72.8 % of nadir"] == pytest.approx([7.412] * 2, abs=1e-3)
@@ -131,7 +131,7 @@ def test_curves_and_charts_of_a_visit_have_the_numbers_of_the_tables(site, patie
     assert drawn["bars"]["layout"]["xaxis"]["type"] == "category"
     assert [(t["x"], t["name"]) for t in drawn["scatter"]["data"]] == [([16.0], "GTV_MetIA_1"), ([10.0], "GTV_MetIA_2")]
     assert "One visit: 2024-03-04" in text(markup)
-    assert "16.0 × 12.8 2.14 -33.3 % yes" in text(markup)
+    assert "16.0 × 12.8 2.14 -33.33 % yes" in text(markup)
     for name in drawn:
         assert re.search(rf'<div class="chart" id="{name}"[^>]*aria-label="[^"]+"', markup)
 

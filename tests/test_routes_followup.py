@@ -47,7 +47,7 @@ def test_patients_and_their_timelines(site, patient):
     timeline = timeline_of(site, patient)
     assert timeline["PatientID"] == "A/1 é%"
     assert [v["sum_of_diameters"]["total"] for v in timeline["visits"]] == [30.0, 20.0]
-    assert timeline["visits"][1]["sum_of_diameters"]["from_baseline_percent"] == -33.333
+    assert timeline["visits"][1]["sum_of_diameters"]["from_baseline_percent"] == -33.33
     assert timeline["visits"][1]["radiographic"]["response"] == "PR"
     assert "33.33 %" in timeline["visits"][1]["radiographic"]["reason"]
     assert [[size["longest_diameter_mm"] for size in one["sizes"]] for one in timeline["lesions"]] == [

@@ -25,5 +25,5 @@ const whole = ({ reason, confirmation }) => [reason, confirmation].filter(Boolea
 function sumOf(sum, role) {
   const words = `Sum of the targets' diameters ${sum.total.toFixed(1)} mm`;
   if (role === 'baseline' || sum.from_baseline_percent === null) return words;
-  return `${words}: ${signed(sum.from_baseline_percent, 0)} % from the baseline, ${signed(sum.from_nadir_percent, 0)} % from the smallest`;
+  return `${words}: ${signed(sum.from_baseline_percent, 2)} % from the baseline, ${signed(sum.from_nadir_percent, 2)} % from the smallest`;
 }
