@@ -16,6 +16,7 @@ from imaging.volume import Series
 from rano.lesion import Chord, Lesion, Measurement
 from results.context import DISCLAIMER, ResultContext
 from results.key_images import pictures
+from results.lettering import plain
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -97,7 +98,7 @@ def _montage(
     columns = min(4, max(1, len(lesions)))
     rows = max(1, -(-len(lesions) // columns))
     figure = Figure(figsize=(3.2 * columns, 3.4 * rows + 0.5))
-    figure.suptitle(f"{context.model}: {DISCLAIMER.lower()}", color="0.7", fontsize=8, y=0.995)
+    figure.suptitle(plain(f"{context.model}: {DISCLAIMER.lower()}"), color="0.7", fontsize=8, y=0.995)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel in panels:
         panel.set_axis_off()
@@ -106,7 +107,7 @@ def _montage(
         m = lesion.measurement
         size = f"{m.longest.length_mm:.1f} x {m.perpendicular.length_mm:.1f} mm, {m.volume_mm3 / 1000:.2f} cm³"
         panel.imshow(shown[m.label])
-        panel.set_title(f"{lesion.name}\n{size}", color="white", fontsize=9)
+        panel.set_title(plain(f"{lesion.name}\n{size}"), color="white", fontsize=9)
     if not lesions:
         panels[0].text(0.5, 0.5, "no lesion found", color="white", ha="center")
     figure.tight_layout()
