@@ -1,6 +1,5 @@
 """Results as plain files, for those who work without an archive: NIfTI mask, JSON and CSV of lesions, a picture."""
 
-import csv
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from rano.lesion import Chord, Lesion, Measurement
 from results.context import DISCLAIMER, ResultContext
 from results.key_images import pictures
 from results.lettering import plain
+from results.spreadsheet import csv_file
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -59,7 +59,8 @@ def write_files(
     write_mask(folder / "prediction_mask.nii.gz", series, label_map)
     rows = [lesion_row(lesion, series) for lesion in lesions]
     (folder / "lesions.json").write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
-    _write_csv(folder / "lesions.csv", rows)
+    cells = [{name: _in_one_cell(value) for name, value in row.items()} for row in rows]
+    (folder / "lesions.csv").write_bytes(csv_file(_COLUMNS, cells))
     _montage(series, label_map, lesions, context).savefig(folder / "lesions.png", dpi=110, facecolor="black")
 
 
@@ -76,14 +77,6 @@ def write_mask(path: Path, series: Series, label_map: npt.NDArray[np.integer]) -
 def lesion_row(lesion: Lesion, series: Series) -> dict[str, Any]:
     """One lesion as JSON: mm and mm3, positions in patient LPS, slices by SOPInstanceUID and, within it, frame."""
     return {name: value(lesion, lesion.measurement, series.slices) for name, value in _COLUMNS.items()}
-
-
-def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, _COLUMNS)
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({name: _in_one_cell(value) for name, value in row.items()})
 
 
 def _in_one_cell(value: Any) -> Any:
