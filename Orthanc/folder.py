@@ -8,6 +8,7 @@ has a space in it.
 import logging
 import os
 from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from pydicom import Dataset, dcmread, dcmwrite
@@ -94,7 +95,7 @@ class FolderArchive:
         try:
             self.output.mkdir(parents=True, exist_ok=True)
             for dataset in datasets:
-                path = self._free_path(str(dataset.Modality), taken=written)
+                path = _free_path(self.output, str(dataset.Modality), taken=written)
                 written[path] = path.with_suffix(".part")
                 dcmwrite(written[path], dataset, enforce_file_format=True)
             for path, part in written.items():
@@ -103,21 +104,6 @@ class FolderArchive:
             for part in written.values():
                 part.unlink(missing_ok=True)
             raise StoreRejectedError(f"cannot write to {self.output}: {error}") from error
-
-    def _free_path(self, modality: str, taken: dict[Path, Path]) -> Path:
-        number = 1
-        while True:
-            path = self.output / (f"{modality}.dcm" if number == 1 else f"{modality}-{number}.dcm")
-            if path not in taken and (not path.exists() or is_ours(_read(path, pixels=False))):
-                return path
-            number += 1
-
-    def retire_others(self, keep: Collection[str]) -> None:
-        """Remove our own results of earlier runs from the output folder: those of none of the series to ``keep``."""
-        for path in sorted(self.output.glob("*.dcm")):
-            header = _read(path, pixels=False)
-            if is_ours(header) and header.SeriesInstanceUID not in keep:
-                path.unlink()
 
     def retire_series(self, series_instance_uid: str) -> bool:
         """Remove a superseded result of ours from the output folder; says whether it was there."""
@@ -130,6 +116,67 @@ class FolderArchive:
                 path.unlink()
                 found = True
         return found
+
+
+def replace_results(made: Path, output: Path) -> None:
+    """Move a run's results into the output folder, in place of those of earlier runs; all or, on an error, none.
+
+    Instances that we wrote go, whichever the new ones are, and so do other files of the new ones' names. Other
+    people's instances stay: where one of them has the name, ours becomes MODALITY-2.dcm and so on.
+
+    Parameters
+    ----------
+    made
+        Holds what the run has written and nothing else; on the same disk as ``output``. What was replaced is in it
+        afterwards: remove it.
+    output
+        Made when needed.
+
+    Raises
+    ------
+    StoreRejectedError
+        The output folder holds what it held before.
+    """
+    former = made / "former"
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        new = sorted(made.iterdir())
+        targets: list[Path] = []
+        for path in new:
+            modality = path.stem.partition("-")[0]
+            targets.append(_free_path(output, modality, targets) if _is_dcm(path) else output / path.name)
+        names = {path.name for path in new if not _is_dcm(path)}
+        old = [path for path in sorted(output.iterdir()) if path.name in names or (_is_dcm(path) and _ours(path))]
+        former.mkdir()
+        with ExitStack() as undo:
+            for source, target in [*((path, former / path.name) for path in old), *zip(new, targets, strict=True)]:
+                source.replace(target)
+                undo.callback(target.replace, source)
+            undo.pop_all()  # all have moved: nothing is taken back
+    except OSError as error:
+        raise StoreRejectedError(f"cannot write to {output}: {error}") from error
+
+
+def _is_dcm(path: Path) -> bool:
+    return path.suffix == ".dcm"
+
+
+def _free_path(folder: Path, modality: str, taken: Collection[Path]) -> Path:
+    """Return the first name of its modality that nothing has, or something of ours."""
+    number = 1
+    while True:
+        path = folder / (f"{modality}.dcm" if number == 1 else f"{modality}-{number}.dcm")
+        if path not in taken and (not path.exists() or _ours(path)):
+            return path
+        number += 1
+
+
+def _ours(path: Path) -> bool:
+    """Whether a file was written by this program; one that cannot be read was not."""
+    try:
+        return is_ours(_read(path, pixels=False))
+    except ArchiveError:
+        return False
 
 
 def _index(folder: Path) -> dict[str, dict[str, Series]]:

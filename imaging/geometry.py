@@ -120,15 +120,7 @@ def _one_orientation(planes: Sequence[Plane]) -> tuple[np.ndarray, np.ndarray]:
             f"{np.rad2deg(turn):.2f} degrees, {2 * reach_mm * np.sin(turn / 2):.1f} mm at the edge of a slice. "
             "Choose a series of one orientation (this may be a localizer)."
         )
-    right, down = cosines[0, :3], cosines[0, 3:]
-    lengths = np.linalg.norm(right), np.linalg.norm(down)
-    if max(abs(lengths[0] - 1), abs(lengths[1] - 1), abs(right @ down)) > 10 * ORIENTATION_TOLERANCE:
-        raise errors.NoGeometryError(
-            f"ImageOrientationPatient {cosines[0].tolist()} is not two unit vectors at right angles."
-        )
-    right = right / lengths[0]
-    down = down - (down @ right) * right  # takes the rounding of the direction cosines away
-    return right, down / np.linalg.norm(down)
+    return cosines[0, :3], cosines[0, 3:]
 
 
 def _one_spacing(stack: Sequence[Plane], heights: np.ndarray) -> float:

@@ -14,6 +14,8 @@ from pydicom.dataset import Dataset
 
 from imaging.errors import NoGeometryError
 
+# How far direction cosines may be from unit length and from a right angle: about what two decimals make of them.
+_ROUNDING = 0.01
 # Numbers that are the same in all slices of a volume.
 _CONTRASTS = (
     "EchoTime",
@@ -55,8 +57,10 @@ class Plane:
 
     Attributes
     ----------
-    position, orientation, pixel_spacing
-        ImagePositionPatient (mm), ImageOrientationPatient, PixelSpacing (distance between rows, between columns; mm).
+    position, pixel_spacing
+        ImagePositionPatient (mm), PixelSpacing (distance between rows, between columns; mm).
+    orientation
+        ImageOrientationPatient without its rounding, see ``unit_vectors``.
     slope, intercept
         Modality rescale: value = stored * slope + intercept.
     padding
@@ -105,7 +109,7 @@ def planes_of(datasets: Sequence[Dataset]) -> list[Plane]:
     Raises
     ------
     NoGeometryError
-        When a plane has no finite position, orientation or pixel spacing.
+        When a plane has no finite position, orientation or pixel spacing, or an orientation that is none.
     """
     return list(chain.from_iterable(_frames(ds) if is_multi_frame(ds) else _single(ds) for ds in datasets))
 
@@ -137,13 +141,42 @@ def _plane(dataset: Dataset, frame_number: int | None, groups: tuple[Dataset, ..
         slice=where,
         dataset=dataset,
         position=numbers["ImagePositionPatient"],
-        orientation=numbers["ImageOrientationPatient"],
+        orientation=unit_vectors(numbers["ImageOrientationPatient"]),
         pixel_spacing=numbers["PixelSpacing"],
         slope=1.0 if slope in (None, "") else float(slope),
         intercept=0.0 if intercept in (None, "") else float(intercept),
         padding=_padding(dataset),
         groups=groups,
     )
+
+
+def unit_vectors(orientation: np.ndarray) -> np.ndarray:
+    """Take the rounding of direction cosines away.
+
+    Parameters
+    ----------
+    orientation
+        ImageOrientationPatient, shape (6,): where the column index grows, and where the row index grows.
+
+    Returns
+    -------
+    ndarray
+        Shape (6,): the first direction as it is, the second at a right angle to it, both of length 1.
+
+    Raises
+    ------
+    NoGeometryError
+        When the two are further from that than two decimals explain.
+    """
+    right, down = orientation[:3], orientation[3:]
+    lengths = np.linalg.norm(right), np.linalg.norm(down)
+    if max(abs(lengths[0] - 1), abs(lengths[1] - 1), abs(right @ down)) > _ROUNDING:
+        raise NoGeometryError(
+            f"ImageOrientationPatient {orientation.tolist()} is not two unit vectors at right angles."
+        )
+    right = right / lengths[0]
+    down = down - (down @ right) * right
+    return np.concatenate([right, down / np.linalg.norm(down)])
 
 
 def _padding(dataset: Dataset) -> tuple[int, int] | None:

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.valuerep import DSfloat, validate_value
 from scipy import ndimage
 
-from imaging.planes import Plane, planes_of
+from imaging.planes import Plane, find_value, planes_of
 from imaging.volume import Series
 from rano.lesion import Lesion
 
@@ -103,7 +103,8 @@ def source_images(series: Series) -> list[Dataset]:
     # Computed from the positions: some scanners write the gap here, others nothing.
     measures.SpacingBetweenSlices = _decimals(series.volume.spacing[:1])[0]
     measures.SliceThickness = _thickness(planes[0]) or measures.SpacingBetweenSlices
-    orientation.ImageOrientationPatient = _decimals(planes[0].orientation)
+    # The source's own words, rounded or not: OHIF shows a segmentation only where they differ by less than 0.001.
+    orientation.ImageOrientationPatient = _decimals(find_value(planes[0].groups, "ImageOrientationPatient"))
 
     if planes[0].slice.frame_number is None:
         common.update(measures)

@@ -1,6 +1,5 @@
 """Results as plain files, for those who work without an archive: NIfTI mask, JSON and CSV of lesions, a picture."""
 
-import csv
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +15,8 @@ from imaging.volume import Series
 from rano.lesion import Chord, Lesion, Measurement
 from results.context import DISCLAIMER, ResultContext
 from results.key_images import pictures
+from results.lettering import plain
+from results.spreadsheet import csv_file
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -58,7 +59,8 @@ def write_files(
     write_mask(folder / "prediction_mask.nii.gz", series, label_map)
     rows = [lesion_row(lesion, series) for lesion in lesions]
     (folder / "lesions.json").write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
-    _write_csv(folder / "lesions.csv", rows)
+    cells = [{name: _in_one_cell(value) for name, value in row.items()} for row in rows]
+    (folder / "lesions.csv").write_bytes(csv_file(_COLUMNS, cells))
     _montage(series, label_map, lesions, context).savefig(folder / "lesions.png", dpi=110, facecolor="black")
 
 
@@ -77,14 +79,6 @@ def lesion_row(lesion: Lesion, series: Series) -> dict[str, Any]:
     return {name: value(lesion, lesion.measurement, series.slices) for name, value in _COLUMNS.items()}
 
 
-def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, _COLUMNS)
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({name: _in_one_cell(value) for name, value in row.items()})
-
-
 def _in_one_cell(value: Any) -> Any:
     """Give the coordinates of one or two points as words between spaces, and all else as it is."""
     return " ".join(str(x) for x in np.ravel(value).tolist()) if isinstance(value, list) else value
@@ -97,7 +91,7 @@ def _montage(
     columns = min(4, max(1, len(lesions)))
     rows = max(1, -(-len(lesions) // columns))
     figure = Figure(figsize=(3.2 * columns, 3.4 * rows + 0.5))
-    figure.suptitle(f"{context.model}: {DISCLAIMER.lower()}", color="0.7", fontsize=8, y=0.995)
+    figure.suptitle(plain(f"{context.model}: {DISCLAIMER.lower()}"), color="0.7", fontsize=8, y=0.995)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel in panels:
         panel.set_axis_off()
@@ -106,7 +100,7 @@ def _montage(
         m = lesion.measurement
         size = f"{m.longest.length_mm:.1f} x {m.perpendicular.length_mm:.1f} mm, {m.volume_mm3 / 1000:.2f} cm³"
         panel.imshow(shown[m.label])
-        panel.set_title(f"{lesion.name}\n{size}", color="white", fontsize=9)
+        panel.set_title(plain(f"{lesion.name}\n{size}"), color="white", fontsize=9)
     if not lesions:
         panels[0].text(0.5, 0.5, "no lesion found", color="white", ha="center")
     figure.tight_layout()

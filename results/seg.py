@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from imaging.planes import unit_vectors
 from imaging.volume import Series
 from rano.lesion import Lesion
 from results import codes
@@ -92,6 +93,8 @@ def read_seg(seg: Dataset, series: Series) -> LabelMap:
     ------
     ResultError
         When it is not binary, or not on the grid of the series.
+    NoGeometryError
+        When a frame's orientation is none.
     """
     if seg.get("SegmentationType") != "BINARY":
         raise ResultError(f"SegmentationType is {seg.get('SegmentationType')!r}; only BINARY is read.")
@@ -161,7 +164,8 @@ def _restore_frame_numbers(seg: hd.seg.Segmentation, series: Series) -> None:
 def _slice_of(groups: Dataset, shared: Dataset, series: Series, to_index: NDArray[np.floating]) -> int:
     """Return the slice of the series on which a frame lies, voxel on voxel."""
     position = np.asarray(_item(groups, shared, "PlanePositionSequence").ImagePositionPatient, float)
-    orientation = np.asarray(_item(groups, shared, "PlaneOrientationSequence").ImageOrientationPatient, float)
+    written = _item(groups, shared, "PlaneOrientationSequence").ImageOrientationPatient
+    orientation = unit_vectors(np.asarray(written, float))
     row_spacing, column_spacing = _item(groups, shared, "PixelMeasuresSequence").PixelSpacing
     # In voxels of the series: the frame's first voxel, and its furthest along both of its axes.
     corners = position + np.array(

@@ -1,9 +1,8 @@
 """The timeline as a table: one row per lesion and visit, for spreadsheets and statistics."""
 
-import csv
-import io
 from typing import Any
 
+from results.spreadsheet import csv_file
 from results.timeline import Timeline, TimelineLesion, TimelineVisit
 
 COLUMNS = (
@@ -34,8 +33,8 @@ _CONFIRMED = {True: "yes", False: "no", None: ""}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def timeline_csv(timeline: Timeline) -> str:
-    """Write a timeline as CSV (RFC 4180).
+def timeline_csv(timeline: Timeline) -> bytes:
+    """Write a timeline as CSV, see ``csv_file``.
 
     A lesion that is not found at a visit has 0 mm there; where nobody can tell its size it has none, and
     ``unmeasured`` says why. A visit without any lesion has one row without a lesion. The response is that by
@@ -43,13 +42,11 @@ def timeline_csv(timeline: Timeline) -> str:
     What a person should look at before relying on a visit's response is in each of its rows. Names that a spreadsheet
     would take for a formula get an apostrophe in front.
     """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, restval="")
-    writer.writeheader()
+    rows: list[dict[str, Any]] = []
     for number, visit in enumerate(timeline.visits):
         common = {**_of_visit(number + 1, visit), "target_rule": timeline.assessment.rules.target_rule}
-        writer.writerows([{**common, **_of_lesion(lesion, number)} for lesion in timeline.counting] or [common])
-    return text.getvalue()
+        rows += [{**common, **_of_lesion(lesion, number)} for lesion in timeline.counting] or [common]
+    return csv_file(COLUMNS, rows)
 
 
 def _of_visit(number: int, visit: TimelineVisit) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 
 from results.key_images import recoloured
+from results.lettering import plain
 from results.palette import rgb
 from results.timeline import Timeline, TimelineLesion, TimelineVisit
 
@@ -19,11 +20,6 @@ def line_colour(number: int) -> tuple[float, float, float]:
     """Give the colour of lesion ``number`` of the page, from 1, on paper."""
     red, green, blue = (_DARKER * value / 255 for value in rgb(number))
     return red, green, blue
-
-
-def plain(text: str) -> str:
-    """Give a text that matplotlib takes for no formula."""
-    return text.replace("$", r"\$")
 
 
 def visit_day(visit: TimelineVisit) -> str:

@@ -1,7 +1,7 @@
 """The timeline on one page: the lesions' sizes as table and curves, their pictures, and the responses with reasons.
 
 Bands from top to bottom, each as high as what it holds; the pictures get what is left. What does not fit is named in
-the last line.
+the last lines, and so is what no font has letters for.
 """
 
 import io
@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from rano.remarks import thresholds
 from results.context import DISCLAIMER
+from results.lettering import MISSING, plain
 from results.timeline import Timeline, TimelineLesion, TimelineVisit
 from results.timeline_drawing import (
     draw_curves,
@@ -23,7 +25,6 @@ from results.timeline_drawing import (
     milestones,
     picture_edge,
     pictures_height,
-    plain,
     visit_day,
 )
 
@@ -83,9 +84,13 @@ def timeline_figure(timeline: Timeline, pictures: Mapping[int, bytes]) -> Figure
             pictured = draw_pictures(band, timeline, lesions[:_LESIONS], shown, pictures, edge=edge)
     axes = page.band(_LINE * len(reasons))
     axes.text(0, 1, plain("\n".join(reasons)), fontsize=7, va="top", linespacing=1.3, transform=axes.transAxes)
+    notes = []
     left_out = _left_out(timeline, len(lesions), pictured)
     if left_out:
-        page.write(_HEIGHT - 0.3, f"Not shown: {', '.join(left_out)}; see the timeline.", fontsize=7, color="0.4")
+        notes.append(f"Not shown: {', '.join(left_out)}; see the timeline.")
+    if any(MISSING in text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)):
+        notes.append(f"{MISSING} stands for a letter that no font of the server has; the follow-up page shows it.")
+    page.write(_HEIGHT - 0.3, "\n".join(notes), fontsize=7, color="0.4")
     return figure
 
 

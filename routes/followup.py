@@ -45,7 +45,7 @@ def timeline(patient: int) -> Response:
 @blueprint.get("/patients/<int:patient>/timeline.csv")
 @describe(
     "The timeline as a table",
-    {200: ("One row per lesion and visit", None), **_MISSING},
+    {200: ("One row per lesion and visit; UTF-8 with a byte-order mark, as spreadsheets want it", None), **_MISSING},
     media_type="text/csv",
     tag=_TAG,
 )
@@ -55,9 +55,9 @@ def table(patient: int) -> Response:
 
     reading.only_queries(())
     here = context()
-    text = timeline_csv(store.load_timeline(here.database, patient, here.rules))
+    made = timeline_csv(store.load_timeline(here.database, patient, here.rules))
     headers = {"Content-Disposition": f'attachment; filename="patient-{patient}-timeline.csv"'}
-    return Response(text, 200, headers, content_type="text/csv; charset=utf-8")
+    return Response(made, 200, headers, content_type="text/csv; charset=utf-8")
 
 
 @blueprint.get("/patients/<int:patient>/report.pdf")

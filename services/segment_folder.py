@@ -1,6 +1,7 @@
 """The pipeline on a folder of DICOM files, without any server: ``python segmentation.py FOLDER -o OUT``."""
 
 import argparse
+import shutil
 import sys
 import uuid
 from pathlib import Path
@@ -10,7 +11,7 @@ from tqdm import tqdm
 
 from imaging.errors import ImagingError
 from Orthanc.archive import ArchiveError, StudyNotFoundError
-from Orthanc.folder import FolderArchive
+from Orthanc.folder import FolderArchive, replace_results
 from segmentation import Outcome, segment_study
 from settings import SettingsError, load_settings
 from unetr.bundle import ModelError
@@ -42,23 +43,29 @@ def _segment_folder(options: argparse.Namespace) -> int:
     from results.files import write_files  # plotting and torch are not needed for --help
     from unetr.predictor import open_model
 
-    archive = FolderArchive(options.folder, options.output)
+    # A job of its own, whatever ran here before: the same UIDs must never stand for other objects or other lesions.
+    job_id = str(uuid.uuid4())
+    made = options.output / f".unfinished-{job_id}"
+    archive = FolderArchive(options.folder, made)
     studies = archive.study_instance_uids()
     if options.study is None and len(studies) != 1:
         raise StudyNotFoundError(f"{options.folder} holds {len(studies)} studies; name one with --study: {studies}")
     study = options.study or studies[0]
     model = open_model(load_settings(), options.model)
-    with ProgressBar() as bar:
-        outcome = segment_study(
-            archive,
-            model,
-            job_id=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{study} {options.series} {model.info.sha256}")),
-            study_instance_uid=study,
-            series_instance_uid=options.series,
-            reporter=bar,
-        )
-    archive.retire_others(outcome.written.values())
-    write_files(options.output, outcome.series, outcome.label_map, outcome.lesions, outcome.context)
+    try:
+        with ProgressBar() as bar:
+            outcome = segment_study(
+                archive,
+                model,
+                job_id=job_id,
+                study_instance_uid=study,
+                series_instance_uid=options.series,
+                reporter=bar,
+            )
+        write_files(made, outcome.series, outcome.label_map, outcome.lesions, outcome.context)
+        replace_results(made, options.output)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
     sys.stdout.write(_summary(outcome, options.output))
     return 0
 

@@ -1,6 +1,7 @@
 """A folder as an archive: finds every instance among anything else, and never overwrites what is not ours."""
 
 import copy
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from Orthanc.archive import (
     StoreRejectedError,
     StudyNotFoundError,
 )
-from Orthanc.folder import FolderArchive
+from Orthanc.folder import FolderArchive, replace_results
 from results.context import derive_uid
 from tests import factory
 
@@ -179,14 +180,51 @@ def test_retires_only_its_own(tmp_path: Path) -> None:
     assert (out / "MR.dcm").exists()
 
 
-def test_results_of_an_earlier_run_go_when_this_one_has_others(tmp_path: Path) -> None:
-    archive = FolderArchive(tmp_path, tmp_path / "out")
-    foreign = head()[0]
-    dcmwrite_to = tmp_path / "out" / "theirs.dcm"
-    archive.store([result("SEG", "j1"), result("RTSTRUCT", "j1")])
-    dcmwrite(dcmwrite_to, foreign, enforce_file_format=True)
-    archive.retire_others([result("SEG", "j1").SeriesInstanceUID])
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["SEG.dcm", "theirs.dcm"]
+def run(tmp_path: Path, job: str, *modalities: str) -> None:
+    """Put the results of a run into the folder ``out``, with its list beside them."""
+    made = tmp_path / f"made {job}"
+    FolderArchive(tmp_path, made).store([result(modality, job) for modality in modalities])
+    (made / "lesions.json").write_text(job, "utf-8")
+    replace_results(made, tmp_path / "out")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_results_take_the_place_of_an_earlier_run(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    dcmwrite(out / "SEG.dcm", head()[0], enforce_file_format=True)
+    (out / "broken.dcm").write_bytes(bytes(128) + b"DICM" + b"\xff" * 40)
+    theirs = contents(out)
+    run(tmp_path, "j1", "SEG", "RTSTRUCT", "SR")
+    assert set(contents(out)) == {*theirs, "SEG-2.dcm", "RTSTRUCT.dcm", "SR.dcm", "lesions.json"}
+    run(tmp_path, "j2", "SEG", "SR", "SR")
+    assert set(contents(out)) == {*theirs, "SEG-2.dcm", "SR.dcm", "SR-2.dcm", "lesions.json"}
+    assert dcmread(out / "SEG-2.dcm").SOPInstanceUID == derive_uid("j2", "SEG instance")
+    assert (out / "lesions.json").read_text("utf-8") == "j2"
+    assert theirs.items() <= contents(out).items()
+
+
+@pytest.mark.parametrize("refused", range(6))
+def test_results_that_cannot_all_be_put_in_place_leave_the_earlier_ones(tmp_path, monkeypatch, refused: int) -> None:
+    run(tmp_path, "j1", "SEG", "RTSTRUCT")
+    before = contents(tmp_path / "out")
+    move, calls = Path.replace, count()
+
+    def refuse(path: Path, target: Path) -> Path:
+        if next(calls) == refused:
+            raise PermissionError(13, "in use", str(path))
+        return move(path, target)
+
+    made = tmp_path / "made j2"
+    FolderArchive(tmp_path, made).store([result("SEG", "j2"), result("RTSTRUCT", "j2")])
+    (made / "lesions.json").write_text("j2", "utf-8")
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(StoreRejectedError, match="in use"):
+        replace_results(made, tmp_path / "out")
+    assert contents(tmp_path / "out") == before
 
 
 def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:

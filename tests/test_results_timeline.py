@@ -82,7 +82,7 @@ def timeline(
 
 
 def rows_of(made: Timeline) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(timeline_csv(made))))
+    return list(csv.DictReader(io.StringIO(timeline_csv(made).decode("utf-8-sig"))))
 
 
 def test_one_row_per_lesion_and_visit():
@@ -163,7 +163,7 @@ def test_what_the_images_do_not_cover_has_no_size():
     made = timeline({"A": [20.0, None, 14.0], "B": [20.0, None, 8.0]}, visits=3)
     outside, gone = made.lesions
     made = replace(made, lesions=(replace(outside, not_covered=(False, True, False)), gone))
-    rows = list(csv.DictReader(io.StringIO(timeline_csv(made))))[2:4]
+    rows = rows_of(made)[2:4]
     assert [(row["lesion"], row["longest_diameter_mm"], row["parts"]) for row in rows] == [
         ("A", "", ""),
         ("B", "0", "0"),
@@ -175,7 +175,7 @@ def test_what_the_images_do_not_cover_has_no_size():
 def test_what_has_merged_with_what_is_no_lesion_has_no_size():
     made = timeline({"A": [20.0, None]}, visits=2)
     made = replace(made, lesions=(replace(made.lesions[0], within=(None, "plexus")),))
-    row = list(csv.DictReader(io.StringIO(timeline_csv(made))))[1]
+    row = rows_of(made)[1]
     assert (row["longest_diameter_mm"], row["parts"], row["unmeasured"]) == ("", "", "merged into plexus")
     assert "merged" in {text.get_text() for text in timeline_figure(made, {}).findobj(Text)}
 
@@ -212,6 +212,13 @@ def test_a_name_is_never_a_formula(name):
 
 def test_names_with_commas_and_quotes_stay_whole():
     assert rows_of(timeline({'left, "upper"': [20.0]}, visits=1))[0]["lesion"] == 'left, "upper"'
+
+
+def test_excel_is_told_in_what_encoding_names_are():
+    table = timeline_csv(timeline({"Läsion": [20.0]}, visits=1))
+    assert table.startswith(b"\xef\xbb\xbfvisit,")
+    assert "Läsion" in table.decode("utf-8")
+    assert b"\r\n" in table
 
 
 def pages(pdf: bytes) -> int:

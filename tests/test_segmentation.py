@@ -151,18 +151,38 @@ def test_a_folder_becomes_results_that_lie_on_the_lesions(tmp_path, run, capsys,
         assert f"{row['longest_diameter_mm']:5.1f} x {row['perpendicular_diameter_mm']:4.1f} mm" in shown
 
 
-def test_again_gives_the_same_results_and_no_second_ones(tmp_path, run):
+def test_again_finds_the_same_and_writes_it_as_new_objects_in_place_of_the_old(tmp_path, run):
     source = tmp_path / "study"
     save(source, MR)
     out = source / "results"  # a second run sees the first one's results
-    assert run(source, "-o", out) == 0
-    first = {path.name: path for path in out.iterdir()}
-    uids = [dcmread(out / name).SOPInstanceUID for name in ("SEG.dcm", "RTSTRUCT.dcm")]
-    rows = lesions_of(out)
-    assert run(source, "-o", out) == 0
-    assert {path.name for path in out.iterdir()} == set(first) == FILES
-    assert [dcmread(out / name).SOPInstanceUID for name in ("SEG.dcm", "RTSTRUCT.dcm")] == uids
-    assert lesions_of(out) == rows
+    uids, rows = [], []
+    for _ in range(2):
+        assert run(source, "-o", out) == 0
+        assert {path.name for path in out.iterdir()} == FILES
+        results = [dcmread(out / name) for name in ("SEG.dcm", "RTSTRUCT.dcm")]
+        uids += [uid for one in results for uid in (one.SOPInstanceUID, one.SeriesInstanceUID)]
+        rows.append(lesions_of(out))
+    assert len(set(uids)) == 8, "whatever has changed in between: no UID stands for two objects"
+    tracking = [row.pop("tracking_uid") for found in rows for row in found]
+    assert len(set(tracking)) == 6, "nor for two lesions"
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("what", ["Orthanc.folder.dcmwrite", "results.files.write_mask", "Orthanc.folder.Path.replace"])
+def test_what_stops_half_way_leaves_the_earlier_results(tmp_path, run, capsys, monkeypatch, what):
+    save(tmp_path / "study", MR)
+    out = tmp_path / "out"
+    assert run(tmp_path / "study", "-o", out) == 0
+    before = hashes(out)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(what, refuse)
+    assert run(tmp_path / "study", "-o", out) == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert hashes(out) == before
+    assert {path.name for path in out.iterdir()} == FILES
 
 
 def test_a_healthy_head_gets_empty_lists_and_no_objects(tmp_path, run, capsys):
