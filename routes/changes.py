@@ -99,7 +99,8 @@ def undo(change: int) -> Response:
     """Undo a change."""
     here = context()
     reading.only_queries(())
-    undone = store.undo_change(here.database, change, made_by=_user({}))
+    body = reading.json_object(("user",), needed=False)
+    undone = store.undo_change(here.database, change, made_by=_user(body))
     return jsonify(change=change_to_json(undone), jobs=_write_again(here))
 
 

@@ -44,8 +44,10 @@ def register(app: Flask) -> None:
     app.json = _JSON(app)
 
 
-def json_object(known: Collection[str]) -> dict[str, Any]:
-    """Give the request's JSON object; its keys are among the ``known``."""
+def json_object(known: Collection[str], *, needed: bool = True) -> dict[str, Any]:
+    """Give the request's JSON object; its keys are among the ``known``. Where none is ``needed``, it may be empty."""
+    if not needed and not request.get_data():
+        return {}
     if not request.is_json:
         raise UnsupportedMediaType("The request's body is not declared as JSON.")
     try:
