@@ -84,6 +84,8 @@ def segmentation(study: str) -> Response:
         507: ("No room to take it in", None),
     },
     text="multipart/form-data, field files[], as often as there are files. One file amiss, and none is stored.",
+    body="Upload",
+    body_type="multipart/form-data",
     tag=TAG,
     error=ERROR,
 )

@@ -1,5 +1,6 @@
 """The app as a whole: no torch, no HTML errors, no strangers' pages, and a description that cannot part from it."""
 
+import io
 import json
 import re
 import subprocess
@@ -11,9 +12,10 @@ import pytest
 from flask import abort
 
 import api
+from Orthanc import multipart
 from routes.openapi import build
 from settings import ROOT, SettingsError, load_settings
-from tests.api_factory import ApiSite
+from tests.api_factory import MR, ApiSite
 
 
 @pytest.fixture
@@ -165,6 +167,60 @@ def test_a_route_that_waits_says_that_it_may_have_ended(site):
         for operation in operations.values():
             if any(parameter["name"] == "wait" for parameter in operation["parameters"]):
                 assert {"200", "202"} <= set(operation["responses"]), operation["operationId"]
+
+
+def test_what_may_be_sent_is_described(site):
+    """Of every address that takes something in: the media type of the body, whether it is needed, and the headers."""
+    made_on = {"If-Match", "X-User"}
+    json_body, form, parts = "application/json", "multipart/form-data", "multipart/related"
+    expected = {
+        "POST /segment": (json_body, True, set()),
+        "POST /jobs/{job_id}/retry": (None, None, set()),
+        "PATCH /lesions/{lesion}": (json_body, True, made_on),
+        "POST /visits/{study}/assessment": (json_body, True, made_on),
+        "POST /changes/{change}/undo": (json_body, False, {"X-User"}),
+        "POST /segmentation/{study}": (None, None, set()),
+        "POST /uploadDicom": (form, True, set()),
+        "POST /rename-roi": (json_body, True, set()),
+        "POST /delete-roi": (json_body, True, set()),
+        "POST /dicom-web/studies": (parts, True, set()),
+        "POST /dicom-web/studies/{study}": (parts, True, set()),
+    }
+    described = {}
+    for path, operations in site.client.get("/openapi.json").get_json()["paths"].items():
+        for method, operation in operations.items():
+            body = operation.get("requestBody", {"content": {None: None}, "required": None})
+            (media_type,) = body["content"]
+            headers = {one["name"] for one in operation["parameters"] if one["in"] == "header"}
+            if method in ("post", "patch", "put"):
+                described[f"{method.upper()} {path}"] = (media_type, body["required"], headers)
+    assert described == expected
+
+
+def test_a_client_made_from_the_document_can_upload(site):
+    document = site.client.get("/openapi.json").get_json()
+    ((media_type, content),) = document["paths"]["/uploadDicom"]["post"]["requestBody"]["content"].items()
+    (schema,) = references(content)
+    described = document["components"]["schemas"][schema.removeprefix("#/components/schemas/")]
+    (field,) = described["required"]
+    assert described["properties"][field]["items"]["format"] == "binary"
+    sent = {field: [(io.BytesIO(multipart.encode(one)), "a.dcm") for one in MR[:2]]}
+    assert site.client.post("/uploadDicom", data=sent, content_type=media_type).status_code == 200
+
+
+def test_an_answer_is_of_the_kind_that_is_described(site):
+    """Of every address that only reads: what it says of something that is not there, or of everything."""
+    document = site.client.get("/openapi.json").get_json()
+    asked = {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule): rule.rule for rule in site.app.url_map.iter_rules()}
+    for path, operations in document["paths"].items():
+        if "get" in operations and not path.startswith("/dicom-web"):
+            address = re.sub("<.*?>", "1.2.3", re.sub("<int:.*?>", "99", asked[path]))
+            answer = site.client.get(address)
+            responses = operations["get"]["responses"]
+            described = responses.get(str(answer.status_code), responses["default"])["content"]
+            assert answer.mimetype in described, address
+    answer = site.client.get("/follow-up?StudyInstanceUID=1.2.3")
+    assert answer.mimetype in document["paths"]["/follow-up"]["get"]["responses"][str(answer.status_code)]["content"]
 
 
 def test_a_route_without_description_does_not_start(site):
