@@ -74,7 +74,6 @@ def create_app(settings: Settings, archive: Callable[[Settings], Archive] = open
     migrate.upgrade(settings.database_url)
     app = Flask("metia", template_folder=str(ROOT / "web" / "templates"), static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = bodies.MAXIMUM_BYTES
-    reading.register(app)
     Context(
         settings=settings,
         database=store.open_database(settings.database_url),
@@ -84,6 +83,7 @@ def create_app(settings: Settings, archive: Callable[[Settings], Archive] = open
     ).install(app)
     problems.register(app)
     guard.register(app, settings)
+    reading.register(app)
     for room in ROOMS:
         app.register_blueprint(room.blueprint)
     app.after_request(_harden)

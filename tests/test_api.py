@@ -87,6 +87,20 @@ def test_there_is_nothing_of_a_number_that_no_database_gives(site, number):
     assert problem(site.client.get(f"/patients/{2**63 - 1}/timeline"))["type"].endswith("patient-not-found")
 
 
+@pytest.mark.parametrize("character", ["%00", "%01", "%0A", "%1b", "%7F", "%C2%85"])
+def test_no_address_holds_control_characters(site, character):
+    """PostgreSQL refuses some of them in any text, SQLite finds nothing; here both say the same."""
+    for path in (f"/jobs/{character}", f"/nothing{character}", f"/jobs?state={character}", f"/jobs?{character}=1"):
+        assert "control character" in problem(site.client.get(path))["detail"]
+    for path in (f"/followup-series?idEtude=x&idEtude={character}", f"/followup-metastases?idSeries={character}"):
+        answer = site.client.get(path)
+        assert (answer.status_code, list(answer.get_json())) == (400, ["error"])
+
+
+def test_a_tab_in_what_is_searched_for_is_none(site):
+    assert site.client.get("/follow-up?q=Doe%09Jane%20%C3%A9").status_code == 200
+
+
 @pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 200_000])
 def test_json_that_is_nested_too_deeply_is_no_valid_json(site, text):
     for path in ("/segment", "/visits/1.2.3/assessment"):
