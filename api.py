@@ -4,6 +4,7 @@ No network runs here, and torch is never imported: jobs are queued for the worke
 """
 
 import logging
+import re
 import sys
 import tempfile
 from collections.abc import Callable
@@ -88,9 +89,14 @@ def create_app(settings: Settings, archive: Callable[[Settings], Archive] = open
         app.register_blueprint(room.blueprint)
     app.after_request(_harden)
     if settings.cors_origins:
-        CORS(app, origins=list(settings.cors_origins), expose_headers=["Location"])
+        CORS(app, origins=[_exactly(origin) for origin in settings.cors_origins], expose_headers=["Location"])
     build(app, pages.VERSION)
     return app
+
+
+def _exactly(origin: str) -> re.Pattern[str]:
+    """Give what meets an origin alone; a text with brackets, as of IPv6, flask-cors would read as a pattern itself."""
+    return re.compile(rf"{re.escape(origin)}\Z", re.IGNORECASE)
 
 
 def _harden(response: Response) -> Response:

@@ -142,6 +142,26 @@ def test_a_named_origin_may_call(tmp_path):
     site.close()
 
 
+@pytest.mark.parametrize(
+    ("named", "origin", "allowed"),
+    [
+        ("http://[::1]:3000", "http://[::1]:3000", True),
+        ("http://[::1]:3000", "http://1:3000", False),
+        ("http://viewer.example:3000", "HTTP://Viewer.example:3000", True),
+        ("http://viewer.example:3000", "http://viewer_example:3000", False),
+        ("http://viewer.example", "http://viewer.example.evil.example", False),
+        ("http://viewer.example", "http://viewer.example\n", False),
+    ],
+)
+def test_an_origin_is_met_as_it_is_written(tmp_path, named, origin, allowed):
+    site = ApiSite(tmp_path, CORS_ORIGINS=f"{named},http://other.example")
+    environ = {"HTTP_ORIGIN": origin}
+    answer = site.client.get("/health", environ_overrides=environ).headers
+    assert answer.get("Access-Control-Allow-Origin") == (origin if allowed else None)
+    assert ("Origin" in answer.get("Vary", "")) is allowed
+    site.close()
+
+
 def test_answers_are_not_kept_and_load_nothing(site):
     headers = site.client.get("/docs").headers
     assert headers["Cache-Control"] == "no-store"
