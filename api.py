@@ -4,6 +4,7 @@ No network runs here, and torch is never imported: jobs are queued for the worke
 """
 
 import logging
+import re
 import sys
 import tempfile
 from collections.abc import Callable
@@ -74,7 +75,6 @@ def create_app(settings: Settings, archive: Callable[[Settings], Archive] = open
     migrate.upgrade(settings.database_url)
     app = Flask("metia", template_folder=str(ROOT / "web" / "templates"), static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = bodies.MAXIMUM_BYTES
-    reading.register(app)
     Context(
         settings=settings,
         database=store.open_database(settings.database_url),
@@ -84,13 +84,19 @@ def create_app(settings: Settings, archive: Callable[[Settings], Archive] = open
     ).install(app)
     problems.register(app)
     guard.register(app, settings)
+    reading.register(app)
     for room in ROOMS:
         app.register_blueprint(room.blueprint)
     app.after_request(_harden)
     if settings.cors_origins:
-        CORS(app, origins=list(settings.cors_origins), expose_headers=["Location"])
+        CORS(app, origins=[_exactly(origin) for origin in settings.cors_origins], expose_headers=["Location"])
     build(app, pages.VERSION)
     return app
+
+
+def _exactly(origin: str) -> re.Pattern[str]:
+    """Give what meets an origin alone; a text with brackets, as of IPv6, flask-cors would read as a pattern itself."""
+    return re.compile(rf"{re.escape(origin)}\Z", re.IGNORECASE)
 
 
 def _harden(response: Response) -> Response:

@@ -3,6 +3,9 @@
 The table goes by the names of the exceptions, so that the database imports none of the rooms that raise them.
 """
 
+import errno
+import sqlite3
+
 from BDD.records import Problem
 
 _LATER = "See GET /ready for what is amiss, then send POST /jobs/{id}/retry."
@@ -46,6 +49,14 @@ WORKER_LOST = Problem(
     "The worker process ended without a word: killed, or out of memory",
     "See the worker's log and the memory of its machine, then send POST /jobs/{id}/retry.",
 )
+_DISK_FULL = Problem(
+    "urn:metia:problem:disk-full",
+    "The disk is full",
+    507,
+    "There is no room left to note it; what was known before is as it was.",
+    "Make room where VAR_DIR is, or the database where that is elsewhere, then send it again; "
+    "a job goes on by POST /jobs/{id}/retry.",
+)
 _INTERNAL = Problem(
     "urn:metia:problem:internal", "Internal error", 500, "Nobody foresaw this; the log tells what happened.", _LATER
 )
@@ -56,6 +67,8 @@ def problem_of(error: BaseException) -> Problem:
 
     An exception with ``candidates`` (``imaging.selection.SelectionError``) passes them on.
     """
+    if is_disk_full(error):
+        return _DISK_FULL
     for kind in type(error).__mro__:
         if kind.__name__ in _PROBLEMS:
             status, name, title, what_to_do = _PROBLEMS[kind.__name__]
@@ -64,3 +77,13 @@ def problem_of(error: BaseException) -> Problem:
             extensions = {} if candidates is None else {"candidates": [one.to_json() for one in candidates]}
             return Problem(f"urn:metia:problem:{name}", title, status, detail, what_to_do, extensions)
     return _INTERNAL
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Tell whether an exception means that: one of the system, of SQLite or of PostgreSQL, or SQLAlchemy's of these."""
+    told = getattr(error, "orig", None) or error
+    return (
+        (isinstance(told, OSError) and told.errno in (errno.ENOSPC, errno.EDQUOT))
+        or getattr(told, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        or "53100" in (getattr(told, "sqlstate", None), getattr(told, "pgcode", None))  # psycopg, psycopg2
+    )

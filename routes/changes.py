@@ -27,6 +27,8 @@ _ERRORS = {
     422: ("The change would contradict what is known", None),
 }
 _TAG = "Follow-up"
+_USER = {"X-User": ("string", "Who changes it, in UTF-8; or `user`")}
+_VERSION_AND_USER = {"If-Match": ("string", 'On which version, such as "3"; or `version`'), **_USER}
 _WHO = "Who changes it: the header X-User (in UTF-8), or `user`. On which version: the header If-Match, or `version`."
 
 
@@ -43,6 +45,7 @@ _WHO = "Who changes it: the header X-User (in UTF-8), or `user`. On which versio
     "from this study on it is another lesion, which gets a name of its own; undoing that change makes them one again. "
     + _WHO,
     body="LesionChange",
+    headers=_VERSION_AND_USER,
     tag=_TAG,
 )
 def change_lesion(lesion: int) -> Response:
@@ -70,6 +73,7 @@ def change_lesion(lesion: int) -> Response:
     "verified says that a person has looked at how the lesions were followed and found it right: `followed` of "
     "the visit, as the timeline shows it. It holds until that is another, as after a new segmentation. " + _WHO,
     body="AssessmentChange",
+    headers=_VERSION_AND_USER,
     tag=_TAG,
 )
 def assess(study: str) -> Response:
@@ -93,13 +97,17 @@ def assess(study: str) -> Response:
         404: ("No such change", None),
         **_ERRORS,
     },
+    body="Undoing",
+    body_needed=False,
+    headers=_USER,
     tag=_TAG,
 )
 def undo(change: int) -> Response:
     """Undo a change."""
     here = context()
     reading.only_queries(())
-    undone = store.undo_change(here.database, change, made_by=_user({}))
+    body = reading.json_object(("user",), needed=False)
+    undone = store.undo_change(here.database, change, made_by=_user(body))
     return jsonify(change=change_to_json(undone), jobs=_write_again(here))
 
 

@@ -3,7 +3,7 @@
 Where nginx stands in front it sends the images from Orthanc itself, and only the queries come here.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound, UnsupportedMediaType
@@ -21,9 +21,18 @@ _STORED: dict[int, tuple[str, str | None]] = {
     200: ("As DICOM PS3.18 says", None),
     409: ("The archive refused some", None),
     413: ("More than UPLOAD_MAX_MB", None),
+    415: ("Not multipart/related", None),
     507: ("No room to take it in", None),
     **_ERRORS,
 }
+_describe_storing = partial(
+    describe,
+    answers=_STORED,
+    body="Instances",
+    body_type="multipart/related",
+    media_type="application/dicom+json",
+    tag=_TAG,
+)
 
 
 @blueprint.get("/dicom-web/<path:resource>")
@@ -40,14 +49,14 @@ def fetch(resource: str) -> Response:
 
 
 @blueprint.post("/dicom-web/studies")
-@describe("Store (STOW-RS)", _STORED, media_type="application/dicom+json", tag=_TAG)
+@_describe_storing("Store (STOW-RS)")
 def store() -> Response:
     """Pass instances on to be stored."""
     return _store("studies")
 
 
 @blueprint.post("/dicom-web/studies/<study>")
-@describe("Store in a study (STOW-RS)", _STORED, media_type="application/dicom+json", tag=_TAG)
+@_describe_storing("Store in a study (STOW-RS)")
 def store_in(study: str) -> Response:
     """Pass instances of one study on to be stored."""
     return _store(f"studies/{study}")

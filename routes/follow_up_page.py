@@ -36,8 +36,13 @@ _QUERY = {
 @blueprint.get("")
 @describe(
     "Search for a patient",
-    {200: ("The page", None), 302: ("To the patient of the study that was named", None)},
+    {
+        200: ("The page", None),
+        302: ("To the patient of the study that was named", None),
+        404: ("A page: the study was never segmented", None),
+    },
     query=_QUERY,
+    pages=(404,),
     tag="Follow-up",
 )
 def search() -> BaseResponse:
@@ -57,7 +62,8 @@ def search() -> BaseResponse:
 @blueprint.get("/<int:patient>")
 @describe(
     "See the course of a patient",
-    {200: ("The page", None), 404: ("No such patient", None)},
+    {200: ("The page", None), 404: ("A page: there is no such patient", None)},
+    pages=(404,),
     query={"visit": ("string", "StudyInstanceUID of the visit to show closely; the last one by date unless said")},
     tag="Follow-up",
 )

@@ -120,6 +120,7 @@ def lesions(study: str) -> Response:
         404: ("The study was never segmented, or shows no such lesion", None),
     },
     text="lesion is the tracking UID that the lesion has in this study.",
+    headers={"If-None-Match": ("string", "The ETag of the picture that is there already")},
     media_type="image/png",
     tag=_TAG,
 )

@@ -79,7 +79,7 @@ def _only_known_pages() -> None:
     origin = request.headers.get("Origin")
     if origin is None or request.method in _CHANGES_NOTHING:
         return
-    own = urlsplit(origin).netloc.lower() == request.headers.get("Host", request.host).lower()
+    own = origin.partition("://")[2].lower() == request.headers.get("Host", request.host).lower()
     if not own and origin not in context().settings.cors_origins:
         raise ProblemError(
             403,

@@ -30,6 +30,7 @@ TAG = "Published MetIA front-end"
 WRITE_SECONDS, SETTLE_SECONDS = 60.0, 5.0
 _USER = "MetIA front-end"
 _MISSING = "Missing required parameters"
+_HALF_DELETED = "The archive has the study no more, but what is known of it is still here: send the same again."
 
 
 def error_response(error: Exception) -> Response:
@@ -83,6 +84,8 @@ def segmentation(study: str) -> Response:
         507: ("No room to take it in", None),
     },
     text="multipart/form-data, field files[], as often as there are files. One file amiss, and none is stored.",
+    body="Upload",
+    body_type="multipart/form-data",
     tag=TAG,
     error=ERROR,
 )
@@ -153,11 +156,16 @@ def delete_study(study: str) -> Response:
     if (job := _user_of(here, study)) is not None:
         return _answer(409, error=f"The study is in use: wait for job {job.job_id}, or cancel it.")
     in_archive = True
-    try:
+    try:  # the archive first: whatever it refuses, nothing is forgotten of a study that stays
         here_archive(here).delete_study(study)
     except StudyNotFoundError:
         in_archive = False  # a second try after half of the work, or deleted in Orthanc itself
-    if not store.forget_study(here.database, study) and not in_archive:
+    try:
+        known = store.forget_study(here.database, study)
+    except Exception as error:
+        why = error_response(error)
+        return _answer(why.status_code, error=f"{_HALF_DELETED} {why.get_json()['error']}")
+    if not known and not in_archive:
         return _answer(404, error=f"There is no study {study}.")
     return _answer(200, success="Instance DICOM supprimée avec succès")
 

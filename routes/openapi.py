@@ -4,7 +4,7 @@ A view without a description does not start: the document and the routes cannot 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 from flask import Flask
@@ -23,10 +23,14 @@ def describe(
     *,
     text: str = "",
     body: str | None = None,
+    body_type: str = "application/json",
+    body_needed: bool = True,
     query: dict[str, tuple[str, str]] | None = None,
+    headers: dict[str, tuple[str, str]] | None = None,
     tag: str = "Jobs",
     media_type: str = "text/html",
     error: str | None = None,
+    pages: Collection[int] = (),
 ) -> Callable[[View], View]:
     """Describe a view.
 
@@ -37,26 +41,31 @@ def describe(
         are problems and name no schema.
     body
         Name of the request body's schema.
-    query
-        Name -> (JSON type, what it means).
+    body_type, body_needed
+        Its media type, and whether a request without it is none.
+    query, headers
+        Name -> (JSON type, what it means). None of them is needed.
     media_type
         Of an answer that is no JSON.
     error
         Name of the schema of errors, where they are no problems.
+    pages
+        Errors that are answered as what is no JSON is.
     """
-    wrong = _json(error) if error else _PROBLEM
+    wrong = _content(error) if error else _PROBLEM
     responses: dict[str, Any] = {}
     for status, (meaning, schema) in answers.items():
-        no_json: dict[str, Any] = wrong if status >= 400 else {media_type: {}}
-        content = _json(schema) if schema else no_json
+        no_json: dict[str, Any] = wrong if status >= 400 and status not in pages else {media_type: {}}
+        content = _content(schema) if schema else no_json
         responses[str(status)] = {"description": meaning, "content": content}
     responses["default"] = {"description": "Any other error", "content": wrong}
     operation: dict[str, Any] = {"summary": summary, "description": text, "tags": [tag], "responses": responses}
     if body:
-        operation["requestBody"] = {"required": True, "content": _json(body)}
+        operation["requestBody"] = {"required": body_needed, "content": _content(body, body_type)}
     operation["parameters"] = [
-        {"name": name, "in": "query", "schema": {"type": kind}, "description": meaning}
-        for name, (kind, meaning) in (query or {}).items()
+        {"name": name, "in": where, "schema": {"type": kind}, "description": meaning}
+        for where, known in (("query", query), ("header", headers))
+        for name, (kind, meaning) in (known or {}).items()
     ]
 
     def keep(view: View) -> View:
@@ -99,5 +108,5 @@ def build(app: Flask, version: str) -> dict[str, Any]:
     }
 
 
-def _json(schema: str) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+def _content(schema: str, media_type: str = "application/json") -> dict[str, Any]:
+    return {media_type: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}

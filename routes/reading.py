@@ -1,7 +1,9 @@
 """Reads what a request says, strictly: a word it does not know is an error, not a silence."""
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from flask import Flask, request
@@ -14,6 +16,9 @@ from routes.problems import invalid
 
 LARGEST_ID = 2**63 - 1
 """The largest that a database can be asked for."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+"""What no address has any use for, and PostgreSQL refuses some of. A tab comes with what is pasted from a table."""
 
 
 class _Identifier(IntegerConverter):
@@ -39,13 +44,23 @@ class _JSON(DefaultJSONProvider):
 
 
 def register(app: Flask) -> None:
-    """Have the app read numbers in addresses, and JSON, as above; before any route is made."""
+    """Have the app read addresses, numbers in them, and JSON, as above; before any route is made."""
     app.url_map.converters["int"] = _Identifier
     app.json = _JSON(app)
+    app.before_request(_only_plain_text)
 
 
-def json_object(known: Collection[str]) -> dict[str, Any]:
-    """Give the request's JSON object; its keys are among the ``known``."""
+def _only_plain_text() -> None:
+    said = (request.path, *request.args, *chain.from_iterable(request.args.listvalues()))
+    for text in said:
+        if (found := _CONTROL.search(text)) is not None:
+            raise invalid(f"The address holds {found[0]!r}, a control character.")
+
+
+def json_object(known: Collection[str], *, needed: bool = True) -> dict[str, Any]:
+    """Give the request's JSON object; its keys are among the ``known``. Where none is ``needed``, it may be empty."""
+    if not needed and not request.get_data():
+        return {}
     if not request.is_json:
         raise UnsupportedMediaType("The request's body is not declared as JSON.")
     try:

@@ -3,19 +3,23 @@
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
 from BDD import store
-from BDD.problems import problem_of
+from BDD.problems import is_disk_full, problem_of
 from routes.context import Context, context
 from routes.openapi import describe
 from segmentation import find_models
+from settings import sqlite_path
 
 blueprint = Blueprint("status", __name__)
 
 CHECK_SECONDS = 3.0
+ROOM_BYTES = 1 << 20
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +71,25 @@ def _orthanc(here: Context) -> str:
 
 def _database(here: Context) -> str:
     store.list_jobs(here.database, limit=1)
+    files = (sqlite_path(url) for url in (here.settings.database_url, here.settings.queue_url))
+    for folder in {here.settings.var_dir, *(file.parent for file in files if file)}:
+        _try_to_write(folder)
     return here.database.engine.dialect.name
+
+
+def _try_to_write(folder: Path) -> None:
+    """See whether there is room, in a file that is gone at once.
+
+    SQLite itself would tell only when something is committed, for which askers would wait for each other and for the
+    workers; and not even then while its log has room of its own.
+    """
+    try:
+        with TemporaryFile(dir=folder) as file:
+            file.write(bytes(ROOM_BYTES))
+            file.flush()
+    except OSError as error:
+        why = "the disk is full" if is_disk_full(error) else error.strerror
+        raise _AmissError(f"Nothing can be written in {folder}: {why}.") from error
 
 
 def _worker(here: Context) -> str:

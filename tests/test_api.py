@@ -1,5 +1,6 @@
 """The app as a whole: no torch, no HTML errors, no strangers' pages, and a description that cannot part from it."""
 
+import io
 import json
 import re
 import subprocess
@@ -11,9 +12,10 @@ import pytest
 from flask import abort
 
 import api
+from Orthanc import multipart
 from routes.openapi import build
 from settings import ROOT, SettingsError, load_settings
-from tests.api_factory import ApiSite
+from tests.api_factory import MR, ApiSite
 
 
 @pytest.fixture
@@ -85,6 +87,20 @@ def test_there_is_nothing_of_a_number_that_no_database_gives(site, number):
     assert problem(site.client.get(f"/patients/{2**63 - 1}/timeline"))["type"].endswith("patient-not-found")
 
 
+@pytest.mark.parametrize("character", ["%00", "%01", "%0A", "%1b", "%7F", "%C2%85"])
+def test_no_address_holds_control_characters(site, character):
+    """PostgreSQL refuses some of them in any text, SQLite finds nothing; here both say the same."""
+    for path in (f"/jobs/{character}", f"/nothing{character}", f"/jobs?state={character}", f"/jobs?{character}=1"):
+        assert "control character" in problem(site.client.get(path))["detail"]
+    for path in (f"/followup-series?idEtude=x&idEtude={character}", f"/followup-metastases?idSeries={character}"):
+        answer = site.client.get(path)
+        assert (answer.status_code, list(answer.get_json())) == (400, ["error"])
+
+
+def test_a_tab_in_what_is_searched_for_is_none(site):
+    assert site.client.get("/follow-up?q=Doe%09Jane%20%C3%A9").status_code == 200
+
+
 @pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 200_000])
 def test_json_that_is_nested_too_deeply_is_no_valid_json(site, text):
     for path in ("/segment", "/visits/1.2.3/assessment"):
@@ -123,6 +139,26 @@ def test_a_named_origin_may_call(tmp_path):
     assert answer["Access-Control-Expose-Headers"] == "Location"
     stranger = site.client.get("/health", headers={"Origin": "http://evil.example"}).headers
     assert "Access-Control-Allow-Origin" not in stranger
+    site.close()
+
+
+@pytest.mark.parametrize(
+    ("named", "origin", "allowed"),
+    [
+        ("http://[::1]:3000", "http://[::1]:3000", True),
+        ("http://[::1]:3000", "http://1:3000", False),
+        ("http://viewer.example:3000", "HTTP://Viewer.example:3000", True),
+        ("http://viewer.example:3000", "http://viewer_example:3000", False),
+        ("http://viewer.example", "http://viewer.example.evil.example", False),
+        ("http://viewer.example", "http://viewer.example\n", False),
+    ],
+)
+def test_an_origin_is_met_as_it_is_written(tmp_path, named, origin, allowed):
+    site = ApiSite(tmp_path, CORS_ORIGINS=f"{named},http://other.example")
+    environ = {"HTTP_ORIGIN": origin}
+    answer = site.client.get("/health", environ_overrides=environ).headers
+    assert answer.get("Access-Control-Allow-Origin") == (origin if allowed else None)
+    assert ("Origin" in answer.get("Vary", "")) is allowed
     site.close()
 
 
@@ -165,6 +201,60 @@ def test_a_route_that_waits_says_that_it_may_have_ended(site):
         for operation in operations.values():
             if any(parameter["name"] == "wait" for parameter in operation["parameters"]):
                 assert {"200", "202"} <= set(operation["responses"]), operation["operationId"]
+
+
+def test_what_may_be_sent_is_described(site):
+    """Of every address that takes something in: the media type of the body, whether it is needed, and the headers."""
+    made_on = {"If-Match", "X-User"}
+    json_body, form, parts = "application/json", "multipart/form-data", "multipart/related"
+    expected = {
+        "POST /segment": (json_body, True, set()),
+        "POST /jobs/{job_id}/retry": (None, None, set()),
+        "PATCH /lesions/{lesion}": (json_body, True, made_on),
+        "POST /visits/{study}/assessment": (json_body, True, made_on),
+        "POST /changes/{change}/undo": (json_body, False, {"X-User"}),
+        "POST /segmentation/{study}": (None, None, set()),
+        "POST /uploadDicom": (form, True, set()),
+        "POST /rename-roi": (json_body, True, set()),
+        "POST /delete-roi": (json_body, True, set()),
+        "POST /dicom-web/studies": (parts, True, set()),
+        "POST /dicom-web/studies/{study}": (parts, True, set()),
+    }
+    described = {}
+    for path, operations in site.client.get("/openapi.json").get_json()["paths"].items():
+        for method, operation in operations.items():
+            body = operation.get("requestBody", {"content": {None: None}, "required": None})
+            (media_type,) = body["content"]
+            headers = {one["name"] for one in operation["parameters"] if one["in"] == "header"}
+            if method in ("post", "patch", "put"):
+                described[f"{method.upper()} {path}"] = (media_type, body["required"], headers)
+    assert described == expected
+
+
+def test_a_client_made_from_the_document_can_upload(site):
+    document = site.client.get("/openapi.json").get_json()
+    ((media_type, content),) = document["paths"]["/uploadDicom"]["post"]["requestBody"]["content"].items()
+    (schema,) = references(content)
+    described = document["components"]["schemas"][schema.removeprefix("#/components/schemas/")]
+    (field,) = described["required"]
+    assert described["properties"][field]["items"]["format"] == "binary"
+    sent = {field: [(io.BytesIO(multipart.encode(one)), "a.dcm") for one in MR[:2]]}
+    assert site.client.post("/uploadDicom", data=sent, content_type=media_type).status_code == 200
+
+
+def test_an_answer_is_of_the_kind_that_is_described(site):
+    """Of every address that only reads: what it says of something that is not there, or of everything."""
+    document = site.client.get("/openapi.json").get_json()
+    asked = {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule): rule.rule for rule in site.app.url_map.iter_rules()}
+    for path, operations in document["paths"].items():
+        if "get" in operations and not path.startswith("/dicom-web"):
+            address = re.sub("<.*?>", "1.2.3", re.sub("<int:.*?>", "99", asked[path]))
+            answer = site.client.get(address)
+            responses = operations["get"]["responses"]
+            described = responses.get(str(answer.status_code), responses["default"])["content"]
+            assert answer.mimetype in described, address
+    answer = site.client.get("/follow-up?StudyInstanceUID=1.2.3")
+    assert answer.mimetype in document["paths"]["/follow-up"]["get"]["responses"][str(answer.status_code)]["content"]
 
 
 def test_a_route_without_description_does_not_start(site):

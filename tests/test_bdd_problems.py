@@ -1,9 +1,10 @@
 """Which exception means which problem: every name of the table is a real exception, and nothing leaks."""
 
+import errno
 import importlib
 
 import pytest
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from BDD import problems
 from BDD.problems import problem_of
@@ -69,3 +70,28 @@ def test_candidates_are_passed_on():
 )
 def test_nothing_of_the_inside_is_shown(error):
     assert "Doe" not in str(problem_of(error).to_json())
+
+
+class _RefusedError(Exception):
+    """What a driver of PostgreSQL raises."""
+
+    sqlstate = "53100"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        OperationalError("INSERT", {}, _RefusedError("Doe^Jane")),
+    ],
+)
+def test_a_full_disk_is_said_whoever_meets_it(error):
+    problem = problem_of(error)
+    assert (problem.status, problem.type) == (507, "urn:metia:problem:disk-full")
+    assert "Make room" in problem.what_to_do
+    assert "Doe" not in str(problem.to_json())
+
+
+def test_another_error_of_the_system_is_no_full_disk():
+    assert problem_of(OSError(errno.EACCES, "Permission denied")).status == 500

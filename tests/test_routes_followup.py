@@ -125,6 +125,25 @@ def test_who_and_when_and_back_again(site, patient):
     assert timeline_of(site, patient)["lesions"][0]["name"] == "GTV_MetIA_1"
 
 
+def test_who_undoes_is_read_as_who_changes(site, patient):
+    lesion = timeline_of(site, patient)["lesions"][0]
+    site.client.patch(f"/lesions/{lesion['id']}", json={"name": "mine", "version": 1})
+
+    def changes():
+        return site.client.get(f"/patients/{patient}/changes").get_json()["changes"]
+
+    undo = f"/changes/{changes()[0]['id']}/undo"
+    assert "nonsense" in problem(site.client.post(undo, json={"user": "ana", "nonsense": 1}), 400)["detail"]
+    problem(site.client.post(undo, json={"user": 7}), 400)
+    problem(site.client.post(undo, json=["ana"]), 400)
+    problem(site.client.post(undo, data="user=ana", content_type="text/plain"), 415)
+    assert len(changes()) == 1
+    assert site.client.post(undo, json={"user": "ana"}).get_json()["change"]["by"] == "ana"
+    again = f"/changes/{changes()[0]['id']}/undo"
+    told = site.client.post(again, data=b"", content_type="application/json", headers={"X-User": "eva"})
+    assert told.get_json()["change"]["by"] == "eva"
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
 def test_a_name_in_a_header_comes_as_it_was_sent(site, patient, encoding):
     header = "Müller".encode(encoding).decode("latin-1")

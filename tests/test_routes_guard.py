@@ -43,6 +43,13 @@ def test_a_foreign_page_undoes_and_retries_nothing(site):
     assert site.client.get(f"/jobs/{job}").get_json()["attempts"] == 1
 
 
+@pytest.mark.parametrize(
+    "origin", ["http://[::1", "http://[", "", "://", "localhost", "http://localhost/", "http://x@localhost"]
+)
+def test_what_is_no_origin_is_foreign(site, origin):
+    assert "CORS_ORIGINS" in refused(site.client.post("/segment", json={}, headers={"Origin": origin}))["what_to_do"]
+
+
 def test_every_method_that_changes_something_is_guarded_and_no_other(site):
     headers = {"Origin": FOREIGN}
     for method in ("post", "put", "patch", "delete"):

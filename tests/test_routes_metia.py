@@ -1,5 +1,6 @@
 """The published MetIA front-end's contract, row by row, and that none of the published server's mistakes is here."""
 
+import errno
 import io
 import threading
 import time
@@ -313,6 +314,24 @@ def test_delete_study_leaves_no_orphan(site):
     assert set(left) <= {"models", "workers"}, left
     error(site.client.delete(f"/delete-study/{STUDY}"), 404)
     error(site.client.delete("/delete-study/x"), 400)
+
+
+def test_a_study_half_deleted_says_so_and_is_deleted_by_a_second_try(tmp_path, monkeypatch):
+    site = ApiSite(tmp_path)
+    visit(site.database, site.number, 1, [sized(1, 20.0)])
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "forget_study", full)
+        said = error(site.client.delete(f"/delete-study/{study_of(1)}"), 507)
+    assert "The archive has the study no more" in said
+    assert "send the same again" in said
+    assert "no room" in said
+    assert site.client.delete(f"/delete-study/{study_of(1)}").status_code == 200
+    assert site.client.get("/patients").get_json() == {"patients": []}
+    site.close()
 
 
 @pytest.mark.filterwarnings("ignore:.*UI:UserWarning")

@@ -1,17 +1,21 @@
 """/health, /ready, /models: each part that is amiss says why, and only then is the answer 503."""
 
+import errno
 import hashlib
 import json
 import os
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from BDD import store
 from BDD.models import Worker
 from Orthanc.archive import ArchiveUnavailableError
-from tests.api_factory import ApiSite
+from routes import status
+from tests.api_factory import STUDY, ApiSite
 from tests.store_factory import MODEL
 from unetr.loading.converted import bundle_folder
 
@@ -105,6 +109,66 @@ def test_without_tables(site):
     with site.database.engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE jobs RENAME TO gone")
     assert amiss(site).keys() == {"database"}
+
+
+class FullDisk(BytesIO):
+    """A file on a full disk: its buffer takes what comes, and cannot let go of it."""
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_on_a_full_disk(site, tmp_path, monkeypatch):
+    tried = []
+
+    def temporary_file(*, dir):
+        tried.append(dir)
+        return FullDisk()
+
+    monkeypatch.setattr(status, "TemporaryFile", temporary_file)
+    assert amiss(site) == {"database": f"Nothing can be written in {tmp_path}: the disk is full."}
+    assert tried == [tmp_path]
+
+
+def test_every_disk_that_is_written_to_is_looked_at(tmp_path, monkeypatch):
+    (tmp_path / "queue").mkdir()
+    database, queue = (f"sqlite:///{(tmp_path / one / 'a.db').as_posix()}" for one in ("database", "queue"))
+    site = ApiSite(tmp_path / "var", DATABASE_URL=database, QUEUE_URL=queue)
+    store.worker_ready(site.database, site.number, model=MODEL, device="cpu")
+    (tmp_path / "var").mkdir(exist_ok=True)
+    assert amiss(site) == {}
+    real = status.TemporaryFile
+    for folder in ("var", "database", "queue"):
+
+        def temporary_file(*, dir, full=tmp_path / folder):
+            return FullDisk() if dir == full else real(dir=dir)
+
+        monkeypatch.setattr(status, "TemporaryFile", temporary_file)
+        assert str(tmp_path / folder) in amiss(site)["database"]
+    site.close()
+
+
+def test_where_nothing_may_be_written(site, monkeypatch):
+    def temporary_file(*, dir):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(status, "TemporaryFile", temporary_file)
+    assert amiss(site)["database"].endswith("Permission denied.")
+
+
+def test_a_write_that_meets_a_full_disk_says_so(site):
+    """SQLite's own error, of a database that may not grow by a page."""
+    site.post()
+    site.work()
+    engine = site.app.extensions["metia"].database.engine
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("PRAGMA max_page_count = 1"))
+    noted = {"note": "x" * 4000, "version": 0}
+    answer = site.client.post(f"/visits/{STUDY}/assessment", json=noted)
+    problem = answer.get_json()
+    assert (answer.status_code, problem["type"]) == (507, "urn:metia:problem:disk-full")
+    assert "VAR_DIR" in problem["what_to_do"]
+    (visit,) = site.client.get("/patients/1/timeline").get_json()["visits"]
+    assert visit["assessment"]["note"] == ""
 
 
 def write_bundle(folder: Path) -> Path:

@@ -3,13 +3,18 @@
 import os
 import re
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
+import requests
 
 from services import front, launcher, orthanc
 from services.addresses import api_url
-from services.processes import ServiceError, Services
+from services.processes import ServiceError, Services, free_port
 from settings import Settings, load_settings
 
 ACCOUNT = {"ORTHANC_USERNAME": "metia", "ORTHANC_PASSWORD": "se:cret"}
@@ -44,6 +49,60 @@ def test_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
     told = subprocess.run(command, capture_output=True, text=True, check=False).stderr
     assert "test is successful" in told
     assert (folder / "body").is_dir()
+
+
+class Echo(BaseHTTPRequestHandler):
+    """A server that answers anything with its own port."""
+
+    def do_GET(self) -> None:
+        said = str(self.connection.getsockname()[1]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def echo(port: int) -> Iterator[None]:
+    with ThreadingHTTPServer(("127.0.0.1", port), Echo) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield
+        server.shutdown()
+
+
+def test_while_the_api_restarts_nginx_says_so_as_the_api_would(tmp_path: Path) -> None:
+    if front.find_nginx() is None:
+        pytest.skip("nginx is not installed")
+    api, archive = free_port(26100), free_port(26200)
+    settings = settings_from(
+        API_PORT=str(api),
+        ORTHANC_URL=f"http://127.0.0.1:{archive}",
+        FRONT_PORT=str(free_port(28200)),
+        VAR_DIR=str(tmp_path),
+    )
+    with Services(tmp_path / "log") as services:
+        with echo(api), echo(archive):
+            origin = front.url(front.start(services, settings))
+
+        def ask(path: str, status: int, method: str = "GET", **more: object) -> dict[str, object]:
+            answer = requests.request(method, f"{origin}{path}", timeout=30, **more)  # type: ignore[arg-type]
+            assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json"), path
+            problem: dict[str, object] = answer.json()
+            assert problem["status"] == status
+            assert problem.keys() >= {"type", "title", "detail", "what_to_do", "error"}
+            return problem
+
+        image = "/dicom-web/studies/1.2.3/metadata"
+        for path in ("/jobs", "/dicom-web/studies", image):
+            assert ask(path, 502)["title"] == "MetIA server does not answer"
+        assert "starting" in str(ask("/segmentation/1.2.3", 502, "POST")["error"])
+        with echo(archive):
+            assert requests.get(f"{origin}{image}", timeout=30).text == str(archive), "images need no API"
+            ask(image, 502, headers={"Host": "metia.hospital.example"})  # a name, which the API is to tell
+        ask("/rename-roi", 413, "POST", data=bytes(2_000_000))
 
 
 @pytest.fixture

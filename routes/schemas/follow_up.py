@@ -208,5 +208,6 @@ SCHEMAS: dict[str, Any] = {
             "undoes": {"type": ["integer", "null"], "description": "The change that this one takes back"},
         }
     ),
+    "Undoing": structure({"user": _WHO}, required=[]),
     "UndoneChange": structure({"change": reference("Change"), "jobs": _JOB_ADDRESSES}),
 }

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from routes.schemas.words import ID, TEXT, list_of, structure
+from routes.schemas.words import BYTES, ID, TEXT, list_of, structure
 
 ERROR = "Error"
 
@@ -25,6 +25,9 @@ _METASTASIS = {
 SCHEMAS: dict[str, Any] = {
     "Success": structure({"success": TEXT}),
     ERROR: structure({"error": TEXT}),
+    "Upload": structure(
+        {"files[]": {"type": "array", "items": BYTES, "minItems": 1, "description": "DICOM files"}},
+    ),
     "RenameRoi": structure({**_ROI, "new_name": TEXT}),
     "DeleteRoi": structure(_ROI),
     "OrthancStudies": {"type": "array", "items": TEXT},

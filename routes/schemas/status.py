@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from routes.schemas.words import ANYTHING, ID, MM, TEXT, TEXT_OR_NULL, TRUTH, list_of, reference, structure
+from routes.schemas.words import ANYTHING, BYTES, ID, MM, TEXT, TEXT_OR_NULL, TRUTH, list_of, reference, structure
 
 SCHEMAS: dict[str, Any] = {
     "Models": structure(
@@ -43,6 +43,11 @@ SCHEMAS: dict[str, Any] = {
     ),
     "Check": structure({"ok": TRUTH, "reason": TEXT}),
     "OpenAPI": {"type": "object"},
+    "Instances": {
+        **BYTES,
+        "description": "As DICOM PS3.18 has it: a part of application/dicom for each instance. The header is "
+        'Content-Type: multipart/related; type="application/dicom"; boundary=...',
+    },
     "Problem": {
         **structure(
             {

@@ -12,6 +12,7 @@ DATE = {"type": ["string", "null"], "format": "date"}
 TIME = {"type": ["string", "null"], "format": "date-time"}
 MM = {"type": "number", "description": "mm"}
 ANYTHING = {"type": "object"}
+BYTES = {"type": "string", "format": "binary"}
 
 
 def structure(properties: dict[str, Any], required: list[str] | None = None) -> dict[str, Any]:
