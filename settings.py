@@ -22,6 +22,12 @@ ENGINES = ("auto", "torch-cpu", "openvino-cpu", "torch-cuda")
 TargetRule = Literal["any_lesion", "sum", "volume"]
 TARGET_RULES: tuple[TargetRule, ...] = ("any_lesion", "sum", "volume")
 QUEUE_SCHEMES = ("sqlite", "redis", "rediss", "postgresql")
+ESCAPED = {character: f"%{ord(character):02X}" for character in "@/#?%"}
+"""How what would end a user name or a password early is written in a URL."""
+_LOGIN = r"([^@/?#%\s]|%[0-9A-Fa-f]{2})*@"
+_HOST = r"(\[[^]@/?#\s]+\]|[^][:,@/?#\s]*)(:\d{1,5})?"
+SERVER = re.compile(rf"({_LOGIN})?{_HOST}(,{_HOST})*([/?][^@#]*)?")
+"""What stands behind :// for a server: strict, for libraries quote the piece of a password that they stumble over."""
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -232,8 +238,13 @@ class _Reader:
         value = self.text(key, default)
         scheme, separator, rest = value.partition("://")
         if not separator or scheme not in schemes:
-            raise SettingsError(f"{key} starts with {scheme[:20]!r}; expected one of {', '.join(schemes)} and ://")
+            raise SettingsError(f"{key} does not start with one of {', '.join(schemes)} and ://")
         if scheme != "sqlite":
+            if not SERVER.fullmatch(rest):
+                raise SettingsError(
+                    f"{key} is not usable; expected {scheme}://user:password@host:port/name, with "
+                    f"{' '.join(ESCAPED)} in a password written as {' '.join(ESCAPED.values())}"
+                )
             return value
         if not rest.startswith("/") or rest == "/":
             raise SettingsError(f"{key}={value!r} names no file; expected sqlite:///folder/file.db")
