@@ -102,7 +102,9 @@ def start(services: Services, settings: Settings, generated: bool = False) -> tu
     say(f"Archive: {chosen.words}")
     account = orthanc.carry_out(chosen, services, settings.var_dir / "orthanc", say)
     known_archive.note(settings.var_dir, KnownArchive(chosen.place, wanted.digest))
-    settings = dataclasses.replace(settings, orthanc_url=account.url, api_port=free_port(settings.api_port))
+    api_port, front_port = settings.api_port, settings.front_port
+    settings = dataclasses.replace(settings, orthanc_url=account.url, api_port=free_port(api_port))
+    say_port("API_PORT", api_port, settings.api_port)
     addresses = {"ORTHANC_URL": settings.orthanc_url, "API_PORT": str(settings.api_port), "PYTHONUNBUFFERED": "1"}
     services.start("API", [sys.executable, "api.py"], ROOT, addresses, AtDeath.START_AGAIN)
     services.start("Worker", [sys.executable, "jobs.py"], ROOT, addresses, AtDeath.START_AGAIN)
@@ -119,8 +121,15 @@ def start(services: Services, settings: Settings, generated: bool = False) -> tu
                 raise
             say(f"No nginx, the API serves viewer and images instead: {error}")
         else:
+            say_port("FRONT_PORT", front_port, settings.front_port)
             return settings, front.url(settings)
     return settings, api_url(settings)
+
+
+def say_port(key: str, wanted: int, used: int) -> None:
+    """Say that a port was taken: bookmarks lead to the one of the settings."""
+    if used != wanted:
+        say(f"{key}={wanted} is taken by another program; {used} is used instead")
 
 
 def has_viewer(settings: Settings) -> bool:

@@ -34,6 +34,17 @@ def test_the_environment_wins_over_the_file(tmp_path):
     assert settings.orthanc_password == "a${HOME}b", "a generated password is taken letter by letter"
 
 
+def test_a_key_that_is_none_is_named_and_its_value_is_not(tmp_path, caplog):
+    env_file = tmp_path / ".env"
+    env_file.write_text("TRUSTED_HOST=hunter2\nAPI_PORT=6001\nAUTOSEGMENT=hunter2\n")
+    load_settings({"SOMETHING_ELSE": "1"}, env_file)
+    assert caplog.messages == [
+        f"{env_file}: no settings, and without effect: AUTOSEGMENT, TRUSTED_HOST (.env.example has all)"
+    ]
+    load_settings({}, ROOT / ".env.example")
+    assert len(caplog.messages) == 1
+
+
 def test_a_missing_file_is_no_error(tmp_path):
     assert load_settings({}, tmp_path / ".env").api_port == 5000
 
