@@ -1,14 +1,16 @@
 """One frozen Settings object, read once from the environment and ``.env``; ``.env.example`` explains every key.
 
-The environment wins over the file. A value that cannot be meant stops the program with a sentence that names the key.
+The environment wins over the file. A value that cannot be meant stops the program with a sentence that names the key; a
+key of the file that is none is passed over, with a warning.
 Relative paths count from the checkout, so that the API, the worker and the launcher meet in the same files wherever
 they are started.
 """
 
+import logging
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 from urllib.parse import parse_qs, urlsplit
@@ -22,8 +24,16 @@ ENGINES = ("auto", "torch-cpu", "openvino-cpu", "torch-cuda")
 TargetRule = Literal["any_lesion", "sum", "volume"]
 TARGET_RULES: tuple[TargetRule, ...] = ("any_lesion", "sum", "volume")
 QUEUE_SCHEMES = ("sqlite", "redis", "rediss", "postgresql")
+ESCAPED = {character: f"%{ord(character):02X}" for character in "@/#?%"}
+"""How what would end a user name or a password early is written in a URL."""
+_LOGIN = r"([^@/?#%\s]|%[0-9A-Fa-f]{2})*@"
+_HOST = r"(\[[^]@/?#\s]+\]|[^][:,@/?#\s]*)(:\d{1,5})?"
+SERVER = re.compile(rf"({_LOGIN})?{_HOST}(,{_HOST})*([/?][^@#]*)?")
+"""What stands behind :// for a server: strict, for libraries quote the piece of a password that they stumble over."""
 
 Choice = TypeVar("Choice", bound=str)
+
+logger = logging.getLogger(__name__)
 
 
 class SettingsError(ValueError):
@@ -95,6 +105,7 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
         Naming the key, the value (never a secret's) and what is expected; or the file that cannot be read.
     """
     values = _in_file(env_file) if env_file else {}
+    _warn_of_unknown((key for key, value in values.items() if value is not None), env_file)
     values.update(os.environ if environ is None else environ)
     read = _Reader({key: value.strip() for key, value in values.items() if value is not None and value.strip()})
     var_dir = read.path("VAR_DIR", "var")
@@ -135,6 +146,13 @@ def _in_file(env_file: Path) -> dict[str, str | None]:
         raise SettingsError(f"{env_file} is not UTF-8 (see line {line}): save it in that encoding") from error
     except OSError as error:
         raise SettingsError(f"{env_file} cannot be read: {error.strerror}") from error
+
+
+def _warn_of_unknown(keys: Iterable[str], env_file: Path | None) -> None:
+    """Name what has no effect: who has misspelt a key would take the default for what he has set."""
+    unknown = sorted(set(keys) - {one.name.upper() for one in fields(Settings)})
+    if unknown:
+        logger.warning("%s: no settings, and without effect: %s (.env.example has all)", env_file, ", ".join(unknown))
 
 
 def sqlite_path(url: str) -> Path | None:
@@ -232,8 +250,13 @@ class _Reader:
         value = self.text(key, default)
         scheme, separator, rest = value.partition("://")
         if not separator or scheme not in schemes:
-            raise SettingsError(f"{key} starts with {scheme[:20]!r}; expected one of {', '.join(schemes)} and ://")
+            raise SettingsError(f"{key} does not start with one of {', '.join(schemes)} and ://")
         if scheme != "sqlite":
+            if not SERVER.fullmatch(rest):
+                raise SettingsError(
+                    f"{key} is not usable; expected {scheme}://user:password@host:port/name, with "
+                    f"{' '.join(ESCAPED)} in a password written as {' '.join(ESCAPED.values())}"
+                )
             return value
         if not rest.startswith("/") or rest == "/":
             raise SettingsError(f"{key}={value!r} names no file; expected sqlite:///folder/file.db")

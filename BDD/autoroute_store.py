@@ -5,8 +5,7 @@ So a crash at any moment neither loses a series nor runs one twice, however many
 
 from typing import Any
 
-from sqlalchemy import String, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import String, delete, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from BDD.database import Database
@@ -30,13 +29,20 @@ def log_position(database: Database, url: str) -> int | None:
         return session.scalar(select(ArchiveLog.sequence).where(ArchiveLog.url == url))
 
 
-def begin_log(database: Database, url: str, sequence: int) -> None:
-    """Begin to read a log after this entry; when another worker has begun just now, that holds."""
-    try:
-        with database.writing() as session:
-            session.execute(insert(ArchiveLog).values(url=url, sequence=sequence))
-    except IntegrityError:
-        return
+def begin_log(database: Database, url: str, sequence: int) -> int:
+    """Begin to read a log after this entry, or where another worker has begun already; gives that entry's number."""
+    with database.writing() as session:
+        held = session.scalar(select(ArchiveLog.sequence).where(ArchiveLog.url == url))
+        if held is not None:
+            return held
+        session.add(ArchiveLog(url=url, sequence=sequence))
+        return sequence
+
+
+def end_log(database: Database, url: str) -> None:
+    """Forget how far a log was read: who reads it next begins anew."""
+    with database.writing() as session:
+        session.execute(delete(ArchiveLog).where(ArchiveLog.url == url))
 
 
 def advance_log(

@@ -4,7 +4,7 @@ Each function takes the ``Database`` first and is one transaction of its own. Wh
 ``following_store`` and ``rethread_store``, which bring registration along, and ``course_store``.
 """
 
-from BDD.autoroute_store import advance_log, begin_log, log_position, was_segmented
+from BDD.autoroute_store import advance_log, begin_log, end_log, log_position, was_segmented
 from BDD.change_store import (
     LESION_FIELDS,
     VISIT_FIELDS,
@@ -93,6 +93,7 @@ __all__ = [
     "create_job",
     "earlier_lesions",
     "edit_lesion",
+    "end_log",
     "end_retiring",
     "find_metia_roi",
     "forget_study",

@@ -1,7 +1,9 @@
 """Auto-routing: each series that has come to the archive complete is segmented, if it is the one of its study to be.
 
 A worker reads Orthanc's change log (``GET /changes``, which every version has) while AUTO_SEGMENT is 1. The first
-reading begins at the log's end: what was there before is left alone. Logs name series by their UIDs only.
+reading begins at the log's end: what was there before is left alone. How far it was read is kept while no worker runs,
+and forgotten by one that starts with AUTO_SEGMENT=0, so that the next reading is a first one. Logs name series by their
+UIDs only.
 """
 
 import logging
@@ -34,6 +36,7 @@ class AutoRouter:
 
     def __init__(self, database: store.Database, queue: JobQueue, archive: OrthancArchive) -> None:
         self._database, self._queue, self._archive = database, queue, archive
+        self._since: int | None = None  # how far the log was read when it was last looked
         self._failed: tuple[int, int] = (0, 0)  # the entry that could not be looked at, and how often
 
     def run(self, stop: threading.Event) -> None:
@@ -81,14 +84,16 @@ class AutoRouter:
         return len(entries)
 
     def _position(self) -> int:
-        url = self._archive.url
+        url, last = self._archive.url, self._archive.last_change()
         known = store.log_position(self._database, url)
-        if known is None:
-            store.begin_log(self._database, url, self._archive.last_change())
-        elif self._archive.last_change() < known:  # an archive that was emptied counts from 1 again
+        if known is None:  # never read; or a worker that does not read has started beside this one, which reads on
+            known = store.begin_log(self._database, url, last if self._since is None else self._since)
+        elif last < known:  # an archive that was emptied counts from 1 again
             logger.warning("the archive's change log begins anew; so does auto-routing")
             store.advance_log(self._database, url, since=known, to=0)
-        return store.log_position(self._database, url) or 0
+            known = store.log_position(self._database, url) or 0
+        self._since = known
+        return known
 
     def _job_for(self, entry: Change) -> dict[str, Any] | None:
         """Give what ``create_job`` takes for a series that is to be segmented; None for any other."""

@@ -4,21 +4,26 @@ start_services.sh and start_services.bat both come here, by way of ``services.bo
 """
 
 import argparse
+import contextlib
 import dataclasses
 import importlib
+import logging
 import os
 import sys
 import time
 import webbrowser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import requests
 
+from Orthanc import logs
 from Orthanc.direct import direct_session
 from services import environment, front, known_archive, ohif, orthanc
 from services.addresses import api_url
 from services.bootstrap import ROOT, parser
 from services.known_archive import KnownArchive
+from services.log_files import open_log
 from services.private import keep_private
 from services.processes import AtDeath, ServiceError, Services, free_port, obey_interrupts, only_one
 from settings import Settings, SettingsError, load_settings
@@ -28,9 +33,33 @@ INTERRUPTED = 130
 ENV = ROOT / ".env"
 EXAMPLE = ROOT / ".env.example"
 
+logger = logging.getLogger("launcher")
+logger.setLevel(logging.INFO)
+logger.addHandler(logging.NullHandler())  # the terminal has it already
+
+
+@contextlib.contextmanager
+def noted(folder: Path) -> Iterator[None]:
+    """Keep what is said, and what ends it all, in ``launcher.log`` too: a terminal is closed and forgotten."""
+    log = open_log(folder / "launcher.log")
+    log.setFormatter(logging.Formatter(logs.FORMAT))
+    logger.addHandler(log)
+    try:
+        yield
+    except KeyboardInterrupt:
+        logger.info("ended by Ctrl-C or a signal")
+        raise
+    except Exception as error:
+        logger.error("%s", error)  # noqa: TRY400  # the message is made for a person
+        raise
+    finally:
+        logger.removeHandler(log)
+        log.close()
+
 
 def say(text: str, *, colour: str = "") -> None:
     """Print a line at once, in colour only on a terminal that wants it."""
+    logger.info("%s", text)
     if colour and sys.stdout.isatty() and "NO_COLOR" not in os.environ:
         text = f"\x1b[{colour}m{text}\x1b[0m"
     print(text, flush=True)
@@ -73,7 +102,9 @@ def start(services: Services, settings: Settings, generated: bool = False) -> tu
     say(f"Archive: {chosen.words}")
     account = orthanc.carry_out(chosen, services, settings.var_dir / "orthanc", say)
     known_archive.note(settings.var_dir, KnownArchive(chosen.place, wanted.digest))
-    settings = dataclasses.replace(settings, orthanc_url=account.url, api_port=free_port(settings.api_port))
+    api_port, front_port = settings.api_port, settings.front_port
+    settings = dataclasses.replace(settings, orthanc_url=account.url, api_port=free_port(api_port))
+    say_port("API_PORT", api_port, settings.api_port)
     addresses = {"ORTHANC_URL": settings.orthanc_url, "API_PORT": str(settings.api_port), "PYTHONUNBUFFERED": "1"}
     services.start("API", [sys.executable, "api.py"], ROOT, addresses, AtDeath.START_AGAIN)
     services.start("Worker", [sys.executable, "jobs.py"], ROOT, addresses, AtDeath.START_AGAIN)
@@ -90,8 +121,15 @@ def start(services: Services, settings: Settings, generated: bool = False) -> tu
                 raise
             say(f"No nginx, the API serves viewer and images instead: {error}")
         else:
+            say_port("FRONT_PORT", front_port, settings.front_port)
             return settings, front.url(settings)
     return settings, api_url(settings)
+
+
+def say_port(key: str, wanted: int, used: int) -> None:
+    """Say that a port was taken: bookmarks lead to the one of the settings."""
+    if used != wanted:
+        say(f"{key}={wanted} is taken by another program; {used} is used instead")
 
 
 def has_viewer(settings: Settings) -> bool:
@@ -167,7 +205,11 @@ def run(arguments: argparse.Namespace) -> int:
     keep_private(settings)
     status = INTERRUPTED
     try:
-        with only_one(settings.var_dir / "launcher.lock"), Services(settings.var_dir / "log") as services:
+        with (
+            only_one(settings.var_dir / "launcher.lock"),
+            Services(settings.var_dir / "log") as services,
+            noted(services.log_dir),
+        ):
             settings, origin = start(services, settings, generated)
             headline, *rest = addresses(settings, origin, time.monotonic() - began)
             say(headline, colour="1;32")

@@ -13,8 +13,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
+from threading import Thread
 from types import TracebackType
 from typing import IO, Any, Self
+
+from services.log_files import open_log, write_down
 
 if sys.platform == "win32":
     import msvcrt
@@ -22,6 +25,8 @@ else:
     import fcntl
 
 END_SECONDS = 10.0
+LAST_WORDS_SECONDS = 1.0
+"""So long it is waited for what an ended child has said last; what it started may keep its output open."""
 LOG_LINES = 15
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None if sys.platform != "win32" else "msvcrt")
@@ -57,6 +62,8 @@ class Service:
 
     Attributes
     ----------
+    output
+        Writes the log.
     deaths
         How often it has died lately.
     due
@@ -65,8 +72,9 @@ class Service:
 
     name: str
     log: Path
-    run: Callable[[str], subprocess.Popen[bytes]]
+    run: Callable[[], tuple[subprocess.Popen[bytes], Thread]]
     process: subprocess.Popen[bytes]
+    output: Thread
     at_death: AtDeath
     began: float
     deaths: int = 0
@@ -74,8 +82,14 @@ class Service:
 
     def last_words(self) -> str:
         """Return the last lines of the log."""
+        self.output.join(LAST_WORDS_SECONDS)
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(f"  | {line}" for line in lines[-LOG_LINES:])
+
+    def end(self) -> None:
+        """End the process, and let its log hold all that it has said."""
+        end(self.process)
+        self.output.join(LAST_WORDS_SECONDS)
 
 
 class Services:
@@ -84,7 +98,7 @@ class Services:
     Parameters
     ----------
     log_dir
-        One log per service is written there; made when needed.
+        One log per service is written there, beside those of earlier runs; made when needed.
     """
 
     def __init__(self, log_dir: Path) -> None:
@@ -111,29 +125,32 @@ class Services:
         at_death: AtDeath = AtDeath.END_ALL,
     ) -> Service:
         """Start a command with additions to our environment, its output going to ``name.log``."""
-        log = self.log_dir / f"{name.lower()}.log"
+        path = self.log_dir / f"{name.lower()}.log"
+        log = open_log(path)
+        self._endings.callback(log.close)
 
-        def run(mode: str) -> subprocess.Popen[bytes]:
-            with log.open(mode) as output:
-                return subprocess.Popen(
-                    command,
-                    cwd=cwd,
-                    env={**os.environ, **environment},
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    **_own_group(),
-                )
+        def run() -> tuple[subprocess.Popen[bytes], Thread]:
+            process = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                **_own_group(),
+            )
+            assert process.stdout is not None
+            return process, write_down(process.stdout, log)
 
-        service = Service(name, log, run, run("wb"), at_death, time.monotonic())
+        service = Service(name, path, run, *run(), at_death, time.monotonic())
         self.running.append(service)
-        self._endings.callback(lambda: end(service.process))
+        self._endings.callback(service.end)
         return service
 
     def stop(self, name: str) -> None:
         """End the service of this name before the others; nothing when there is none."""
         for service in [one for one in self.running if one.name == name]:
-            end(service.process)
+            service.end()
             self.running.remove(service)
 
     def at_end(self, action: Callable[[], object]) -> None:
@@ -181,7 +198,8 @@ class Services:
                 f"{PAUSES[service.deaths]:g} s ({service.deaths + 1} of {len(PAUSES)}). See {service.log}"
             )
         elif now >= service.due:
-            service.process, service.began, service.due = service.run("ab"), now, None
+            service.process, service.output = service.run()
+            service.began, service.due = now, None
             service.deaths += 1
 
 

@@ -65,6 +65,8 @@ def work(settings: Settings) -> int:
         if settings.auto_segment:
             router = AutoRouter(database, worker.queue, open_archive(settings))
             threading.Thread(target=router.run, args=(stop,), daemon=True).start()
+        else:
+            store.end_log(database, archive.url)
         worker.work()
     except (ModelError, SettingsError, OSError) as problem:
         error = str(problem)

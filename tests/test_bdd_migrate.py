@@ -1,7 +1,10 @@
 """Migrations: they make the tables of the models, once, whoever starts first."""
 
 import multiprocessing
+import os
 import re
+import stat
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -81,15 +84,55 @@ def test_what_was_compared_before_was_by_the_rule_of_rano_bm(url):
         assert session.scalars(select(Series.checked_rule).order_by(Series.id)).all() == ["any_lesion", None]
 
 
+def copies(url: str) -> list[Path]:
+    return sorted(Path(url.removeprefix("sqlite:///")).parent.glob("metia.db.before-*"))
+
+
+def test_a_file_is_copied_before_its_tables_change_with_what_is_only_in_its_log(url):
+    migrate.upgrade(url, "0013")
+    database = open_database(url)
+    with database.writing() as session:
+        session.execute(text("INSERT INTO patients (patient_id, patient_name) VALUES ('007', '')"))
+    migrate.upgrade(url)  # while the file is open, so that its log has not been emptied
+    (copy,) = copies(url)
+    with database.reading() as session:
+        revision = session.scalar(text("SELECT version_num FROM alembic_version"))
+    assert copy.name == f"metia.db.before-{revision}"
+    if os.name == "posix":
+        assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    with open_database(f"sqlite:///{copy.as_posix()}").reading() as session:
+        assert session.scalar(text("SELECT version_num FROM alembic_version")) == "0013"
+        assert session.scalar(text("SELECT patient_id FROM patients")) == "007"
+
+
+def test_there_is_no_copy_where_there_is_nothing_to_change(url):
+    migrate.upgrade(url)
+    migrate.upgrade(url)
+    assert copies(url) == []
+
+
+def test_without_a_copy_nothing_is_changed(url, tmp_path):
+    migrate.upgrade(url, "0013")
+    (tmp_path / "folder" / "metia.db.before-0015").mkdir()
+    with pytest.raises(OSError, match=r"cannot be copied to .*metia\.db\.before-"):
+        migrate.upgrade(url, "0015")
+    with open_database(url).reading() as session:
+        assert session.scalar(text("SELECT version_num FROM alembic_version")) == "0013"
+    assert list(tmp_path.rglob("*.part*")) == []
+
+
 def test_a_database_of_a_newer_version_is_left_as_it_is(url):
     migrate.upgrade(url)
     database = open_database(url)
     with database.writing() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '0999'"))
-    with pytest.raises(migrate.NewerDatabaseError, match=r"newer version.*'0999'.*install that version, or restore"):
+    with pytest.raises(
+        migrate.NewerDatabaseError, match=r"newer version.*'0999'.*install that version, or restore the copy"
+    ):
         migrate.upgrade(url)
     with database.reading() as session:
         assert session.scalar(text("SELECT version_num FROM alembic_version")) == "0999"
+    assert copies(url) == []
 
 
 def test_downgrade_takes_everything_away(url):
@@ -97,7 +140,8 @@ def test_downgrade_takes_everything_away(url):
 
     migrate.upgrade(url)
     engine = open_database(url).engine
-    command.downgrade(migrate._config(engine), "base")
+    with engine.begin() as connection:
+        command.downgrade(migrate._config(connection), "base")
     assert inspect(engine).get_table_names() == ["alembic_version"]
 
 
@@ -105,3 +149,12 @@ def test_processes_that_start_together(url):
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         pool.map(migrate.upgrade, [url] * 4)
     assert "jobs" in inspect(open_database(url).engine).get_table_names()
+
+
+def test_processes_that_start_together_with_an_old_file_copy_it_once(url):
+    migrate.upgrade(url, "0013")
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        pool.map(migrate.upgrade, [url] * 4)
+    (copy,) = copies(url)
+    with open_database(f"sqlite:///{copy.as_posix()}").reading() as session:
+        assert session.scalar(text("SELECT version_num FROM alembic_version")) == "0013", "as it was before"

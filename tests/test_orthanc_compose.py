@@ -1,6 +1,8 @@
 """docker-compose.yml, read as far as that goes without Docker: it runs what the launcher runs, at the same places."""
 
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import pytest
 import yaml
 
 from services import ohif
-from settings import ROOT, load_settings
+from settings import ROOT, Settings, load_settings, sqlite_path
 from tests.api_factory import ApiSite
 
 FOLDER = ROOT / "Orthanc"
@@ -82,6 +84,49 @@ def test_each_finds_the_others(services: dict[str, Any]) -> None:
     assert settings.ohif_dir == Path(services["ohif"]["entrypoint"][3])
     for one in services.values():
         assert set(one.get("depends_on", [])) <= set(services)
+
+
+def test_what_the_example_says_of_the_database_is_in_the_volume(
+    services: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Said aloud, as in .env.example, or left out: a relative path counts from the image's checkout."""
+    (workdir,) = re.findall(r"^WORKDIR (\S+)", (FOLDER / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    monkeypatch.setattr("settings.ROOT", Path(workdir))
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    aloud = tmp_path / ".env"
+    aloud.write_text(re.sub(r"^# (\w+_URL=sqlite)", r"\1", example, flags=re.MULTILINE), encoding="utf-8")
+
+    def places(settings: Settings) -> set[Path | None]:
+        return {sqlite_path(settings.database_url), sqlite_path(settings.queue_url), settings.ohif_dir}
+
+    for name in ("api", "worker"):
+        (volume,) = services[name]["volumes"]
+        mounted = Path(volume.split(":")[1])
+        told, untold = (load_settings(services[name]["environment"], file) for file in (aloud, None))
+        assert told.var_dir == mounted
+        assert places(told) == places(untold) == {mounted / "metia.db", mounted / "queue.db", mounted / "ohif"}
+
+
+def test_the_image_has_what_the_address_of_a_server_needs() -> None:
+    dockerfile = (FOLDER / "Dockerfile").read_text(encoding="utf-8")
+    files = re.findall(r"-r (\S+)", dockerfile)
+    pinned = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in files)
+    assert all(name in re.findall(r"COPY (.+) \./", dockerfile)[0].split() for name in files)
+    assert re.search(r"^psycopg\[binary\]==", pinned, re.MULTILINE)
+    assert re.search(r"^redis==", pinned, re.MULTILINE)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the container's shell")
+@pytest.mark.parametrize("asked", [{}, {"FRONT_CERTIFICATE": "/a.pem"}, {"FRONT_KEY": "/a.key"}])
+def test_who_asks_for_https_does_not_get_http(services: dict[str, Any], asked: dict[str, str]) -> None:
+    assert {"FRONT_CERTIFICATE", "FRONT_KEY"} <= set(services["front"]["environment"])
+    *shell, script = services["front"]["entrypoint"]
+    script = script.replace("$$", "$").replace("/docker-entrypoint.sh", "echo")
+    done = subprocess.run([*shell, script], env=os.environ | asked, capture_output=True, text=True, check=False)
+    assert done.returncode == (1 if asked else 0)
+    assert ("nginx" in done.stdout) is not bool(asked)
+    assert done.stderr.startswith("FRONT_CERTIFICATE and FRONT_KEY in .env ask for https") is bool(asked)
+    assert len(done.stderr.splitlines()) == len(asked)
 
 
 def test_the_templates_get_every_name_they_have(services: dict[str, Any]) -> None:

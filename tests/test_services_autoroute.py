@@ -372,6 +372,31 @@ def test_an_archive_that_was_emptied_counts_from_one_again(hall):
     assert hall.ran()[-1] == series
 
 
+def test_what_comes_while_it_is_off_is_left_alone(hall):
+    before = hall.archive.arrive()
+    hall.read()
+    store.end_log(hall.database, hall.archive.url)  # a worker has started with AUTO_SEGMENT=0
+    hall.archive.arrive()
+    hall.restart()
+    hall.read()
+    after = hall.archive.arrive()
+    hall.read()
+    assert hall.ran() == [before, after]
+
+
+def test_a_worker_that_reads_on_loses_nothing_when_one_beside_it_starts_without(hall):
+    store.end_log(hall.database, hall.archive.url)
+    series = hall.archive.arrive()
+    hall.read()
+    assert hall.ran() == [series]
+
+
+def test_two_that_begin_at_once_begin_at_one_place(hall):
+    store.end_log(hall.database, hall.archive.url)
+    assert [store.begin_log(hall.database, hall.archive.url, number) for number in (7, 9)] == [7, 7]
+    assert store.log_position(hall.database, hall.archive.url) == 7
+
+
 def test_the_setting():
     assert load_settings({}, None).auto_segment is False
     assert load_settings({"AUTO_SEGMENT": "1"}, None).auto_segment is True

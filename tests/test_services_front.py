@@ -2,9 +2,11 @@
 
 import os
 import re
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -191,16 +193,35 @@ def test_without_nginx_the_rest_goes_on_unless_https_is_asked_for(
     for program in ("api.py", "jobs.py"):
         (tmp_path / program).write_text("import time; time.sleep(60)")
     with Services(tmp_path / "log") as services:
-        settings, origin = launcher.start(services, settings_from(VAR_DIR=str(tmp_path)))
+        free = {"API_PORT": str(free_port(25000)), "VAR_DIR": str(tmp_path)}
+        settings, origin = launcher.start(services, settings_from(**free))
         services.check()
         assert [service.name for service in services.running] == ["API", "Worker"]
         with pytest.raises(front.NoFrontError, match=words):
-            launcher.start(services, settings_from(VAR_DIR=str(tmp_path), **https))
+            launcher.start(services, settings_from(**free, **https))
     assert origin == api_url(settings)
     assert f"{origin}/ohif/" in launcher.viewer_url(origin)
     _, line, _ = said  # what is said of the archive, twice
     assert "\n" not in line
     assert re.search(words, line)
+
+
+def test_another_port_than_the_one_of_the_settings_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(launcher, "say", said.append)
+    monkeypatch.setattr(launcher.orthanc, "plan", lambda account, *_, **__: orthanc.Plan("running", account, "", ""))
+    monkeypatch.setattr(launcher.ohif, "fetch", lambda *_: None)
+    monkeypatch.setattr(launcher, "not_ready", lambda _: lambda: None)
+    monkeypatch.setattr(launcher, "ROOT", tmp_path)
+    monkeypatch.setattr(front, "find_nginx", lambda: "nginx")
+    monkeypatch.setattr(front, "start", lambda _, settings: replace(settings, front_port=settings.front_port + 1))
+    with socket.create_server(("127.0.0.1", 0)) as server, Services(tmp_path / "log") as services:
+        taken = server.getsockname()[1]
+        settings, _ = launcher.start(services, settings_from(VAR_DIR=str(tmp_path), API_PORT=str(taken)))
+    assert said[1:] == [
+        f"API_PORT={taken} is taken by another program; {settings.api_port} is used instead",
+        "FRONT_PORT=8080 is taken by another program; 8081 is used instead",
+    ]
 
 
 def test_nginx_is_asked_for_nothing_that_older_ones_do_not_know(

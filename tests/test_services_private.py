@@ -13,6 +13,7 @@ import pytest
 import api
 from services import launcher, private
 from services.private import keep_private
+from services.processes import ServiceError
 from settings import ROOT, Settings, SettingsError, load_settings
 from tests.store_factory import new_database, new_worker
 
@@ -144,3 +145,22 @@ def test_the_launcher_closes_it_before_anything_is_written(tmp_path: Path, monke
     launcher.main([])
     assert seen
     assert not [mode for mode in seen if mode & 0o077]
+
+
+def test_what_the_launcher_says_is_kept_and_for_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends: list[BaseException] = [ServiceError("Worker ended with status -9"), KeyboardInterrupt()]
+
+    def start(*_: object) -> None:
+        launcher.say("Archive: a test's")
+        raise ends.pop(0)
+
+    monkeypatch.setattr(launcher, "ENV", tmp_path / ".env")
+    monkeypatch.setattr(launcher, "start", start)
+    monkeypatch.setattr(launcher, "obey_interrupts", lambda: None)
+    monkeypatch.setenv("VAR_DIR", str(tmp_path / "var"))
+    assert [launcher.main([]), launcher.main([])] == [1, launcher.INTERRUPTED]
+    first, second = (tmp_path / "var" / "log" / name for name in ("launcher.log.1", "launcher.log"))
+    assert "Archive: a test's" in first.read_text(encoding="utf-8")
+    assert first.read_text(encoding="utf-8").endswith(" ERROR launcher: Worker ended with status -9\n")
+    assert second.read_text(encoding="utf-8").endswith("ended by Ctrl-C or a signal\n")
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (first.parent, first, second)] == [0o700, 0o600, 0o600]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services import processes
+from services import log_files, processes
 from services.processes import AtDeath, ServiceError, Services, end, free_port, is_free, only_one
 
 SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
@@ -68,6 +68,39 @@ def test_a_death_is_told_with_its_last_words(tmp_path: Path) -> None:
         services.start("Worker", DIES, tmp_path, {})
         with pytest.raises(ServiceError, match=r"(?s)Worker ended with status 3.*no model at models/unetr"):
             services.wait_for("Worker", lambda: "not yet", 20)
+
+
+def logged(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+
+
+def test_the_logs_of_earlier_runs_are_kept_and_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_files, "KEPT", 2)
+    for run in range(4):
+        with Services(tmp_path) as services:
+            services.start("Worker", [sys.executable, "-c", f"print('run {run}')"], tmp_path, {}).process.wait()
+    assert logged(tmp_path) == {"worker.log": "run 3\n", "worker.log.1": "run 2\n", "worker.log.2": "run 1\n"}
+
+
+def test_a_log_that_grows_is_put_aside_while_its_process_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_files, "LARGEST_BYTES", 1000)
+    with Services(tmp_path) as services:
+        talks = "import os\nfor number in range(1000): print('line', number)\nos.write(1, b'M\\xfcller')"
+        services.start("Worker", [sys.executable, "-c", talks], tmp_path, {}).process.wait()
+    logs = logged(tmp_path)
+    assert len(logs) == 1 + log_files.KEPT
+    assert all(len(text) <= 1000 for text in logs.values())
+    assert "line 999" in logs["worker.log"]
+
+
+def test_what_is_killed_has_said_all_that_it_said(tmp_path: Path) -> None:
+    talks = "import time\nprint('x' * 5_000_000 + '\\n' * 1000 + 'up', flush=True); time.sleep(60)"
+    with Services(tmp_path) as services:
+        service = services.start("Worker", [sys.executable, "-c", talks], tmp_path, {})
+        wait_until_up(service.log)
+    assert sum(text.count("x") for text in logged(tmp_path).values()) == 5_000_000
 
 
 @pytest.fixture

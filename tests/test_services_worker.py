@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -84,6 +85,20 @@ def test_the_heart_beats_while_the_queue_does_not_answer(tmp_path: Path, monkeyp
         assert worker.work(settings) == 0
     finally:
         over.set()
+
+
+@pytest.mark.parametrize(("setting", "kept"), [("0", None), ("1", 7)])
+def test_a_worker_that_starts_without_auto_segment_forgets_how_far_the_log_was_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, kept: int | None
+) -> None:
+    settings = load_settings({"VAR_DIR": str(tmp_path), "AUTO_SEGMENT": setting}, None)
+    database = worker._open_database(settings)
+    store.begin_log(database, settings.orthanc_url, 7)
+    monkeypatch.setattr(worker, "Models", lambda *_: None)
+    monkeypatch.setattr(worker, "Worker", lambda *_: MagicMock())
+    monkeypatch.setattr(worker.AutoRouter, "run", lambda *_: None)
+    assert worker.work(settings) == 0
+    assert store.log_position(database, settings.orthanc_url) == kept
 
 
 def test_trouble_is_told_once_and_its_end_too(

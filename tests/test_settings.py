@@ -34,6 +34,17 @@ def test_the_environment_wins_over_the_file(tmp_path):
     assert settings.orthanc_password == "a${HOME}b", "a generated password is taken letter by letter"
 
 
+def test_a_key_that_is_none_is_named_and_its_value_is_not(tmp_path, caplog):
+    env_file = tmp_path / ".env"
+    env_file.write_text("TRUSTED_HOST=hunter2\nAPI_PORT=6001\nAUTOSEGMENT=hunter2\n")
+    load_settings({"SOMETHING_ELSE": "1"}, env_file)
+    assert caplog.messages == [
+        f"{env_file}: no settings, and without effect: AUTOSEGMENT, TRUSTED_HOST (.env.example has all)"
+    ]
+    load_settings({}, ROOT / ".env.example")
+    assert len(caplog.messages) == 1
+
+
 def test_a_missing_file_is_no_error(tmp_path):
     assert load_settings({}, tmp_path / ".env").api_port == 5000
 
@@ -116,6 +127,53 @@ def test_no_secret_in_repr_or_errors():
         with pytest.raises(SettingsError) as caught:
             settings_from(**{key: "http://u:hunter2@host:99999/n"})
         assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["DATABASE_URL", "QUEUE_URL"])
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "metia:hunter2@hunter2@host:5432/metia",
+        "metia:hunter2/hunter2@host/metia",
+        "metia:2/hunter2@host/metia",
+        "metia:hunter2#hunter2@host/metia",
+        "metia:2#hunter2@host/metia",
+        "metia:2?hunter2@host/metia",
+        "metia:hunter2%zz@host/metia",
+        "metia:hunter2 hunter2@host/metia",
+        ":hunter2",
+        "metia:hunter2@host:54x2/metia",
+        "metia:hunter2@host:5432hunter2/metia",
+        "host/metia?password=hunter2@hunter2",
+    ],
+)
+def test_a_password_that_ends_the_address_early_is_told_of_and_not_told(key, rest):
+    with pytest.raises(SettingsError, match=f"{key} is not usable.* @ / # .* written as %40 %2F %23 ") as caught:
+        settings_from(**{key: f"postgresql://{rest}"})
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["metia:hunter2@host/n", "hunter2://host/n", "redis:/:hunter2@host/0"])
+def test_an_address_without_a_scheme_is_not_told_either(value):
+    with pytest.raises(SettingsError, match="QUEUE_URL does not start with one of sqlite, redis") as caught:
+        settings_from(QUEUE_URL=value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://host",
+        "rediss://:p%40%2F%23@host:6379/0?socket_timeout=5",
+        "redis://[fd00::12]:6379/0",
+        "postgresql://u:p:w!$&=,;+~@db.hospital.example/metia?sslmode=require&options=-c%20search_path%3Dmetia",
+        "postgresql://u@one:5432,two:5433,[::1]/metia",
+        "postgresql:///metia?host=/run/postgresql",
+        "postgresql://%2Frun%2Fpostgresql/metia",
+    ],
+)
+def test_what_servers_are_called(url):
+    assert settings_from(QUEUE_URL=url).queue_url == url
 
 
 def test_settings_are_frozen():

@@ -91,7 +91,8 @@ def test_an_empty_database_is_migrated_by_whoever_starts_first(servers: tuple[Po
         assert compare_metadata(context, Base.metadata) == []
         conditions = connection.scalars(text("SELECT indexdef FROM pg_indexes WHERE indexdef LIKE '% WHERE %'")).all()
         assert len(conditions) == 2, "a series has one open job, a study one that runs"
-    command.downgrade(migrate._config(engine), "base")
+    with engine.begin() as connection:
+        command.downgrade(migrate._config(connection), "base")
     assert inspect(engine).get_table_names() == ["alembic_version"]
     engine.dispose()
 
