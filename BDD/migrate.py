@@ -27,6 +27,8 @@ PATIENCE_MS = 300_000
 """So long a process waits for another that migrates an SQLite file, which takes a copy of it first."""
 
 logger = logging.getLogger(__name__)
+# What it says at every start is of no use to anybody, and "non-transactional DDL" is not so here; we say what is done.
+logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
 
 
 class NewerDatabaseError(Exception):
