@@ -195,7 +195,12 @@ def run(options: argparse.Namespace) -> int:
         callbacks=[regular, final, EMAWeightAveraging(decay=0.995), TQDMProgressBar(refresh_rate=10), *deadline],
         plugins=[WrittenBeside()],
     )
-    trainer.fit(module, DataLoader(patches, batch_size=options.batch), ckpt_path=last if checkpoint else None)
+    trainer.fit(
+        module,
+        DataLoader(patches, batch_size=options.batch),
+        ckpt_path=last if checkpoint else None,
+        weights_only=True,  # it reads the file again, which may be another by now
+    )
     return 0
 
 
