@@ -17,6 +17,8 @@ _APART_MM = 0.1
 """A mask whose corners lie this far from its image's is on another grid: programs round what they write."""
 _BELOW = 0.1
 """What lies below 0, as a share of what lies above: resampling leaves a little, a z-score as much."""
+_LARGEST_BRAIN_LITRES = 2.5
+"""Adults have 1 to 2, their fluid included; a head has twice as much, and with the air's noise all of its image."""
 _APART = 1e-3
 """A label may be stored this far from its whole number: as a scale times an integer, which is rounded."""
 
@@ -40,6 +42,28 @@ def check(images: Iterable[Path], *masks: str | None) -> None:
                     f"{path.parent / mask} lies beside both {other.name} and {path.name}: put each image into a folder "
                     "of its own, with its mask"
                 )
+
+
+def read_stripped(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """A skull-stripped image, as :func:`read_image` gives it.
+
+    Raises
+    ------
+    VolumeError
+        As there, and when more is above 0 than a brain can be.
+    """
+    values, affine = read_image(path)
+    litres = _litres(values > 0, affine)
+    if litres > _LARGEST_BRAIN_LITRES:
+        raise VolumeError(
+            f"{path} looks like a whole head: give --brain; {litres:.1f} litres of it are above 0, where a brain has "
+            f"{_LARGEST_BRAIN_LITRES} at most"
+        )
+    return values, affine
+
+
+def _litres(where: np.ndarray, affine: np.ndarray) -> float:
+    return float(np.count_nonzero(where) * abs(np.linalg.det(affine[:3, :3])) / 1e6)
 
 
 def read_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
