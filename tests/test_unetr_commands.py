@@ -576,6 +576,25 @@ def test_an_image_whose_voxels_lie_nowhere_is_named(tmp_path, row):
     assert "\n" not in str(refused.value)
 
 
+def test_an_image_whose_affine_nobody_has_set_is_named(tmp_path):
+    save_nifti(tmp_path / "one")
+    image, mask = tmp_path / "one" / "t1.nii.gz", tmp_path / "one" / "seg.nii.gz"
+    expected = read_image(image)[1]
+    qform = nib.nifti1.load(image).affine
+    for form in ({"sform_code": 0, "qform_code": 1}, {"sform_code": 1, "qform_code": 0}):
+        nifti = nib.nifti1.load(image)
+        nifti.set_qform(qform)
+        nib.save(nifti, image)
+        with_head(image, **form)
+        np.testing.assert_allclose(read_image(image)[1], expected, atol=1e-4)  # either is enough
+    with_head(mask, sform_code=0, qform_code=0)
+    with pytest.raises(VolumeError, match=r"seg\.nii\.gz does not say where its voxels lie \(sform and qform"):
+        read_lesions(mask, image)
+    with_head(image, sform_code=0, qform_code=0)
+    with pytest.raises(VolumeError, match=r"t1\.nii\.gz does not say .*, or set its sform"):
+        read_image(image)
+
+
 @pytest.mark.parametrize(
     "damage",
     [

@@ -171,6 +171,11 @@ def _open(path: Path) -> nib.Nifti1Image:
         if not np.isfinite(image.affine).all() or np.linalg.matrix_rank(image.affine[:3, :3]) < 3:
             affine = np.round(image.affine[:3], 3).tolist()
             raise VolumeError(f"{path} does not say where its voxels lie (affine {affine}): convert it anew")
+        if not (image.header["sform_code"] or image.header["qform_code"]):  # nibabel then makes an affine up
+            raise VolumeError(
+                f"{path} does not say where its voxels lie (sform and qform have code 0), nor which side is left: "
+                "convert it from DICOM anew, or set its sform, as nibabel's set_sform does"
+            )
         image = nib.funcs.squeeze_image(image)  # a volume of a series of one
     if len(image.shape) != 3:
         raise VolumeError(f"{path} has {len(image.shape)} dimensions, where a volume has 3")
