@@ -16,6 +16,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from tests import factory
 from tests.tiny_model import tiny_bundle
@@ -30,6 +31,7 @@ from unetr.commands.volumes import LabelledVolume
 from unetr.components import label
 from unetr.engines.memory import NotEnoughMemoryError
 from unetr.errors import ModelError
+from unetr.predictor import centred
 from unetr.preprocessing import NothingToSegmentError
 from unetr.volume_error import VolumeError
 
@@ -98,6 +100,26 @@ def test_each_command_explains_itself_by_example(command, capsys):
         main([command, "--help"])
     assert ended.value.code == 0
     assert f"python -m unetr {command}" in capsys.readouterr().out.split("examples:")[1]
+
+
+@pytest.mark.parametrize(
+    ("place", "example"),
+    [
+        ("export --help", r"with one of (0\.4), (0\.75) is the network's own (0\.67) "),
+        ("docs/models.md", r"threshold of (0\.4), a peak of (0\.75) is (0\.67) of the network's own"),
+    ],
+)
+def test_what_is_said_of_the_peak_is_what_it_is_compared_with(capsys, place, example):
+    if place.endswith(".md"):
+        text = (Path(__file__).parents[1] / place).read_text("utf-8")
+    else:
+        with pytest.raises(SystemExit):
+            main(place.split())
+        text = capsys.readouterr().out
+    said = re.search(example, " ".join(text.split()))
+    assert said
+    threshold, peak, own = map(float, said.groups())
+    assert float(centred(torch.tensor(own), threshold)) == pytest.approx(peak, abs=0.005)
 
 
 def test_lists_the_models(tmp_path, capsys):
