@@ -389,12 +389,12 @@ def test_a_volume_without_its_brain_says_what_to_do(pool, tmp_path):
 
 @pytest.mark.usefixtures("quiet_lightning")
 @pytest.mark.parametrize("other", [["--width", "4"], ["--network", "segresnet"]])
-def test_a_bundle_of_another_size_is_no_start(pool, tiny_model, tmp_path, other, capsys):
+def test_a_bundle_of_another_s_network_is_no_start(pool, tiny_model, tmp_path, other, capsys):
     more = ["--hidden-size", "16", "--patch", "32", *other]
     assert main(["train", str(pool), "--run", str(tmp_path), "--start-from", str(tiny_model), *more]) == 1
     message = capsys.readouterr().err.strip().splitlines()[-1]
     assert f"The weights {tiny_model / 'models' / 'model.safetensors'} belong to another network than Folded" in message
-    assert message.endswith("Give --network, --width and --hidden-size as they were when that bundle was trained.")
+    assert message.endswith("No option gives the network that they are of.")
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
@@ -419,6 +419,25 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 NAMED = ("--name", "mine", "--version", "1.0")
+
+
+@pytest.mark.usefixtures("quiet_lightning")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--width", "8"], "Give --width 2 to begin with them."),
+        (["--hidden-size", "32"], "Give --hidden-size 16 to begin with them."),
+        (["--window", "48"], "Give --window 32 to begin with them."),
+        (
+            ["--network", "segresnet", "--width", "8"],
+            "Give --network unetr --width 2 --hidden-size 16 to begin with them.",
+        ),
+    ],
+)
+def test_a_bundle_of_another_size_tells_its_options(begun, pool, tmp_path, capsys, options, said):
+    assert main(["export", str(begun), str(tmp_path / "bundle"), *NAMED]) == 0
+    command = ("train", pool, "--run", tmp_path / "run", *SMALL, "--start-from", tmp_path / "bundle", *options)
+    assert refusal(capsys, *command).endswith(said)
 
 
 def test_a_run_that_is_not_there_cannot_be_exported(tmp_path, capsys):
