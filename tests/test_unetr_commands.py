@@ -345,7 +345,6 @@ def test_a_smoothed_mask_is_refused(tmp_path):
     nib.save(soft, tmp_path / "soft.nii.gz")
     with pytest.raises(VolumeError, match=r"soft\.nii\.gz holds 0\.4, where labels are whole numbers"):
         read_lesions(tmp_path / "soft.nii.gz", tmp_path / "one" / "t1.nii.gz")
-    assert read_brain(tmp_path / "soft.nii.gz", tmp_path / "one" / "t1.nii.gz").any()  # a probability is as good
 
 
 def test_a_healthy_head_has_no_dice(tmp_path, tiny_model):
@@ -640,19 +639,53 @@ def test_a_damaged_image_is_named(tmp_path, damage):
     assert "\n" not in str(refused.value)
 
 
-def test_a_brain_s_mask_is_a_mask_of_something(tmp_path):
-    save_nifti(tmp_path / "one")
-    image, path = tmp_path / "one" / "t1.nii.gz", tmp_path / "brain.nii.gz"
-    affine = nib.nifti1.load(image).affine
-    values = (nib.nifti1.load(image).get_fdata() > 150).astype(np.float32)
-    expected = values > 0
+@pytest.fixture
+def boxed_brain(tmp_path) -> tuple[Path, np.ndarray]:
+    """An image, ``t1.nii.gz``, of voxels of 5 mm, and where it has 1.2 litres of brain."""
+    brain = np.zeros((40, 44, 40), bool)
+    brain[10:30, 10:34, 10:30] = True
+    save_coarse(np.ones(brain.shape), tmp_path / "t1.nii.gz")
+    return tmp_path / "t1.nii.gz", brain
+
+
+def save_coarse(values: np.ndarray, path: Path) -> None:
+    nib.save(nib.Nifti1Image(values.astype(np.float32), np.diag([5, 5, 5, 1.0])), path)
+
+
+def test_a_brain_s_mask_may_be_a_probability(tmp_path, boxed_brain):
+    image, brain = boxed_brain
+    save_coarse(np.where(brain, 0.4, 0.1), tmp_path / "brain.nii.gz")
+    np.testing.assert_array_equal(read_brain(tmp_path / "brain.nii.gz", image), brain)
+    values = np.where(brain, 1, 0.0)
     values[0, 0, 0] = np.nan
-    expected[0, 0, 0] = False
-    nib.save(nib.Nifti1Image(values, affine), path)
-    np.testing.assert_array_equal(read_brain(path, image), expected)
-    nib.save(nib.Nifti1Image(0 * expected.astype(np.uint8), affine), path)
-    with pytest.raises(VolumeError, match=r"brain\.nii\.gz is nowhere above 0"):
-        read_brain(path, image)
+    save_coarse(values, tmp_path / "brain.nii.gz")
+    np.testing.assert_array_equal(read_brain(tmp_path / "brain.nii.gz", image), brain)
+
+
+@pytest.mark.parametrize(
+    ("marks", "litres"),
+    [
+        (lambda brain: 0 * brain, "0"),
+        (lambda brain: -1.0 * brain - 1, "0"),
+        (lambda brain: np.eye(1, brain.size).reshape(brain.shape), "0.00012"),
+        (lambda brain: ~brain, "7.6"),
+    ],
+    ids=["nothing", "below 0", "a voxel", "all but the brain"],
+)
+def test_a_brain_s_mask_is_a_mask_of_a_brain(tmp_path, boxed_brain, marks, litres):
+    image, brain = boxed_brain
+    save_coarse(marks(brain), tmp_path / "brain.nii.gz")
+    with pytest.raises(VolumeError, match=rf"brain\.nii\.gz marks {litres} litres as brain, where a .* 0\.5 to 2\.5"):
+        read_brain(tmp_path / "brain.nii.gz", image)
+
+
+def test_an_anatomy_that_cannot_be_registered_is_named(tmp_path, boxed_brain, capsys):
+    image, brain = boxed_brain
+    save_coarse(~brain, image)  # nothing is to be seen in its brain
+    save_coarse(brain, tmp_path / "brain.nii.gz")
+    anatomy = ["--anatomy", str(image), str(tmp_path / "brain.nii.gz")]
+    said = refusal(["synthesize", str(tmp_path / "own"), *anatomy], capsys)
+    assert re.search(r"t1\.nii\.gz cannot be laid over the template: ITK ERROR: .*Mass of the image was zero", said)
 
 
 @pytest.fixture

@@ -215,9 +215,8 @@ def test_a_whole_head_is_not_taken_for_a_brain(tmp_path, cases, adopted, capsys,
 
 def test_a_case_that_cannot_be_adopted_is_named(tmp_path, cases, capsys):
     cases("a")
-    image = nib.nifti1.load(tmp_path / "cases" / "a" / "t1ce.nii.gz")
-    speck = np.zeros(image.shape, np.uint8)
-    speck[0, 0, 0] = 1  # nothing of it is left on voxels of 1 mm
-    nib.save(nib.Nifti1Image(speck, image.affine), tmp_path / "cases" / "a" / "brain.nii.gz")
-    assert main(command(tmp_path, "--brain", "brain.nii.gz")) == 1
+    mask = nib.nifti1.load(tmp_path / "cases" / "a" / "seg.nii.gz")
+    everywhere = nib.Nifti1Image(np.full(mask.shape, 4, np.uint8), mask.affine)
+    nib.save(everywhere, tmp_path / "cases" / "a" / "seg.nii.gz")
+    assert main(command(tmp_path)) == 1
     assert "t1ce.nii.gz cannot be adopted: the image shows no brain beside its lesions" in capsys.readouterr().err

@@ -17,7 +17,7 @@ _APART_MM = 0.1
 """A mask whose corners lie this far from its image's is on another grid: programs round what they write."""
 _BELOW = 0.1
 """What lies below 0, as a share of what lies above: resampling leaves a little, a z-score as much."""
-_LARGEST_BRAIN_LITRES = 2.5
+_SMALLEST_BRAIN_LITRES, _LARGEST_BRAIN_LITRES = 0.5, 2.5
 """Adults have 1 to 2, their fluid included; a head has twice as much, and with the air's noise all of its image."""
 _APART = 1e-3
 """A label may be stored this far from its whole number: as a scale times an integer, which is rounded."""
@@ -146,12 +146,18 @@ def check_labels(images: Iterable[Path], mask: str, labels: Sequence[int]) -> No
 def read_brain(path: Path, image: Path) -> np.ndarray:
     """Where a brain's mask is more than half of its largest value: it may be a probability.
 
-    Returns and raises as :func:`read_lesions` does, and a ``VolumeError`` when it is brain nowhere.
+    Returns and raises as :func:`read_lesions` does, and a ``VolumeError`` when that is more or less than a brain.
     """
-    values = _values(_on_grid_of(_open(image), path), path)
-    if values.max() <= 0:
-        raise VolumeError(f"{path} is nowhere above 0, where a brain's mask is brain")
-    return values > values.max() / 2
+    mask = _on_grid_of(_open(image), path)
+    values = _values(mask, path)
+    brain = values > max(0, values.max() / 2)
+    litres = _litres(brain, mask.affine)
+    if not _SMALLEST_BRAIN_LITRES <= litres <= _LARGEST_BRAIN_LITRES:
+        raise VolumeError(
+            f"{path} marks {litres:.2g} litres as brain, where a brain has {_SMALLEST_BRAIN_LITRES} to "
+            f"{_LARGEST_BRAIN_LITRES}"
+        )
+    return brain
 
 
 @contextmanager
