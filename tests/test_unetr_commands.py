@@ -16,6 +16,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from tests import factory
 from tests.tiny_model import tiny_bundle
@@ -30,6 +31,7 @@ from unetr.commands.volumes import LabelledVolume
 from unetr.components import label
 from unetr.engines.memory import NotEnoughMemoryError
 from unetr.errors import ModelError
+from unetr.predictor import centred
 from unetr.preprocessing import NothingToSegmentError
 from unetr.volume_error import VolumeError
 
@@ -98,6 +100,26 @@ def test_each_command_explains_itself_by_example(command, capsys):
         main([command, "--help"])
     assert ended.value.code == 0
     assert f"python -m unetr {command}" in capsys.readouterr().out.split("examples:")[1]
+
+
+@pytest.mark.parametrize(
+    ("place", "example"),
+    [
+        ("export --help", r"with one of (0\.4), (0\.75) is the network's own (0\.67) "),
+        ("docs/models.md", r"threshold of (0\.4), a peak of (0\.75) is (0\.67) of the network's own"),
+    ],
+)
+def test_what_is_said_of_the_peak_is_what_it_is_compared_with(capsys, place, example):
+    if place.endswith(".md"):
+        text = (Path(__file__).parents[1] / place).read_text("utf-8")
+    else:
+        with pytest.raises(SystemExit):
+            main(place.split())
+        text = capsys.readouterr().out
+    said = re.search(example, " ".join(text.split()))
+    assert said
+    threshold, peak, own = map(float, said.groups())
+    assert float(centred(torch.tensor(own), threshold)) == pytest.approx(peak, abs=0.005)
 
 
 def test_lists_the_models(tmp_path, capsys):
@@ -323,7 +345,6 @@ def test_a_smoothed_mask_is_refused(tmp_path):
     nib.save(soft, tmp_path / "soft.nii.gz")
     with pytest.raises(VolumeError, match=r"soft\.nii\.gz holds 0\.4, where labels are whole numbers"):
         read_lesions(tmp_path / "soft.nii.gz", tmp_path / "one" / "t1.nii.gz")
-    assert read_brain(tmp_path / "soft.nii.gz", tmp_path / "one" / "t1.nii.gz").any()  # a probability is as good
 
 
 def test_a_healthy_head_has_no_dice(tmp_path, tiny_model):
@@ -576,6 +597,25 @@ def test_an_image_whose_voxels_lie_nowhere_is_named(tmp_path, row):
     assert "\n" not in str(refused.value)
 
 
+def test_an_image_whose_affine_nobody_has_set_is_named(tmp_path):
+    save_nifti(tmp_path / "one")
+    image, mask = tmp_path / "one" / "t1.nii.gz", tmp_path / "one" / "seg.nii.gz"
+    expected = read_image(image)[1]
+    qform = nib.nifti1.load(image).affine
+    for form in ({"sform_code": 0, "qform_code": 1}, {"sform_code": 1, "qform_code": 0}):
+        nifti = nib.nifti1.load(image)
+        nifti.set_qform(qform)
+        nib.save(nifti, image)
+        with_head(image, **form)
+        np.testing.assert_allclose(read_image(image)[1], expected, atol=1e-4)  # either is enough
+    with_head(mask, sform_code=0, qform_code=0)
+    with pytest.raises(VolumeError, match=r"seg\.nii\.gz does not say where its voxels lie \(sform and qform"):
+        read_lesions(mask, image)
+    with_head(image, sform_code=0, qform_code=0)
+    with pytest.raises(VolumeError, match=r"t1\.nii\.gz does not say .*, or set its sform"):
+        read_image(image)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -599,19 +639,53 @@ def test_a_damaged_image_is_named(tmp_path, damage):
     assert "\n" not in str(refused.value)
 
 
-def test_a_brain_s_mask_is_a_mask_of_something(tmp_path):
-    save_nifti(tmp_path / "one")
-    image, path = tmp_path / "one" / "t1.nii.gz", tmp_path / "brain.nii.gz"
-    affine = nib.nifti1.load(image).affine
-    values = (nib.nifti1.load(image).get_fdata() > 150).astype(np.float32)
-    expected = values > 0
+@pytest.fixture
+def boxed_brain(tmp_path) -> tuple[Path, np.ndarray]:
+    """An image, ``t1.nii.gz``, of voxels of 5 mm, and where it has 1.2 litres of brain."""
+    brain = np.zeros((40, 44, 40), bool)
+    brain[10:30, 10:34, 10:30] = True
+    save_coarse(np.ones(brain.shape), tmp_path / "t1.nii.gz")
+    return tmp_path / "t1.nii.gz", brain
+
+
+def save_coarse(values: np.ndarray, path: Path) -> None:
+    nib.save(nib.Nifti1Image(values.astype(np.float32), np.diag([5, 5, 5, 1.0])), path)
+
+
+def test_a_brain_s_mask_may_be_a_probability(tmp_path, boxed_brain):
+    image, brain = boxed_brain
+    save_coarse(np.where(brain, 0.4, 0.1), tmp_path / "brain.nii.gz")
+    np.testing.assert_array_equal(read_brain(tmp_path / "brain.nii.gz", image), brain)
+    values = np.where(brain, 1, 0.0)
     values[0, 0, 0] = np.nan
-    expected[0, 0, 0] = False
-    nib.save(nib.Nifti1Image(values, affine), path)
-    np.testing.assert_array_equal(read_brain(path, image), expected)
-    nib.save(nib.Nifti1Image(0 * expected.astype(np.uint8), affine), path)
-    with pytest.raises(VolumeError, match=r"brain\.nii\.gz is nowhere above 0"):
-        read_brain(path, image)
+    save_coarse(values, tmp_path / "brain.nii.gz")
+    np.testing.assert_array_equal(read_brain(tmp_path / "brain.nii.gz", image), brain)
+
+
+@pytest.mark.parametrize(
+    ("marks", "litres"),
+    [
+        (lambda brain: 0 * brain, "0"),
+        (lambda brain: -1.0 * brain - 1, "0"),
+        (lambda brain: np.eye(1, brain.size).reshape(brain.shape), "0.00012"),
+        (lambda brain: ~brain, "7.6"),
+    ],
+    ids=["nothing", "below 0", "a voxel", "all but the brain"],
+)
+def test_a_brain_s_mask_is_a_mask_of_a_brain(tmp_path, boxed_brain, marks, litres):
+    image, brain = boxed_brain
+    save_coarse(marks(brain), tmp_path / "brain.nii.gz")
+    with pytest.raises(VolumeError, match=rf"brain\.nii\.gz marks {litres} litres as brain, where a .* 0\.5 to 2\.5"):
+        read_brain(tmp_path / "brain.nii.gz", image)
+
+
+def test_an_anatomy_that_cannot_be_registered_is_named(tmp_path, boxed_brain, capsys):
+    image, brain = boxed_brain
+    save_coarse(~brain, image)  # nothing is to be seen in its brain
+    save_coarse(brain, tmp_path / "brain.nii.gz")
+    anatomy = ["--anatomy", str(image), str(tmp_path / "brain.nii.gz")]
+    said = refusal(["synthesize", str(tmp_path / "own"), *anatomy], capsys)
+    assert re.search(r"t1\.nii\.gz cannot be laid over the template: ITK ERROR: .*Mass of the image was zero", said)
 
 
 @pytest.fixture

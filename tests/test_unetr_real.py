@@ -196,11 +196,27 @@ def test_a_case_becomes_the_same_volumes_whatever_others_there_are(tmp_path, cas
     assert [seed % 2 for seed in adopted.values()] == 2 * [0, 1, 0]  # every other copy gets lesions
 
 
+@pytest.mark.parametrize("noise", [0, 5])
+def test_a_whole_head_is_not_taken_for_a_brain(tmp_path, cases, adopted, capsys, noise):
+    cases("a")
+    image, _, inside = whole_head()
+    image += noise * (1 + np.random.default_rng(0).random(SHAPE))  # in the air too
+    scanned = nib.Nifti1Image(image.astype(np.float32), np.diag([2.25, 2.25, 2.25, 1]))
+    nib.save(scanned, tmp_path / "cases" / "a" / "t1ce.nii.gz")
+    brains = nib.Nifti1Image(inside.astype(np.uint8), scanned.affine)
+    nib.save(brains, tmp_path / "cases" / "a" / "brain.nii.gz")
+    images = command(tmp_path)[:4]
+    assert main(images) == 1
+    assert "t1ce.nii.gz looks like a whole head: give --brain; " in capsys.readouterr().err
+    assert not adopted
+    assert main([*images, "--brain", "brain.nii.gz"]) == 0
+    assert adopted
+
+
 def test_a_case_that_cannot_be_adopted_is_named(tmp_path, cases, capsys):
     cases("a")
-    image = nib.nifti1.load(tmp_path / "cases" / "a" / "t1ce.nii.gz")
-    speck = np.zeros(image.shape, np.uint8)
-    speck[0, 0, 0] = 1  # nothing of it is left on voxels of 1 mm
-    nib.save(nib.Nifti1Image(speck, image.affine), tmp_path / "cases" / "a" / "brain.nii.gz")
-    assert main(command(tmp_path, "--brain", "brain.nii.gz")) == 1
+    mask = nib.nifti1.load(tmp_path / "cases" / "a" / "seg.nii.gz")
+    everywhere = nib.Nifti1Image(np.full(mask.shape, 4, np.uint8), mask.affine)
+    nib.save(everywhere, tmp_path / "cases" / "a" / "seg.nii.gz")
+    assert main(command(tmp_path)) == 1
     assert "t1ce.nii.gz cannot be adopted: the image shows no brain beside its lesions" in capsys.readouterr().err

@@ -361,6 +361,12 @@ def test_a_volume_whose_writing_is_cut_short_has_no_place_yet(tmp_path, whole, m
     assert not list(tmp_path.glob("a_*"))
 
 
+def test_what_begins_with_a_dot_is_no_volume(tmp_path):
+    for name in (".a", "._b", "b"):  # being written when it was killed; what a Mac writes beside b
+        (tmp_path / f"{name}_fraction.nii").touch()
+    assert case_names(tmp_path) == ["b"]
+
+
 def test_a_case_made_otherwise_is_not_taken_for_the_one_asked_for(tmp_path, whole):
     long = "two lesions " * 20
     write_case(tmp_path, "a", whole, "two lesions")

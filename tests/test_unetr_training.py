@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import os
+import pickle
 import re
 import shutil
 import sys
@@ -266,7 +268,7 @@ SMALL = ["--batch", "2", "--patch", "32", "--width", "2", "--hidden-size", "16"]
 def train(pool: Path, run: Path, steps: int, *more: str) -> dict[str, Any]:
     options = [*SMALL, "--rate", "0.01"]
     assert main(["train", str(pool), "--run", str(run), "--steps", str(steps), *options, *more]) == 0
-    return torch.load(run / "last.ckpt", map_location="cpu", weights_only=False)
+    return torch.load(run / "last.ckpt", map_location="cpu", weights_only=True)
 
 
 @pytest.mark.usefixtures("quiet_lightning")
@@ -329,7 +331,7 @@ def test_a_gradient_that_is_no_number_ends_the_training_before_it_spoils_the_wei
     monkeypatch.setattr("unetr.training.module.lesion_loss", lambda logits, *_: (logits * float("nan")).sum())
     with pytest.raises(FloatingPointError, match=r"step 2: the gradient of \d+ parameters \(network\..* not finite"):
         train(pool, tmp_path / "run", 4)
-    kept = torch.load(tmp_path / "run" / "last.ckpt", map_location="cpu", weights_only=False)
+    kept = torch.load(tmp_path / "run" / "last.ckpt", map_location="cpu", weights_only=True)
     assert kept["global_step"] == 2
     assert all(tensor.isfinite().all() for tensor in kept["state_dict"].values())
 
@@ -387,12 +389,12 @@ def test_a_volume_without_its_brain_says_what_to_do(pool, tmp_path):
 
 @pytest.mark.usefixtures("quiet_lightning")
 @pytest.mark.parametrize("other", [["--width", "4"], ["--network", "segresnet"]])
-def test_a_bundle_of_another_size_is_no_start(pool, tiny_model, tmp_path, other, capsys):
+def test_a_bundle_of_another_s_network_is_no_start(pool, tiny_model, tmp_path, other, capsys):
     more = ["--hidden-size", "16", "--patch", "32", *other]
     assert main(["train", str(pool), "--run", str(tmp_path), "--start-from", str(tiny_model), *more]) == 1
     message = capsys.readouterr().err.strip().splitlines()[-1]
     assert f"The weights {tiny_model / 'models' / 'model.safetensors'} belong to another network than Folded" in message
-    assert message.endswith("Give --network, --width and --hidden-size as they were when that bundle was trained.")
+    assert message.endswith("No option gives the network that they are of.")
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
@@ -411,11 +413,31 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     definition = DEFINITION | {"num_heads": 1, "fold": 2}
     module = LesionModule(definition, rate=1e-3, steps=30, cooldown=0)
     content = {"global_step": 30, "state_dict": module.state_dict(), "hyper_parameters": {"definition": definition}}
+    content |= {"optimizer_states": [], "lr_schedulers": [], "loops": {}, "pytorch-lightning_version": "2.6.0"}
     torch.save(content, run / "last.ckpt")
     return run
 
 
 NAMED = ("--name", "mine", "--version", "1.0")
+
+
+@pytest.mark.usefixtures("quiet_lightning")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--width", "8"], "Give --width 2 to begin with them."),
+        (["--hidden-size", "32"], "Give --hidden-size 16 to begin with them."),
+        (["--window", "48"], "Give --window 32 to begin with them."),
+        (
+            ["--network", "segresnet", "--width", "8"],
+            "Give --network unetr --width 2 --hidden-size 16 to begin with them.",
+        ),
+    ],
+)
+def test_a_bundle_of_another_size_tells_its_options(begun, pool, tmp_path, capsys, options, said):
+    assert main(["export", str(begun), str(tmp_path / "bundle"), *NAMED]) == 0
+    command = ("train", pool, "--run", tmp_path / "run", *SMALL, "--start-from", tmp_path / "bundle", *options)
+    assert refusal(capsys, *command).endswith(said)
 
 
 def test_a_run_that_is_not_there_cannot_be_exported(tmp_path, capsys):
@@ -432,10 +454,52 @@ def test_a_checkpoint_that_is_cut_off_is_told_as_such(pool, begun, tmp_path, cap
     assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
 
 
-def test_what_is_no_training_is_neither_exported_nor_gone_on_with(pool, tmp_path, capsys):
-    torch.save({"state_dict": {}, "hyper_parameters": {"feature_size": 16}}, tmp_path / "last.ckpt")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.pop("state_dict"),
+        lambda content: content.pop("global_step"),
+        lambda content: content.pop("optimizer_states"),
+        lambda content: content["hyper_parameters"].update(definition={}),
+        lambda content: content["hyper_parameters"].pop("definition"),
+    ],
+    ids=["no weights", "no step", "no optimiser", "no network", "no definition"],
+)
+def test_what_is_no_training_is_neither_exported_nor_gone_on_with(pool, begun, tmp_path, capsys, change):
+    content = torch.load(begun / "last.ckpt", weights_only=True)
+    change(content)
+    torch.save(content, tmp_path / "last.ckpt")
     for command in (("export", tmp_path, tmp_path / "bundle", *NAMED), ("train", pool, "--run", tmp_path, *SMALL)):
         assert "last.ckpt is no checkpoint of a training" in refusal(capsys, *command)
+
+
+class Runs:
+    """A pickle of it makes a folder when it is read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.folder),)
+
+
+def test_nothing_in_a_checkpoint_is_run(pool, begun, tmp_path, capsys):
+    content = torch.load(begun / "last.ckpt", weights_only=True)
+    torch.save(content | {"callbacks": Runs(tmp_path / "ran")}, tmp_path / "last.ckpt")
+    for command in (("export", tmp_path, tmp_path / "bundle", *NAMED), ("train", pool, "--run", tmp_path, *SMALL)):
+        assert "last.ckpt is not opened: it is damaged, or holds objects, which may run" in refusal(capsys, *command)
+    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+@pytest.mark.usefixtures("quiet_lightning")
+def test_nothing_is_run_of_a_checkpoint_exchanged_after_it_was_read(pool, tmp_path, monkeypatch):
+    content = train(pool, tmp_path, 1)
+    monkeypatch.setattr("unetr.commands.train.read_checkpoint", lambda _: content)
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")  # opens whatever no caller has said True of
+    torch.save(content | {"more": Runs(tmp_path / "ran")}, tmp_path / "last.ckpt")
+    with pytest.raises(pickle.UnpicklingError):
+        train(pool, tmp_path, 2)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_bundle_that_nothing_could_load_is_not_written(begun, tmp_path, capsys):

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from unetr.commands.cases import ImageFile, find_images
-from unetr.commands.nifti import check, check_labels, read_brain, read_image, read_lesions
+from unetr.commands.nifti import check, check_labels, read_brain, read_image, read_lesions, read_stripped
 from unetr.commands.options import LABELS, add_labels, check_folder, need, whole
 from unetr.errors import some_of
 from unetr.preprocessing import NothingToSegmentError
@@ -100,7 +100,7 @@ def _described(options: argparse.Namespace) -> str:
 
 def _write(file: ImageFile, copies: dict[str, int], options: argparse.Namespace, made_with: str) -> None:
     """Write some copies of one case, by name and number."""
-    image, affine = read_image(file.path)
+    image, affine = (read_image if options.brain else read_stripped)(file.path)
     folder, labels = file.path.parent, options.labels
     lesions = read_lesions(folder / options.mask, file.path, labels) if options.mask else np.zeros(image.shape, bool)
     brain = read_brain(folder / options.brain, file.path) if options.brain else None

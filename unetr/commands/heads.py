@@ -6,7 +6,9 @@ from zlib import crc32
 
 from unetr.commands.nifti import read_brain, read_image
 from unetr.commands.options import whole
+from unetr.errors import told
 from unetr.synthesis.anatomy import Anatomy, mni152
+from unetr.volume_error import VolumeError
 
 HEADS = {"lesions": "--lesions", "stripped": "--whole-head or --stripped", "anatomy": "--anatomy"}
 """The options, for :func:`unetr.commands.options.need`."""
@@ -29,13 +31,24 @@ def add_head_options(parser: argparse.ArgumentParser) -> None:
 
 
 def chosen_anatomy(options: argparse.Namespace) -> Anatomy:
-    """The template, or the head that the options name: that takes a minute."""
+    """The template, or the head that the options name: that takes a minute.
+
+    Raises
+    ------
+    VolumeError
+        When that is none that heads can be warped from.
+    """
     if options.anatomy is None:
         return mni152()
     from unetr.synthesis.own_head import head_anatomy  # SimpleITK takes a second to load
 
-    path, brain = options.anatomy
-    return head_anatomy(*read_image(path), read_brain(brain, path))
+    path, mask = options.anatomy
+    image, affine = read_image(path)
+    brain = read_brain(mask, path)
+    try:
+        return head_anatomy(image, affine, brain)
+    except RuntimeError as error:  # SimpleITK's, which knows no other
+        raise VolumeError(f"{path} cannot be laid over the template: {told(error)}") from error
 
 
 def described(options: argparse.Namespace) -> str:

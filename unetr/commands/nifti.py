@@ -17,6 +17,8 @@ _APART_MM = 0.1
 """A mask whose corners lie this far from its image's is on another grid: programs round what they write."""
 _BELOW = 0.1
 """What lies below 0, as a share of what lies above: resampling leaves a little, a z-score as much."""
+_SMALLEST_BRAIN_LITRES, _LARGEST_BRAIN_LITRES = 0.5, 2.5
+"""Adults have 1 to 2, their fluid included; a head has twice as much, and with the air's noise all of its image."""
 _APART = 1e-3
 """A label may be stored this far from its whole number: as a scale times an integer, which is rounded."""
 
@@ -40,6 +42,28 @@ def check(images: Iterable[Path], *masks: str | None) -> None:
                     f"{path.parent / mask} lies beside both {other.name} and {path.name}: put each image into a folder "
                     "of its own, with its mask"
                 )
+
+
+def read_stripped(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """A skull-stripped image, as :func:`read_image` gives it.
+
+    Raises
+    ------
+    VolumeError
+        As there, and when more is above 0 than a brain can be.
+    """
+    values, affine = read_image(path)
+    litres = _litres(values > 0, affine)
+    if litres > _LARGEST_BRAIN_LITRES:
+        raise VolumeError(
+            f"{path} looks like a whole head: give --brain; {litres:.1f} litres of it are above 0, where a brain has "
+            f"{_LARGEST_BRAIN_LITRES} at most"
+        )
+    return values, affine
+
+
+def _litres(where: np.ndarray, affine: np.ndarray) -> float:
+    return float(np.count_nonzero(where) * abs(np.linalg.det(affine[:3, :3])) / 1e6)
 
 
 def read_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -122,12 +146,18 @@ def check_labels(images: Iterable[Path], mask: str, labels: Sequence[int]) -> No
 def read_brain(path: Path, image: Path) -> np.ndarray:
     """Where a brain's mask is more than half of its largest value: it may be a probability.
 
-    Returns and raises as :func:`read_lesions` does, and a ``VolumeError`` when it is brain nowhere.
+    Returns and raises as :func:`read_lesions` does, and a ``VolumeError`` when that is more or less than a brain.
     """
-    values = _values(_on_grid_of(_open(image), path), path)
-    if values.max() <= 0:
-        raise VolumeError(f"{path} is nowhere above 0, where a brain's mask is brain")
-    return values > values.max() / 2
+    mask = _on_grid_of(_open(image), path)
+    values = _values(mask, path)
+    brain = values > max(0, values.max() / 2)
+    litres = _litres(brain, mask.affine)
+    if not _SMALLEST_BRAIN_LITRES <= litres <= _LARGEST_BRAIN_LITRES:
+        raise VolumeError(
+            f"{path} marks {litres:.2g} litres as brain, where a brain has {_SMALLEST_BRAIN_LITRES} to "
+            f"{_LARGEST_BRAIN_LITRES}"
+        )
+    return brain
 
 
 @contextmanager
@@ -147,6 +177,11 @@ def _open(path: Path) -> nib.Nifti1Image:
         if not np.isfinite(image.affine).all() or np.linalg.matrix_rank(image.affine[:3, :3]) < 3:
             affine = np.round(image.affine[:3], 3).tolist()
             raise VolumeError(f"{path} does not say where its voxels lie (affine {affine}): convert it anew")
+        if not (image.header["sform_code"] or image.header["qform_code"]):  # nibabel then makes an affine up
+            raise VolumeError(
+                f"{path} does not say where its voxels lie (sform and qform have code 0), nor which side is left: "
+                "convert it from DICOM anew, or set its sform, as nibabel's set_sform does"
+            )
         image = nib.funcs.squeeze_image(image)  # a volume of a series of one
     if len(image.shape) != 3:
         raise VolumeError(f"{path} has {len(image.shape)} dimensions, where a volume has 3")

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from unetr.bundle import BundleInfo, ModelError, read_bundle
 from unetr.commands.options import above_zero, check_folder, share, whole
+from unetr.definition import OWN_NETWORKS
 from unetr.errors import told
 from unetr.loading.network import load_weights, read_weights
 from unetr.synthesis.pool import PoolError, case_names, read_cases
@@ -195,7 +196,12 @@ def run(options: argparse.Namespace) -> int:
         callbacks=[regular, final, EMAWeightAveraging(decay=0.995), TQDMProgressBar(refresh_rate=10), *deadline],
         plugins=[WrittenBeside()],
     )
-    trainer.fit(module, DataLoader(patches, batch_size=options.batch), ckpt_path=last if checkpoint else None)
+    trainer.fit(
+        module,
+        DataLoader(patches, batch_size=options.batch),
+        ckpt_path=last if checkpoint else None,
+        weights_only=True,  # it reads the file again, which may be another by now
+    )
     return 0
 
 
@@ -221,13 +227,18 @@ def _go_on(checkpoint: dict[str, Any], module: LesionModule, folder: Path) -> No
     try:
         module.load_state_dict(checkpoint["state_dict"])
     except RuntimeError as error:
-        asked = _as_options(module.hparams["definition"])
-        begun = _as_options(checkpoint["hyper_parameters"]["definition"])
-        others = " ".join(f"{option} {value}" for option, value in begun.items() if value != asked.get(option))
+        others = _others(checkpoint["hyper_parameters"]["definition"], module)
         raise SystemExit(
             f"{folder} was begun with {others or 'another version of its network'}: "
             "give that to go on, or another --run to begin anew"
         ) from error
+
+
+def _others(definition: dict[str, Any], module: LesionModule) -> str:
+    """The options that would ask for the network defined, where it is not the module's."""
+    asked = _as_options(module.hparams["definition"])
+    options = _as_options(definition).items()
+    return " ".join(f"{option} {value}" for option, value in options if value != asked.get(option))
 
 
 def _as_options(definition: dict[str, Any]) -> dict[str, Any]:
@@ -242,8 +253,10 @@ def _as_options(definition: dict[str, Any]) -> dict[str, Any]:
 
 
 def _start_from(info: BundleInfo, module: LesionModule) -> None:
+    weights = read_weights(info)
     try:
-        load_weights(module.network, read_weights(info), f"The weights {info.weights}")
+        load_weights(module.network, weights, f"The weights {info.weights}")
     except ModelError as error:
-        advice = "Give --network, --width and --hidden-size as they were when that bundle was trained."
+        others = _others(info.network, module) if info.network["_target_"] in OWN_NETWORKS else ""
+        advice = f"Give {others} to begin with them." if others else "No option gives the network that they are of."
         raise ModelError(f"{error} {advice}") from error

@@ -92,7 +92,9 @@ def _short(made_with: str) -> bytes:
 
 
 def case_names(folder: Path) -> list[str]:
-    return sorted(p.name.removesuffix("_fraction.nii") for p in folder.glob("*_fraction.nii"))
+    """The volumes of a folder; what begins with a dot is what a kill left of one, or what a Mac writes beside it."""
+    fractions = (path.name for path in folder.glob("*_fraction.nii"))
+    return sorted(name.removesuffix("_fraction.nii") for name in fractions if not name.startswith("."))
 
 
 def read_cases(folder: Path) -> Iterator[Case]:

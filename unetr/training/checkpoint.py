@@ -1,6 +1,7 @@
 """A training's checkpoint on disk: a kill while it is written spares the one before; a cut-off one is told as such."""
 
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,19 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from unetr.errors import ModelError, told
 from unetr.sections import section
+
+_NEEDED = frozenset(
+    {
+        "state_dict",
+        "hyper_parameters",
+        "global_step",
+        "optimizer_states",
+        "lr_schedulers",
+        "loops",
+        "pytorch-lightning_version",
+    }
+)
+"""What is read to export a training or to go on with it, by Lightning too."""
 
 
 class WrittenBeside(TorchCheckpointIO):
@@ -30,20 +44,24 @@ class WrittenBeside(TorchCheckpointIO):
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of one of our own trainings: it is unpickled.
+    """Read a checkpoint of one of our own trainings: tensors and plain values. Nothing in it is run, whatever it holds.
 
     Raises
     ------
     ModelError
-        When it is missing, cut off, or none of a training.
+        When it is missing, cut off, none of a training, or holds anything else.
     """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=False)
+        checkpoint = section(torch.load(path, map_location="cpu", weights_only=True))
     except FileNotFoundError as error:
         raise ModelError(f"There is no {path}: a training writes it every few minutes and at its end.") from error
+    except pickle.UnpicklingError as error:
+        reason = "it is damaged, or holds objects, which may run anything as they are read; a training writes none"
+        raise ModelError(f"{path} is not opened: {reason}.") from error
     except Exception as error:  # a pickle can be wrong in as many ways as there are programs
         advice = "put a copy in its place, or remove it and train anew"
         raise ModelError(f"{path} cannot be read, it may be cut off ({told(error)}): {advice}.") from error
-    if "definition" not in section(checkpoint, "hyper_parameters"):
+    definition = section(checkpoint, "hyper_parameters", "definition")
+    if not checkpoint.keys() >= _NEEDED or not definition.keys() >= {"_target_", "img_size"}:
         raise ModelError(f"{path} is no checkpoint of a training of python -m unetr train.")
     return checkpoint
