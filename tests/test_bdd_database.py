@@ -3,7 +3,9 @@
 import sqlite3
 import sys
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
+from threading import Barrier
 from types import SimpleNamespace
 
 import pytest
@@ -20,6 +22,24 @@ def test_sqlite_is_set_up(database):
     with database.reading() as session:
         values = [session.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "foreign_keys", "busy_timeout")]
     assert values == ["wal", 1, 15_000]
+
+
+def test_programs_that_open_a_new_file_together(tmp_path):
+    """To begin the write-ahead log fails at once where two do it, however long they would wait otherwise."""
+
+    def first_look(number: int, together: Barrier) -> str | None:
+        database = open_database(f"sqlite:///{tmp_path.as_posix()}/{number}.db")
+        together.wait()
+        with database.reading() as session:
+            mode = session.scalar(text("PRAGMA journal_mode"))
+        database.dispose()
+        return mode
+
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(50):
+            together = Barrier(4)
+            looks = [pool.submit(first_look, number, together) for _ in range(4)]
+            assert [one.result() for one in looks] == ["wal"] * 4
 
 
 def off(connection, _record):
