@@ -24,11 +24,11 @@ ENGINES = ("auto", "torch-cpu", "openvino-cpu", "torch-cuda")
 TargetRule = Literal["any_lesion", "sum", "volume"]
 TARGET_RULES: tuple[TargetRule, ...] = ("any_lesion", "sum", "volume")
 QUEUE_SCHEMES = ("sqlite", "redis", "rediss", "postgresql")
-ESCAPED = {character: f"%{ord(character):02X}" for character in "@/#?%"}
+_ESCAPED = {character: f"%{ord(character):02X}" for character in "@/#?%"}
 """How what would end a user name or a password early is written in a URL."""
 _LOGIN = r"([^@/?#%\s]|%[0-9A-Fa-f]{2})*@"
 _HOST = r"(\[[^]@/?#\s]+\]|[^][:,@/?#\s]*)(:\d{1,5})?"
-SERVER = re.compile(rf"({_LOGIN})?{_HOST}(,{_HOST})*([/?][^@#]*)?")
+_SERVER = re.compile(rf"({_LOGIN})?{_HOST}(,{_HOST})*([/?][^@#]*)?")
 """What stands behind :// for a server: strict, for libraries quote the piece of a password that they stumble over."""
 
 Choice = TypeVar("Choice", bound=str)
@@ -252,10 +252,10 @@ class _Reader:
         if not separator or scheme not in schemes:
             raise SettingsError(f"{key} does not start with one of {', '.join(schemes)} and ://")
         if scheme != "sqlite":
-            if not SERVER.fullmatch(rest):
+            if not _SERVER.fullmatch(rest):
                 raise SettingsError(
                     f"{key} is not usable; expected {scheme}://user:password@host:port/name, with "
-                    f"{' '.join(ESCAPED)} in a password written as {' '.join(ESCAPED.values())}"
+                    f"{' '.join(_ESCAPED)} in a password written as {' '.join(_ESCAPED.values())}"
                 )
             return value
         if not rest.startswith("/") or rest == "/":

@@ -166,6 +166,18 @@ def test_it_is_used_where_it_can_be(
     assert front.is_possible(settings_from(ORTHANC_URL=orthanc)) is possible
 
 
+@pytest.fixture
+def said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the launcher says, where an archive answers and whatever it starts in ``tmp_path`` is ready at once."""
+    said: list[str] = []
+    monkeypatch.setattr(launcher, "say", said.append)
+    monkeypatch.setattr(launcher.orthanc, "plan", lambda account, *_, **__: orthanc.Plan("running", account, "", ""))
+    monkeypatch.setattr(launcher.ohif, "fetch", lambda *_: None)
+    monkeypatch.setattr(launcher, "not_ready", lambda _: lambda: None)
+    monkeypatch.setattr(launcher, "ROOT", tmp_path)
+    return said
+
+
 @pytest.mark.skipif(os.name == "nt", reason="stand-ins are shell scripts")
 @pytest.mark.parametrize(
     ("script", "words"),
@@ -176,7 +188,12 @@ def test_it_is_used_where_it_can_be(
     ],
 )
 def test_without_nginx_the_rest_goes_on_unless_https_is_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, https: dict[str, str], script: str | None, words: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    said: list[str],
+    https: dict[str, str],
+    script: str | None,
+    words: str,
 ) -> None:
     nginx = tmp_path / "stand-in"
     if script is not None:
@@ -184,12 +201,6 @@ def test_without_nginx_the_rest_goes_on_unless_https_is_asked_for(
         nginx.chmod(0o755)
     monkeypatch.setattr(front, "find_nginx", lambda: str(nginx))
     monkeypatch.setattr(front, "WAIT_SECONDS", 0.5 if script == "sleep 60" else 20.0)
-    said: list[str] = []
-    monkeypatch.setattr(launcher, "say", said.append)
-    monkeypatch.setattr(launcher.orthanc, "plan", lambda account, *_, **__: orthanc.Plan("running", account, "", ""))
-    monkeypatch.setattr(launcher.ohif, "fetch", lambda *_: None)
-    monkeypatch.setattr(launcher, "not_ready", lambda _: lambda: None)
-    monkeypatch.setattr(launcher, "ROOT", tmp_path)
     for program in ("api.py", "jobs.py"):
         (tmp_path / program).write_text("import time; time.sleep(60)")
     with Services(tmp_path / "log") as services:
@@ -206,13 +217,9 @@ def test_without_nginx_the_rest_goes_on_unless_https_is_asked_for(
     assert re.search(words, line)
 
 
-def test_another_port_than_the_one_of_the_settings_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(launcher, "say", said.append)
-    monkeypatch.setattr(launcher.orthanc, "plan", lambda account, *_, **__: orthanc.Plan("running", account, "", ""))
-    monkeypatch.setattr(launcher.ohif, "fetch", lambda *_: None)
-    monkeypatch.setattr(launcher, "not_ready", lambda _: lambda: None)
-    monkeypatch.setattr(launcher, "ROOT", tmp_path)
+def test_another_port_than_the_one_of_the_settings_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
     monkeypatch.setattr(front, "find_nginx", lambda: "nginx")
     monkeypatch.setattr(front, "start", lambda _, settings: replace(settings, front_port=settings.front_port + 1))
     with socket.create_server(("127.0.0.1", 0)) as server, Services(tmp_path / "log") as services:

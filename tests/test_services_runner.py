@@ -55,6 +55,11 @@ class Site:
             **changes,
         )
 
+    def try_once(self) -> None:
+        """Have a worker that tries no job a second time."""
+        self.worker.queue.close()
+        self.worker = self.new_worker(retry_delays=())
+
     def post(self, **changes) -> str:
         return queued_job(self.database, **({"study": STUDY, "series": SERIES} | changes)).job_id
 
@@ -298,8 +303,7 @@ def test_what_a_failed_store_left_is_taken_out_once_the_archive_is_back(site):
         if stored:
             raise ArchiveUnavailableError("gone")
 
-    site.worker.queue.close()
-    site.worker = site.new_worker(retry_delays=())
+    site.try_once()
     job_id = site.post()
     site.archive.fail = die_after_storing
     site.worker.run_job(job_id)
@@ -314,8 +318,7 @@ def test_what_a_failed_store_left_is_taken_out_once_the_archive_is_back(site):
 
 def test_what_arrives_after_its_job_has_failed_is_taken_out_too(site):
     """A store that nobody waited for any longer: the archive gets it minutes after it was looked for in vain."""
-    site.worker.queue.close()
-    site.worker = site.new_worker(retry_delays=())
+    site.try_once()
     site.archive.fail = fail_at("store", ArchiveTimeoutError("no answer"))
     job_id = site.run()
     assert site.job(job_id).state == "failed"
@@ -330,8 +333,7 @@ def test_what_arrives_after_its_job_has_failed_is_taken_out_too(site):
 
 
 def test_what_never_arrives_is_not_looked_for_for_ever(site):
-    site.worker.queue.close()
-    site.worker = site.new_worker(retry_delays=())
+    site.try_once()
     site.archive.fail = fail_at("store", ArchiveTimeoutError("no answer"))
     job_id = site.run()
     assert set(store.results_to_retire(site.database)) == series_of(job_id)
@@ -520,8 +522,7 @@ def test_an_unforeseen_error_shows_nothing_of_its_inside(site, caplog):
 
 
 def test_a_commit_that_fails_leaves_nothing_in_the_archive(site, monkeypatch):
-    site.worker.queue.close()
-    site.worker = site.new_worker(retry_delays=())
+    site.try_once()
     first = site.run()
 
     def fail(*_args, **_kwargs):
