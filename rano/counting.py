@@ -48,9 +48,11 @@ def counted(visits: Sequence[VisitFindings]) -> list[VisitFindings]:
         for uid in (uid for uid in within if uid in seen):
             *between, last = chain(uid, within)
             holder = there.get(last)
-            if holder is not None and holder.refused:
+            if holder is None:
+                continue
+            if holder.refused:
                 lesions[uid] = _unmeasured(seen[uid], holder)
-            elif last in lesions and between[-1] in there[last].merged and none.intersection(between):
+            elif last in lesions and between[-1] in holder.merged and none.intersection(between):
                 # Nobody else says that what is no lesion, and now a part of this one, had taken in another before.
                 lesions[last] = replace(lesions[last], merged=(*lesions[last].merged, uid))
         seen |= {uid: one for uid, one in lesions.items() if uid in apart}

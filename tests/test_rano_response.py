@@ -564,6 +564,14 @@ def test_a_target_has_not_grown_by_merging_with_a_non_target():
     assert last(unknown, visit(60, lesion("X", 23.0, merged=("Z",)))).radiographic.response is NE
 
 
+def test_lesions_that_each_say_to_have_taken_in_the_other_are_answered():
+    """No segmentation says so; a file that was edited by hand may."""
+    start = visit(0, lesion("A", 10.0, merged=("B",)), ("B", 10.0))
+    contradicting = [visit(30, lesion("A", None, merged=("B",))), visit(60, lesion("B", None, merged=("A",)))]
+    refused = visit(90, replace(lesion("A", None), refused=True))
+    assert len(assess([start, *contradicting, refused]).visits) == 4
+
+
 def test_non_targets_that_merged_have_not_grown_by_it():
     baseline = visit(0, ("N", 8.0), ("M", 7.0))
     assert radiographic(baseline, visit(60, lesion("N", 15.0, merged=("M",))))[1] is NEITHER
