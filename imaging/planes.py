@@ -11,16 +11,18 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
 from imaging.errors import NoGeometryError
 
 # How far direction cosines may be from unit length and from a right angle: about what two decimals make of them.
 _ROUNDING = 0.01
-# Numbers that are the same in all slices of a volume.
+# Numbers, one or several, that are the same in all slices of a volume.
 _CONTRASTS = (
     "EchoTime",
     "EffectiveEchoTime",
     "InversionTime",
+    "InversionTimes",
     "TemporalPositionIdentifier",
     "TemporalPositionIndex",
     "DiffusionBValue",
@@ -91,8 +93,13 @@ class Plane:
 
     def contrast(self) -> dict[str, float | str]:
         """Return, as far as it is told, what may not differ within a volume: echo, phase, weighting, kind of signal."""
-        values = {key: find_value(self.groups, key) for key in _CONTRASTS}
-        contrast: dict[str, float | str] = {key: float(v) for key, v in values.items() if isinstance(v, int | float)}
+        contrast: dict[str, float | str] = {}
+        for key in _CONTRASTS:
+            value = find_value(self.groups, key)
+            if isinstance(value, int | float):
+                contrast[key] = float(value)
+            elif isinstance(value, MultiValue):
+                contrast[key] = " and ".join(format(number, "g") for number in value)
         types = find_value(self.groups, "FrameType") or find_value(self.groups, "ImageType") or ()
         kinds = [kind for kind in types if kind in _KINDS]
         return contrast | ({"ImageType": kinds[0]} if kinds else {})
@@ -212,7 +219,6 @@ _MACROS = {
     "RescaleSlope": "PixelValueTransformationSequence",
     "RescaleIntercept": "PixelValueTransformationSequence",
     "EffectiveEchoTime": "MREchoSequence",
-    "InversionTime": "MRModifierSequence",
     "FlipAngle": "MRTimingAndRelatedParametersSequence",
     "DiffusionBValue": "MRDiffusionSequence",
     "TemporalPositionIndex": "FrameContentSequence",

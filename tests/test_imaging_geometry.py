@@ -154,13 +154,32 @@ def test_echo_times_that_are_rounded_or_missing_are_those_of_one_volume():
     assert len(read_series(datasets).slices) == len(datasets)
 
 
-def test_frames_of_two_echoes_between_each_other():
+@pytest.mark.parametrize(
+    ("macro", "keyword", "values"),
+    [
+        ("MREchoSequence", "EffectiveEchoTime", (2.9, 80.0)),
+        ("MRModifierSequence", "InversionTimes", (900.0, 2500.0)),
+        ("MRModifierSequence", "InversionTimes", ([700.0, 900.0], [700.0, 2500.0])),
+        ("FrameContentSequence", "TemporalPositionIndex", (1, 2)),
+        ("MRImageFrameTypeSequence", "FrameType", (["ORIGINAL", "PRIMARY", "M"], ["ORIGINAL", "PRIMARY", "P"])),
+    ],
+)
+def test_frames_of_two_volumes_between_each_other(macro, keyword, values):
     instance = factory.multi_frame(factory.volume(shape=SHAPE, spacing=SPACING))
     for k, frame in enumerate(instance.PerFrameFunctionalGroupsSequence):
-        echo = Dataset()
-        echo.EffectiveEchoTime = 2.9 if k % 2 else 80.0
-        frame.MREchoSequence = [echo]
-    assert "EffectiveEchoTime is" in refusal([instance], errors.MixedSeriesError)
+        item = Dataset()
+        setattr(item, keyword, values[k % 2])
+        setattr(frame, macro, [item])
+    name = "ImageType" if keyword == "FrameType" else keyword
+    assert f"{name} is" in refusal([instance], errors.MixedSeriesError)
+
+
+@pytest.mark.parametrize("kinds", ["MP", "MI", "RI"])
+def test_two_kinds_of_signal_between_each_other(kinds):
+    datasets = slices()
+    for k, ds in enumerate(datasets):
+        ds.ImageType = ["ORIGINAL", "PRIMARY", kinds[k % 2]]
+    assert "ImageType is" in refusal(datasets, errors.MixedSeriesError)
 
 
 def test_frames_at_one_position():
@@ -291,3 +310,62 @@ def test_the_orientation_of_one_slice_may_be_rounded_differently():
     datasets = slices()
     datasets[0].ImageOrientationPatient = [round(float(x), 4) for x in datasets[0].ImageOrientationPatient]
     assert read_series(datasets).volume.spatial_shape == SHAPE
+
+
+def judge(datasets, error):
+    if error is None:
+        assert len(read_series(datasets).slices) == len(datasets)
+    else:
+        refusal(datasets, error)
+
+
+# How far slices may be off, from both sides: a wider limit lays lesions where they are not, a narrower one refuses what
+# scanners write.
+
+
+@pytest.mark.parametrize(("turn", "error"), [(0.0008, None), (0.0015, errors.InconsistentOrientationError)])
+def test_how_far_a_slice_may_be_turned(turn, error):
+    datasets = slices("axial")
+    datasets[3].ImageOrientationPatient = [np.cos(turn), np.sin(turn), 0, -np.sin(turn), np.cos(turn), 0]
+    judge(datasets, error)
+
+
+@pytest.mark.parametrize(("length", "error"), [(1.008, None), (1.02, errors.NoGeometryError)])
+def test_how_far_direction_cosines_may_be_from_unit_length(length, error):
+    datasets = slices("axial")
+    for ds in datasets:
+        ds.ImageOrientationPatient = [length, 0, 0, 0, 1, 0]
+    judge(datasets, error)
+
+
+@pytest.mark.parametrize(
+    ("apart_mm", "error"), [(0.015, errors.DuplicateSliceError), (0.025, errors.InconsistentSpacingError)]
+)
+def test_how_near_each_other_slices_are_the_same(apart_mm, error):
+    datasets = slices()
+    twin = copy.deepcopy(datasets[4])
+    twin.SOPInstanceUID, twin.InstanceNumber = "1.2.3", 21
+    move(twin, along=apart_mm)
+    judge([*datasets, twin], error)
+
+
+@pytest.mark.parametrize(("shift_mm", "error"), [(0.07, None), (0.09, errors.GantryTiltError)])
+def test_how_far_a_slice_may_be_shifted_in_its_plane(shift_mm, error):
+    datasets = slices()
+    move(datasets[10], right=shift_mm)
+    judge(datasets, error)
+
+
+def test_slices_a_tenth_of_a_millimetre_off_an_even_grid():
+    datasets = slices()
+    for k, ds in enumerate(datasets):
+        move(ds, along=0.019 * max(k - 10, 0))
+    judge(datasets, None)
+
+
+@pytest.mark.parametrize(("other", "error"), [(3.02, None), (3.06, errors.MixedSeriesError)])
+def test_how_far_echo_times_may_differ(other, error):
+    datasets = slices()
+    for k, ds in enumerate(datasets):
+        ds.EchoTime = 3.0 if k % 2 else other
+    judge(datasets, error)

@@ -9,6 +9,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedMRImageStorage, MRImageStorage, SecondaryCaptureImageStorage, SegmentationStorage
 
+from imaging.protocol import Protocol
 from imaging.selection import MARGIN, AmbiguousSeriesError, NoCandidateError, SeriesSummary, choose, rank
 from tests import factory
 from tests.present import present
@@ -520,6 +521,23 @@ def test_an_enhanced_multi_frame_is_judged_by_its_functional_groups():
     assert selection.chosen.series_instance_uid == header.SeriesInstanceUID
     assert any("AcquisitionContrast T1" in reason for reason in selection.chosen.reasons)
     assert "FLAIR" in present(selection.candidates[1].excluded)
+
+
+def test_the_functional_groups_of_an_enhanced_multi_frame_tell_its_timing():
+    header = factory.multi_frame(contrast_agent=None)
+    for keyword in ("RepetitionTime", "InversionTime", "EchoTime", "SliceThickness", "AcquisitionDateTime"):
+        if keyword in header:
+            del header[keyword]
+    shared = header.SharedFunctionalGroupsSequence[0]
+    timing, modifier, content = Dataset(), Dataset(), Dataset()
+    timing.RepetitionTime, modifier.InversionTimes = 7.4, [900.0]
+    content.FrameAcquisitionDateTime = "20250102101112"
+    shared.MRTimingAndRelatedParametersSequence, shared.MRModifierSequence = [timing], [modifier]
+    shared.PixelMeasuresSequence[0].SliceThickness = 1.25
+    header.PerFrameFunctionalGroupsSequence[0].FrameContentSequence = [content]
+    protocol = Protocol(header, 1)
+    assert (protocol.repetition_time, protocol.inversion_time, protocol.slice_thickness) == (7.4, 900.0, 1.25)
+    assert protocol.acquired == datetime(2025, 1, 2, 10, 11, 12)
 
 
 def test_the_series_of_the_factory_is_chosen():

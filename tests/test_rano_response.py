@@ -564,6 +564,17 @@ def test_a_target_has_not_grown_by_merging_with_a_non_target():
     assert last(unknown, visit(60, lesion("X", 23.0, merged=("Z",)))).radiographic.response is NE
 
 
+@pytest.mark.parametrize("sizes", [(None, 5.0), (5.0, None)])
+def test_a_target_with_a_part_that_has_no_size_cannot_be_assessed(sizes):
+    parts = visit(60, lesion("A", sizes[0]), lesion("A2", sizes[1], part_of="A"))
+    assert last(visit(0, ("A", 20.0)), parts).radiographic.response is NE
+
+
+def test_what_has_gone_and_stays_gone_is_complete_by_every_rule():
+    got = last(visit(0, ("A", 40.0)), visit(30), visit(60))
+    assert got.by_target_rule == dict.fromkeys(("any_lesion", "sum", "volume"), CR)
+
+
 def test_lesions_that_each_say_to_have_taken_in_the_other_are_answered():
     """No segmentation says so; a file that was edited by hand may."""
     start = visit(0, lesion("A", 10.0, merged=("B",)), ("B", 10.0))

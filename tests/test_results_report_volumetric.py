@@ -171,10 +171,22 @@ def test_each_response_of_target_lesions_has_its_code(word: str, value: str) -> 
     assert reports.items(visit, "Current Response") == reports.items(visit, "Best Overall Response") == []
 
 
-@pytest.mark.parametrize("word", ["CR", "PR", "SD", "PD", "non-CR/non-PD", "no evidence of disease", "NE"])
-def test_each_response_of_the_patient_has_a_code(word: str) -> None:
+@pytest.mark.parametrize(
+    ("word", "code"),
+    [
+        ("CR", ("NCIt", "C4870")),
+        ("PR", ("NCIt", "C18058")),
+        ("SD", ("NCIt", "C18213")),
+        ("PD", ("NCIt", "C35571")),
+        ("non-CR/non-PD", ("DCM", "112046")),
+        ("no evidence of disease", ("NCIt", "C40413")),
+        ("NE", ("NCIt", "C62222")),
+    ],
+)
+def test_each_response_of_the_patient_has_its_code(word: str, code: tuple[str, str]) -> None:
     report = build(reports.case(), assessment=Assessment(current_response=word))
-    assert len(reports.items(reports.item(report, "Qualitative Evaluations"), "Current Response")) == 1
+    visit = reports.item(report, "Qualitative Evaluations")
+    assert reports.code(reports.item(visit, "Current Response")) == code
 
 
 def test_nothing_is_said_of_a_course_that_is_not_known() -> None:

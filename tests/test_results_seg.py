@@ -147,14 +147,20 @@ def test_label_map_and_lesions_must_fit() -> None:
         build_seg(series, LABELS[1:], lesions, cases.CONTEXT)
 
 
+def _shifted(series: Any, mm: float) -> Any:
+    """Move a series along its slices' normal."""
+    affine = series.volume.affine.copy()
+    affine[:3, 3] += mm * series.volume.unit_vectors()[0]
+    return replace(series, volume=hd.Volume(series.volume.array, affine, coordinate_system="PATIENT"))
+
+
 def test_a_segmentation_of_another_grid_is_refused() -> None:
     series = cases.series()
     seg = build(series)
-    affine = series.volume.affine.copy()
-    affine[:3, 3] += [0.0, 0.0, 0.7]
-    shifted = hd.Volume(series.volume.array, affine, coordinate_system="PATIENT")
-    with pytest.raises(ResultError, match="not a slice of the series"):
-        read_seg(seg, replace(series, volume=shifted))
+    for shift in (0.7, 0.03 * series.volume.spacing[0]):
+        with pytest.raises(ResultError, match="not a slice of the series"):
+            read_seg(seg, _shifted(series, shift))
+    assert np.array_equal(read_seg(seg, _shifted(series, 0.005 * series.volume.spacing[0])), LABELS)  # rounding
     with pytest.raises(ResultError, match="BINARY"):
         read_seg(Dataset(), series)
 
