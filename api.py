@@ -13,10 +13,9 @@ from threading import BoundedSemaphore
 import waitress
 from flask import Flask, Response
 from flask_cors import CORS
-from sqlalchemy.exc import SQLAlchemyError
 from waitress.server import BaseWSGIServer
 
-from BDD import migrate, store
+from BDD import migrate
 from jobs import JobQueue, open_archive
 from Orthanc import logs
 from Orthanc.archive import Archive
@@ -43,6 +42,7 @@ from routes.context import Context
 from routes.openapi import build
 from services.addresses import with_port
 from services.private import keep_private
+from services.processes import WRONG_SETTINGS, exit_status
 from settings import ROOT, Settings, SettingsError, load_settings
 
 logger = logging.getLogger("api")
@@ -72,12 +72,11 @@ def create_app(settings: Settings, archive: Callable[[Settings], Archive] = open
     archive
         Gives a connection to the archive for one request.
     """
-    migrate.upgrade(settings.database_url)
     app = Flask("metia", template_folder=str(ROOT / "web" / "templates"), static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = bodies.MAXIMUM_BYTES
     Context(
         settings=settings,
-        database=store.open_database(settings.database_url),
+        database=migrate.open_newest(settings.database_url),
         queue=JobQueue(settings.queue_url),
         open_archive=archive,
         waiting=BoundedSemaphore(max(1, settings.api_threads // 2)),
@@ -133,12 +132,9 @@ def main() -> int:
         keep_private(settings)
         keep_spool(settings)
         app = create_app(settings)
-    except (SettingsError, migrate.NewerDatabaseError) as error:
+    except SettingsError as error:
         logger.critical("%s", error)
-        return 2
-    except (SQLAlchemyError, OSError) as error:
-        logger.critical("the database of DATABASE_URL cannot be used: %s", error)
-        return 2
+        return exit_status(error)
     logger.info("listening on http://%s", with_port(settings.api_host, settings.api_port))
     BaseWSGIServer.channel_class = bodies.Channel
     try:
@@ -152,7 +148,7 @@ def main() -> int:
         )
     except OSError as error:
         logger.critical("API_HOST=%s, API_PORT=%d: %s", settings.api_host, settings.api_port, error)
-        return 2
+        return WRONG_SETTINGS
     return 0
 
 

@@ -9,6 +9,7 @@ import logging
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from huey import Huey, PostgresHuey, RedisHuey, SqliteHuey
@@ -93,10 +94,9 @@ class _JsonSerializer(Serializer):
 def _open_huey(url: str) -> Huey:
     options: dict[str, Any] = {"name": "metia", "results": False, "serializer": _JsonSerializer()}
     path = sqlite_path(url)
-    if path is not None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return SqliteHuey(filename=str(path), strict_fifo=True, timeout=15, **options)
     try:
+        if path is not None:
+            return _open_file(path, options)
         try:
             return _open_server(url, options)
         except ConfigurationError:
@@ -109,6 +109,11 @@ def _open_huey(url: str) -> Huey:
     except Exception as error:
         told = str(error).strip().replace(url, "its value")  # which has a password in it
         raise SettingsError(f"the queue of QUEUE_URL cannot be used: {told}") from error
+
+
+def _open_file(path: Path, options: dict[str, Any]) -> Huey:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return SqliteHuey(filename=str(path), strict_fifo=True, timeout=15, **options)
 
 
 def _open_server(url: str, options: dict[str, Any]) -> Huey:

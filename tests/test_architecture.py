@@ -14,7 +14,16 @@ MAY_IMPORT = {
     "settings": set(),
     "segmentation": {"imaging", "unetr", "rano", "results", "Orthanc", "services.segment_folder"},
     "jobs": {"Orthanc", "settings", "services.worker"},
-    "api": {"routes", "BDD", "Orthanc", "settings", "jobs", "services.addresses", "services.private"},
+    "api": {
+        "routes",
+        "BDD",
+        "Orthanc",
+        "settings",
+        "jobs",
+        "services.addresses",
+        "services.private",
+        "services.processes",
+    },
 }
 """Rooms, or single modules of one: of services, what two programs are started by and what the API shares."""
 
