@@ -16,8 +16,8 @@ from flask_cors import CORS
 from waitress.server import BaseWSGIServer
 
 from BDD import migrate
+from imaging.leniency import be_lenient
 from jobs import JobQueue, open_archive
-from Orthanc import logs
 from Orthanc.archive import Archive
 from routes import (
     assets,
@@ -41,6 +41,7 @@ from routes import jobs as job_routes
 from routes.context import Context
 from routes.openapi import build
 from services.addresses import with_port
+from services.logs import start_logging
 from services.private import keep_private
 from services.processes import WRONG_SETTINGS, exit_status
 from settings import ROOT, Settings, SettingsError, load_settings
@@ -128,7 +129,8 @@ def main() -> int:
     """Serve the API with the settings of this machine."""
     try:
         settings = load_settings()
-        logs.start(settings.log_level)
+        start_logging(settings.log_level)
+        be_lenient()
         keep_private(settings)
         keep_spool(settings)
         app = create_app(settings)

@@ -10,6 +10,7 @@ from typing import ClassVar, Self
 from tqdm import tqdm
 
 from imaging.errors import ImagingError
+from imaging.leniency import be_lenient
 from Orthanc.archive import ArchiveError, StudyNotFoundError
 from Orthanc.folder import FolderArchive, replace_results
 from segmentation import Outcome, segment_study
@@ -32,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--series", help="SeriesInstanceUID (default: the post-contrast T1 volume is chosen)")
     parser.add_argument("--model", type=Path, help="bundle folder, or MetIA checkpoint (default: MODEL_PATH)")
     options = parser.parse_args(arguments)
+    be_lenient()
     try:
         return _segment_folder(options)
     except (ImagingError, ArchiveError, ModelError, SettingsError, ValueError, OSError) as error:

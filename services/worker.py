@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import SQLAlchemyError
 
 from BDD import migrate, store
+from imaging.leniency import be_lenient
 from jobs import open_archive
-from Orthanc import logs
 from rano.history import Rules
 from services.autoroute import AutoRouter
+from services.logs import start_logging
 from services.models import Models
 from services.outages import Complaints, OutageFilter, in_one_line, is_outage
 from services.private import keep_private
@@ -129,7 +130,8 @@ def main() -> int:
     """Start a worker with the settings of this machine."""
     try:
         settings = load_settings()
-        logs.start(settings.log_level)
+        start_logging(settings.log_level)
+        be_lenient()
         logging.getLogger("huey").setLevel(logging.WARNING)
         for name in _ASKERS:
             logging.getLogger(name).addFilter(OutageFilter())

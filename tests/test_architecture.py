@@ -20,12 +20,14 @@ MAY_IMPORT = {
         "Orthanc",
         "settings",
         "jobs",
+        "imaging.leniency",
         "services.addresses",
+        "services.logs",
         "services.private",
         "services.processes",
     },
 }
-"""Rooms, or single modules of one: of services, what two programs are started by and what the API shares."""
+"""Rooms, or single modules of one: what two programs are started by, and what the API shares with the worker."""
 
 
 def imported(module: str) -> set[str]:
