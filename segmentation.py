@@ -29,12 +29,9 @@ from rano.measuring import measure
 from results.context import ResultContext, derive_uid
 from results.objects import build_objects
 from results.report import Standing
-from unetr.catalogue import Catalogue, find_models
 
 if TYPE_CHECKING:
     from unetr.predictor import Prediction, Predictor
-
-__all__ = ["Cancelled", "Catalogue", "Outcome", "Reporter", "find_models", "segment_study", "write_again"]
 
 SHARES = {
     "fetching": (0.0, 0.1),
