@@ -17,8 +17,9 @@ from waitress.server import BaseWSGIServer
 
 from BDD import migrate
 from imaging.leniency import be_lenient
-from jobs import JobQueue, open_archive
+from jobs import JobQueue
 from Orthanc.archive import Archive
+from Orthanc.dicomweb import open_archive
 from routes import (
     assets,
     bodies,

@@ -17,8 +17,7 @@ from huey.exceptions import ConfigurationError
 from huey.registry import Message
 from huey.serializer import Serializer
 
-from Orthanc.dicomweb import OrthancArchive
-from settings import Settings, SettingsError, sqlite_path, unless_named
+from settings import SettingsError, sqlite_path, unless_named
 
 logger = logging.getLogger(__name__)
 
@@ -123,16 +122,6 @@ def _open_server(url: str, options: dict[str, Any]) -> Huey:
         huey = RedisHuey(url=url, **options)
     huey.pending_count()  # Redis is not asked before: a wrong password is to be said now
     return huey
-
-
-def open_archive(settings: Settings) -> OrthancArchive:
-    """Give a connection to the archive that the settings name, for one thread."""
-    return OrthancArchive(
-        settings.orthanc_url,
-        settings.orthanc_username,
-        settings.orthanc_password,
-        read_timeout=settings.orthanc_timeout,
-    )
 
 
 if __name__ == "__main__":

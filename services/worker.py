@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from BDD import migrate, store
 from imaging.leniency import be_lenient
-from jobs import open_archive
+from Orthanc.dicomweb import open_archive
 from rano.history import Rules
 from services.autoroute import AutoRouter
 from services.logs import start_logging

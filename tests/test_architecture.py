@@ -13,7 +13,7 @@ ROOMS |= {"results", "rano", "imaging", "unetr", "Orthanc", "BDD"}
 MAY_IMPORT = {
     "settings": set(),
     "segmentation": {"imaging", "unetr", "rano", "results", "Orthanc", "services.segment_folder"},
-    "jobs": {"Orthanc", "settings", "services.worker"},
+    "jobs": {"settings", "services.worker"},
     "api": {
         "routes",
         "BDD",
