@@ -13,13 +13,13 @@ from threading import BoundedSemaphore
 import waitress
 from flask import Flask, Response
 from flask_cors import CORS
-from sqlalchemy.exc import SQLAlchemyError
 from waitress.server import BaseWSGIServer
 
-from BDD import migrate, store
-from jobs import JobQueue, open_archive
-from Orthanc import logs
+from BDD import migrate
+from imaging.leniency import be_lenient
+from jobs import JobQueue
 from Orthanc.archive import Archive
+from Orthanc.dicomweb import open_archive
 from routes import (
     assets,
     bodies,
@@ -42,7 +42,9 @@ from routes import jobs as job_routes
 from routes.context import Context
 from routes.openapi import build
 from services.addresses import with_port
+from services.logs import start_logging
 from services.private import keep_private
+from services.processes import WRONG_SETTINGS, exit_status
 from settings import ROOT, Settings, SettingsError, load_settings
 
 logger = logging.getLogger("api")
@@ -72,12 +74,11 @@ def create_app(settings: Settings, archive: Callable[[Settings], Archive] = open
     archive
         Gives a connection to the archive for one request.
     """
-    migrate.upgrade(settings.database_url)
     app = Flask("metia", template_folder=str(ROOT / "web" / "templates"), static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = bodies.MAXIMUM_BYTES
     Context(
         settings=settings,
-        database=store.open_database(settings.database_url),
+        database=migrate.open_newest(settings.database_url),
         queue=JobQueue(settings.queue_url),
         open_archive=archive,
         waiting=BoundedSemaphore(max(1, settings.api_threads // 2)),
@@ -129,16 +130,14 @@ def main() -> int:
     """Serve the API with the settings of this machine."""
     try:
         settings = load_settings()
-        logs.start(settings.log_level)
+        start_logging(settings.log_level)
+        be_lenient()
         keep_private(settings)
         keep_spool(settings)
         app = create_app(settings)
-    except (SettingsError, migrate.NewerDatabaseError) as error:
+    except SettingsError as error:
         logger.critical("%s", error)
-        return 2
-    except (SQLAlchemyError, OSError) as error:
-        logger.critical("the database of DATABASE_URL cannot be used: %s", error)
-        return 2
+        return exit_status(error)
     logger.info("listening on http://%s", with_port(settings.api_host, settings.api_port))
     BaseWSGIServer.channel_class = bodies.Channel
     try:
@@ -152,7 +151,7 @@ def main() -> int:
         )
     except OSError as error:
         logger.critical("API_HOST=%s, API_PORT=%d: %s", settings.api_host, settings.api_port, error)
-        return 2
+        return WRONG_SETTINGS
     return 0
 
 

@@ -9,6 +9,7 @@ import logging
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from huey import Huey, PostgresHuey, RedisHuey, SqliteHuey
@@ -16,8 +17,7 @@ from huey.exceptions import ConfigurationError
 from huey.registry import Message
 from huey.serializer import Serializer
 
-from Orthanc.dicomweb import OrthancArchive
-from settings import Settings, SettingsError, sqlite_path, unless_named
+from settings import SettingsError, sqlite_path, unless_named
 
 logger = logging.getLogger(__name__)
 
@@ -93,10 +93,9 @@ class _JsonSerializer(Serializer):
 def _open_huey(url: str) -> Huey:
     options: dict[str, Any] = {"name": "metia", "results": False, "serializer": _JsonSerializer()}
     path = sqlite_path(url)
-    if path is not None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return SqliteHuey(filename=str(path), strict_fifo=True, timeout=15, **options)
     try:
+        if path is not None:
+            return _open_file(path, options)
         try:
             return _open_server(url, options)
         except ConfigurationError:
@@ -111,6 +110,11 @@ def _open_huey(url: str) -> Huey:
         raise SettingsError(f"the queue of QUEUE_URL cannot be used: {told}") from error
 
 
+def _open_file(path: Path, options: dict[str, Any]) -> Huey:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return SqliteHuey(filename=str(path), strict_fifo=True, timeout=15, **options)
+
+
 def _open_server(url: str, options: dict[str, Any]) -> Huey:
     if url.startswith("postgresql"):
         huey = PostgresHuey(dsn=url, **unless_named(url, POSTGRESQL_ARGS), **options)
@@ -118,16 +122,6 @@ def _open_server(url: str, options: dict[str, Any]) -> Huey:
         huey = RedisHuey(url=url, **options)
     huey.pending_count()  # Redis is not asked before: a wrong password is to be said now
     return huey
-
-
-def open_archive(settings: Settings) -> OrthancArchive:
-    """Give a connection to the archive that the settings name, for one thread."""
-    return OrthancArchive(
-        settings.orthanc_url,
-        settings.orthanc_username,
-        settings.orthanc_password,
-        read_timeout=settings.orthanc_timeout,
-    )
 
 
 if __name__ == "__main__":

@@ -29,12 +29,18 @@ from rano.measuring import measure
 from results.context import ResultContext, derive_uid
 from results.objects import build_objects
 from results.report import Standing
-from unetr.catalogue import Catalogue, find_models
 
 if TYPE_CHECKING:
     from unetr.predictor import Prediction, Predictor
 
-__all__ = ["Cancelled", "Catalogue", "Outcome", "Reporter", "find_models", "segment_study", "write_again"]
+SHARES = {
+    "fetching": (0.0, 0.1),
+    "reading": (0.1, 0.12),
+    "segmenting": (0.12, 0.85),
+    "measuring": (0.85, 0.92),
+    "writing": (0.92, 1.0),
+}
+"""From where to where each stage takes the whole, from 0 to 1."""
 
 Course = Callable[[Series, Sequence[Lesion]], Standing | None]
 """Given a series and its lesions, where the visit stands among the patient's others; None where that is not known."""
@@ -55,6 +61,12 @@ class Reporter(Protocol):
 
     def progress(self, fraction: float) -> None:
         """How much of the stage is done, 0-1."""
+
+
+def whole(state: str, fraction: float) -> float:
+    """Give how much of the whole is done, 0-1, when so much of a stage is."""
+    begin, end = SHARES[state]
+    return begin + (end - begin) * min(max(fraction, 0.0), 1.0)
 
 
 class Silent:

@@ -18,9 +18,10 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, event
+from sqlalchemy.exc import SQLAlchemyError
 
-from BDD.database import open_database
-from settings import sqlite_path
+from BDD.database import Database, open_database
+from settings import SettingsError, sqlite_path
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 PATIENCE_MS = 300_000
@@ -31,7 +32,7 @@ logger = logging.getLogger(__name__)
 logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
 
 
-class NewerDatabaseError(Exception):
+class NewerDatabaseError(SettingsError):
     """The database was made by a newer version of this server; the message says what to do."""
 
 
@@ -63,6 +64,21 @@ def upgrade(url: str, revision: str = "head") -> None:
         ) from error
     finally:
         database.dispose()
+
+
+def open_newest(url: str) -> Database:
+    """Connect to the database at ``url``, brought to its newest tables.
+
+    Raises
+    ------
+    SettingsError
+        When it cannot be used, or was made by a newer version of this server.
+    """
+    try:
+        upgrade(url)
+        return open_database(url)
+    except (SQLAlchemyError, OSError) as error:
+        raise SettingsError(f"the database of DATABASE_URL cannot be used: {error}") from error
 
 
 def _be_patient(connection: Any, _record: object) -> None:

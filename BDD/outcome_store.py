@@ -52,10 +52,10 @@ def record_outcome(
     model: ModelRecord,
     written: Sequence[ResultRecord],
     timings: Mapping[str, float],
-    label_map: bytes | None = None,
-    pictures: Mapping[int, bytes] | None = None,
-    content: str | None = None,
-    following: "Following | None" = None,
+    label_map: bytes | None,
+    pictures: Mapping[int, bytes],
+    content: str | None,
+    following: "Following | None",
 ) -> list[str]:
     """Commit all that a job found, in one transaction: it becomes the current version of its series.
 
@@ -105,7 +105,7 @@ def record_outcome(
             track(session, job.series.study.patient.id, rows)
             if label_map is not None:
                 session.add(LabelMapRow(job_key=job.id, voxels=label_map))
-            key_image_store.keep(session, job, rows, pictures or {})
+            key_image_store.keep(session, job, rows, pictures)
             if following is not None:
                 following.keep(session, job.series.id, rows)
         for result in _results(session, job, written):

@@ -30,6 +30,7 @@ from Orthanc.archive import (
 from Orthanc.inflating import read_dicom
 from Orthanc.rest import NotThereError, OrthancRest
 from results.context import is_ours
+from settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -255,6 +256,16 @@ class OrthancArchive(OrthancRest):
             for path in paths:
                 self._delete(path)
         return bool(found)
+
+
+def open_archive(settings: Settings) -> OrthancArchive:
+    """Give a connection to the archive that the settings name, for one thread."""
+    return OrthancArchive(
+        settings.orthanc_url,
+        settings.orthanc_username,
+        settings.orthanc_password,
+        read_timeout=settings.orthanc_timeout,
+    )
 
 
 def _instances(files: Sequence[DicomFile]) -> set[str]:

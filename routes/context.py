@@ -14,6 +14,7 @@ from jobs import JobQueue
 from Orthanc.archive import Archive
 from rano.history import Rules
 from settings import Settings
+from unetr.catalogue import Catalogue, find_models
 
 _KEY = "metia"
 POLL_SECONDS = 0.1
@@ -41,6 +42,11 @@ class Context:
     def rules(self) -> Rules:
         """By which a patient's course is judged here."""
         return Rules(target_rule=self.settings.rano_target_rule)
+
+    @property
+    def models(self) -> Catalogue:
+        """The networks there are, as they are on disk now."""
+        return find_models(self.settings.model_path, self.settings.var_dir)
 
     def install(self, app: Flask) -> None:
         """Keep this with the app."""

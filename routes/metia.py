@@ -4,7 +4,6 @@ Errors are ``{"error": "..."}``, and the whole of it is answered at the end only
 archive holds what was asked for. Everything is done by the same parts that serve the rest of the API.
 """
 
-import logging
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -13,18 +12,16 @@ from werkzeug.exceptions import HTTPException
 
 from BDD import store
 from BDD.models import DONE, FAILED, FINAL_STATES, OPEN_STATES, RELABEL, Job
-from BDD.problems import problem_of
 from Orthanc.archive import StudyNotFoundError
 from Orthanc.dicomweb import OrthancArchive
 from results.objects import WRITTEN
 from routes import changes, reading, segment, uploads
 from routes.context import Context, context
 from routes.openapi import describe
-from routes.problems import ProblemError
+from routes.problems import ProblemError, logged_problem
 from routes.schemas.metia import ERROR
 
 blueprint = Blueprint("metia", __name__)
-logger = logging.getLogger(__name__)
 
 TAG = "Published MetIA front-end"
 WRITE_SECONDS, SETTLE_SECONDS = 60.0, 5.0
@@ -40,9 +37,7 @@ def error_response(error: Exception) -> Response:
     elif isinstance(error, HTTPException):
         return _answer(error.code or 500, error=error.description or error.name)
     else:
-        problem = problem_of(error)
-        if problem.status >= 500:
-            logger.error("%s %s: %s", request.method, request.url_rule, problem.title, exc_info=error)
+        problem = logged_problem(error)
     return _answer(problem.status, error=problem.detail)
 
 

@@ -5,7 +5,6 @@ from flask import Blueprint, Response, jsonify
 from routes.context import context
 from routes.job_json import NOTICE
 from routes.openapi import describe
-from segmentation import find_models
 
 blueprint = Blueprint("models", __name__)
 
@@ -19,8 +18,7 @@ blueprint = Blueprint("models", __name__)
 )
 def models() -> Response:
     """List the models."""
-    settings = context().settings
-    found = find_models(settings.model_path, settings.var_dir)
+    found = context().models
     return jsonify(
         models=[{**info.to_json(), "default": name == found.default} for name, info in found.models.items()],
         refused=[

@@ -44,6 +44,14 @@ def no_room(error: OSError) -> ProblemError:
     )
 
 
+def logged_problem(error: Exception) -> Problem:
+    """Give the problem that an exception means; one that is not the asker's is logged with its traceback."""
+    problem = problem_of(error)
+    if problem.status >= 500:
+        logger.error("%s %s: %s", request.method, request.url_rule, problem.title, exc_info=error)
+    return problem
+
+
 def problem_response(problem: Problem, headers: dict[str, str] | None = None) -> Response:
     """Render a problem, with the address it happened at as its instance."""
     body = json.dumps({**problem.to_json(), "instance": request.path})
@@ -72,7 +80,4 @@ def register(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def other(error: Exception) -> Response:
-        problem = problem_of(error)
-        if problem.status >= 500:
-            logger.error("%s %s: %s", request.method, request.url_rule, problem.title, exc_info=error)
-        return problem_response(problem)
+        return problem_response(logged_problem(error))

@@ -15,7 +15,6 @@ from routes.context import Context, context
 from routes.job_json import job_to_json
 from routes.openapi import describe
 from routes.problems import ProblemError, invalid
-from segmentation import find_models
 
 blueprint = Blueprint("segment", __name__)
 
@@ -109,7 +108,7 @@ def _outputs(value: Any) -> list[str]:
 def _model(here: Context, name: Any) -> str | None:
     if name is None:
         return None
-    found = find_models(here.settings.model_path, here.settings.var_dir)
+    found = here.models
     known = list(found.models)
     if known and name not in known:
         detail = f"There is no model {str(name)[:80]!r}; there is {', '.join(known)}."
@@ -133,7 +132,7 @@ def _select(here: Context, study: str, series: str | None) -> dict[str, Any]:
 
 def _same(here: Context, job: Job, outputs: list[str], model: str | None) -> Job:
     """Give the open job of the series, if it does what is asked for."""
-    default = find_models(here.settings.model_path, here.settings.var_dir).default
+    default = here.models.default
     runs, wanted = job.requested_model or default, model or default
     if job.purpose == SEGMENT and (job.outputs, runs) == (outputs, wanted):
         return job

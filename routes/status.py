@@ -13,7 +13,6 @@ from BDD import store
 from BDD.problems import is_disk_full, problem_of
 from routes.context import Context, context
 from routes.openapi import describe
-from segmentation import find_models
 from settings import sqlite_path
 
 blueprint = Blueprint("status", __name__)
@@ -111,6 +110,6 @@ def _model(here: Context) -> str:
             return f"{worker.model.name} {worker.model.version} on {worker.device}"
     last = store.last_worker(here.database)
     if workers:
-        find_models(here.settings.model_path, here.settings.var_dir).find(None)  # a checkpoint is being converted
+        here.models.find(None)  # a checkpoint is being converted
         raise _AmissError("The worker is loading it.")
     raise _AmissError(last.error if last and last.error else "No worker has one loaded.")

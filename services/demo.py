@@ -11,7 +11,8 @@ from urllib.parse import urljoin
 import numpy as np
 from tqdm import tqdm
 
-from Orthanc.dicomweb import OrthancArchive
+from BDD.models import DONE, FINAL_STATES
+from Orthanc.dicomweb import open_archive
 from Orthanc.direct import direct_session
 from services import demo_timeline
 from services.addresses import api_url
@@ -21,25 +22,19 @@ from settings import Settings
 _POLL_SECONDS = 0.3
 _SMALLEST_MM = 5.0
 """From this diameter on a lesion must be found for the demo to count as passed."""
-_FINAL = ("done", "failed", "cancelled")
 
 
 def run(settings: Settings, stop: bool) -> int:  # noqa: ARG001 - the launcher's call; ending is its business
     """Run the demo; returns 0 when every lesion of 5 mm or more was found and nothing else, 1 otherwise."""
     print("\nDemo: a synthetic patient, two visits eight weeks apart")
     visits = make_visits()
-    archive = OrthancArchive(
-        settings.orthanc_url,
-        settings.orthanc_username,
-        settings.orthanc_password,
-        read_timeout=settings.orthanc_timeout,
-    )
+    archive = open_archive(settings)
     api = api_url(settings)
     perfect = True
     for number, visit in enumerate(visits, start=1):
         archive.store(visit.datasets)
         job = _segment(api, visit.study_instance_uid, f"visit {number}")
-        if job["state"] != "done":
+        if job["state"] != DONE:
             print(f"visit {number}: {job['state']}: {(job.get('problem') or {}).get('detail', '')}")
             return 1
         perfect &= _compare(number, visit, job)
@@ -61,7 +56,7 @@ def _segment(api: str, study_instance_uid: str, name: str) -> dict[str, Any]:
             bar.set_description_str(f"{name}: {job['state']}")
             bar.n = job["percent"]
             bar.refresh()
-            if job["state"] in _FINAL:
+            if job["state"] in FINAL_STATES:
                 return job
             time.sleep(_POLL_SECONDS)
 

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import requests
 
-from Orthanc import logs
 from Orthanc.direct import direct_session
 from services import environment, front, known_archive, ohif, orthanc
 from services.addresses import api_url
 from services.bootstrap import ROOT, parser
 from services.known_archive import KnownArchive
 from services.log_files import open_log
+from services.logs import FORMAT
 from services.private import keep_private
 from services.processes import AtDeath, ServiceError, Services, free_port, obey_interrupts, only_one
 from settings import Settings, SettingsError, load_settings
@@ -42,7 +42,7 @@ logger.addHandler(logging.NullHandler())  # the terminal has it already
 def noted(folder: Path) -> Iterator[None]:
     """Keep what is said, and what ends it all, in ``launcher.log`` too: a terminal is closed and forgotten."""
     log = open_log(folder / "launcher.log")
-    log.setFormatter(logging.Formatter(logs.FORMAT))
+    log.setFormatter(logging.Formatter(FORMAT))
     logger.addHandler(log)
     try:
         yield

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segmentation import find_models
 from unetr.bundle import BundleInfo, ModelError
+from unetr.catalogue import find_models
 from unetr.loading.converted import remove_outdated, usable_bundle
 
 if TYPE_CHECKING:

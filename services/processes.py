@@ -17,6 +17,7 @@ from threading import Thread
 from types import TracebackType
 from typing import IO, Any, Self
 
+from BDD.problems import is_disk_full
 from services.log_files import open_log, write_down
 
 if sys.platform == "win32":
@@ -209,6 +210,14 @@ def _dead(service: Service) -> ServiceError:
         f"{service.name} ended with status {service.process.returncode}{again}; the last lines of {service.log}:\n"
         f"{service.last_words()}"
     )
+
+
+def exit_status(error: BaseException) -> int:
+    """Give the status to end with: what the system refuses, a full disk above all, it may grant after a while."""
+    cause: BaseException | None = error
+    while cause is not None and not is_disk_full(cause):
+        cause = cause.__cause__
+    return 1 if cause or isinstance(error, OSError) else WRONG_SETTINGS
 
 
 def end(process: subprocess.Popen[bytes], seconds: float = END_SECONDS) -> None:

@@ -5,16 +5,14 @@ import time
 from collections.abc import Iterable, Sequence
 
 from BDD import store
-from BDD.models import RUNNING_STATES, WRITING, Job
+from BDD.models import WRITING, Job
 from results.context import instance_uid, series_uid
 from results.objects import WRITTEN
-from segmentation import Cancelled
+from segmentation import Cancelled, whole
 
 logger = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 0.2
-SHARES = dict(zip(RUNNING_STATES, ((0.0, 0.1), (0.1, 0.12), (0.12, 0.85), (0.85, 0.92), (0.92, 1.0)), strict=True))
-"""Which part of a job's whole progress each stage is, from 0 to 1."""
 
 
 class JobReporter:
@@ -46,9 +44,8 @@ class JobReporter:
         logger.info("job %s: stored %s", self._job.job_id, ", ".join(roles))
 
     def _note(self, fraction: float, state: str | None = None) -> None:
-        begin, end = SHARES[self._state]
-        whole = begin + (end - begin) * min(max(fraction, 0.0), 1.0)
-        if not store.advance(self._database, self._job.job_id, self._worker, state=state, fraction=whole):
+        done = whole(self._state, fraction)
+        if not store.advance(self._database, self._job.job_id, self._worker, state=state, fraction=done):
             raise Cancelled
         self._noted = time.monotonic()
 

@@ -5,14 +5,15 @@ import shutil
 import sys
 import uuid
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Self
 
 from tqdm import tqdm
 
 from imaging.errors import ImagingError
+from imaging.leniency import be_lenient
 from Orthanc.archive import ArchiveError, StudyNotFoundError
 from Orthanc.folder import FolderArchive, replace_results
-from segmentation import Outcome, segment_study
+from segmentation import Outcome, segment_study, whole
 from settings import SettingsError, load_settings
 from unetr.bundle import ModelError
 
@@ -32,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--series", help="SeriesInstanceUID (default: the post-contrast T1 volume is chosen)")
     parser.add_argument("--model", type=Path, help="bundle folder, or MetIA checkpoint (default: MODEL_PATH)")
     options = parser.parse_args(arguments)
+    be_lenient()
     try:
         return _segment_folder(options)
     except (ImagingError, ArchiveError, ModelError, SettingsError, ValueError, OSError) as error:
@@ -73,23 +75,20 @@ def _segment_folder(options: argparse.Namespace) -> int:
 class ProgressBar:
     """A Reporter for the terminal: one bar over all stages."""
 
-    _WEIGHTS: ClassVar = {"fetching": 10, "reading": 5, "segmenting": 75, "measuring": 5, "writing": 5}
-
     def __enter__(self) -> Self:
         self._bar = tqdm(total=100, bar_format="{desc:<11} {percentage:3.0f}% |{bar:40}| {elapsed}", leave=False)
-        self._base = self._weight = 0
         return self
 
     def __exit__(self, *_: object) -> None:
         self._bar.close()
 
     def stage(self, state: str) -> None:
-        self._base, self._weight = self._base + self._weight, self._WEIGHTS[state]
+        self._state = state
         self._bar.set_description_str(state)
         self.progress(0.0)
 
     def progress(self, fraction: float) -> None:
-        self._bar.n = self._base + self._weight * fraction
+        self._bar.n = 100 * whole(self._state, fraction)
         self._bar.refresh()
 
 

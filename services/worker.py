@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import SQLAlchemyError
 
 from BDD import migrate, store
-from jobs import open_archive
-from Orthanc import logs
+from imaging.leniency import be_lenient
+from Orthanc.dicomweb import open_archive
 from rano.history import Rules
 from services.autoroute import AutoRouter
+from services.logs import start_logging
 from services.models import Models
 from services.outages import Complaints, OutageFilter, in_one_line, is_outage
 from services.private import keep_private
-from services.processes import WRONG_SETTINGS
+from services.processes import exit_status
 from services.runner import Worker
 from settings import Settings, SettingsError, load_settings
 from unetr.bundle import ModelError
@@ -41,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 def work(settings: Settings) -> int:
     """Be a worker; gives the exit status."""
-    database = _open_database(settings)
+    database = migrate.open_newest(settings.database_url)
     number = store.worker_started(database, pid=os.getpid())
     error: str | None = None
     status = 0
@@ -70,7 +71,7 @@ def work(settings: Settings) -> int:
         worker.work()
     except (ModelError, SettingsError, OSError) as problem:
         error = str(problem)
-        status = 1 if isinstance(problem, OSError) else WRONG_SETTINGS
+        status = exit_status(problem)
         logger.critical("the worker cannot work: %s", error)
     finally:
         stop.set()
@@ -78,14 +79,6 @@ def work(settings: Settings) -> int:
             thread.join(END_SECONDS)
         store.worker_stopped(database, number, error=error)
     return status
-
-
-def _open_database(settings: Settings) -> store.Database:
-    try:
-        migrate.upgrade(settings.database_url)
-        return store.open_database(settings.database_url)
-    except OSError as error:
-        raise SettingsError(f"the database of DATABASE_URL cannot be used: {error}") from error
 
 
 def _load(bundle: Path, settings: Settings) -> "Predictor":
@@ -137,15 +130,16 @@ def main() -> int:
     """Start a worker with the settings of this machine."""
     try:
         settings = load_settings()
-        logs.start(settings.log_level)
+        start_logging(settings.log_level)
+        be_lenient()
         logging.getLogger("huey").setLevel(logging.WARNING)
         for name in _ASKERS:
             logging.getLogger(name).addFilter(OutageFilter())
         keep_private(settings)
         return work(settings)
-    except (SettingsError, migrate.NewerDatabaseError) as error:
+    except SettingsError as error:
         logger.critical("%s", error)
-        return WRONG_SETTINGS
+        return exit_status(error)
     except SQLAlchemyError as error:
         logger.critical("the database of DATABASE_URL cannot be used: %s", error)
-        return WRONG_SETTINGS
+        return exit_status(error)

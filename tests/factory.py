@@ -55,14 +55,13 @@ def affine(
     reverse: bool = False,
     shape: tuple[int, int, int] = (48, 64, 56),
     spacing: tuple[float, float, float] = (2.0, 1.5, 1.75),
-    centre_lps: Sequence[float] = HEAD_CENTRE_LPS,
 ) -> np.ndarray:
-    """Return the affine (slice, row, column) -> LPS mm of a volume whose middle lies at ``centre_lps``."""
+    """Return the affine (slice, row, column) -> LPS mm of a volume whose middle lies at HEAD_CENTRE_LPS."""
     right, down = orientation(plane)
     along = np.cross(down, right) * (-1.0 if reverse else 1.0)
     matrix = np.eye(4)
     matrix[:3, :3] = np.column_stack([along, down, right]) * np.asarray(spacing)
-    matrix[:3, 3] = np.asarray(centre_lps) - matrix[:3, :3] @ ((np.asarray(shape) - 1) / 2)
+    matrix[:3, 3] = np.asarray(HEAD_CENTRE_LPS) - matrix[:3, :3] @ ((np.asarray(shape) - 1) / 2)
     return matrix
 
 

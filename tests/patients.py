@@ -23,6 +23,7 @@ Floats = npt.NDArray[np.float64]
 HEAD_RADII_MM = np.array([60.0, 75.0, 55.0])
 SMALLEST_MM = 2.5
 FIRST_DAY = datetime.date(2024, 1, 1)
+VISITS = 6
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,13 @@ class SimulatedVisit:
         return min(lesions, key=distance) if blob in self.centres else lesions[0]
 
 
-def simulate_patient(rng: np.random.Generator, visits: int = 6) -> list[SimulatedVisit]:
+def simulate_patient(rng: np.random.Generator) -> list[SimulatedVisit]:
     """Simulate a patient's visits, 8 weeks apart, in the order of time."""
     blobs: list[Blob] = []
     for _ in range(int(rng.integers(1, 13))):
         blobs += _appearing(rng, blobs)
     course = []
-    for number in range(visits):
+    for number in range(VISITS):
         seen = [blob for blob in blobs if 2 * blob.radii.mean() > 5 or rng.random() > 0.1]  # small ones are missed
         course.append(_scan(rng, number, seen, {blob.number: blob.centre for blob in blobs}))
         blobs = [grown for blob in blobs if (grown := _grown(rng, blob)) is not None]

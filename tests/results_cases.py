@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -86,9 +85,9 @@ def enhanced() -> Series:
     return read_series([read_back(instance)])
 
 
-def awkward_label_map(shape: Sequence[int] = SHAPE) -> np.ndarray:
+def awkward_label_map() -> np.ndarray:
     """Return a label map, int32, of lesions 1 to 9 such as a network makes at its worst."""
-    labels = np.zeros(shape, np.int32)
+    labels = np.zeros(SHAPE, np.int32)
     labels[2:6, 3:8, 3:8] = 1  # a box with a hole in it ...
     labels[3:5, 4:7, 4:7] = 0
     labels[3, 5, 5] = 2  # ... and a lesion of one voxel in the hole

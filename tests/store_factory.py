@@ -135,6 +135,10 @@ def finish(database: store.Database, job: Job, worker: int, lesions: list[Lesion
         "model": MODEL,
         "written": written,
         "timings": TIMINGS,
+        "label_map": None,
+        "pictures": {},
+        "content": None,
+        "following": None,
     }
     return store.record_outcome(database, job.job_id, worker, **(values | changes))
 

@@ -13,10 +13,21 @@ ROOMS |= {"results", "rano", "imaging", "unetr", "Orthanc", "BDD"}
 MAY_IMPORT = {
     "settings": set(),
     "segmentation": {"imaging", "unetr", "rano", "results", "Orthanc", "services.segment_folder"},
-    "jobs": {"Orthanc", "settings", "services.worker"},
-    "api": {"routes", "BDD", "Orthanc", "settings", "jobs", "services.addresses", "services.private"},
+    "jobs": {"settings", "services.worker"},
+    "api": {
+        "routes",
+        "BDD",
+        "Orthanc",
+        "settings",
+        "jobs",
+        "imaging.leniency",
+        "services.addresses",
+        "services.logs",
+        "services.private",
+        "services.processes",
+    },
 }
-"""Rooms, or single modules of one: of services, what two programs are started by and what the API shares."""
+"""Rooms, or single modules of one: what two programs are started by, and what the API shares with the worker."""
 
 
 def imported(module: str) -> set[str]:

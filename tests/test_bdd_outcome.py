@@ -110,6 +110,10 @@ def test_an_outcome_belongs_to_a_job_that_is_writing(database, worker):
             model=MODEL,
             written=[],
             timings={},
+            label_map=None,
+            pictures={},
+            content=None,
+            following=None,
         )
 
 

@@ -176,7 +176,7 @@ def models(monkeypatch, *names):
     """Let there be models of these names, the first of them the default."""
     known: Any = {name: SimpleNamespace(name=name) for name in names}
     found = Catalogue(known, {"half": "The weights are missing."}, names[0], names[0])
-    monkeypatch.setattr("routes.segment.find_models", lambda *_: found)
+    monkeypatch.setattr("routes.context.find_models", lambda *_: found)
     return found
 
 

@@ -28,6 +28,7 @@ from results.rtstruct import rasterise_rtstruct
 from results.seg import read_seg
 from segmentation import Cancelled, segment_study
 from services.segment_folder import main
+from settings import ROOT
 from tests import factory
 from tests.jobs_factory import MemoryArchive, PredictorStub
 from tests.present import present
@@ -268,10 +269,22 @@ def test_a_model_that_is_not_there_is_named(tmp_path, capsys):
     assert f"segmentation.py: There is no model folder {tmp_path / 'none'}" in capsys.readouterr().err
 
 
+COPIES = """
+from pydicom import Dataset
+from services import segment_folder
+segment_folder._segment_folder = lambda _: setattr(Dataset(), "PatientBirthDate", "Mueller 1960")
+segment_folder.main(["study", "-o", "out"])
+"""
+
+
+def test_a_value_that_no_standard_knows_is_not_quoted():
+    done = subprocess.run([sys.executable, "-c", COPIES], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_help_needs_no_torch():
-    root = Path(__file__).resolve().parents[1]
     command = [sys.executable, "segmentation.py", "--help"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "not a medical device" in done.stdout
     assert "examples:" in done.stdout
 

@@ -175,7 +175,7 @@ class FakeServer:
         self.waiting: list[str] = []
         archive = type("Archive", (), {"store": lambda _, datasets: self.stored.append(datasets)})
         monkeypatch.setattr(demo, "make_visits", lambda: visits)
-        monkeypatch.setattr(demo, "OrthancArchive", lambda *_, **__: archive())
+        monkeypatch.setattr(demo, "open_archive", lambda _: archive())
         monkeypatch.setattr(demo, "_POLL_SECONDS", 0.0)
         for module in (demo, demo_timeline):
             monkeypatch.setattr(module, "direct_session", lambda: self)

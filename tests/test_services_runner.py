@@ -15,13 +15,13 @@ from sqlalchemy import insert, update
 from sqlalchemy.exc import OperationalError
 
 from BDD import database, rethread_store, store
-from BDD.models import Job
+from BDD.models import RUNNING_STATES, Job
 from BDD.models import Worker as WorkerRow
 from Orthanc.archive import ArchiveTimeoutError, ArchiveUnavailableError, StoreRejectedError
 from rano.history import Rules
 from results.context import derive_uid
-from segmentation import segment_study
-from services.reporter import SHARES, JobReporter
+from segmentation import SHARES, segment_study
+from services.reporter import JobReporter
 from services.runner import JUDGING_SECONDS, Worker
 from tests import factory, results_cases
 from tests.jobs_factory import MODEL_SHA256, MemoryArchive, PredictorStub
@@ -186,6 +186,7 @@ def test_progress_is_written_a_few_times_a_second_at_most(site, monkeypatch):
 
 
 def test_the_percentages_of_the_stages_follow_each_other():
+    assert tuple(SHARES) == RUNNING_STATES
     begins_and_ends = list(SHARES.values())
     assert begins_and_ends[0][0] == 0.0
     assert begins_and_ends[-1][1] == 1.0

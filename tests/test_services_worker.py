@@ -1,6 +1,8 @@
 """The worker process: who is alive, and what stops a start."""
 
+import errno
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -12,10 +14,14 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from BDD import store
+from BDD import migrate, store
 from services import outages, worker
 from services.processes import WRONG_SETTINGS
 from settings import ROOT, load_settings
+
+FULL_DISK = OSError(errno.ENOSPC, "No space left on device")
+FULL_SQLITE = sqlite3.OperationalError("database or disk is full")
+FULL_SQLITE.sqlite_errorcode = sqlite3.SQLITE_FULL
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +98,7 @@ def test_a_worker_that_starts_without_auto_segment_forgets_how_far_the_log_was_r
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, kept: int | None
 ) -> None:
     settings = load_settings({"VAR_DIR": str(tmp_path), "AUTO_SEGMENT": setting}, None)
-    database = worker._open_database(settings)
+    database = migrate.open_newest(settings.database_url)
     store.begin_log(database, settings.orthanc_url, 7)
     monkeypatch.setattr(worker, "Models", lambda *_: None)
     monkeypatch.setattr(worker, "Worker", lambda *_: MagicMock())
@@ -159,6 +165,33 @@ def test_a_file_that_cannot_be_read_is_not_blamed_on_the_database(
     assert "/models/none" in str(told.error)
 
 
+@pytest.mark.parametrize(
+    ("opens", "full", "key"),
+    [
+        ("jobs.SqliteHuey", FULL_SQLITE, "QUEUE_URL"),
+        ("jobs.SqliteHuey", FULL_DISK, "QUEUE_URL"),
+        ("BDD.migrate._config", FULL_DISK, "DATABASE_URL"),
+    ],
+)
+def test_a_full_disk_is_told_by_its_key_and_tried_again(
+    opens: str,
+    full: Exception,
+    key: str,
+    tmp_path: Path,
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise full
+
+    monkeypatch.setattr(opens, fail)
+    settings = load_settings({"VAR_DIR": str(tmp_path), "MODEL_PATH": str(tiny_model)}, None)
+    monkeypatch.setattr(worker, "load_settings", lambda: settings)
+    assert worker.main() == 1
+    assert f"of {key} cannot be used: " in caplog.text
+
+
 def test_a_model_that_cannot_be_used_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings({"VAR_DIR": str(tmp_path), "MODEL_PATH": str(tmp_path / "none")}, None)
     monkeypatch.setattr(worker, "load_settings", lambda: settings)
@@ -173,16 +206,21 @@ def test_a_model_that_cannot_be_used_is_not_tried_again(tmp_path: Path, monkeypa
         ({"DATABASE_URL": "sqlite:////proc/none/metia.db"}, "/proc/none"),
         ({"VAR_DIR": "/proc/none"}, "VAR_DIR=/proc/none cannot be"),
         ({"DATABASE_URL": "sqlite:///NEWER"}, "made by a newer version of this server"),
+        ({"DATABASE_URL": "sqlite:///TEXT"}, "the database of DATABASE_URL cannot be used: "),
+        ({"QUEUE_URL": "sqlite:////proc/none/queue.db"}, "the queue of QUEUE_URL cannot be used: "),
+        ({"QUEUE_URL": "sqlite:///TEXT"}, "the queue of QUEUE_URL cannot be used: file is not a database"),
     ],
 )
 def test_what_stops_a_start_is_said_in_one_line(
     program: str, environ: dict[str, str], words: str, tmp_path: Path, tiny_model: Path
 ) -> None:
-    newer = tmp_path / "newer.db"
+    newer, text = tmp_path / "newer.db", tmp_path / "text.db"
+    text.write_text("no database " * 100)
     with closing(sqlite3.connect(newer)) as database:
         database.execute("CREATE TABLE alembic_version AS SELECT '0999' AS version_num")
         database.commit()
-    environ = {key: value.replace("NEWER", newer.as_posix()) for key, value in environ.items()}
+    files = {"NEWER": newer.as_posix(), "TEXT": text.as_posix()}
+    environ = {key: re.sub("NEWER|TEXT", lambda name: files[name[0]], value) for key, value in environ.items()}
     everything = {**os.environ, "VAR_DIR": str(tmp_path), "MODEL_PATH": str(tiny_model), **environ}
     done = subprocess.run(
         [sys.executable, program], cwd=ROOT, env=everything, capture_output=True, text=True, timeout=120, check=False

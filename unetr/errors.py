@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from itertools import islice
 
+_SHOWN = 6
+
 
 class ModelError(Exception):
     """A model that cannot be used; the message is one plain sentence for the person who set MODEL_PATH."""
@@ -18,8 +20,8 @@ def told(error: BaseException) -> str:
     return lines[-1 if announces else 0].rstrip(".")[:200]
 
 
-def some_of(values: Iterable[object], most: int = 6) -> str:
+def some_of(values: Iterable[object]) -> str:
     """The first of these, for a sentence that is to stay one."""
     rest = iter(values)
-    shown = ", ".join(map(str, islice(rest, most)))
+    shown = ", ".join(map(str, islice(rest, _SHOWN)))
     return f"{shown}, ..." if next(rest, None) is not None else shown

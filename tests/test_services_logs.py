@@ -7,14 +7,15 @@ from types import ModuleType
 import pytest
 
 import api
-from Orthanc import logs
 from services import worker
 from settings import ROOT, Settings
 
 CODE = """
 import io, logging, sys
-from Orthanc import logs
-logs.start(sys.argv[1])
+from imaging.leniency import be_lenient
+from services.logs import start_logging
+start_logging(sys.argv[1])
+be_lenient()
 from pydicom import Dataset, dcmread, dcmwrite
 from dicomweb_client import DICOMwebClient
 from tests import factory
@@ -48,10 +49,11 @@ def test_libraries_quote_nothing(level: str) -> None:
 
 
 @pytest.mark.parametrize("program", [api, worker])
-def test_both_programs_log_by_it(program: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_programs_go_by_it(program: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOG_LEVEL", "ERROR")
-    levels: list[str] = []
-    monkeypatch.setattr(logs, "start", levels.append)
+    called: list[str] = []
+    monkeypatch.setattr(program, "start_logging", called.append)
+    monkeypatch.setattr(program, "be_lenient", lambda: called.append("lenient"))
 
     def stop(_settings: Settings) -> None:
         raise KeyboardInterrupt  # nothing else is to be started
@@ -59,4 +61,4 @@ def test_both_programs_log_by_it(program: ModuleType, monkeypatch: pytest.Monkey
     monkeypatch.setattr(program, "keep_private", stop)
     with pytest.raises(KeyboardInterrupt):
         program.main()
-    assert levels == ["ERROR"]
+    assert called == ["ERROR", "lenient"]
