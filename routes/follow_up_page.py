@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from BDD import store
 from BDD.problems import problem_of
-from rano.history import ClinicalStatus
+from rano.history import ClinicalStatus, summed
 from rano.remarks import thresholds
 from routes import reading
 from routes.assets import asset_url, compressed
@@ -86,6 +86,7 @@ def one(patient: int) -> Response:
         named=NAMED,
         statuses=[*ClinicalStatus],
         thresholds=thresholds(timeline.assessment.rules),
+        summed=summed(timeline.assessment.rules.target_rule),
         notice=NOTICE,
     )
 

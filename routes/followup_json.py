@@ -8,6 +8,7 @@ from BDD.followup_models import Change, TrackedLesion, VisitAssessment
 from BDD.identities import Identity
 from rano.confirmation import Verdict
 from rano.criteria import Change as Growth
+from rano.history import TargetRule, summed
 from results.timeline import LesionSize, Timeline, TimelineVisit
 from routes.job_json import NOTICE, iso_time, lesion_to_json
 
@@ -26,14 +27,14 @@ def patient_to_json(patient: store.PatientSummary) -> dict[str, Any]:
 
 def timeline_to_json(timeline: Timeline) -> dict[str, Any]:
     """Give the members of schema ``Timeline``."""
-    assessment = timeline.assessment
+    assessment, rule = timeline.assessment, timeline.assessment.rules.target_rule
     return {
         "id": timeline.patient_key,
         "PatientID": timeline.patient_id,
         "baseline": assessment.baseline,
         "baseline_reason": assessment.reason,
-        "target_rule": assessment.rules.target_rule,
-        "visits": [_visit(visit) for visit in timeline.visits],
+        "target_rule": rule,
+        "visits": [_visit(visit, rule) for visit in timeline.visits],
         "lesions": [
             {
                 "id": lesion.key,
@@ -58,8 +59,9 @@ def timeline_to_json(timeline: Timeline) -> dict[str, Any]:
     }
 
 
-def _visit(visit: TimelineVisit) -> dict[str, Any]:
+def _visit(visit: TimelineVisit, rule: TargetRule) -> dict[str, Any]:
     response = visit.response
+    decides = _growth(response.change(rule))
     return {
         "StudyInstanceUID": visit.study_instance_uid,
         "SeriesInstanceUID": visit.series_instance_uid,
@@ -78,6 +80,7 @@ def _visit(visit: TimelineVisit) -> dict[str, Any]:
         },
         "under_immunotherapy": response.immunotherapy,
         "followed": visit.followed,
+        "deciding_sum": decides and {"of": summed(rule), **decides},
         "sum_of_diameters": _growth(response.diameters),
         "sum_of_volumes": _growth(response.volumes),
         "targets": dict(response.by_target_rule),
@@ -97,7 +100,7 @@ def _growth(change: Growth | None) -> dict[str, Any] | None:
 
 
 def _verdict(verdict: Verdict | None) -> dict[str, Any] | None:
-    return asdict(verdict) if verdict else None
+    return {**asdict(verdict), "sentence": verdict.sentence} if verdict else None
 
 
 def _size(size: LesionSize | None) -> dict[str, Any] | None:

@@ -96,6 +96,10 @@ def test_the_rule_of_the_house_decides(tmp_path, rule, response, words):
     seen = timeline["visits"][1]
     assert seen["radiographic"]["response"] == seen["targets"][rule] == response
     assert seen["targets"] == {"any_lesion": "SD", "sum": "PD", "volume": "PD"}, "all stay, side by side"
+    of, unit = ("volumes", "mm3") if rule == "volume" else ("longest diameters", "mm")
+    decides = seen["sum_of_volumes" if rule == "volume" else "sum_of_diameters"]
+    assert seen["deciding_sum"] == decides | {"of": of}
+    assert (decides["unit"], decides["from_nadir_percent"]) == (unit, 95.31 if rule == "volume" else 25.0)
     chart = figures(markup)["sum"]
     drawn = {trace["name"]: trace["y"] for trace in chart["data"]}
     if rule == "volume":

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rano.history import TARGET_RULES, ClinicalStatus
+from rano.history import TARGET_RULES, ClinicalStatus, summed
 from routes.schemas.jobs import SCHEMAS as JOBS
 from routes.schemas.words import (
     DATE,
@@ -53,6 +53,18 @@ _TRACKED = {
     "merged_into": _MERGED_INTO,
     "split_from": {"type": ["integer", "null"], "description": "The lesion that it was taken for until people said no"},
 }
+_GROWTH = {
+    "unit": {"enum": ["mm", "mm3"]},
+    "total": NUMBER_OR_NULL,
+    "baseline": {"type": "number"},
+    "nadir": {"type": "number"},
+    "nadir_visit": UID,
+    "from_baseline_percent": NUMBER_OR_NULL,
+    "from_nadir_percent": NUMBER_OR_NULL,
+    "from_nadir": NUMBER_OR_NULL,
+    "largest_growth": NUMBER_OR_NULL,
+    "largest_growth_of": TEXT_OR_NULL,
+}
 
 SCHEMAS: dict[str, Any] = {
     "Patients": structure({"patients": list_of("Patient")}),
@@ -94,6 +106,7 @@ SCHEMAS: dict[str, Any] = {
                 **TEXT,
                 "description": "Names how its lesions were followed; another when any of it is",
             },
+            "deciding_sum": {**or_null("DecidingSum"), "description": "The sum that `target_rule` goes by"},
             "sum_of_diameters": or_null("Growth"),
             "sum_of_volumes": or_null("Growth"),
             "targets": {"type": "object", "additionalProperties": TEXT, "description": "Response by each rule"},
@@ -105,26 +118,15 @@ SCHEMAS: dict[str, Any] = {
             "notes": {"type": "array", "items": TEXT},
         }
     ),
-    "Growth": structure(
-        {
-            "unit": {"enum": ["mm", "mm3"]},
-            "total": NUMBER_OR_NULL,
-            "baseline": {"type": "number"},
-            "nadir": {"type": "number"},
-            "nadir_visit": UID,
-            "from_baseline_percent": NUMBER_OR_NULL,
-            "from_nadir_percent": NUMBER_OR_NULL,
-            "from_nadir": NUMBER_OR_NULL,
-            "largest_growth": NUMBER_OR_NULL,
-            "largest_growth_of": TEXT_OR_NULL,
-        }
-    ),
+    "Growth": structure(_GROWTH),
+    "DecidingSum": structure({"of": {"enum": [*dict.fromkeys(map(summed, TARGET_RULES))]}, **_GROWTH}),
     "Verdict": structure(
         {
             "response": TEXT,
             "reason": {**TEXT, "description": "The rule that decided, and the numbers it met"},
             "confirmed": {"type": ["boolean", "null"]},
             "confirmation": TEXT,
+            "sentence": {**TEXT, "description": "Reason and confirmation together"},
         }
     ),
     "BestResponse": structure(
