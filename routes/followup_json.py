@@ -9,7 +9,7 @@ from BDD.identities import Identity
 from rano.confirmation import Verdict
 from rano.criteria import Change as Growth
 from rano.history import TargetRule, summed
-from results.timeline import LesionSize, Timeline, TimelineVisit
+from results.timeline import LesionSize, SizeChange, Timeline, TimelineVisit
 from routes.job_json import NOTICE, iso_time, lesion_to_json
 
 
@@ -46,10 +46,11 @@ def timeline_to_json(timeline: Timeline) -> dict[str, Any]:
                 "not_a_lesion": lesion.not_a_lesion,
                 "merged_into": lesion.merged_into,
                 "split_from": lesion.split_from,
-                "sizes": [_size(size) for size in lesion.sizes],
+                "sizes": [_size(size, timeline.change(lesion, place)) for place, size in enumerate(lesion.sizes)],
                 "not_covered": list(lesion.not_covered),
                 "within": list(lesion.within),
                 "absorbed_by": list(lesion.absorbed_by),
+                "holds": [list(timeline.holds(lesion, place)) for place in range(len(timeline.visits))],
             }
             for lesion in timeline.lesions
         ],
@@ -103,7 +104,7 @@ def _verdict(verdict: Verdict | None) -> dict[str, Any] | None:
     return {**asdict(verdict), "sentence": verdict.sentence} if verdict else None
 
 
-def _size(size: LesionSize | None) -> dict[str, Any] | None:
+def _size(size: LesionSize | None, change: SizeChange) -> dict[str, Any] | None:
     if size is None:
         return None
     return {
@@ -114,6 +115,7 @@ def _size(size: LesionSize | None) -> dict[str, Any] | None:
         "measurable": size.measurable,
         "relation": size.relation,
         "ambiguous": size.ambiguous,
+        "change": asdict(change),
     }
 
 

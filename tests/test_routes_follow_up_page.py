@@ -268,8 +268,17 @@ def test_what_has_merged_into_another_lesion_has_not_gone(site, patient):
     markup = page(site, f"/follow-up/{patient}")
     assert "GTV_MetIA_2 target 16.0 10.0 14.0 merged into GTV_MetIA_1" in text(markup)
     assert figures(markup)["diameters"]["data"][1]["y"] == [16.0, 10.0, 14.0, None]
-    visit(site.database, site.number, 5, [sized(1, 33.0)])
-    merged = site.client.get(f"/patients/{patient}/timeline").get_json()["lesions"][1]
+    assert "33.0 × 26.4 18.82 holds GTV_MetIA_2 yes" in text(markup), "it is not compared with itself alone"
+    visit(site.database, site.number, 5, [sized(1, 34.0)])
+    assert "34.0 × 27.2 20.58 +3.03 % yes" in text(page(site, f"/follow-up/{patient}"))
+    whole, merged = site.client.get(f"/patients/{patient}/timeline").get_json()["lesions"]
+    assert whole["holds"] == [[]] * 3 + [["GTV_MetIA_2"]] * 2
+    changes = [size["change"] for size in whole["sizes"]]
+    assert changes[2:] == [
+        {"mm": 6.0, "percent": 37.5, "why": ""},
+        {"mm": None, "percent": None, "why": "holds GTV_MetIA_2"},
+        {"mm": 1.0, "percent": 3.03, "why": ""},
+    ]
     assert merged["absorbed_by"] == [None] * 3 + ["GTV_MetIA_1"] * 2, "as long as it is not seen by itself"
     visit(site.database, site.number, 6, [sized(1, 20.0), sized(2, 12.0)])
     merged = site.client.get(f"/patients/{patient}/timeline").get_json()["lesions"][1]
@@ -370,7 +379,7 @@ def test_a_visit_without_a_date_does_not_say_where_the_patient_stands(site, pati
     assert "Without a date 1 visit has no date, and so no place in the course" in seen
     assert "One visit: 2024-04-01" in seen
     seen = text(page(site, f"/follow-up/{patient}?visit={study_of(9)}"))
-    assert "20.0 × 16.0 4.19 – yes" in seen, "nobody knows which visit lies before it"
+    assert "20.0 × 16.0 4.19 no date yes" in seen, "nobody knows which visit lies before it"
 
 
 def test_there_is_no_such_patient(site):

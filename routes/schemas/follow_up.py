@@ -157,6 +157,11 @@ SCHEMAS: dict[str, Any] = {
                 "items": TEXT_OR_NULL,
                 "description": "Per visit: name of the lesion it has merged into, so that it has no size of its own",
             },
+            "holds": {
+                "type": "array",
+                "items": {"type": "array", "items": TEXT},
+                "description": "Per visit: names of those that have merged into it",
+            },
         }
     ),
     "Size": structure(
@@ -168,6 +173,14 @@ SCHEMAS: dict[str, Any] = {
             "measurable": TRUTH,
             "relation": {**TEXT, "description": "How it was followed to this visit"},
             "ambiguous": {"type": "boolean", "description": "Somebody should look at that"},
+            "change": reference("SizeChange"),
+        }
+    ),
+    "SizeChange": structure(
+        {
+            "mm": {**NUMBER_OR_NULL, "description": "Of the longest diameter since the visit before"},
+            "percent": {**NUMBER_OR_NULL, "description": "The same, cut off after two decimals"},
+            "why": {**TEXT, "description": "Why there is nothing to compare; else empty"},
         }
     ),
     "StudyLesions": structure({"patient": ID, "lesions": list_of("StudyLesion")}),
