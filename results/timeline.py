@@ -13,6 +13,8 @@ from rano.criteria import hundredths, percent_above
 from rano.response import Assessment
 from rano.visit_response import VisitResponse
 
+_ORDER = ("target", "new")
+
 
 @dataclass(frozen=True)
 class LesionSize:
@@ -232,6 +234,14 @@ class Timeline:
             return "seen again"
         return "split off" if size and size.relation.startswith("split") else "not seen before"
 
+    @property
+    def in_order(self) -> list[TimelineLesion]:
+        """Those as page and report show them: targets, then new ones, then the others, each the largest first.
+
+        On what is new a progression rests: where there is no room for all, it is not to be left out.
+        """
+        return sorted(self.counting, key=_rank)
+
     def none_counts(self, visit: int | None = None) -> str:
         """Say why no lesion counts, at one visit, by its place from 0, or at any."""
         refused = sum(
@@ -257,3 +267,8 @@ class Timeline:
         count = sum(visit.date is None for visit in self.visits)
         have = "visit has" if count == 1 else "visits have"
         return f"{count} {have} no date, and so no place in the course: no response is judged there." if count else ""
+
+
+def _rank(lesion: TimelineLesion) -> tuple[int, float]:
+    place = _ORDER.index(lesion.role) if lesion.role in _ORDER else len(_ORDER)
+    return place, -max((size.longest_mm for size in lesion.sizes if size), default=0.0)

@@ -41,7 +41,7 @@ class View:
     Attributes
     ----------
     lesions
-        Targets first, then by size; without those merged into others and those that are none.
+        Those of ``Timeline.in_order``: without those merged into others and those that are none.
     set_aside
         How many these are.
     chosen
@@ -98,10 +98,7 @@ def arrange(timeline: Timeline, jobs: Sequence[Job], study: str | None) -> View:
         StudyInstanceUID of the visit to show closely; the last one that has a date when it is None or none of the
         patient's.
     """
-    lesions = sorted(
-        timeline.counting,
-        key=lambda lesion: (lesion.role != "target", -max((s.longest_mm for s in lesion.sizes if s), default=0.0)),
-    )
+    lesions = timeline.in_order
     uids = [visit.study_instance_uid for visit in timeline.visits]
     chosen = uids.index(study) if study in uids else len(timeline.placed) - 1
     found = {row.id: row for job in jobs for row in job.lesions}

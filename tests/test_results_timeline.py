@@ -275,6 +275,15 @@ def test_at_the_first_visit_nothing_has_changed():
     assert made.change(made.lesions[0], 0) == SizeChange(why="first visit")
 
 
+def test_targets_are_shown_first_then_what_is_new():
+    made = timeline({"a": [6.0, 6.0], "b": [20.0, 20.0], "c": [None, 4.0], "d": [24.0, 24.0]}, visits=2)
+    roles = {"a": "non_target", "c": "new"}
+    made = replace(made, lesions=tuple(replace(one, role=roles.get(one.name, "target")) for one in made.lesions))
+    names = [lesion.name for lesion in made.in_order]
+    assert names == ["d", "b", "c", "a"]
+    assert [cell for cell in cells_of(timeline_figure(made, {})) if cell in names] == names
+
+
 def test_a_visit_without_lesions_has_a_row():
     rows = rows_of(timeline({}, visits=2))
     assert [(row["visit"], row["lesion"], row["date"]) for row in rows] == [

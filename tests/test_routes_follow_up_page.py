@@ -312,6 +312,15 @@ def test_lesions_set_aside_are_counted_not_shown(site, patient):
 
 
 # -- Empty states --------------------------------------------------------------------------------------------------
+def test_lesions_are_in_one_order(site):
+    """Targets, then what is new, then the others, as in the report, which has no room for all."""
+    visit(site.database, site.number, 1, [sized(1, 6.0), sized(2, 20.0)])
+    visit(site.database, site.number, 2, [sized(1, 6.0), sized(2, 20.0), sized(3, 4.0)])
+    drawn = figures(page(site, f"/follow-up/{patient_key(site.database)}"))
+    for name in ("diameters", "volumes", "scatter"):
+        assert [trace["name"] for trace in drawn[name]["data"]] == [f"GTV_MetIA_{label}" for label in (2, 3, 1)]
+
+
 
 
 def test_one_visit(site):
