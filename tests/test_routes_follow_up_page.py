@@ -198,6 +198,15 @@ def test_entries_carry_the_version_they_change(site, patient):
     assert "<script>alert" not in markup
 
 
+def test_what_can_be_entered_is_what_the_server_takes(site, patient, monkeypatch):
+    for name, value in (("NOTE_LENGTH", 41), ("USER_LENGTH", 11), ("MAXIMUM_MG", 12.5)):
+        monkeypatch.setattr(f"routes.changes.{name}", value)
+    markup = page(site, f"/follow-up/{patient}")
+    assert re.search(r'<textarea name="note"[^>]* maxlength="41">', markup)
+    assert re.search(r'<input id="user"[^>]* maxlength="11"', markup)
+    assert re.search(r'<input name="corticosteroid_mg"[^>]* max="12.5"', markup)
+
+
 def test_immunotherapy_can_be_said_of_each_visit(site, patient):
     def chosen(number):
         markup = page(site, f"/follow-up/{patient}")
@@ -303,15 +312,6 @@ def test_many_visits_take_no_more_queries_than_few(site, patient):
     assert 0 < queries() == few
 
 
-def test_lesions_set_aside_are_counted_not_shown(site, patient):
-    (first, *_) = site.client.get(f"/patients/{patient}/timeline").get_json()["lesions"]
-    site.client.patch(f"/lesions/{first['id']}", json={"not_a_lesion": True, "version": first["version"]})
-    seen = text(page(site, f"/follow-up/{patient}"))
-    assert "GTV_MetIA_1" not in seen
-    assert "1 that people took for no lesion" in seen
-
-
-# -- Empty states --------------------------------------------------------------------------------------------------
 def test_lesions_are_in_one_order(site):
     """Targets, then what is new, then the others, as in the report, which has no room for all."""
     visit(site.database, site.number, 1, [sized(1, 6.0), sized(2, 20.0)])
@@ -321,6 +321,15 @@ def test_lesions_are_in_one_order(site):
         assert [trace["name"] for trace in drawn[name]["data"]] == [f"GTV_MetIA_{label}" for label in (2, 3, 1)]
 
 
+def test_lesions_set_aside_are_counted_not_shown(site, patient):
+    (first, *_) = site.client.get(f"/patients/{patient}/timeline").get_json()["lesions"]
+    site.client.patch(f"/lesions/{first['id']}", json={"not_a_lesion": True, "version": first["version"]})
+    seen = text(page(site, f"/follow-up/{patient}"))
+    assert "GTV_MetIA_1" not in seen
+    assert "1 that people took for no lesion" in seen
+
+
+# -- Empty states --------------------------------------------------------------------------------------------------
 
 
 def test_one_visit(site):
@@ -341,7 +350,10 @@ def test_no_target(site):
     for number in (1, 2):
         visit(site.database, site.number, number, [sized(1, 6.0)])
     seen = text(page(site, f"/follow-up/{patient_key(site.database)}"))
-    assert "no lesion was measurable at the baseline" in seen
+    assert (
+        "no lesion was measurable at the baseline (longest diameter at least 10 mm, or 2 x the distance between slices "
+        "where that is more; perpendicular at least 5 mm; visible on at least 2 slices)" in seen
+    )
     assert "non-CR/non-PD" in seen
 
 
@@ -369,7 +381,7 @@ def test_what_people_have_ruled_out_was_measurable(site):
     assert "ruled out" not in text(page(site, f"/follow-up/{patient}"))
     decide(site, large, target=False)
     seen = text(page(site, f"/follow-up/{patient}"))
-    assert "people have ruled out as a target every lesion that was measurable at the baseline (10 mm" in seen
+    assert "people have ruled out as a target every lesion that was measurable at the baseline (longest" in seen
     assert "no lesion was measurable" not in seen
 
 
