@@ -6,6 +6,7 @@ import io
 import re
 import zlib
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -205,7 +206,7 @@ def changed(
     undated: int = 0,
     relation: str = "",
     beside: tuple[str | None, ...] = (),
-    **course: tuple[bool | str | None, ...],
+    **course: Any,
 ) -> SizeChange:
     """Say how lesion L1 has changed at the last of three visits; L5 has merged into what ``beside`` names at each."""
     made = timeline({"L1": [*sizes], "L5": [None] * 3}, visits=3, undated=undated)
