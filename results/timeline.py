@@ -129,7 +129,7 @@ class TimelineVisit:
 
     Attributes
     ----------
-    corticosteroid_mg, clinical_status, immunotherapy, note, chosen_baseline
+    corticosteroid_mg, clinical_status, immunotherapy, note, baseline
         What people have said of it.
     version
         How often that was changed.
@@ -148,7 +148,7 @@ class TimelineVisit:
     clinical_status: str | None
     immunotherapy: bool | None
     note: str
-    chosen_baseline: bool
+    baseline: bool
     version: int
     response: VisitResponse
     followed: str = ""

@@ -70,15 +70,7 @@ def _visit(visit: TimelineVisit, rule: TargetRule) -> dict[str, Any]:
         "date": visit.date.isoformat() if visit.date else None,
         "model": visit.model,
         "role": response.role,
-        "assessment": {
-            "corticosteroid_mg": visit.corticosteroid_mg,
-            "clinical_status": visit.clinical_status,
-            "immunotherapy": visit.immunotherapy,
-            "note": visit.note,
-            "baseline": visit.chosen_baseline,
-            "verified": visit.verified,
-            "version": visit.version,
-        },
+        "assessment": _said(visit),
         "under_immunotherapy": response.immunotherapy,
         "followed": visit.followed,
         "deciding_sum": decides and {"of": summed(rule), **decides},
@@ -141,8 +133,11 @@ def tracked_to_json(lesion: TrackedLesion) -> dict[str, Any]:
 
 def assessment_to_json(study_instance_uid: str, known: VisitAssessment) -> dict[str, Any]:
     """Give the members of schema ``VisitAssessment``."""
-    names = ("corticosteroid_mg", "clinical_status", "immunotherapy", "note", "baseline", "verified", "version")
-    return {"StudyInstanceUID": study_instance_uid, **{name: getattr(known, name) for name in names}}
+    return {"StudyInstanceUID": study_instance_uid, **_said(known)}
+
+
+def _said(visit: TimelineVisit | VisitAssessment) -> dict[str, Any]:
+    return {name: getattr(visit, name) for name in (*store.VISIT_FIELDS, "version")}
 
 
 def change_to_json(change: Change) -> dict[str, Any]:
