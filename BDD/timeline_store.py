@@ -65,7 +65,7 @@ def _timeline(patient: Patient, known: KnownPatient, rules: Rules) -> Timeline:
                 clinical_status=said.clinical_status if said else None,
                 immunotherapy=said.immunotherapy if said else None,
                 note=said.note if said else "",
-                chosen_baseline=bool(said and said.baseline),
+                baseline=bool(said and said.baseline),
                 version=said.version if said else 0,
                 response=responses[visit.uid],
                 followed=visit.followed(),

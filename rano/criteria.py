@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 
-from rano.history import LesionAtVisit, Rules, TargetRule
+from rano.history import LesionAtVisit, Rules, TargetRule, summed
 
 
 class Response(StrEnum):
@@ -177,8 +177,7 @@ def judge(
     rule: TargetRule, rules: Rules, baseline: Reading, nadir: Reading, now: Reading, names: Mapping[str, str]
 ) -> Part:
     """Say what the change of the target lesions means by one rule, and why."""
-    of_volume = rule == "volume"
-    unit, what = ("mm3", "volumes") if of_volume else ("mm", "longest diameters")
+    unit, what = "mm3" if rule == "volume" else "mm", summed(rule)
     least_fall, least_rise = rules.percents(rule)
     known, smallest, first = now.known, nadir.known, baseline.known
 

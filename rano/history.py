@@ -129,6 +129,11 @@ TargetRule = Literal["any_lesion", "sum", "volume"]
 TARGET_RULES: tuple[TargetRule, ...] = ("any_lesion", "sum", "volume")
 
 
+def summed(rule: TargetRule) -> str:
+    """Say in words of what a target rule takes the sum."""
+    return "volumes" if rule == "volume" else "longest diameters"
+
+
 @dataclass(frozen=True)
 class Rules:
     """RANO-BM (Lin et al., Lancet Oncol 2015;16:e270-8), with what a trial may choose.

@@ -4,6 +4,14 @@ import datetime
 from collections.abc import Mapping, Sequence
 
 from rano.history import LesionAtVisit, Rules
+from rano.measuring import MINIMUM_LONGEST_MM, MINIMUM_PERPENDICULAR_MM, MINIMUM_SLICE_DISTANCES, MINIMUM_SLICES
+
+MEASURABLE = (
+    f"longest diameter at least {MINIMUM_LONGEST_MM:g} mm, or {MINIMUM_SLICE_DISTANCES} x the distance between slices "
+    f"where that is more; perpendicular at least {MINIMUM_PERPENDICULAR_MM:g} mm; visible on at least {MINIMUM_SLICES} "
+    "slices"
+)
+"""What makes a lesion measurable."""
 
 
 def thresholds(rules: Rules) -> str:

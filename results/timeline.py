@@ -4,10 +4,16 @@ The values that the timeline's page, JSON, CSV and PDF are made from.
 """
 
 import datetime
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+from rano.criteria import hundredths, percent_above
 from rano.response import Assessment
 from rano.visit_response import VisitResponse
+
+_ORDER = ("target", "new")
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,23 @@ class LesionSize:
     measurable: bool
     relation: str = ""
     ambiguous: bool = False
+
+
+@dataclass(frozen=True)
+class SizeChange:
+    """How a lesion's longest diameter has changed since the visit before.
+
+    Attributes
+    ----------
+    mm, percent
+        Positive is growth; the percentage as ``percent_above`` gives it. None where there is nothing to compare.
+    why
+        Why there is not, in words.
+    """
+
+    mm: float | None = None
+    percent: float | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,7 +129,7 @@ class TimelineVisit:
 
     Attributes
     ----------
-    corticosteroid_mg, clinical_status, immunotherapy, note, chosen_baseline
+    corticosteroid_mg, clinical_status, immunotherapy, note, baseline
         What people have said of it.
     version
         How often that was changed.
@@ -125,7 +148,7 @@ class TimelineVisit:
     clinical_status: str | None
     immunotherapy: bool | None
     note: str
-    chosen_baseline: bool
+    baseline: bool
     version: int
     response: VisitResponse
     followed: str = ""
@@ -152,6 +175,73 @@ class Timeline:
         """The lesions without those that people have merged into others and those that they have called none."""
         return tuple(lesion for lesion in self.lesions if not lesion.is_set_aside)
 
+    def holds(self, lesion: TimelineLesion, visit: int) -> Sequence[str]:
+        """Give the names of what has merged into a lesion, or into what is none, at a visit, from 0."""
+        return self._held[visit].get(lesion.name, ())
+
+    @cached_property
+    def _held(self) -> list[Mapping[str, list[str]]]:
+        held: list[Mapping[str, list[str]]] = []
+        for visit in range(len(self.visits)):
+            names = defaultdict(list)
+            for lesion in self.lesions:
+                if holder := lesion.holder(visit):
+                    names[holder].append(lesion.name)
+            held.append(names)
+        return held
+
+    def change(self, lesion: TimelineLesion, visit: int) -> SizeChange:
+        """Say how a lesion that is there at a visit, from 0, has changed since the one before.
+
+        A change is given only between two sizes of the same thing, by itself or together with the same others.
+        """
+        size, before = lesion.sizes[visit], lesion.sizes[visit - 1] if visit else None
+        why = self._why_no_change(lesion, visit)
+        if size is None or before is None or why:
+            return SizeChange(why=why)
+        now, then = (hundredths(one.longest_mm) or 0 for one in (size, before))
+        return SizeChange((now - then) / 100, percent_above(now, then))
+
+    def _why_no_change(self, lesion: TimelineLesion, visit: int) -> str:
+        # Visits without a date come last: what lies before one in time nobody knows.
+        if not self.visits[visit].date:
+            return "no date"
+        if not visit:
+            return "first visit"
+        if lesion.sizes[visit - 1]:
+            return self._why_unlike(lesion, visit)
+        if holder := lesion.holder(visit - 1):
+            return f"was part of {holder}"
+        return self._why_not_before(lesion, visit)
+
+    def _why_unlike(self, lesion: TimelineLesion, visit: int) -> str:
+        held, holds = self.holds(lesion, visit - 1), self.holds(lesion, visit)
+        if taken_in := [name for name in holds if name not in held]:
+            return f"holds {', '.join(taken_in)}"
+        lost = [name for name in held if name not in holds]
+        return f"held {', '.join(lost)} before" if lost else ""
+
+    def _why_not_before(self, lesion: TimelineLesion, visit: int) -> str:
+        response, size = self.visits[visit].response, lesion.sizes[visit]
+        seen = any(lesion.sizes[:visit])
+        if not seen and lesion.tracking_uid in response.new_lesions:
+            return "new"
+        if not seen and lesion.tracking_uid in response.equivocal_lesions:
+            return "perhaps new"
+        if any(lesion.not_covered[visit - 1 : visit]):
+            return "not covered before"
+        if seen:
+            return "seen again"
+        return "split off" if size and size.relation.startswith("split") else "not seen before"
+
+    @property
+    def in_order(self) -> list[TimelineLesion]:
+        """Those as page and report show them: targets, then new ones, then the others, each the largest first.
+
+        On what is new a progression rests: where there is no room for all, it is not to be left out.
+        """
+        return sorted(self.counting, key=_rank)
+
     def none_counts(self, visit: int | None = None) -> str:
         """Say why no lesion counts, at one visit, by its place from 0, or at any."""
         refused = sum(
@@ -177,3 +267,8 @@ class Timeline:
         count = sum(visit.date is None for visit in self.visits)
         have = "visit has" if count == 1 else "visits have"
         return f"{count} {have} no date, and so no place in the course: no response is judged there." if count else ""
+
+
+def _rank(lesion: TimelineLesion) -> tuple[int, float]:
+    place = _ORDER.index(lesion.role) if lesion.role in _ORDER else len(_ORDER)
+    return place, -max((size.longest_mm for size in lesion.sizes if size), default=0.0)

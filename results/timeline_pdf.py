@@ -33,7 +33,6 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 0.55, 0.55, 0.95, 0.45
 _GAP = 0.2
 _VISITS, _LESIONS = 8, 12
 """So many visits and lesions the table and the curves have."""
-_ORDER = ("target", "new")
 _REASONS, _REASON_LINES = 3, 16
 """The responses of so many visits are given with their reasons, in so many lines, or more where the newest needs it."""
 _ROW, _LINE = 0.165, 0.135
@@ -46,7 +45,7 @@ _EMPTY = "–"
 def timeline_pdf(timeline: Timeline, pictures: Mapping[int, bytes] | None = None) -> bytes:
     """Draw a timeline on one A4 page.
 
-    Of the visits the newest are shown, of the lesions the targets, then new ones, then the others, the largest first.
+    Of the visits the newest are shown, of the lesions the first (``Timeline.in_order``).
 
     Parameters
     ----------
@@ -63,7 +62,7 @@ def timeline_figure(timeline: Timeline, pictures: Mapping[int, bytes]) -> Figure
     """Draw the page as a figure."""
     figure = Figure(figsize=(_WIDTH, _HEIGHT))
     FigureCanvasPdf(figure)
-    lesions = sorted(timeline.counting, key=_rank)
+    lesions = timeline.in_order
     page = _Page(figure)
     page.write(0.3, "Brain metastases over time (RANO-BM)", fontsize=15)
     page.write(0.6, f"Patient {plain(timeline.patient_id or '(without PatientID)')}", fontsize=10)
@@ -92,11 +91,6 @@ def timeline_figure(timeline: Timeline, pictures: Mapping[int, bytes]) -> Figure
         notes.append(f"{MISSING} stands for a letter that no font of the server has; the follow-up page shows it.")
     page.write(_HEIGHT - 0.3, "\n".join(notes), fontsize=7, color="0.4")
     return figure
-
-
-def _rank(lesion: TimelineLesion) -> tuple[int, float]:
-    place = _ORDER.index(lesion.role) if lesion.role in _ORDER else len(_ORDER)
-    return place, -max((size.longest_mm for size in lesion.sizes if size), default=0)
 
 
 class _Page:

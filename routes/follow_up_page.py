@@ -10,9 +10,9 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from BDD import store
 from BDD.problems import problem_of
-from rano.history import ClinicalStatus
-from rano.remarks import thresholds
-from routes import reading
+from rano.history import ClinicalStatus, summed
+from rano.remarks import MEASURABLE, thresholds
+from routes import changes, reading
 from routes.assets import asset_url, compressed
 from routes.context import context
 from routes.follow_up_charts import COLOURS, NAMED, bars, curves, scatter, sum_chart
@@ -86,6 +86,11 @@ def one(patient: int) -> Response:
         named=NAMED,
         statuses=[*ClinicalStatus],
         thresholds=thresholds(timeline.assessment.rules),
+        summed=summed(timeline.assessment.rules.target_rule),
+        measurable=MEASURABLE,
+        user_length=changes.USER_LENGTH,
+        note_length=changes.NOTE_LENGTH,
+        maximum_mg=changes.MAXIMUM_MG,
         notice=NOTICE,
     )
 

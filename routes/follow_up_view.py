@@ -7,8 +7,7 @@ from urllib.parse import urlencode
 
 from BDD.models import Job, LesionRow
 from BDD.models import Model as ModelRow
-from rano.criteria import hundredths, percent_above
-from results.timeline import LesionSize, Timeline, TimelineLesion, TimelineVisit
+from results.timeline import LesionSize, SizeChange, Timeline, TimelineLesion, TimelineVisit
 
 _VISITS_ON_PAPER = 8
 
@@ -21,10 +20,8 @@ class Row:
     ----------
     number
         Its place among the lesions of the page, from 0: the colour goes by it.
-    before
-        Its size at the visit before; None where it was not seen, or there is none.
-    change_percent
-        Of the longest diameter since then.
+    change
+        Of the longest diameter since the visit before.
     viewer, picture
         Where the viewer shows it, and its picture.
     """
@@ -32,8 +29,7 @@ class Row:
     number: int
     lesion: TimelineLesion
     size: LesionSize
-    before: LesionSize | None
-    change_percent: float | None
+    change: SizeChange
     viewer: str
     picture: str
 
@@ -45,7 +41,7 @@ class View:
     Attributes
     ----------
     lesions
-        Targets first, then by size; without those merged into others and those that are none.
+        Those of ``Timeline.in_order``: without those merged into others and those that are none.
     set_aside
         How many these are.
     chosen
@@ -102,10 +98,7 @@ def arrange(timeline: Timeline, jobs: Sequence[Job], study: str | None) -> View:
         StudyInstanceUID of the visit to show closely; the last one that has a date when it is None or none of the
         patient's.
     """
-    lesions = sorted(
-        timeline.counting,
-        key=lambda lesion: (lesion.role != "target", -max((s.longest_mm for s in lesion.sizes if s), default=0.0)),
-    )
+    lesions = timeline.in_order
     uids = [visit.study_instance_uid for visit in timeline.visits]
     chosen = uids.index(study) if study in uids else len(timeline.placed) - 1
     found = {row.id: row for job in jobs for row in job.lesions}
@@ -148,16 +141,12 @@ def _rows(
         size = lesion.sizes[chosen]
         if size is None:
             continue
-        before = lesion.sizes[chosen - 1] if chosen and visit.date else None
         rows.append(
             Row(
                 number=number,
                 lesion=lesion,
                 size=size,
-                before=before,
-                change_percent=percent_above(hundredths(size.longest_mm), hundredths(before.longest_mm))
-                if before
-                else None,
+                change=timeline.change(lesion, chosen),
                 viewer=viewer_address(visit, found[size.finding]),
                 picture=f"/studies/{visit.study_instance_uid}/lesions/{lesion.tracking_uid}/image.png",
             )

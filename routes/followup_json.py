@@ -8,7 +8,8 @@ from BDD.followup_models import Change, TrackedLesion, VisitAssessment
 from BDD.identities import Identity
 from rano.confirmation import Verdict
 from rano.criteria import Change as Growth
-from results.timeline import LesionSize, Timeline, TimelineVisit
+from rano.history import TargetRule, summed
+from results.timeline import LesionSize, SizeChange, Timeline, TimelineVisit
 from routes.job_json import NOTICE, iso_time, lesion_to_json
 
 
@@ -26,14 +27,14 @@ def patient_to_json(patient: store.PatientSummary) -> dict[str, Any]:
 
 def timeline_to_json(timeline: Timeline) -> dict[str, Any]:
     """Give the members of schema ``Timeline``."""
-    assessment = timeline.assessment
+    assessment, rule = timeline.assessment, timeline.assessment.rules.target_rule
     return {
         "id": timeline.patient_key,
         "PatientID": timeline.patient_id,
         "baseline": assessment.baseline,
         "baseline_reason": assessment.reason,
-        "target_rule": assessment.rules.target_rule,
-        "visits": [_visit(visit) for visit in timeline.visits],
+        "target_rule": rule,
+        "visits": [_visit(visit, rule) for visit in timeline.visits],
         "lesions": [
             {
                 "id": lesion.key,
@@ -45,10 +46,11 @@ def timeline_to_json(timeline: Timeline) -> dict[str, Any]:
                 "not_a_lesion": lesion.not_a_lesion,
                 "merged_into": lesion.merged_into,
                 "split_from": lesion.split_from,
-                "sizes": [_size(size) for size in lesion.sizes],
+                "sizes": [_size(size, timeline.change(lesion, place)) for place, size in enumerate(lesion.sizes)],
                 "not_covered": list(lesion.not_covered),
                 "within": list(lesion.within),
                 "absorbed_by": list(lesion.absorbed_by),
+                "holds": [list(timeline.holds(lesion, place)) for place in range(len(timeline.visits))],
             }
             for lesion in timeline.lesions
         ],
@@ -58,8 +60,9 @@ def timeline_to_json(timeline: Timeline) -> dict[str, Any]:
     }
 
 
-def _visit(visit: TimelineVisit) -> dict[str, Any]:
+def _visit(visit: TimelineVisit, rule: TargetRule) -> dict[str, Any]:
     response = visit.response
+    decides = _growth(response.change(rule))
     return {
         "StudyInstanceUID": visit.study_instance_uid,
         "SeriesInstanceUID": visit.series_instance_uid,
@@ -67,17 +70,10 @@ def _visit(visit: TimelineVisit) -> dict[str, Any]:
         "date": visit.date.isoformat() if visit.date else None,
         "model": visit.model,
         "role": response.role,
-        "assessment": {
-            "corticosteroid_mg": visit.corticosteroid_mg,
-            "clinical_status": visit.clinical_status,
-            "immunotherapy": visit.immunotherapy,
-            "note": visit.note,
-            "baseline": visit.chosen_baseline,
-            "verified": visit.verified,
-            "version": visit.version,
-        },
+        "assessment": _said(visit),
         "under_immunotherapy": response.immunotherapy,
         "followed": visit.followed,
+        "deciding_sum": decides and {"of": summed(rule), **decides},
         "sum_of_diameters": _growth(response.diameters),
         "sum_of_volumes": _growth(response.volumes),
         "targets": dict(response.by_target_rule),
@@ -97,10 +93,10 @@ def _growth(change: Growth | None) -> dict[str, Any] | None:
 
 
 def _verdict(verdict: Verdict | None) -> dict[str, Any] | None:
-    return asdict(verdict) if verdict else None
+    return {**asdict(verdict), "sentence": verdict.sentence} if verdict else None
 
 
-def _size(size: LesionSize | None) -> dict[str, Any] | None:
+def _size(size: LesionSize | None, change: SizeChange) -> dict[str, Any] | None:
     if size is None:
         return None
     return {
@@ -111,6 +107,7 @@ def _size(size: LesionSize | None) -> dict[str, Any] | None:
         "measurable": size.measurable,
         "relation": size.relation,
         "ambiguous": size.ambiguous,
+        "change": asdict(change),
     }
 
 
@@ -136,8 +133,11 @@ def tracked_to_json(lesion: TrackedLesion) -> dict[str, Any]:
 
 def assessment_to_json(study_instance_uid: str, known: VisitAssessment) -> dict[str, Any]:
     """Give the members of schema ``VisitAssessment``."""
-    names = ("corticosteroid_mg", "clinical_status", "immunotherapy", "note", "baseline", "verified", "version")
-    return {"StudyInstanceUID": study_instance_uid, **{name: getattr(known, name) for name in names}}
+    return {"StudyInstanceUID": study_instance_uid, **_said(known)}
+
+
+def _said(visit: TimelineVisit | VisitAssessment) -> dict[str, Any]:
+    return {name: getattr(visit, name) for name in (*store.VISIT_FIELDS, "version")}
 
 
 def change_to_json(change: Change) -> dict[str, Any]:

@@ -48,5 +48,5 @@ def _growth(lesion: dict[str, Any]) -> str:
 
 
 def _sum(visit: dict[str, Any]) -> str:
-    total = (visit["sum_of_diameters"] or {}).get("total")
-    return _DASH if total is None else f"{total:.1f} mm"
+    decides = visit["deciding_sum"]
+    return _DASH if decides is None or decides["total"] is None else f"{decides['total']:.1f} {decides['unit']}"

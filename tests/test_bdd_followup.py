@@ -485,7 +485,7 @@ def test_another_baseline(database, worker):
     assert [v.response.role for v in timeline.visits] == ["before baseline", "baseline", "follow-up"]
     assess(database, 1, baseline=True)
     timeline = timeline_of(database)
-    assert [v.chosen_baseline for v in timeline.visits] == [True, False, False]
+    assert [v.baseline for v in timeline.visits] == [True, False, False]
 
 
 def test_undoing_the_choice_of_a_baseline_brings_back_the_one_before(database, worker):
@@ -493,7 +493,7 @@ def test_undoing_the_choice_of_a_baseline_brings_back_the_one_before(database, w
         visit(database, worker, number, [sized(1, 20.0)])
 
     def baseline():
-        return next((n for n, one in enumerate(timeline_of(database).visits, start=1) if one.chosen_baseline), None)
+        return next((n for n, one in enumerate(timeline_of(database).visits, start=1) if one.baseline), None)
 
     def undo_choice():
         changes = store.list_changes(database, patient_key(database))

@@ -127,7 +127,7 @@ def baselines(database):
     standings = {study: standing_of(known, visit, Rules()) for study, visit in known.findings.items()}
     (of_reports,) = (study for study, one in standings.items() if one and one[0].kind == "baseline")
     assert of_reports == timeline.assessment.baseline, "page and report compare with the same"
-    return [visit.study_instance_uid for visit in timeline.visits if visit.chosen_baseline], of_reports
+    return [visit.study_instance_uid for visit in timeline.visits if visit.baseline], of_reports
 
 
 def test_the_baseline_of_a_patient_stands_when_another_arrives(database, worker):

@@ -6,6 +6,7 @@ import io
 import re
 import zlib
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,11 +20,12 @@ from rano.measuring import measure
 from rano.remarks import thresholds
 from rano.response import assess
 from results.key_images import key_images
-from results.timeline import LesionSize, Timeline, TimelineLesion, TimelineVisit
+from results.timeline import LesionSize, SizeChange, Timeline, TimelineLesion, TimelineVisit
 from results.timeline_csv import COLUMNS, timeline_csv
 from results.timeline_drawing import milestones
 from results.timeline_pdf import timeline_figure, timeline_pdf
 from tests import results_cases
+from tests.present import present
 
 DAY = datetime.date(2024, 1, 8)
 
@@ -195,6 +197,92 @@ def test_what_has_merged_into_another_lesion_has_no_size():
     curves = [np.asarray(line.get_ydata()) for band in figure.axes for axes in band.child_axes for line in axes.lines]
     assert np.isnan(curves[1][1:]).all(), "a gap"
     assert curves[2][1] == 0
+
+
+def changed(
+    *sizes: float | None,
+    new: tuple[str, ...] = (),
+    equivocal: tuple[str, ...] = (),
+    undated: int = 0,
+    relation: str = "",
+    beside: tuple[str | None, ...] = (),
+    **course: Any,
+) -> SizeChange:
+    """Say how lesion L1 has changed at the last of three visits; L5 has merged into what ``beside`` names at each."""
+    made = timeline({"L1": [*sizes], "L5": [None] * 3}, visits=3, undated=undated)
+    response = replace(made.visits[-1].response, new_lesions=new, equivocal_lesions=equivocal)
+    visits = (*made.visits[:-1], replace(made.visits[-1], response=response))
+    first, other = made.lesions
+    last = replace(present(first.sizes[-1]), relation=relation)
+    first = replace(first, sizes=(*first.sizes[:-1], last), **course)
+    lesions = (first, replace(other, absorbed_by=beside))
+    return replace(made, visits=visits, lesions=lesions).change(first, 2)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        pytest.param(changed(10, 10, 15), SizeChange(5.0, 50.0), id="a size at the visit before"),
+        pytest.param(changed(10, 40.01, 48.01), SizeChange(8.0, 19.99), id="cut off as printed everywhere"),
+        pytest.param(changed(10, 10, 15, undated=1), SizeChange(why="no date"), id="a visit without a date"),
+        pytest.param(changed(None, None, 8, new=("L1",)), SizeChange(why="new"), id="what the response calls new"),
+        pytest.param(
+            changed(None, None, 8, equivocal=("L1",)),
+            SizeChange(why="perhaps new"),
+            id="what it does not surely call new",
+        ),
+        pytest.param(changed(None, None, 8), SizeChange(why="not seen before"), id="what it does not call new"),
+        pytest.param(
+            changed(None, 8, 10, new=("L1",)), SizeChange(2.0, 25.0), id="new since the baseline, and seen before"
+        ),
+        pytest.param(
+            changed(8, None, 8, not_covered=(False, True, False)),
+            SizeChange(why="not covered before"),
+            id="outside the images of the visit before",
+        ),
+        pytest.param(changed(8, None, 8), SizeChange(why="seen again"), id="not found there"),
+        pytest.param(
+            changed(8, None, 8, within=(None, "plexus", None)),
+            SizeChange(why="was part of plexus"),
+            id="apart from what is no lesion",
+        ),
+        pytest.param(
+            changed(8, None, 8, absorbed_by=(None, "L2", None)),
+            SizeChange(why="was part of L2"),
+            id="apart from a lesion",
+        ),
+        pytest.param(
+            changed(None, None, 8, relation="split: it lies where L2 was"),
+            SizeChange(why="split off"),
+            id="a piece of another",
+        ),
+        pytest.param(
+            changed(8, 8, 12, beside=(None, None, "L1")), SizeChange(why="holds L5"), id="with another since now"
+        ),
+        pytest.param(changed(8, 12, 12, beside=(None, "L1", "L1")), SizeChange(0.0, 0.0), id="with another since long"),
+        pytest.param(
+            changed(8, 12, 8, beside=(None, "L1", None)),
+            SizeChange(why="held L5 before"),
+            id="without another since now",
+        ),
+    ],
+)
+def test_a_change_is_one_between_sizes_of_the_same_thing(said, expected):
+    assert said == expected
+
+
+def test_at_the_first_visit_nothing_has_changed():
+    made = timeline({"a": [20.0, 30.0]}, visits=2)
+    assert made.change(made.lesions[0], 0) == SizeChange(why="first visit")
+
+
+def test_targets_are_shown_first_then_what_is_new():
+    made = timeline({"a": [6.0, 6.0], "b": [20.0, 20.0], "c": [None, 4.0], "d": [24.0, 24.0]}, visits=2)
+    roles = {"a": "non_target", "c": "new"}
+    made = replace(made, lesions=tuple(replace(one, role=roles.get(one.name, "target")) for one in made.lesions))
+    names = [lesion.name for lesion in made.in_order]
+    assert names == ["d", "b", "c", "a"]
+    assert [cell for cell in cells_of(timeline_figure(made, {})) if cell in names] == names
 
 
 def test_a_visit_without_lesions_has_a_row():

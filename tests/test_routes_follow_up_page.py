@@ -96,6 +96,10 @@ def test_the_rule_of_the_house_decides(tmp_path, rule, response, words):
     seen = timeline["visits"][1]
     assert seen["radiographic"]["response"] == seen["targets"][rule] == response
     assert seen["targets"] == {"any_lesion": "SD", "sum": "PD", "volume": "PD"}, "all stay, side by side"
+    of, unit = ("volumes", "mm3") if rule == "volume" else ("longest diameters", "mm")
+    decides = seen["sum_of_volumes" if rule == "volume" else "sum_of_diameters"]
+    assert seen["deciding_sum"] == decides | {"of": of}
+    assert (decides["unit"], decides["from_nadir_percent"]) == (unit, 95.31 if rule == "volume" else 25.0)
     chart = figures(markup)["sum"]
     drawn = {trace["name"]: trace["y"] for trace in chart["data"]}
     if rule == "volume":
@@ -194,6 +198,15 @@ def test_entries_carry_the_version_they_change(site, patient):
     assert "<script>alert" not in markup
 
 
+def test_what_can_be_entered_is_what_the_server_takes(site, patient, monkeypatch):
+    for name, value in (("NOTE_LENGTH", 41), ("USER_LENGTH", 11), ("MAXIMUM_MG", 12.5)):
+        monkeypatch.setattr(f"routes.changes.{name}", value)
+    markup = page(site, f"/follow-up/{patient}")
+    assert re.search(r'<textarea name="note"[^>]* maxlength="41">', markup)
+    assert re.search(r'<input id="user"[^>]* maxlength="11"', markup)
+    assert re.search(r'<input name="corticosteroid_mg"[^>]* max="12.5"', markup)
+
+
 def test_immunotherapy_can_be_said_of_each_visit(site, patient):
     def chosen(number):
         markup = page(site, f"/follow-up/{patient}")
@@ -264,8 +277,17 @@ def test_what_has_merged_into_another_lesion_has_not_gone(site, patient):
     markup = page(site, f"/follow-up/{patient}")
     assert "GTV_MetIA_2 target 16.0 10.0 14.0 merged into GTV_MetIA_1" in text(markup)
     assert figures(markup)["diameters"]["data"][1]["y"] == [16.0, 10.0, 14.0, None]
-    visit(site.database, site.number, 5, [sized(1, 33.0)])
-    merged = site.client.get(f"/patients/{patient}/timeline").get_json()["lesions"][1]
+    assert "33.0 × 26.4 18.82 holds GTV_MetIA_2 yes" in text(markup), "it is not compared with itself alone"
+    visit(site.database, site.number, 5, [sized(1, 34.0)])
+    assert "34.0 × 27.2 20.58 +3.03 % yes" in text(page(site, f"/follow-up/{patient}"))
+    whole, merged = site.client.get(f"/patients/{patient}/timeline").get_json()["lesions"]
+    assert whole["holds"] == [[]] * 3 + [["GTV_MetIA_2"]] * 2
+    changes = [size["change"] for size in whole["sizes"]]
+    assert changes[2:] == [
+        {"mm": 6.0, "percent": 37.5, "why": ""},
+        {"mm": None, "percent": None, "why": "holds GTV_MetIA_2"},
+        {"mm": 1.0, "percent": 3.03, "why": ""},
+    ]
     assert merged["absorbed_by"] == [None] * 3 + ["GTV_MetIA_1"] * 2, "as long as it is not seen by itself"
     visit(site.database, site.number, 6, [sized(1, 20.0), sized(2, 12.0)])
     merged = site.client.get(f"/patients/{patient}/timeline").get_json()["lesions"][1]
@@ -288,6 +310,15 @@ def test_many_visits_take_no_more_queries_than_few(site, patient):
     for number in range(4, 9):
         visit(site.database, site.number, number, [sized(1, 20.0), sized(2, 14.0)])
     assert 0 < queries() == few
+
+
+def test_lesions_are_in_one_order(site):
+    """Targets, then what is new, then the others, as in the report, which has no room for all."""
+    visit(site.database, site.number, 1, [sized(1, 6.0), sized(2, 20.0)])
+    visit(site.database, site.number, 2, [sized(1, 6.0), sized(2, 20.0), sized(3, 4.0)])
+    drawn = figures(page(site, f"/follow-up/{patient_key(site.database)}"))
+    for name in ("diameters", "volumes", "scatter"):
+        assert [trace["name"] for trace in drawn[name]["data"]] == [f"GTV_MetIA_{label}" for label in (2, 3, 1)]
 
 
 def test_lesions_set_aside_are_counted_not_shown(site, patient):
@@ -319,7 +350,10 @@ def test_no_target(site):
     for number in (1, 2):
         visit(site.database, site.number, number, [sized(1, 6.0)])
     seen = text(page(site, f"/follow-up/{patient_key(site.database)}"))
-    assert "no lesion was measurable at the baseline" in seen
+    assert (
+        "no lesion was measurable at the baseline (longest diameter at least 10 mm, or 2 x the distance between slices "
+        "where that is more; perpendicular at least 5 mm; visible on at least 2 slices)" in seen
+    )
     assert "non-CR/non-PD" in seen
 
 
@@ -347,7 +381,7 @@ def test_what_people_have_ruled_out_was_measurable(site):
     assert "ruled out" not in text(page(site, f"/follow-up/{patient}"))
     decide(site, large, target=False)
     seen = text(page(site, f"/follow-up/{patient}"))
-    assert "people have ruled out as a target every lesion that was measurable at the baseline (10 mm" in seen
+    assert "people have ruled out as a target every lesion that was measurable at the baseline (longest" in seen
     assert "no lesion was measurable" not in seen
 
 
@@ -366,7 +400,7 @@ def test_a_visit_without_a_date_does_not_say_where_the_patient_stands(site, pati
     assert "Without a date 1 visit has no date, and so no place in the course" in seen
     assert "One visit: 2024-04-01" in seen
     seen = text(page(site, f"/follow-up/{patient}?visit={study_of(9)}"))
-    assert "20.0 × 16.0 4.19 – yes" in seen, "nobody knows which visit lies before it"
+    assert "20.0 × 16.0 4.19 no date yes" in seen, "nobody knows which visit lies before it"
 
 
 def test_there_is_no_such_patient(site):

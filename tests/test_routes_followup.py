@@ -49,7 +49,9 @@ def test_patients_and_their_timelines(site, patient):
     assert [v["sum_of_diameters"]["total"] for v in timeline["visits"]] == [30.0, 20.0]
     assert timeline["visits"][1]["sum_of_diameters"]["from_baseline_percent"] == -33.33
     assert timeline["visits"][1]["radiographic"]["response"] == "PR"
-    assert "33.33 %" in timeline["visits"][1]["radiographic"]["reason"]
+    verdict = timeline["visits"][1]["radiographic"]
+    assert "33.33 %" in verdict["reason"]
+    assert verdict["sentence"] == f"{verdict['reason']}. {verdict['confirmation']}."
     assert [[size["longest_diameter_mm"] for size in one["sizes"]] for one in timeline["lesions"]] == [
         [20.0, 12.0],
         [10.0, 8.0],

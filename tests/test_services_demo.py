@@ -122,12 +122,12 @@ SMALL = found("GTV_MetIA_2", (-10.0, 1.0, 0.0), 4.1)
 
 TIMELINE = {
     "visits": [
-        {"date": "2026-01-12", "role": "baseline", "radiographic": None, "sum_of_diameters": {"total": 20.0}},
+        {"date": "2026-01-12", "role": "baseline", "radiographic": None, "deciding_sum": {"total": 20.0, "unit": "mm"}},
         {
             "date": "2026-03-09",
             "role": "follow-up",
             "radiographic": {"response": "PD", "reason": "new lesion GTV_MetIA_3"},
-            "sum_of_diameters": {"total": 26.5},
+            "deciding_sum": {"total": 26.5, "unit": "mm"},
         },
     ],
     "lesions": [

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rano.history import TARGET_RULES, ClinicalStatus
+from rano.history import TARGET_RULES, ClinicalStatus, summed
 from routes.schemas.jobs import SCHEMAS as JOBS
 from routes.schemas.words import (
     DATE,
@@ -53,6 +53,18 @@ _TRACKED = {
     "merged_into": _MERGED_INTO,
     "split_from": {"type": ["integer", "null"], "description": "The lesion that it was taken for until people said no"},
 }
+_GROWTH = {
+    "unit": {"enum": ["mm", "mm3"]},
+    "total": NUMBER_OR_NULL,
+    "baseline": {"type": "number"},
+    "nadir": {"type": "number"},
+    "nadir_visit": UID,
+    "from_baseline_percent": NUMBER_OR_NULL,
+    "from_nadir_percent": NUMBER_OR_NULL,
+    "from_nadir": NUMBER_OR_NULL,
+    "largest_growth": NUMBER_OR_NULL,
+    "largest_growth_of": TEXT_OR_NULL,
+}
 
 SCHEMAS: dict[str, Any] = {
     "Patients": structure({"patients": list_of("Patient")}),
@@ -94,6 +106,7 @@ SCHEMAS: dict[str, Any] = {
                 **TEXT,
                 "description": "Names how its lesions were followed; another when any of it is",
             },
+            "deciding_sum": {**or_null("DecidingSum"), "description": "The sum that `target_rule` goes by"},
             "sum_of_diameters": or_null("Growth"),
             "sum_of_volumes": or_null("Growth"),
             "targets": {"type": "object", "additionalProperties": TEXT, "description": "Response by each rule"},
@@ -105,26 +118,15 @@ SCHEMAS: dict[str, Any] = {
             "notes": {"type": "array", "items": TEXT},
         }
     ),
-    "Growth": structure(
-        {
-            "unit": {"enum": ["mm", "mm3"]},
-            "total": NUMBER_OR_NULL,
-            "baseline": {"type": "number"},
-            "nadir": {"type": "number"},
-            "nadir_visit": UID,
-            "from_baseline_percent": NUMBER_OR_NULL,
-            "from_nadir_percent": NUMBER_OR_NULL,
-            "from_nadir": NUMBER_OR_NULL,
-            "largest_growth": NUMBER_OR_NULL,
-            "largest_growth_of": TEXT_OR_NULL,
-        }
-    ),
+    "Growth": structure(_GROWTH),
+    "DecidingSum": structure({"of": {"enum": [*dict.fromkeys(map(summed, TARGET_RULES))]}, **_GROWTH}),
     "Verdict": structure(
         {
             "response": TEXT,
             "reason": {**TEXT, "description": "The rule that decided, and the numbers it met"},
             "confirmed": {"type": ["boolean", "null"]},
             "confirmation": TEXT,
+            "sentence": {**TEXT, "description": "Reason and confirmation together"},
         }
     ),
     "BestResponse": structure(
@@ -155,6 +157,11 @@ SCHEMAS: dict[str, Any] = {
                 "items": TEXT_OR_NULL,
                 "description": "Per visit: name of the lesion it has merged into, so that it has no size of its own",
             },
+            "holds": {
+                "type": "array",
+                "items": {"type": "array", "items": TEXT},
+                "description": "Per visit: names of those that have merged into it",
+            },
         }
     ),
     "Size": structure(
@@ -166,6 +173,14 @@ SCHEMAS: dict[str, Any] = {
             "measurable": TRUTH,
             "relation": {**TEXT, "description": "How it was followed to this visit"},
             "ambiguous": {"type": "boolean", "description": "Somebody should look at that"},
+            "change": reference("SizeChange"),
+        }
+    ),
+    "SizeChange": structure(
+        {
+            "mm": {**NUMBER_OR_NULL, "description": "Of the longest diameter since the visit before"},
+            "percent": {**NUMBER_OR_NULL, "description": "The same, cut off after two decimals"},
+            "why": {**TEXT, "description": "Why there is nothing to compare; else empty"},
         }
     ),
     "StudyLesions": structure({"patient": ID, "lesions": list_of("StudyLesion")}),

@@ -59,7 +59,7 @@ class Seen:
         return {
             "corticosteroid_mg": visit.corticosteroid_mg,
             "note": visit.note,
-            "baseline": visit.chosen_baseline,
+            "baseline": visit.baseline,
             "version": visit.version,
         }
 

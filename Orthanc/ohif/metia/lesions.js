@@ -10,7 +10,7 @@ const ORDERS = {
 };
 
 function byChange(lesion) {
-  return -(lesion.change ?? (lesion.course?.endsWith('new') ? Infinity : -Infinity));
+  return -(lesion.change?.mm ?? (lesion.change?.why.endsWith('new') ? Infinity : -Infinity));
 }
 
 export function lesionTable({ state: { lesions, selected, undoable }, session }) {

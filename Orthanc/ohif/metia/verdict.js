@@ -7,12 +7,12 @@ export function verdict({ state: { timeline, study, patient } }) {
   const visit = visitOf(timeline, study);
   if (!visit) return null;
   const said = visit.overall ?? visit.radiographic;
-  const sum = visit.sum_of_diameters;
+  const sum = visit.deciding_sum;
   return h(
     'section',
     { className: 'metia-verdict' },
     said
-      ? [h('strong', { key: 'what' }, response(said.response)), h('p', { key: 'why' }, whole(said))]
+      ? [h('strong', { key: 'what' }, response(said.response)), h('p', { key: 'why' }, said.sentence)]
       : h('strong', null, visit.role === 'baseline' ? 'Baseline' : `Visit ${visit.role}`),
     sum && sum.total !== null && h('p', null, sumOf(sum, visit.role)),
     visit.notes.map(note => h('p', { key: note, className: 'metia-quiet' }, note)),
@@ -20,10 +20,10 @@ export function verdict({ state: { timeline, study, patient } }) {
   );
 }
 
-const whole = ({ reason, confirmation }) => [reason, confirmation].filter(Boolean).join('. ');
-
-function sumOf(sum, role) {
-  const words = `Sum of the targets' diameters ${sum.total.toFixed(1)} mm`;
-  if (role === 'baseline' || sum.from_baseline_percent === null) return words;
-  return `${words}: ${signed(sum.from_baseline_percent, 2)} % from the baseline, ${signed(sum.from_nadir_percent, 2)} % from the smallest`;
+function sumOf({ of, unit, total, from_baseline_percent: baseline, from_nadir_percent: nadir }, role) {
+  const size = unit === 'mm3' ? `${(total / 1000).toFixed(2)} cm³` : `${total.toFixed(1)} mm`;
+  const changes = role === 'baseline' ? [] : [['baseline', baseline], ['nadir', nadir]];
+  const told = changes.filter(([, percent]) => percent !== null);
+  const words = told.map(([what, percent]) => `${signed(percent, 2)} % from the ${what}`).join(', ');
+  return `Sum of the targets' ${of} ${size}${words && `: ${words}`}`;
 }

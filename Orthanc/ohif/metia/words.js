@@ -34,11 +34,11 @@ export function signed(value, digits = 1) {
 }
 
 // How a lesion has changed since the visit before, or why there is nothing to compare it with.
-export function changeOf({ change, percent, course, doubtful, holds, not_a_lesion: refused }) {
+export function changeOf({ change, doubtful, holds, not_a_lesion: refused }) {
   const doubt = doubtful ? ' ?' : '';
   if (refused && holds.length) return `holds ${holds.join(', ')}`;
-  if (change === null || change === undefined) return `${course ?? ''}${doubt}`;
-  return `${signed(change)} (${signed(percent, 0)} %)${doubt}`;
+  if (!change || change.mm === null) return `${change?.why ?? ''}${doubt}`;
+  return `${signed(change.mm)} (${signed(change.percent, 2)} %)${doubt}`;
 }
 
 const DECISIONS = {
