@@ -166,6 +166,25 @@ def test_a_page_of_another_origin_stores_nothing(origin: str, series: list[Datas
             assert "CORS_ORIGINS" in answer.json()["what_to_do"]
 
 
+def test_what_orthanc_repeats_of_an_address_is_no_page(origin: str) -> None:
+    form = "%3Cform%20action=https:evil.example%3E"
+    for path in (f"metadata/{form}", f"foo{form}", f"series/1/instances/1/frames/1/{form}"):
+        answer = requests.get(f"{origin}/dicom-web/studies/1/{path}", timeout=30)
+        assert answer.status_code >= 400
+        assert answer.headers["Content-Type"] == "application/problem+json", path
+        assert answer.json()["status"] == answer.status_code
+
+
+def test_whatever_it_is_no_browser_takes_it_for_a_page(origin: str, series: list[Dataset]) -> None:
+    one = series[0]
+    study = f"{origin}/dicom-web/studies/{one.StudyInstanceUID}"
+    for path in ("", "/metadata", f"/series/{one.SeriesInstanceUID}/instances/{one.SOPInstanceUID}/frames/1"):
+        headers = requests.get(f"{study}{path}", timeout=60).headers
+        assert headers["X-Content-Type-Options"] == "nosniff", path
+        assert "default-src 'none'" in headers["Content-Security-Policy"], path
+        assert "form-action 'none'" in headers["Content-Security-Policy"], path
+
+
 def test_no_credentials_come_back(origin: str, orthanc: RunningOrthanc) -> None:
     for path in ("dicom-web/studies?limit=1", "dicom-web/studies/1.2.3.4/metadata"):
         answer = requests.get(f"{origin}/{path}", timeout=10)
