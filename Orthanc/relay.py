@@ -146,7 +146,7 @@ class Relay:
         kept = {name: value for name in _ANSWERED if (value := answer.headers.get(name)) is not None}
         if method == "HEAD" or answer.status in _BODILESS:
             answer.close()  # the connection is free again; no server asks for a body that there cannot be
-            return Answer(answer.status, kept, (chunk for chunk in ()))
+            return Answer(answer.status, kept, _nothing())
         stream = _stream(connection, answer)
         next(stream)  # begun, so that its end comes even where nobody reads it
         return Answer(answer.status, kept, stream)
@@ -179,6 +179,10 @@ class Relay:
         made.response_class = _Response
         self._kept.connection = made
         return made, False
+
+
+def _nothing() -> Generator[bytes, None, None]:
+    yield from ()
 
 
 def _stream(connection: http.client.HTTPConnection, answer: http.client.HTTPResponse) -> Generator[bytes, None, None]:

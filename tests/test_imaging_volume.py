@@ -301,7 +301,12 @@ def test_pixels_that_are_larger_than_announced_are_refused_before_they_are_decod
         ds.compress(syntax)
     datasets[3].PixelData = large.PixelData
     decoded = []
-    monkeypatch.setattr(volume, "pixel_array", lambda ds: decoded.append(ds) or pixel_array(ds))
+
+    def decode(dataset: Dataset) -> np.ndarray:
+        decoded.append(dataset)
+        return pixel_array(dataset)
+
+    monkeypatch.setattr(volume, "pixel_array", decode)
     with pytest.raises(errors.UnreadablePixelsError, match=r"40 x 36.* they are 2000 x 2000 pixels"):
         read_series(datasets)
     assert datasets[3] not in decoded

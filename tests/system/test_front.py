@@ -302,8 +302,10 @@ def test_https(settings: Settings, tmp_path: Path, site: ServerSite) -> None:
         for path in ("health", "dicom-web/studies?limit=1"):
             assert requests.get(f"{address}/{path}", verify=str(certificate), timeout=10).ok
         for origin, status in ((address, 404), (address.replace("https", "http"), 403)):
-            asked = {"headers": {"Origin": origin}, "verify": str(certificate), "timeout": 10}
-            assert requests.delete(f"{address}/jobs/x", **asked).status_code == status, origin
+            answer = requests.delete(
+                f"{address}/jobs/x", headers={"Origin": origin}, verify=str(certificate), timeout=10
+            )
+            assert answer.status_code == status, origin
         port = int(address.rpartition(":")[2])
         assert _agrees(port, ssl.TLSVersion.TLSv1_3) == "TLSv1.3"
         assert _agrees(port, ssl.TLSVersion.TLSv1_2, "ECDHE-RSA-AES256-GCM-SHA384") == "TLSv1.2"
