@@ -152,6 +152,7 @@ def main() -> int:
             port=settings.api_port,
             threads=settings.api_threads,
             max_request_body_size=settings.upload_max_bytes + 1,  # what reaches it is too large
+            clear_untrusted_proxy_headers=False,  # Forwarded: nginx says by it that https is spoken
             ident=None,
         )
     except OSError as error:
