@@ -66,6 +66,10 @@ ROOMS = (
 )
 
 
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+"""Of whatever has none of its own; what nginx passes on from Orthanc itself has the same."""
+
+
 def create_app(settings: Settings, archive: Callable[[Settings], Archive] = open_archive) -> Flask:
     """Make the API; the database is brought to its newest tables.
 
@@ -101,9 +105,9 @@ def _exactly(origin: str) -> re.Pattern[str]:
 
 
 def _harden(response: Response) -> Response:
-    """Keep browsers from guessing types, and pages from loading anything from elsewhere."""
+    """Keep browsers from guessing types, and pages from loading anything from elsewhere or sending anything there."""
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers.setdefault("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+    response.headers.setdefault("Content-Security-Policy", _POLICY)
     response.headers.setdefault("Cache-Control", "no-store")
     return response
 
@@ -147,6 +151,7 @@ def main() -> int:
             port=settings.api_port,
             threads=settings.api_threads,
             max_request_body_size=settings.upload_max_bytes + 1,  # what reaches it is too large
+            clear_untrusted_proxy_headers=False,  # Forwarded: nginx says by it that https is spoken
             ident=None,
         )
     except OSError as error:

@@ -8,6 +8,7 @@ import sqlite3
 
 from BDD.records import Problem
 
+_SMALLER = "Send it without compression, and without elements that no image needs."
 _LATER = "See GET /ready for what is amiss, then send POST /jobs/{id}/retry."
 _ANOTHER = "Name another series as SeriesInstanceUID."
 
@@ -27,7 +28,7 @@ _PROBLEMS = {
     "ArchiveTimeoutError": (504, "archive-timeout", "The archive did not answer in time", _LATER),
     "ArchiveUnavailableError": (502, "archive-unavailable", "The archive does not answer", _LATER),
     "StoreRejectedError": (502, "store-rejected", "The archive refused the results", "See the archive's log."),
-    "InstanceTooLargeError": (413, "instance-too-large", "An instance is too large", "Send it without compression."),
+    "InstanceTooLargeError": (413, "instance-too-large", "An instance is too large", _SMALLER),
     "ArchiveError": (502, "archive-error", "The archive could not do it", _LATER),
     "SelectionError": (409, "series-selection", "No single series to segment", _ANOTHER),
     "NotMRError": (422, "not-mr", "The series is not MR", "Name an MR series."),

@@ -8,7 +8,7 @@ import http.client
 import re
 import ssl
 import threading
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any, cast
 from urllib.parse import quote, unquote_to_bytes, urlsplit
@@ -51,7 +51,7 @@ class Answer:
 
     status: int
     headers: dict[str, str]
-    body: Iterator[bytes]
+    body: Generator[bytes, None, None]
 
 
 class _Head:
@@ -146,7 +146,7 @@ class Relay:
         kept = {name: value for name in _ANSWERED if (value := answer.headers.get(name)) is not None}
         if method == "HEAD" or answer.status in _BODILESS:
             answer.close()  # the connection is free again; no server asks for a body that there cannot be
-            return Answer(answer.status, kept, iter(()))
+            return Answer(answer.status, kept, _nothing())
         stream = _stream(connection, answer)
         next(stream)  # begun, so that its end comes even where nobody reads it
         return Answer(answer.status, kept, stream)
@@ -179,6 +179,10 @@ class Relay:
         made.response_class = _Response
         self._kept.connection = made
         return made, False
+
+
+def _nothing() -> Generator[bytes, None, None]:
+    yield from ()
 
 
 def _stream(connection: http.client.HTTPConnection, answer: http.client.HTTPResponse) -> Generator[bytes, None, None]:

@@ -37,6 +37,10 @@ class TooFewSlicesError(GeometryError):
     """Fewer than three slices."""
 
 
+class TooLargeError(GeometryError):
+    """More voxels or a larger piece of space than a worker can hold."""
+
+
 class InconsistentOrientationError(GeometryError):
     """The slices are not parallel, or not turned alike."""
 

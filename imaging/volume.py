@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import pixel_array
 
 from imaging.charset import declare_character_sets
+from imaging.codestream import sizes
 from imaging.errors import DuplicateSliceError, MixedSeriesError, NotMRError, TooFewSlicesError, UnreadablePixelsError
 from imaging.geometry import arrange
 from imaging.planes import Plane, Slice, is_multi_frame, planes_of
@@ -142,7 +143,11 @@ def _tell_multi_frame(instances: Sequence[Dataset]) -> str:
 
 def _decode(dataset: Dataset) -> np.ndarray:
     """Return the stored values of an instance: (row, column), or (frame, row, column)."""
+    announced = dataset.Rows, dataset.Columns
     try:
+        larger = next((size for size in sizes(dataset) if size != announced), announced)
+        if larger != announced:
+            raise ValueError(f"they are {larger[0]} x {larger[1]} pixels")  # noqa: TRY301 - told as all else is
         return pixel_array(dataset)
     except Exception as error:  # every decoder has its own kinds of failure
         raise UnreadablePixelsError(
@@ -176,6 +181,9 @@ def _empty_padding(array: np.ndarray) -> None:
 
 
 def _fill_from_frames(array: np.ndarray, planes: Sequence[Plane]) -> None:
+    announced = int(planes[0].dataset.get("NumberOfFrames") or 1)
+    if announced != len(planes):
+        raise UnreadablePixelsError(f"The instance holds {announced} frames, but describes {len(planes)}.")
     frames = _decode(planes[0].dataset)
     if frames.shape != array.shape:
         raise UnreadablePixelsError(f"The instance holds frames of shape {frames.shape}, but describes {array.shape}.")

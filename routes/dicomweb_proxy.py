@@ -11,6 +11,7 @@ from werkzeug.exceptions import NotFound, UnsupportedMediaType
 from Orthanc.relay import RESOURCE, Relay
 from routes.context import context
 from routes.openapi import describe
+from routes.problems import ProblemError
 from settings import Settings
 
 blueprint = Blueprint("dicomweb", __name__)
@@ -70,12 +71,27 @@ def _store(resource: str) -> Response:
 
 
 def _relay(resource: str) -> Response:
+    """Pass a request on, and its answer back; but of a refusal only what is DICOM.
+
+    Orthanc's refusals repeat the address without naming a type: a browser would show as a page of ours what somebody
+    has put into a link.
+    """
     if not RESOURCE.fullmatch(resource):
         raise NotFound
     body = request.stream if request.method == "POST" else None
     relay = _relay_to(context().settings)
     answer = relay.ask(request.method, resource, request.query_string, dict(request.headers), body)
-    return Response(answer.body, answer.status, answer.headers)
+    kind = answer.headers.get("Content-Type", "application/octet-stream")
+    if answer.status >= 400 and not kind.startswith("application/dicom+"):  # STOW-RS says which instances it refused
+        answer.body.close()
+        raise ProblemError(
+            answer.status,
+            "archive-refused",
+            "The archive has no such thing" if answer.status == 404 else "The archive refused the request",
+            f"It answered with status {answer.status}.",
+            "See the archive's log, and DICOM PS3.18 for what may be asked for.",
+        )
+    return Response(answer.body, answer.status, {**answer.headers, "Content-Type": kind})
 
 
 @lru_cache(maxsize=4)

@@ -1,5 +1,6 @@
 """The charts of the follow-up page as Plotly figures: what is drawn is decided here, the browser only draws it."""
 
+import html
 from typing import Any
 
 from results.timeline import Timeline, TimelineLesion, TimelineVisit
@@ -92,7 +93,7 @@ def curves(timeline: Timeline, lesions: list[TimelineLesion], what: str) -> Figu
         ]
         traces.append(
             {
-                "x": days, "y": sizes, "name": lesion.name,
+                "x": days, "y": sizes, "name": _text(lesion.name),
                 "mode": "lines+markers", "line": _line(number, lesion), "marker": _marker(number),
                 "hovertemplate": f"%{{y:.2f}} {unit}",
             }
@@ -102,7 +103,7 @@ def curves(timeline: Timeline, lesions: list[TimelineLesion], what: str) -> Figu
 
 def bars(lesions: list[TimelineLesion], visit: int) -> Figure | None:
     """Draw the diameters of one visit, side by side."""
-    shown = [(lesion.name, size) for lesion in lesions if (size := lesion.sizes[visit])]
+    shown = [(_text(lesion.name), size) for lesion in lesions if (size := lesion.sizes[visit])]
     if not shown:
         return None
     names = [name for name, _ in shown]
@@ -127,7 +128,7 @@ def scatter(lesions: list[TimelineLesion], visit: int) -> Figure | None:
         return None
     traces = [
         {
-            "x": [size.longest_mm], "y": [size.volume_mm3 / 1000], "name": name, "mode": "markers",
+            "x": [size.longest_mm], "y": [size.volume_mm3 / 1000], "name": _text(name), "mode": "markers",
             "marker": _marker(number) | {"size": 12}, "hovertemplate": "%{x:.1f} mm, %{y:.2f} cm³",
         }
         for number, name, size in shown
@@ -136,6 +137,11 @@ def scatter(lesions: list[TimelineLesion], visit: int) -> Figure | None:
     figure["layout"]["hovermode"] = "closest"
     figure["layout"]["xaxis"] |= {"title": {"text": "longest diameter, mm"}, "rangemode": "tozero"}
     return _named(figure)
+
+
+def _text(name: str) -> str:
+    """Have a lesion's name stand as it was entered: Plotly makes links and bold letters of what looks like them."""
+    return html.escape(name, quote=False)
 
 
 def _named(figure: Figure) -> Figure:

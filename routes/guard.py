@@ -19,6 +19,9 @@ from settings import Settings
 _CHANGES_NOTHING = ("GET", "HEAD", "OPTIONS")
 _HOST = re.compile(r"(?P<name>[^\s:@/\[\]]+|\[[^\s@/\[\]]+\])(:[0-9]*)?")
 
+_BY_HTTPS = re.compile(r'(?:^|[;,])\s*proto="?https"?\s*(?:[;,]|$)', re.IGNORECASE)
+"""RFC 7239."""
+
 
 def register(app: Flask, settings: Settings) -> None:
     """Guard every address of the app."""
@@ -70,6 +73,11 @@ def _only_known_names(names: Collection[str]) -> None:
         )
 
 
+def _asked_by_https() -> bool:
+    """Whether nginx, or a proxy in front of the API alone, says so; no page can say it of a request of its own."""
+    return _BY_HTTPS.search(request.headers.get("Forwarded", "")) is not None
+
+
 def _only_known_pages() -> None:
     """Refuse pages of other origins: a browser sends a POST without a body, or with a form's, for any page that asks.
 
@@ -79,8 +87,11 @@ def _only_known_pages() -> None:
     origin = request.headers.get("Origin")
     if origin is None or request.method in _CHANGES_NOTHING:
         return
-    own = origin.partition("://")[2].lower() == request.headers.get("Host", request.host).lower()
-    if not own and origin not in context().settings.cors_origins:
+    scheme, _, host = origin.lower().partition("://")
+    own = host == request.headers.get("Host", request.host).lower()
+    # A page of http is not our own where we are asked by https: whoever stands between can make one. The other way
+    # round it may be, behind a proxy of the hospital's that speaks https for us.
+    if not (own and (scheme == "https" or not _asked_by_https())) and origin not in context().settings.cors_origins:
         raise ProblemError(
             403,
             "foreign-page",

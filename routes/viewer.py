@@ -41,7 +41,8 @@ _FOR_EVER = "public, max-age=31536000, immutable"
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; worker-src 'self' blob:; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
-    "connect-src 'self' data: blob:; object-src 'none'; base-uri 'self'; frame-ancestors 'self'"
+    "connect-src 'self' data: blob:; object-src 'none'; form-action 'self'; base-uri 'self'; "
+    "frame-ancestors 'self'"
 )
 _TAG = "Viewer"
 _PAGE: dict[int, tuple[str, str | None]] = {

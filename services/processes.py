@@ -39,7 +39,11 @@ MEANT = {0, WRONG_SETTINGS, 0xC000013A, *(-number for number in INTERRUPTS)}
 """Exit statuses of what ended because somebody wanted it to (0xC000013A: Ctrl-C on Windows), or will end again."""
 KILLED = {-9: " (killed: out of memory?)"}
 PAUSES = (1.0, 5.0, 15.0, 60.0)
-"""Seconds before a service that died is started again, and again; then it is given up, and everything ends."""
+"""Seconds before a service that died is started again, and again; the last of them each further time.
+
+It is never given up: that it can be started at all was seen at the start, and what kills it may be a job or two, while
+Orthanc takes images in.
+"""
 WATCH_SECONDS = 0.5
 CALM_SECONDS = 600.0
 """After so long an earlier death is forgotten."""
@@ -190,13 +194,15 @@ class Services:
         elif service.at_death is AtDeath.GO_ON:
             say(f"{service.name} ended with status {status}; the rest goes on without it. See {service.log}")
             self.running.remove(service)
-        elif service.at_death is AtDeath.END_ALL or status in MEANT or service.deaths == len(PAUSES):
+        elif service.at_death is AtDeath.END_ALL or status in MEANT:
             raise _dead(service)
         elif service.due is None:
-            service.due = now + PAUSES[service.deaths]
+            pause = PAUSES[min(service.deaths, len(PAUSES) - 1)]
+            service.due = now + pause
+            often = f"; it has died {service.deaths + 1} times" if service.deaths else ""
             say(
-                f"{service.name} ended with status {status}{KILLED.get(status, '')}; it is started again in "
-                f"{PAUSES[service.deaths]:g} s ({service.deaths + 1} of {len(PAUSES)}). See {service.log}"
+                f"{service.name} ended with status {status}{KILLED.get(status, '')}; it is started again in {pause:g} s"
+                f"{often}. See {service.log}"
             )
         elif now >= service.due:
             service.process, service.output = service.run()

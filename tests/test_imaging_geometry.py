@@ -7,6 +7,8 @@ import pytest
 from pydicom.dataset import Dataset
 
 from imaging import errors
+from imaging.geometry import arrange
+from imaging.planes import planes_of
 from imaging.volume import read_series
 from tests import factory
 
@@ -15,7 +17,8 @@ SHAPE, SPACING = (20, 12, 14), (1.5, 4.0, 3.5)
 
 def slices(plane: str = "oblique25", count: int = SHAPE[0], apart: float = SPACING[0]) -> list[Dataset]:
     """Return 20 slices, 1.5 mm apart, in order of position; or so many, so far apart."""
-    source = factory.volume(plane, shape=(count, *SHAPE[1:]), spacing=(apart, *SPACING[1:]))
+    with np.errstate(over="ignore"):  # metres away from the head
+        source = factory.volume(plane, shape=(count, *SHAPE[1:]), spacing=(apart, *SPACING[1:]))
     return factory.series_datasets(source, shuffle=False)
 
 
@@ -369,3 +372,25 @@ def test_how_far_echo_times_may_differ(other, error):
     for k, ds in enumerate(datasets):
         ds.EchoTime = 3.0 if k % 2 else other
     judge(datasets, error)
+
+
+def test_a_whole_body_is_not_too_large():
+    """2 m of it in slices of 5 mm, the pixels left out."""
+    datasets = slices("axial", count=400, apart=5.0)
+    for ds in datasets:
+        ds.Rows, ds.Columns, ds.PixelSpacing = 512, 512, [0.97, 0.97]
+    stack, geometry = arrange(planes_of(datasets))
+    assert len(stack) == 400
+    assert geometry.spatial_shape == (400, 512, 512)
+
+
+def test_what_no_worker_could_hold():
+    """Distances cost nothing, and voxels that are all alike next to nothing."""
+    many, wide, long = slices(), slices(apart=100.0), slices(count=3, apart=900.0)
+    for ds in many:
+        ds.Rows = ds.Columns = 6000
+    for ds in wide:
+        ds.PixelSpacing = [50.0, 50.0]
+    assert "20 slices of 6000 x 6000 pixels, 30 x 24000 x 21000 mm" in refusal(many, errors.TooLargeError)
+    assert "20 slices of 12 x 14 pixels, 2000 x 600 x 700 mm" in refusal(wide, errors.TooLargeError)
+    assert "2700 x 48 x 49 mm" in refusal(long, errors.TooLargeError)

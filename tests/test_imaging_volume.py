@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.pixels import pixel_array
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 from scipy.spatial.transform import Rotation
 
-from imaging import errors
+from imaging import errors, volume
 from imaging.mr_writer import write_mr_series
 from imaging.volume import read_series
 from tests import factory
@@ -270,6 +271,45 @@ def test_the_parts_of_a_multi_frame_volume_are_not_called_volumes_of_their_own()
     one.ConcatenationUID = two.ConcatenationUID = "1.2.4"
     with pytest.raises(errors.MixedSeriesError, match="can't be read in parts"):
         read_series([one, two])
+
+
+def test_what_is_too_large_is_refused_before_its_pixels_are_decoded(monkeypatch):
+    monkeypatch.setattr(volume, "pixel_array", lambda _: pytest.fail("nothing is decoded"))
+    datasets = factory.series_datasets(small())
+    for ds in datasets:
+        ds.Rows = ds.Columns = 30_000
+    with pytest.raises(errors.TooLargeError, match="24 slices of 30000 x 30000 pixels"):
+        read_series(datasets)
+
+
+def test_frames_that_nothing_describes_are_refused_before_they_are_decoded(monkeypatch):
+    monkeypatch.setattr(volume, "pixel_array", lambda _: pytest.fail("nothing is decoded"))
+    dataset = factory.multi_frame(small())
+    dataset.NumberOfFrames = 100_000
+    with pytest.raises(errors.UnreadablePixelsError, match="100000 frames, but describes 24"):
+        read_series([dataset])
+
+
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless])
+def test_pixels_that_are_larger_than_announced_are_refused_before_they_are_decoded(monkeypatch, syntax):
+    """The decoder goes by what the compressed pixels say of themselves."""
+    large, datasets = factory.series_datasets(small())[0], factory.series_datasets(small())
+    large.Rows = large.Columns = 2000
+    large.PixelData = bytes(2000 * 2000 * 2)
+    large.compress(syntax)
+    for ds in datasets:
+        ds.compress(syntax)
+    datasets[3].PixelData = large.PixelData
+    decoded = []
+
+    def decode(dataset: Dataset) -> np.ndarray:
+        decoded.append(dataset)
+        return pixel_array(dataset)
+
+    monkeypatch.setattr(volume, "pixel_array", decode)
+    with pytest.raises(errors.UnreadablePixelsError, match=r"40 x 36.* they are 2000 x 2000 pixels"):
+        read_series(datasets)
+    assert datasets[3] not in decoded
 
 
 def test_broken_compressed_pixels_are_refused_with_the_name_of_their_syntax():

@@ -203,7 +203,7 @@ def test_a_body_that_nobody_reads_to_its_end_spoils_no_later_answer() -> None:
         relay = Relay(url, "us", "secret", 5)
         body = relay.ask("GET", "studies/drip", b"", {}).body
         next(body)
-        body.close()  # type: ignore[attr-defined]
+        body.close()
         handler.proceed.set()
         assert body_of(relay, "studies") == b"whole"
 
@@ -224,7 +224,7 @@ def test_an_answer_without_a_body_leaves_the_connection_free(method: str, kind: 
 def test_a_body_that_nobody_begins_to_read_spoils_no_later_answer() -> None:
     with upstream() as (url, _):
         relay = Relay(url, "us", "secret", 5)
-        relay.ask("GET", "studies", b"", {}).body.close()  # type: ignore[attr-defined]
+        relay.ask("GET", "studies", b"", {}).body.close()
         assert body_of(relay, "studies") == b"whole"
 
 

@@ -96,7 +96,7 @@ def test_the_table_says_what_the_json_says(tmp_path, axial):
     write_files(tmp_path / "new" / "folder", series, label_map, lesions, results_cases.CONTEXT)
     folder = tmp_path / "new" / "folder"
     rows = json.loads((folder / "lesions.json").read_text("utf-8"))
-    assert (folder / "lesions.csv").read_bytes().startswith(b"\xef\xbb\xbfname,"), "or Excel garbles names"
+    assert (folder / "lesions.csv").read_bytes().startswith(b'\xef\xbb\xbf"name",'), "or Excel garbles names"
     with (folder / "lesions.csv").open(newline="", encoding="utf-8-sig") as file:
         table = list(csv.DictReader(file))
     assert len(table) == len(rows) == 3
@@ -155,7 +155,7 @@ def test_without_lesions_the_files_say_so(tmp_path, axial):
     series, label_map, _ = axial
     image = picture(tmp_path, series, np.zeros_like(label_map), [])
     assert (tmp_path / "lesions.json").read_text("utf-8").strip() == "[]"
-    assert (tmp_path / "lesions.csv").read_text("utf-8-sig").startswith("name,label,tracking_uid,volume_mm3")
+    assert (tmp_path / "lesions.csv").read_text("utf-8-sig").startswith('"name","label","tracking_uid","volume_mm3"')
     assert len((tmp_path / "lesions.csv").read_text("utf-8").splitlines()) == 1
     assert shows(image, (255, 255, 255)) > 50  # "no lesion found"
 

@@ -293,9 +293,26 @@ def test_a_visit_without_lesions_has_a_row():
     ]
 
 
-@pytest.mark.parametrize("name", ["=1+1", "+x", "-x", "@x"])
+@pytest.mark.parametrize("name", ["=1+1", "+x", "-x", "@x", " =1+1", "＝1+1"])
 def test_a_name_is_never_a_formula(name):
     assert rows_of(timeline({name: [20.0]}, visits=1))[0]["lesion"] == f"'{name}"
+
+
+def test_nor_is_what_stands_behind_another_separator():
+    """A German or French Excel parts the fields at semicolons, and heeds no quote within one."""
+    name = 'L;=HYPERLINK(A1) "; +1'
+    made = timeline({name: [20.0, 12.0]}, visits=2, doubtful=(1,))
+    table = timeline_csv(made).decode("utf-8-sig")
+    assert not re.search(r"(^|;)[\s\"]*[=+@-]", table, re.MULTILINE)
+    assert rows_of(made)[0]["lesion"] == "L;'=HYPERLINK(A1) \";' +1"
+    assert ",-40.00," in table, "a number is none"
+
+
+def test_what_is_no_number_stands_between_quotes():
+    """LibreOffice takes semicolons for separators, too."""
+    (line,) = timeline_csv(timeline({"a;b": [20.0]}, visits=1)).decode("utf-8-sig").splitlines()[1:]
+    assert '"a;b"' in line
+    assert ",20.00," in line
 
 
 def test_names_with_commas_and_quotes_stay_whole():
@@ -304,7 +321,7 @@ def test_names_with_commas_and_quotes_stay_whole():
 
 def test_excel_is_told_in_what_encoding_names_are():
     table = timeline_csv(timeline({"Läsion": [20.0]}, visits=1))
-    assert table.startswith(b"\xef\xbb\xbfvisit,")
+    assert table.startswith(b'\xef\xbb\xbf"visit",')
     assert "Läsion" in table.decode("utf-8")
     assert b"\r\n" in table
 

@@ -461,7 +461,24 @@ def test_names_are_no_markup(site, people):
         markup = page(site, address)
         assert "<script>alert" not in markup
         assert "alert(1)" in markup or "visit=" in address, "it is shown as text"
-    assert figures(page(site, "/follow-up/2"))["bars"]["data"][0]["x"] == ["</script>" + EVIL]
+    shown = html.escape("</script>" + EVIL, quote=False)
+    assert figures(page(site, "/follow-up/2"))["bars"]["data"][0]["x"] == [shown]
+
+
+def test_names_are_no_markup_in_the_charts_either(site, patient):
+    """Plotly makes links and bold letters of what looks like them, and undoes what is escaped once."""
+    name = '<a href="https://evil.example">Report</a> & <b></b>'
+    lesion = site.client.get(f"/patients/{patient}/timeline").get_json()["lesions"][0]
+    site.client.patch(f"/lesions/{lesion['id']}", json={"name": name, "version": 1})
+    drawn = figures(page(site, f"/follow-up/{patient}"))
+    assert {"bars", "scatter", "diameters", "volumes"} <= drawn.keys()
+    shown = json.dumps(drawn)
+    assert "<a" not in shown
+    assert "<b" not in shown
+    shown_name = '&lt;a href="https://evil.example"&gt;Report&lt;/a&gt; &amp; &lt;b&gt;&lt;/b&gt;'
+    assert shown_name in drawn["bars"]["data"][0]["x"]
+    for chart in ("scatter", "diameters", "volumes"):
+        assert shown_name in [trace["name"] for trace in drawn[chart]["data"]]
 
 
 def test_no_script_in_the_page(site, patient):

@@ -79,7 +79,7 @@ def test_as_many_are_listed_as_are_asked_for(site, patient, listing, monkeypatch
 def test_the_table(site, patient):
     answer = site.client.get(f"/patients/{patient}/timeline.csv")
     assert answer.content_type == "text/csv; charset=utf-8"
-    assert answer.data.startswith(b"\xef\xbb\xbfvisit,")
+    assert answer.data.startswith(b'\xef\xbb\xbf"visit",')
     rows = list(csv.DictReader(io.StringIO(answer.data.decode("utf-8-sig"))))
     assert len(rows) == 4
     assert (rows[2]["visit"], rows[2]["lesion"], rows[2]["longest_diameter_mm"]) == ("2", "GTV_MetIA_1", "12.00")

@@ -66,6 +66,25 @@ def test_programs_and_known_pages_may(site, origin):
     assert site.client.post(f"/jobs/{job}/retry", headers=headers).status_code == 202
 
 
+@pytest.mark.parametrize(
+    ("forwarded", "origin", "may"),
+    [
+        ('host="localhost";proto=https', "http://localhost", False),
+        ('host="localhost";proto=https', "https://localhost", True),
+        ('for=10.1.2.3;Proto="HTTPS", for=10.1.2.4', "http://localhost", False),
+        ('host="localhost";proto=http', "https://localhost", True),
+        ('host="localhost";proto=http', "http://localhost", True),
+        ('host="proto=https";proto=http', "http://localhost", True),
+        ("", "http://localhost", True),
+        ('host="localhost";proto=https', VIEWER, True),
+    ],
+)
+def test_where_https_is_spoken_a_page_that_came_without_is_foreign(site, forwarded, origin, may):
+    """Whoever stands between can make such a page. A proxy in front may speak https where nginx here does not."""
+    answer = site.client.delete("/jobs/x", headers={"Origin": origin, "Forwarded": forwarded})
+    assert answer.status_code == (404 if may else 403)
+
+
 def test_the_published_front_end_is_told_in_its_own_form(site):
     answer = site.client.post(f"/segmentation/{STUDY}", headers={"Origin": FOREIGN})
     assert answer.status_code == 403

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import struct
 import tempfile
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from pydicom.uid import generate_uid
 
-from Orthanc import multipart
+from Orthanc import inflating, multipart
 from routes import uploads
 from tests import factory
 from tests.api_factory import ApiSite
@@ -133,6 +134,15 @@ def test_what_unpacks_to_more_than_an_upload_may_hold(site: ApiSite) -> None:
     said = refused(site, send(site, FILES[0], deflated(64 * MIB)), 413)
     assert "File 2 of 2" in said
     assert f"more than {64 * MIB} bytes" in said
+
+
+def test_far_more_elements_than_anything_real_has(site: ApiSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body of 8 MB kept the API busy for a minute."""
+    monkeypatch.setattr(inflating, "READS", 2000)
+    elements = b"".join(struct.pack("<HH2sH", 0x7FE1, k, b"LO", 0) for k in range(10_000))
+    said = refused(site, send(site, FILES[0], FILES[1] + elements), 413)
+    assert "File 2 of 2" in said
+    assert "more elements" in said
 
 
 def test_studies_are_stored_together_or_not_at_all(site: ApiSite) -> None:

@@ -2,7 +2,11 @@
 
 import gzip
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from urllib.parse import unquote
 
 import pytest
 
@@ -135,3 +139,50 @@ def test_an_archive_that_is_down(site: ApiSite) -> None:
         assert (answer.status_code, answer.mimetype) == (502, "application/problem+json")
         assert "is Orthanc running" in answer.get_json()["detail"]
         assert "hidden" not in answer.text
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """Answers as the address says, ``.../STATUS/TYPE``, and, as Orthanc does, with the address in the body."""
+
+    def do_GET(self) -> None:
+        path = unquote(self.path)
+        *_, status, kind = path.split("/")
+        body = path.encode()
+        self.send_response(int(status))
+        self.send_header("Content-Length", str(len(body)))
+        if kind != "none":
+            self.send_header("Content-Type", f"application/{kind}")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def refusing(tmp_path: Path) -> Iterator[ApiSite]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        site = ApiSite(tmp_path, ORTHANC_URL=f"http://127.0.0.1:{server.server_port}")
+        yield site
+        site.close()
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        ("404/none", "application/problem+json"),
+        ("400/json", "application/problem+json"),
+        ("500/none", "application/problem+json"),
+        ("200/none", "application/octet-stream"),
+        ("409/dicom+json", "application/dicom+json"),
+    ],
+)
+def test_what_the_archive_repeats_of_an_address_is_no_page(tmp_path: Path, answer: str, kind: str) -> None:
+    """Orthanc names no type then, and the browser would show a form in it as one of ours."""
+    with refusing(tmp_path) as site:
+        for _ in range(2):  # a refusal that is not read to its end spoils no connection
+            given = site.client.get(f"/dicom-web/studies/1/%3Cform%3E/{answer}")
+            assert (str(given.status_code), given.mimetype) == (answer.partition("/")[0], kind)
+            assert (b"<form>" in given.data.partition(b'"instance"')[0]) is ("problem" not in kind)

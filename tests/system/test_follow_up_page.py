@@ -65,6 +65,21 @@ def test_lesions_called_by_numbers(seen: Seen) -> None:
             assert min(drawn) > 10
 
 
+def test_lesions_called_by_markup(seen: Seen) -> None:
+    """Plotly would make a link of the one and nothing of the other."""
+    lesions = store.load_timeline(seen.database, patient_key(seen.database), Rules()).lesions
+    names = ['<a href="https://evil.example">a</a>', "<b></b>&amp;"]
+    for lesion, name in zip(lesions, names, strict=True):
+        store.edit_lesion(seen.database, lesion.key, {"name": name}, version=lesion.version, made_by="ana")
+    page = seen.open()
+    for texts in ("#bars .xtick text", "#scatter .legendtext", "#diameters .legendtext"):
+        assert page.locator(texts).all_text_contents() == names
+    assert page.locator("svg a").count() == 0
+    for lesion in lesions:
+        version = lesion.version + 1
+        store.edit_lesion(seen.database, lesion.key, {"name": lesion.name}, version=version, made_by="ana")
+
+
 def test_an_entry_is_kept_and_judged(seen: Seen) -> None:
     page = seen.open()
     page.fill("#user", "ana")

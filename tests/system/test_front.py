@@ -166,6 +166,25 @@ def test_a_page_of_another_origin_stores_nothing(origin: str, series: list[Datas
             assert "CORS_ORIGINS" in answer.json()["what_to_do"]
 
 
+def test_what_orthanc_repeats_of_an_address_is_no_page(origin: str) -> None:
+    form = "%3Cform%20action=https:evil.example%3E"
+    for path in (f"metadata/{form}", f"foo{form}", f"series/1/instances/1/frames/1/{form}"):
+        answer = requests.get(f"{origin}/dicom-web/studies/1/{path}", timeout=30)
+        assert answer.status_code >= 400
+        assert answer.headers["Content-Type"] == "application/problem+json", path
+        assert answer.json()["status"] == answer.status_code
+
+
+def test_whatever_it_is_no_browser_takes_it_for_a_page(origin: str, series: list[Dataset]) -> None:
+    one = series[0]
+    study = f"{origin}/dicom-web/studies/{one.StudyInstanceUID}"
+    for path in ("", "/metadata", f"/series/{one.SeriesInstanceUID}/instances/{one.SOPInstanceUID}/frames/1"):
+        headers = requests.get(f"{study}{path}", timeout=60).headers
+        assert headers["X-Content-Type-Options"] == "nosniff", path
+        assert "default-src 'none'" in headers["Content-Security-Policy"], path
+        assert "form-action 'none'" in headers["Content-Security-Policy"], path
+
+
 def test_no_credentials_come_back(origin: str, orthanc: RunningOrthanc) -> None:
     for path in ("dicom-web/studies?limit=1", "dicom-web/studies/1.2.3.4/metadata"):
         answer = requests.get(f"{origin}/{path}", timeout=10)
@@ -282,6 +301,11 @@ def test_https(settings: Settings, tmp_path: Path, site: ServerSite) -> None:
         assert address.startswith("https://")
         for path in ("health", "dicom-web/studies?limit=1"):
             assert requests.get(f"{address}/{path}", verify=str(certificate), timeout=10).ok
+        for origin, status in ((address, 404), (address.replace("https", "http"), 403)):
+            answer = requests.delete(
+                f"{address}/jobs/x", headers={"Origin": origin}, verify=str(certificate), timeout=10
+            )
+            assert answer.status_code == status, origin
         port = int(address.rpartition(":")[2])
         assert _agrees(port, ssl.TLSVersion.TLSv1_3) == "TLSv1.3"
         assert _agrees(port, ssl.TLSVersion.TLSv1_2, "ECDHE-RSA-AES256-GCM-SHA384") == "TLSv1.2"
