@@ -50,6 +50,8 @@ TRANSIENT = (ArchiveUnavailableError, ArchiveTimeoutError, OperationalError)
 """What may be over after a while: the job is tried again. Of the database: it is locked, full or away."""
 
 BUSY_SECONDS = 2.0
+LOG_TRIES = 10
+"""After so many tries in a row that did not empty the database's log, somebody is told; there is one a minute."""
 MINIMUM_STARTS = 3
 JUDGING_SECONDS = 2.0
 """So long it is looked at a time which series were written with what no longer holds: after another target rule was
@@ -89,6 +91,7 @@ class Worker:
         self.queue = JobQueue(queue_url, self.run_job)
         self._running: str | None = None
         self._claiming = threading.Lock()
+        self._log_kept = 0  # so many tries in a row the database's log could not be emptied
 
     def run_job(self, job_id: str) -> None:
         """Run a job to its end, whatever that is; nothing is raised for what goes wrong within it."""
@@ -226,16 +229,17 @@ class Worker:
 
         Patients are followed again of whom other visits are known now. What must not be in the archive any more is
         taken out: replaced versions, remains of failed jobs. A job that is tried again writes the same UIDs: from a
-        last look at each until it is gone no worker begins it.
+        last look at each until it is gone no worker begins it. What was forgotten leaves the database's files.
         """
         duties = {
             self._follow_again: "visits that have changed are followed again later",
             self._take_out: "replaced results stay in the archive for now",
+            self._empty_log: "what was forgotten stays in the database's files for now",
         }
         for duty, later in duties.items():
             try:
                 duty()
-            except Exception as error:  # neither the other duty nor the worker ends by it
+            except Exception as error:  # neither the other duties nor the worker end by it
                 passing = isinstance(error, ArchiveError) or is_outage(error)
                 logger.warning("%s: %s", later, problem_of(error).detail, exc_info=None if passing else error)
 
@@ -243,6 +247,16 @@ class Worker:
         rethread_store.follow_again(self._database)
         for job_id in store.queue_relabelling(self._database, self._rules, seconds=JUDGING_SECONDS):
             self.queue.enqueue(job_id)
+
+    def _empty_log(self) -> None:
+        """Empty it whether or not something was forgotten: nobody needs to note that, and it takes milliseconds."""
+        self._log_kept = 0 if self._database.empty_log() else self._log_kept + 1
+        if self._log_kept and self._log_kept % LOG_TRIES == 0:
+            logger.warning(
+                "what was forgotten may still be in the database's files: at each of the last %d looks somebody was "
+                "reading the database, such as a backup that does not end",
+                self._log_kept,
+            )
 
     def _take_out(self) -> None:
         for uid in store.results_to_retire(self._database):
