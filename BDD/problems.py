@@ -32,6 +32,12 @@ _PROBLEMS = {
     "SelectionError": (409, "series-selection", "No single series to segment", _ANOTHER),
     "NotMRError": (422, "not-mr", "The series is not MR", "Name an MR series."),
     "UnreadablePixelsError": (422, "unreadable-pixels", "The images cannot be read", _ANOTHER),
+    "ChangedImagesError": (
+        409,
+        "images-changed",
+        "The images have changed since they were segmented",
+        "Segment the series again: POST /segment.",
+    ),
     "GeometryError": (422, "geometry", "The series is no regular volume", _ANOTHER),
     "ImagingError": (422, "unusable-series", "The series cannot be used", _ANOTHER),
     "NothingToSegmentError": (422, "empty-series", "The series shows nothing", _ANOTHER),
