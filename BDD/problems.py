@@ -14,6 +14,12 @@ _ANOTHER = "Name another series as SeriesInstanceUID."
 # exception: status, name, title, what to do; the nearest class of an exception's ancestry counts
 _PROBLEMS = {
     "StudyNotFoundError": (404, "study-not-found", "Study not found", "Send the study to the archive first."),
+    "AmbiguousStudyError": (
+        409,
+        "ambiguous-study",
+        "The study is under several patient IDs",
+        "Delete the wrong one by hand, in Orthanc itself; then send it again.",
+    ),
     "SeriesNotFoundError": (404, "series-not-found", "Series not found", "Name a series of this study."),
     "JobNotFoundError": (404, "job-not-found", "Job not found", "GET /jobs lists the jobs."),
     "PatientNotFoundError": (404, "patient-not-found", "Patient not found", "GET /patients lists the patients."),
