@@ -131,10 +131,9 @@ def found_in(database: Database, series_instance_uid: str, rules: Rules) -> Foun
         contains_eager(LabelMapRow.job).joinedload(Job.model),
     )
     with database.reading() as session:
-        kept = session.execute(query).tuples().first()
-        if kept is None or kept[0].job.model is None:
+        row, image = session.execute(query).tuples().first() or (None, b"")
+        if row is None or row.job.model is None:
             raise JobStateError(f"what was found in series {series_instance_uid} was not kept: segment it again")
-        row, image = kept
         identities, standing = _to_write(session, row.job, partial(known_patient, session), rules)
         old, model = unpack_label_map(row.voxels), row.job.model
     renumber = np.zeros(int(old.max(initial=0)) + 1, np.int32)

@@ -1,7 +1,7 @@
 """Lesions written again onto images, or for a patient, that are others now in the archive."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +97,14 @@ def test_a_study_written_again_under_a_corrected_id_is_judged_among_its_own_pati
     for one in images(site):
         if one.StudyInstanceUID == study_of(2):
             one.PatientID, one.PatientName = "TEST-002", "Other^Person"
-    keep, stored = site.archive.store, []
-    monkeypatch.setattr(site.archive, "store", lambda datasets: (stored.extend(datasets), keep(datasets)))
+    keep = site.archive.store
+    stored: list[Dataset] = []
+
+    def note(datasets: Sequence[Dataset]) -> None:
+        stored.extend(datasets)
+        keep(datasets)
+
+    monkeypatch.setattr(site.archive, "store", note)
     job = rename(site, 1)
     written = [one for one in stored if one.Modality == "SR" and one.StudyInstanceUID == study_of(2)]
     assert job["state"] == "done"
