@@ -78,6 +78,24 @@ class Silent:
 
 
 @dataclass(frozen=True)
+class Earlier:
+    """What was found in a series before, under the names that hold now.
+
+    Attributes
+    ----------
+    label_map
+        int32, the shape of the series' volume; n marks the voxels of ``lesions[n - 1]``.
+    standing
+        Where the visit stands in the patient's course; None where the report says nothing of it.
+    """
+
+    label_map: np.ndarray
+    lesions: list[Lesion]
+    context: ResultContext
+    standing: Standing | None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """Everything one run found and wrote.
 
@@ -191,14 +209,17 @@ def write_again(
     *,
     study_instance_uid: str,
     series_instance_uid: str,
-    label_map: np.ndarray,
-    lesions: list[Lesion],
-    context: ResultContext,
+    found: Callable[[Series], Earlier],
     outputs: Sequence[str],
-    course: Course,
     reporter: Reporter,
 ) -> Outcome:
     """Write what was found in a series before, under the names and tracking UIDs that its lesions have now.
+
+    Parameters
+    ----------
+    found
+        Given the series as the archive has it now, what is to be written of it. Whatever it raises ends the job before
+        anything is written.
 
     Raises
     ------
@@ -210,9 +231,12 @@ def write_again(
         datasets = archive.fetch_series(study_instance_uid, series_instance_uid, watch.reporter.progress)
     with watch("reading"):
         series = read_series(datasets)
+        now = found(series)
     with watch("writing"):
-        objects, standing = _write(archive, series, label_map, lesions, context, outputs, course)
-    return Outcome(series, None, None, label_map, lesions, objects, context, watch.seconds, standing)
+        objects, standing = _write(
+            archive, series, now.label_map, now.lesions, now.context, outputs, lambda *_: now.standing
+        )
+    return Outcome(series, None, None, now.label_map, now.lesions, objects, now.context, watch.seconds, standing)
 
 
 def _write(

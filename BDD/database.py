@@ -29,6 +29,8 @@ from sqlalchemy.orm import Session
 from settings import unless_named
 
 BUSY_TIMEOUT_MS = 15_000
+LOG_TIMEOUT_MS = 1_000
+"""So long whoever empties SQLite's log waits for those who read in it; nobody can write meanwhile."""
 IDLE_TIMEOUT_MS = 60_000
 """So long PostgreSQL lets a transaction wait for its own program, which may be on a machine that has lost power."""
 WRITE_LOCK = 0x4D657449
@@ -77,14 +79,21 @@ class Database:
         """Open a session that commits at its end, or rolls back when an exception leaves it."""
         return self._session(read_only=False)
 
-    def empty_log(self) -> None:
-        """Have SQLite's log hold nothing of what was deleted; while others still read in it, that waits.
+    def empty_log(self) -> bool:
+        """Have SQLite's files hold nothing of what was deleted; False while somebody, such as a backup, reads there.
 
-        PostgreSQL's is its administrator's affair.
+        Then it is to be asked for again, as the worker does. PostgreSQL's log is its administrator's affair.
         """
-        if self.engine.dialect.name == "sqlite":
-            with closing(self.engine.raw_connection()) as connection:  # in no transaction
-                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if self.engine.dialect.name != "sqlite":
+            return True
+        with closing(self.engine.raw_connection()) as connection:  # in no transaction
+            cursor = connection.cursor()
+            try:
+                cursor.execute(f"PRAGMA busy_timeout = {LOG_TIMEOUT_MS}")
+                busy, _, _ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        return not busy
 
     def dispose(self) -> None:
         """Close every connection."""

@@ -17,7 +17,7 @@ from BDD.followup_store import current_jobs, findings_of, study_of, tracked_lesi
 from BDD.identities import carry, identify, is_said
 from BDD.models import Job, LesionRow, Patient, Series, Study
 from BDD.moving import arriving
-from BDD.places import Places, bases_for, keep_registration, place_of, places_of
+from BDD.places import Places, bases_for, forget_registrations, keep_registration, place_of, places_of
 from BDD.records import SeriesRecord
 from rano.coverage import Grid
 from rano.following import thread
@@ -48,6 +48,8 @@ class Following:
         How each lesion was followed to this visit; empty when the patient has no others.
     absent
         Of the patient's lesions that were not found at this visit those of which it is open whether they have gone.
+    changed
+        The images are not those that were segmented before: how they lay to others no longer holds.
     """
 
     lesions: list[Lesion]
@@ -57,12 +59,15 @@ class Following:
     registrations: Mapping[int, Registration]
     links: Sequence[Link] = ()
     absent: Sequence[Absence] = ()
+    changed: bool = False
 
     def keep(self, session: Session, series_key: int, rows: Sequence[LesionRow]) -> None:
         """Keep what later visits need to follow from this one, within the transaction that records the job."""
         image = session.get(VisitImage, series_key) or VisitImage(series_key=series_key)
         image.image, image.frame_of_reference_uid = self.image.to_bytes(), self.frame_of_reference_uid
         session.add(image)
+        if self.changed:
+            forget_registrations(session, series_key)
         for other, registration in self.registrations.items():
             keep_registration(session, other, series_key, registration)
         shapes = {one.measurement.label: shape for one, shape in zip(self.lesions, self.shapes, strict=True)}
@@ -112,14 +117,16 @@ def follow(
         others = [job for job in jobs if job.series_instance_uid != record.series_instance_uid]
         tracked = tracked_lesions(session, patient.id)
         found = findings_of(session, jobs, undefer(Finding.shape))
-        places = places_of(session, patient.id)
+        own = session.scalar(select(Series.id).where(Series.series_instance_uid == record.series_instance_uid))
+        before = session.scalar(select(VisitImage.image).where(VisitImage.series_key == own))
+        changed = before is not None and bool(ReducedVolume.from_bytes(before).difference(image))
+        places = places_of(session, patient.id, without=own if changed else None)
         grids = grids_of(session, [job.series_key for job in others])
         known = [followed_visit(job, found.get(job.id, []), tracked, places, grids) for job in others]
         # What people decided of the study under another PatientID goes with it.
         tracked |= arriving(session, record.study_instance_uid, patient.id)
         by_uid = {one.tracking_uid: one for one in tracked.values()}
         said = {uid for uid, one in by_uid.items() if is_said(one, record.study_instance_uid)}
-        own = session.scalar(select(Series.id).where(Series.series_instance_uid == record.series_instance_uid))
         bases = bases_for(session, others, record.study_date)
     place, trouble = places.get(own or 0, (None, ""))
     registrations: dict[int, Registration] = {}
@@ -142,7 +149,8 @@ def follow(
     )
     links = {visit.visit: visit for visit in thread([*known, now], make_tracking_uid)}[now.visit]
     named = _named(lesions, links.lesions, tracked)
-    return Following(named, shapes, image, frame_of_reference_uid, registrations, links.lesions, open_absences(links))
+    absent = open_absences(links)
+    return Following(named, shapes, image, frame_of_reference_uid, registrations, links.lesions, absent, changed)
 
 
 def _alone(

@@ -1,5 +1,6 @@
 """Forgets a study that has gone from the archive: whatever hangs on its rows goes with them; nothing is orphaned."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,16 +11,22 @@ from BDD.database import Database
 from BDD.followup_models import Change, Finding, TrackedLesion
 from BDD.models import OPEN_STATES, Base, Job, Patient, Study
 
+logger = logging.getLogger(__name__)
+
 
 def forget_study(database: Database, study_instance_uid: str) -> bool:
     """Take a study out, with its lesions, and with its patient when it was the last one; say whether it was known.
 
     A job that is still open ends by itself: the archive has nothing for it any more. No file of the database keeps the
-    names.
+    names, once nobody reads what was there before.
     """
     with database.writing() as session:
         known = _forget_study(session, study_instance_uid)
-    database.empty_log()
+    if not database.empty_log():
+        logger.warning(
+            "what was forgotten is in the database's files for now: somebody, such as a backup, reads the database; "
+            "the worker takes it out once nobody does"
+        )
     return known
 
 

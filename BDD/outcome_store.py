@@ -119,6 +119,20 @@ def record_outcome(
         return [result.series_instance_uid for result in replaced]
 
 
+def describe_again(database: Database, job_id: str, worker: int, record: SeriesRecord) -> None:
+    """Bring what is known of the series of a running job after its images, as its outcome will: patient, study, date.
+
+    A study whose PatientID was corrected goes to its patient with that (``moving``).
+
+    Raises
+    ------
+    JobLostError
+        When the job is no longer this worker's; nothing is changed.
+    """
+    with database.writing() as session:
+        _series_row(session, record, own_job(session, job_id, worker))
+
+
 def track(session: Session, patient_key: int, rows: Sequence[LesionRow]) -> None:
     """Enter new lesion rows as findings of the patient's tracked lesions, by tracking UID.
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session, undefer
 
 from BDD.followup_models import RegistrationRow, VisitImage
@@ -28,14 +28,17 @@ _TRIES = 3
 """A visit is registered to so many others at most, until one registration can be relied on."""
 
 
-def places_of(session: Session, patient_key: int) -> Places:
+def places_of(session: Session, patient_key: int, *, without: int | None = None) -> Places:
     """Give how each series of a patient lies in their common coordinates, and why that is not known or in doubt.
 
     All series count, also those that speak for their study no more: a way from visit to visit may lead over them.
     The coordinates are those of the series that became known first, among those that a way without a doubt joins to
     the most others. From these, ways lead on over registrations that are in doubt, and so is what lies there.
+    ``without`` is a series (its key) of which nothing counts.
     """
-    of_patient = select(Series.id).join(Series.study).where(Study.patient_key == patient_key)
+    of_patient = (
+        select(Series.id).join(Series.study).where(Study.patient_key == patient_key, Series.id != (without or 0))
+    )
     images = session.scalars(
         select(VisitImage).where(VisitImage.series_key.in_(of_patient)).order_by(VisitImage.series_key)
     ).all()
@@ -173,6 +176,12 @@ def register_missing(session: Session, jobs: Sequence[Job], places: Places) -> d
         found |= {(other, key): registration for other, registration in registrations.items()}
         tried |= {frozenset((other, key)) for other in registrations}
     return found
+
+
+def forget_registrations(session: Session, series_key: int) -> None:
+    """Forget how a series lies to others: its images are others now."""
+    either = or_(RegistrationRow.earlier_key == series_key, RegistrationRow.later_key == series_key)
+    session.execute(delete(RegistrationRow).where(either))
 
 
 def keep_registration(session: Session, earlier: int, later: int, registration: Registration) -> None:

@@ -15,6 +15,12 @@ _ANOTHER = "Name another series as SeriesInstanceUID."
 # exception: status, name, title, what to do; the nearest class of an exception's ancestry counts
 _PROBLEMS = {
     "StudyNotFoundError": (404, "study-not-found", "Study not found", "Send the study to the archive first."),
+    "AmbiguousStudyError": (
+        409,
+        "ambiguous-study",
+        "The study is under several patient IDs",
+        "Delete the wrong one by hand, in Orthanc itself; then send it again.",
+    ),
     "SeriesNotFoundError": (404, "series-not-found", "Series not found", "Name a series of this study."),
     "JobNotFoundError": (404, "job-not-found", "Job not found", "GET /jobs lists the jobs."),
     "PatientNotFoundError": (404, "patient-not-found", "Patient not found", "GET /patients lists the patients."),
@@ -33,6 +39,12 @@ _PROBLEMS = {
     "SelectionError": (409, "series-selection", "No single series to segment", _ANOTHER),
     "NotMRError": (422, "not-mr", "The series is not MR", "Name an MR series."),
     "UnreadablePixelsError": (422, "unreadable-pixels", "The images cannot be read", _ANOTHER),
+    "ChangedImagesError": (
+        409,
+        "images-changed",
+        "The images have changed since they were segmented",
+        "Segment the series again: POST /segment.",
+    ),
     "GeometryError": (422, "geometry", "The series is no regular volume", _ANOTHER),
     "ImagingError": (422, "unusable-series", "The series cannot be used", _ANOTHER),
     "NothingToSegmentError": (422, "empty-series", "The series shows nothing", _ANOTHER),

@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session, aliased, contains_eager
 
 from BDD.course_store import content_of, standing_of, to_be_written
 from BDD.database import Database
-from BDD.followup_models import LabelMapRow
+from BDD.followup_models import LabelMapRow, VisitImage
 from BDD.followup_store import study_of
 from BDD.identities import Identity
 from BDD.job_store import create_job
@@ -36,6 +36,7 @@ from BDD.records import JobStateError, ModelRecord, SeriesBusyError
 from BDD.visits import KnownPatient, known_patient, known_visits
 from rano.history import Rules
 from rano.lesion import Lesion
+from rano.reduced import ReducedVolume
 from results.report import Standing
 
 logger = logging.getLogger(__name__)
@@ -59,12 +60,15 @@ class Found:
         That found them.
     standing
         Where the visit stands in the patient's course, where the report is to say it.
+    image
+        Of the images as they were segmented.
     """
 
     label_map: npt.NDArray[np.int32]
     lesions: list[Lesion]
     model: ModelRecord
     standing: Standing | None
+    image: ReducedVolume
 
 
 def queue_relabelling(database: Database, rules: Rules, *, seconds: float = math.inf) -> list[str]:
@@ -117,18 +121,19 @@ def found_in(database: Database, series_instance_uid: str, rules: Rules) -> Foun
     Raises
     ------
     JobStateError
-        When its label map was not kept.
+        When its label map or its reduced image was not kept.
     """
-    query = select(LabelMapRow).join(LabelMapRow.job).join(Job.series)
+    query = select(LabelMapRow, VisitImage.image).join(LabelMapRow.job).join(Job.series)
+    query = query.join(VisitImage, VisitImage.series_key == Series.id)
     query = query.where(Series.series_instance_uid == series_instance_uid).order_by(Job.version.desc()).limit(1)
     query = query.options(
         contains_eager(LabelMapRow.job).contains_eager(Job.series).joinedload(Series.study),
         contains_eager(LabelMapRow.job).joinedload(Job.model),
     )
     with database.reading() as session:
-        row = session.scalar(query)
+        row, image = session.execute(query).tuples().first() or (None, b"")
         if row is None or row.job.model is None:
-            raise JobStateError(f"the label map of series {series_instance_uid} was not kept: segment it again")
+            raise JobStateError(f"what was found in series {series_instance_uid} was not kept: segment it again")
         identities, standing = _to_write(session, row.job, partial(known_patient, session), rules)
         old, model = unpack_label_map(row.voxels), row.job.model
     renumber = np.zeros(int(old.max(initial=0)) + 1, np.int32)
@@ -138,7 +143,7 @@ def found_in(database: Database, series_instance_uid: str, rules: Rules) -> Foun
         lesion = identity.lesion
         lesions.append(lesion_of(identity.finding.lesion, lesion.name, lesion.tracking_uid, label=label))
     record = ModelRecord(model.name, model.version, model.sha256, model.statement)
-    return Found(renumber[old], lesions, record, standing)
+    return Found(renumber[old], lesions, record, standing, ReducedVolume.from_bytes(image))
 
 
 def _unchecked(session: Session, rules: Rules) -> list[Job]:

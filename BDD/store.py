@@ -21,6 +21,7 @@ from BDD.job_store import create_job, get_job, get_jobs, list_jobs, queue_positi
 from BDD.key_image_store import key_image, key_images
 from BDD.metia_store import Roi, find_metia_roi, metia_patients, metia_rois, metia_series, metia_studies
 from BDD.outcome_store import (
+    describe_again,
     earlier_lesions,
     note_written,
     plan_results,
@@ -45,7 +46,7 @@ from BDD.records import (
     StudyBusyError,
     VisitNotFoundError,
 )
-from BDD.relabel_store import found_in, queue_relabelling
+from BDD.relabel_store import Found, found_in, queue_relabelling
 from BDD.retiring_store import begin_retiring, end_retiring, record_retired, results_to_retire
 from BDD.timeline_store import load_timeline
 from BDD.worker_store import (
@@ -67,6 +68,7 @@ __all__ = [
     "Database",
     "EditConflictError",
     "EditRefusedError",
+    "Found",
     "JobLostError",
     "JobNotFoundError",
     "JobStateError",
@@ -91,6 +93,7 @@ __all__ = [
     "bury_dead_workers",
     "claim_job",
     "create_job",
+    "describe_again",
     "earlier_lesions",
     "edit_lesion",
     "end_log",

@@ -55,6 +55,10 @@ class StudyNotFoundError(ArchiveError):
     """The archive holds no such study."""
 
 
+class AmbiguousStudyError(ArchiveError):
+    """The archive holds several studies of this UID, under several patient IDs."""
+
+
 class SeriesNotFoundError(ArchiveError):
     """The archive holds no such series in this study."""
 
@@ -97,8 +101,8 @@ class Archive(Protocol):
 
         Raises
         ------
-        StudyNotFoundError
-            If there is no such study.
+        StudyNotFoundError, AmbiguousStudyError
+            If there is no such study, or several are.
         """
         ...
 
@@ -109,8 +113,8 @@ class Archive(Protocol):
 
         Raises
         ------
-        SeriesNotFoundError
-            If there is no such series in this study.
+        SeriesNotFoundError, AmbiguousStudyError
+            If there is no such series in this study, or several studies of this UID.
         """
         ...
 

@@ -72,12 +72,19 @@ class OrthancArchive(OrthancRest):
         return f"Orthanc {version}, DICOMweb {plugin}"
 
     def list_series(self, study_instance_uid: str) -> list[SeriesSummary]:
-        """Describe each series of a study by one instance's header: two small requests per series."""
+        """Describe each series of a study by one instance's header: two small requests per series.
+
+        Raises
+        ------
+        StudyNotFoundError, AmbiguousStudyError
+            When there is no such study, or several are.
+        """
         path = f"{self._path(study_instance_uid)}/series"
         with self._call(f"GET {path}"):
             series = self._dicomweb.search_for_series(study_instance_uid)
         if not series:
             raise StudyNotFoundError(f"{self.url} holds no study {study_instance_uid}")
+        self._path_of_study(study_instance_uid)
         summaries: list[SeriesSummary] = []
         for one in series:
             try:
@@ -142,7 +149,7 @@ class OrthancArchive(OrthancRest):
         return datasets
 
     def _count(self, study_instance_uid: str, series_instance_uid: str) -> int:
-        """Return how many instances a series has; raises SeriesNotFoundError where there is none."""
+        """Return how many instances a series has; raises SeriesNotFoundError and AmbiguousStudyError."""
         self._path(study_instance_uid, series_instance_uid)
         with self._call(f"GET {self._path(study_instance_uid)}/series"):
             found = self._dicomweb.search_for_series(
@@ -150,6 +157,7 @@ class OrthancArchive(OrthancRest):
             )
         if not found:
             raise SeriesNotFoundError(f"{self.url} holds no series {series_instance_uid} in study {study_instance_uid}")
+        self._path_of_study(study_instance_uid)
         return int(Dataset.from_json(found[0]).NumberOfSeriesRelatedInstances)
 
     def store(self, datasets: Sequence[Dataset]) -> None:

@@ -11,7 +11,7 @@ import urllib3
 from requests.auth import HTTPBasicAuth
 
 from Orthanc import multipart
-from Orthanc.archive import ArchiveTimeoutError, ArchiveUnavailableError, StudyNotFoundError
+from Orthanc.archive import AmbiguousStudyError, ArchiveTimeoutError, ArchiveUnavailableError, StudyNotFoundError
 from Orthanc.direct import direct_session
 
 logger = logging.getLogger(__name__)
@@ -73,14 +73,13 @@ class OrthancRest:
 
         Raises
         ------
-        StudyNotFoundError
-            When there is no such study.
+        StudyNotFoundError, AmbiguousStudyError
+            When there is no such study, or several are; nothing is deleted then.
         """
-        paths = self._lookup(study_instance_uid, "Study")
-        if not paths:
+        path = self._path_of_study(study_instance_uid)
+        if path is None:
             raise StudyNotFoundError(f"{self.url} holds no study {study_instance_uid}")
-        for path in paths:
-            self._delete(path)
+        self._delete(path)
 
     def last_change(self) -> int:
         """Give the number of the newest entry of the change log; 0 when there is none."""
@@ -100,6 +99,25 @@ class OrthancRest:
             return None
         tags = {**study["MainDicomTags"], **series["MainDicomTags"]}
         return {key: str(tags.get(key, "")) for key in ("StudyInstanceUID", "SeriesInstanceUID", "Modality")}
+
+    def _path_of_study(self, study_instance_uid: str) -> str | None:
+        """Give the REST path of the only study of this UID; None where there is none.
+
+        Orthanc tells patients apart by PatientID first: a study that was sent again under a corrected one is there
+        twice, DICOMweb then answers for neither, and nobody here can tell which of them is wrong.
+
+        Raises
+        ------
+        AmbiguousStudyError
+            When there are several.
+        """
+        paths = self._lookup(study_instance_uid, "Study")
+        if len(paths) > 1:
+            raise AmbiguousStudyError(
+                f"{self.url} holds study {study_instance_uid} {len(paths)} times, under as many patient IDs: delete "
+                "the wrong one by hand, in Orthanc itself, and send this again"
+            )
+        return paths[0] if paths else None
 
     def _lookup(self, uid: str, level: str) -> list[str]:
         """REST paths of the resources of a level ("Series", "Instance") that carry a UID."""

@@ -13,6 +13,10 @@ class UnreadablePixelsError(ImagingError):
     """The pixel data are missing, broken, in colour, or in a transfer syntax that cannot be decoded."""
 
 
+class ChangedImagesError(ImagingError):
+    """The images are not those that were segmented."""
+
+
 class GeometryError(ImagingError):
     """The slices do not make one regular volume."""
 

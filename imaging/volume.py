@@ -118,6 +118,13 @@ def _check_kind(instances: Sequence[Dataset]) -> None:
     series = {str(ds.get("SeriesInstanceUID")) for ds in instances}
     if len(series) > 1:
         raise MixedSeriesError(f"Instances of {len(series)} series were given; read one series at a time.")
+    for keyword, name in (("PatientID", "patient IDs"), ("StudyInstanceUID", "studies")):
+        # How many there are, not which: the message ends in logs.
+        if (count := len({str(ds.get(keyword) or "").strip() for ds in instances})) > 1:
+            raise MixedSeriesError(
+                f"The series holds instances of {count} {name}: nobody can tell whose volume that is. Take out those "
+                "that do not belong to it, or send the series again under one."
+            )
     if len(instances) > 1 and any(is_multi_frame(ds) for ds in instances):
         raise MixedSeriesError(f"The series holds {len(instances)} instances, {_tell_multi_frame(instances)}")
     for ds in instances:

@@ -15,6 +15,9 @@ Floats = npt.NDArray[np.float64]
 
 SPACING_MM = 2.0
 _FORMAT = 1
+SAME_MM = 0.01
+SAME_GREY = 1
+"""So far may lie apart, and so many grey levels differ, what two machines make of the same images."""
 HEAD_BYTES = 1024
 """So many of the first bytes of a stored volume hold its grid."""
 
@@ -38,6 +41,21 @@ class ReducedVolume:
     def grid(self) -> Grid:
         """What it covers."""
         return Grid(self.affine, self.array.shape)
+
+    def difference(self, other: "ReducedVolume") -> str:
+        """Say in words how another volume is not this one; empty where both show the same at the same place.
+
+        It takes what is kept for the whole: what changes within a block alone, and means less than ``SAME_GREY``, does
+        not count, nor does a brightness that is scaled as a whole. Lesions lie where they lay then.
+        """
+        if self.array.shape != other.array.shape:
+            return "their voxels are others in number or in size"
+        apart = float((np.abs(other.affine - self.affine)[:3] @ [*self.array.shape, 1]).max())
+        if apart > SAME_MM:
+            return f"they lie up to {apart:.1f} mm from where they lay"
+        if (np.abs(other.array.astype(np.int16) - self.array) > SAME_GREY).any():
+            return "they show other grey values"
+        return ""
 
     def to_bytes(self) -> bytes:
         """Return it as bytes, half a megabyte or so for a head."""

@@ -138,7 +138,7 @@ def delete_roi() -> Response:
     {
         200: ("It is gone", "Success"),
         404: ("No such study", None),
-        409: ("A job of the study is open", None),
+        409: ("A job of the study is open; or the archive has the study under several patient IDs", None),
     },
     tag=TAG,
     error=ERROR,

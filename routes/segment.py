@@ -30,7 +30,11 @@ WAIT = {"wait": ("number", "Hold the answer until the job ends, for so many seco
         202: ("The job; Location is its address. While a job of the same series is open, that job", "Job"),
         400: ("Malformed UID, unknown model or output", None),
         404: ("The archive has no such study or series", None),
-        409: ("No series qualifies, or several do: name one of the candidates; or a job with other outputs", None),
+        409: (
+            "No series qualifies, or several do: name one of the candidates; or a job with other outputs; "
+            "or the archive has the study under several patient IDs",
+            None,
+        ),
         422: ("The series is not MR", None),
         502: ("The archive does not answer", None),
         504: ("The archive did not answer in time", None),

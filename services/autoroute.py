@@ -16,7 +16,7 @@ from BDD import store
 from BDD.problems import problem_of
 from imaging.selection import AmbiguousSeriesError, NoCandidateError, choose
 from jobs import JobQueue
-from Orthanc.archive import StudyNotFoundError
+from Orthanc.archive import AmbiguousStudyError, StudyNotFoundError
 from Orthanc.dicomweb import OrthancArchive
 from Orthanc.rest import Change
 from results.context import is_ours
@@ -100,6 +100,9 @@ class AutoRouter:
         try:
             return self._qualified(entry)
         except StudyNotFoundError:
+            return None
+        except AmbiguousStudyError as error:  # it lasts until a person has put it right
+            logger.warning("what has come in is left alone: %s", error)
             return None
         except SQLAlchemyError:  # no fault of the series: it waits for the database
             raise

@@ -27,6 +27,7 @@ from BDD.course_store import content_of, course
 from BDD.models import RELABEL, Job
 from BDD.packing import pack_label_map
 from BDD.problems import WORKER_LOST, problem_of
+from imaging.errors import ChangedImagesError
 from imaging.volume import Series
 from jobs import JobQueue
 from Orthanc.archive import Archive, ArchiveError, ArchiveTimeoutError, ArchiveUnavailableError, NotOursError
@@ -37,7 +38,7 @@ from rano.shape import lesion_shapes
 from results.context import ResultContext, derive_uid
 from results.key_images import key_images
 from results.report import Standing
-from segmentation import Cancelled, Outcome, segment_study, write_again
+from segmentation import Cancelled, Earlier, Outcome, segment_study, write_again
 from services.outages import in_one_line, is_device_lost, is_outage
 from services.reporter import JobReporter, results_of
 
@@ -50,6 +51,8 @@ TRANSIENT = (ArchiveUnavailableError, ArchiveTimeoutError, OperationalError)
 """What may be over after a while: the job is tried again. Of the database: it is locked, full or away."""
 
 BUSY_SECONDS = 2.0
+LOG_TRIES = 10
+"""After so many tries in a row that did not empty the database's log, somebody is told; there is one a minute."""
 MINIMUM_STARTS = 3
 JUDGING_SECONDS = 2.0
 """So long it is looked at a time which series were written with what no longer holds: after another target rule was
@@ -89,6 +92,7 @@ class Worker:
         self.queue = JobQueue(queue_url, self.run_job)
         self._running: str | None = None
         self._claiming = threading.Lock()
+        self._log_kept = 0  # so many tries in a row the database's log could not be emptied
 
     def run_job(self, job_id: str) -> None:
         """Run a job to its end, whatever that is; nothing is raised for what goes wrong within it."""
@@ -187,21 +191,34 @@ class Worker:
         return course(self._database, record, lesions, followed.links, followed.absent, self._rules)
 
     def _relabel(self, job: Job, reporter: JobReporter) -> Outcome:
-        found = store.found_in(self._database, job.series_instance_uid, self._rules)
-        model = found.model
         return write_again(
             self._archive,
             study_instance_uid=job.study_instance_uid,
             series_instance_uid=job.series_instance_uid,
-            label_map=found.label_map,
-            lesions=found.lesions,
-            context=ResultContext(
-                job.job_id, model.name, model.version, model.sha256, model.statement, created=job.created_at
-            ),
+            found=partial(self._found, job),
             outputs=tuple(job.outputs),
-            course=lambda _series, _lesions: found.standing,
             reporter=reporter,
         )
+
+    def _found(self, job: Job, series: Series) -> Earlier:
+        """Give what is to be written of a series, which must show what was segmented, for the patient it has now.
+
+        Raises
+        ------
+        ChangedImagesError
+            When it shows something else, or the same elsewhere.
+        """
+        found = store.found_in(self._database, job.series_instance_uid, self._rules)
+        _check_unchanged(series, found)
+        # The archive's word of whose the images are goes into what is written; the course must be the same patient's.
+        store.describe_again(self._database, job.job_id, self._number, store.SeriesRecord.from_header(series.header))
+        rethread_store.follow_again(self._database)
+        found = store.found_in(self._database, job.series_instance_uid, self._rules)
+        model = found.model
+        context = ResultContext(
+            job.job_id, model.name, model.version, model.sha256, model.statement, created=job.created_at
+        )
+        return Earlier(found.label_map, found.lesions, context, found.standing)
 
     def _end(self, job: Job, error: Exception) -> None:
         """Note that a job ended without an outcome; if even that fails, ``recover`` finds it later."""
@@ -226,16 +243,17 @@ class Worker:
 
         Patients are followed again of whom other visits are known now. What must not be in the archive any more is
         taken out: replaced versions, remains of failed jobs. A job that is tried again writes the same UIDs: from a
-        last look at each until it is gone no worker begins it.
+        last look at each until it is gone no worker begins it. What was forgotten leaves the database's files.
         """
         duties = {
             self._follow_again: "visits that have changed are followed again later",
             self._take_out: "replaced results stay in the archive for now",
+            self._empty_log: "what was forgotten stays in the database's files for now",
         }
         for duty, later in duties.items():
             try:
                 duty()
-            except Exception as error:  # neither the other duty nor the worker ends by it
+            except Exception as error:  # neither the other duties nor the worker end by it
                 passing = isinstance(error, ArchiveError) or is_outage(error)
                 logger.warning("%s: %s", later, problem_of(error).detail, exc_info=None if passing else error)
 
@@ -243,6 +261,16 @@ class Worker:
         rethread_store.follow_again(self._database)
         for job_id in store.queue_relabelling(self._database, self._rules, seconds=JUDGING_SECONDS):
             self.queue.enqueue(job_id)
+
+    def _empty_log(self) -> None:
+        """Empty it whether or not something was forgotten: nobody needs to note that, and it takes milliseconds."""
+        self._log_kept = 0 if self._database.empty_log() else self._log_kept + 1
+        if self._log_kept and self._log_kept % LOG_TRIES == 0:
+            logger.warning(
+                "what was forgotten may still be in the database's files: at each of the last %d looks somebody was "
+                "reading the database, such as a backup that does not end",
+                self._log_kept,
+            )
 
     def _take_out(self) -> None:
         for uid in store.results_to_retire(self._database):
@@ -286,3 +314,17 @@ class Worker:
         # A file is looked into again after so long; servers call by themselves, and are waited for when they are away.
         pace = {"max_delay": 5.0, "backoff": 2.0} if self.queue.calls else {"max_delay": 0.25}
         self.queue.huey.create_consumer(workers=1, initial_delay=0.05, **pace).run()
+
+
+def _check_unchanged(series: Series, found: store.Found) -> None:
+    """Raise ChangedImagesError when a series is not what was segmented, by its grid and by what it shows."""
+    now, then = series.volume.spatial_shape, found.label_map.shape
+    if now != then:
+        how = "they are {} x {} x {} voxels, and were {} x {} x {}".format(*now, *then)
+    else:
+        how = found.image.difference(reduce_volume(series.volume.array, series.volume.affine))
+    if how:
+        raise ChangedImagesError(
+            f"The images of series {series.series_instance_uid} have changed since they were segmented: {how}. What "
+            "was found then is not written onto them: segment the series again."
+        )

@@ -5,6 +5,7 @@ import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from threading import Barrier
 from types import SimpleNamespace
 
@@ -48,7 +49,7 @@ def off(connection, _record):
 
 
 def test_no_file_of_sqlite_keeps_who_was_forgotten(database, worker, tmp_path, monkeypatch):
-    monkeypatch.setattr("BDD.database.BUSY_TIMEOUT_MS", 100)
+    monkeypatch.setattr("BDD.database.LOG_TIMEOUT_MS", 100)
     database.dispose()
     event.listen(database.engine, "connect", off, insert=True)
     names = [f"Forgotten{number}^Jane" for number in range(3)]
@@ -61,8 +62,32 @@ def test_no_file_of_sqlite_keeps_who_was_forgotten(database, worker, tmp_path, m
         assert store.forget_study(database, "1.2.0"), "whoever reads meanwhile is no hindrance"
     for number in (1, 2):
         assert store.forget_study(database, f"1.2.{number}")
-    content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
-    assert [name for name in names if name.encode() in content] == []
+    assert kept(names, tmp_path) == []
+
+
+def kept(names: list[str], folder: Path) -> list[str]:
+    content = b"".join(path.read_bytes() for path in folder.iterdir())
+    return [name for name in names if name.encode() in content]
+
+
+def test_a_log_in_which_somebody_reads_is_emptied_once_nobody_does(database, worker, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("BDD.database.LOG_TIMEOUT_MS", 100)
+    job = running_job(database, worker, study="1.2.0", series="1.2.0.1")
+    uids = {"study_instance_uid": "1.2.0", "series_instance_uid": "1.2.0.1"}
+    name = "Forgotten^Jane"
+    finish(database, job, worker, [lesion(1)], series=series_record(patient_id=name, patient_name=name, **uids))
+    with database.reading() as backup:
+        assert backup.query(Patient).count() == 1
+        assert store.forget_study(database, "1.2.0")
+        assert kept([name], tmp_path) == [name]
+        assert not database.empty_log()
+    (told,) = (one.getMessage() for one in caplog.records)
+    assert "reads the database" in told
+    assert name not in told
+    assert database.empty_log()
+    assert kept([name], tmp_path) == []
+    with database.reading() as session:
+        assert session.scalar(text("PRAGMA busy_timeout")) == 15_000, "others still wait as long as before"
 
 
 def test_foreign_keys_hold(database):

@@ -6,6 +6,7 @@ import pytest
 import BDD.places
 import services.runner
 from BDD import store
+from BDD.places import places_of
 from imaging.uids import uid_of
 from Orthanc.archive import ArchiveUnavailableError
 from rano.history import Rules
@@ -151,6 +152,22 @@ def test_a_lesion_has_one_name_and_uid_at_all_visits(site):
     assert grown[1]["longest_diameter_mm"] - grown[0]["longest_diameter_mm"] == pytest.approx(4, abs=1.5)
     assert "persisting" in grown[1]["relation"]
     assert timeline["visits"][1]["radiographic"]["response"] == "PD"
+
+
+def test_a_series_whose_images_have_changed_is_registered_again(site, registered):
+    see_shifted, _, pairs = registered
+    see_shifted(site, 1, [A, B], (0, 0, 0))
+    see_shifted(site, 2, [A, B], tuple(SHIFT))
+    see_shifted(site, 2, [A, B], tuple(SHIFT))
+    assert pairs == [(tuple(SHIFT), (0, 0, 0))], "what has not changed lies where it lay"
+    see_shifted(site, 2, [A, B], tuple(2 * SHIFT))
+    assert pairs[1:] == [(tuple(2 * SHIFT), (0, 0, 0))]
+    assert [[bool(size) for size in lesion["sizes"]] for lesion in timeline_of(site)["lesions"]] == [[True, True]] * 2
+    with site.database.reading() as session:
+        places = places_of(session, patient_key(site.database))
+    place, _ = places[2]
+    assert place is not None
+    assert place.matrix[:3, 3] == pytest.approx(-2 * SHIFT), "and is found there from now on"
 
 
 def test_a_lesion_that_went_and_came_back_is_the_same(site):

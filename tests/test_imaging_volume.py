@@ -228,6 +228,14 @@ def _without_position(datasets):
     del datasets[5].ImagePositionPatient
 
 
+def _two_patients(datasets):
+    datasets[-1].PatientID = "OTHER"
+
+
+def _two_studies(datasets):
+    datasets[-1].StudyInstanceUID = "1.2.3"
+
+
 def _two_series(datasets):
     datasets[5].SeriesInstanceUID = "1.2.3"
 
@@ -245,6 +253,8 @@ def _empty(datasets):
         (_without_pixels, errors.UnreadablePixelsError, "no image"),
         (_without_position, errors.NoGeometryError, "ImagePositionPatient"),
         (_two_series, errors.MixedSeriesError, "2 series"),
+        (_two_patients, errors.MixedSeriesError, "2 patient IDs"),
+        (_two_studies, errors.MixedSeriesError, "2 studies"),
         (_empty, errors.TooFewSlicesError, "no instance"),
     ],
 )
@@ -254,6 +264,21 @@ def test_what_is_no_mr_volume_is_refused(spoil, error, words):
     with pytest.raises(error, match=words) as caught:
         read_series(datasets)
     assert isinstance(caught.value, errors.ImagingError)
+
+
+def test_of_two_patients_in_one_series_none_is_named():
+    datasets = factory.series_datasets(small())
+    _two_patients(datasets)
+    with pytest.raises(errors.MixedSeriesError) as caught:
+        read_series(datasets)
+    assert "OTHER" not in str(caught.value)
+    assert datasets[0].PatientID not in str(caught.value)
+
+
+def test_blanks_around_a_patient_id_are_no_other_patient():
+    datasets = factory.series_datasets(small())
+    datasets[-1].PatientID += " "
+    read_series(datasets)
 
 
 def test_several_multi_frame_instances_are_refused():

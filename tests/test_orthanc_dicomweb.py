@@ -14,6 +14,7 @@ from pydicom import Dataset
 from Orthanc import dicomweb, multipart
 from Orthanc.archive import (
     UID_KEYWORDS,
+    AmbiguousStudyError,
     ArchiveUnavailableError,
     DicomFile,
     SeriesNotFoundError,
@@ -131,7 +132,24 @@ def test_a_series_that_the_archive_lists_under_no_uid_is_left_out(
     }
     (summary,) = archive.list_series(STUDY)
     assert summary.header.Modality == "MR"
+    assert handler.seen.pop(1) == "POST /tools/lookup"
     assert all(one.startswith("GET /dicom-web/studies/") for one in handler.seen)
+
+
+def test_a_study_of_several_patients_is_neither_listed_nor_fetched_nor_deleted(
+    orthanc: tuple[OrthancArchive, type[Recorder]],
+) -> None:
+    archive, handler = orthanc
+    series = f"/dicom-web/studies/{STUDY}/series"
+    handler.answers = {
+        f"/tools/lookup {STUDY}": [{"Type": "Study", "Path": f"/studies/{name}"} for name in "ab"],
+        series: [{"0020000E": {"vr": "UI", "Value": [SERIES]}, "00201209": {"vr": "IS", "Value": [len(MR)]}}],
+        f"{series}/{SERIES}": wado_answer(MR),
+    }
+    for ask in (archive.list_series, lambda study: archive.fetch_series(study, SERIES), archive.delete_study):
+        with pytest.raises(AmbiguousStudyError, match="2 times, under as many patient IDs"):
+            ask(STUDY)
+    assert not any(one.startswith("DELETE") or "instances" in one for one in handler.seen)
 
 
 def wado_answer(datasets: Sequence[Dataset]) -> bytes:

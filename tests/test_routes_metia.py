@@ -12,7 +12,7 @@ from pydicom.uid import generate_uid
 from BDD import store
 from BDD.models import Base
 from imaging.volume import read_series
-from Orthanc.archive import StoreRejectedError
+from Orthanc.archive import AmbiguousStudyError, StoreRejectedError
 from results.rtstruct import rasterise_rtstruct
 from routes import metia
 from tests import factory
@@ -355,6 +355,18 @@ def test_other_visits_stay(site):
     assert [one["id_study"] for one in site.get("/followup-etudes")] == [study_of(1)]
     timeline = site.get(f"/patients/{store.list_patients(site.database)[0].key}/timeline")
     assert [one["tracking_uid"] for one in timeline["lesions"]] == ["2.25.1", "2.25.2"]
+
+
+def test_a_study_of_several_patients_is_not_deleted(site):
+    site.segment()
+
+    def refuse(method):
+        if method == "delete_study":
+            raise AmbiguousStudyError("the archive holds it 2 times: delete the wrong one")
+
+    site.archive.fail = refuse
+    assert "2 times" in error(site.client.delete(f"/delete-study/{STUDY}"), 409)
+    assert site.get(f"/studies/{STUDY}/lesions")["lesions"], "nothing is forgotten"
 
 
 def test_a_study_in_use_is_not_deleted(tmp_path):

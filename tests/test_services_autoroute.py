@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 import jobs
 from BDD import store
 from BDD.models import CANCELLED, RELABEL, SEGMENT
-from Orthanc.archive import ArchiveUnavailableError, StudyNotFoundError
+from Orthanc.archive import AmbiguousStudyError, ArchiveUnavailableError, StudyNotFoundError
 from Orthanc.dicomweb import OrthancArchive
 from Orthanc.rest import Change
 from services import autoroute
@@ -198,6 +198,19 @@ def test_ambiguous_ones_are_left_alone_and_named(hall, caplog):
     assert f"series {twins[0]} is left alone: of its study" in caplog.text
     assert str(next(iter(hall.archive.instances.values())).PatientName) not in caplog.text
     assert str(next(iter(hall.archive.instances.values())).SeriesDescription) not in caplog.text
+
+
+def test_a_study_of_several_patients_is_left_alone_at_once(hall, caplog):
+    def refuse(method):
+        if method == "list_series":
+            raise AmbiguousStudyError("the archive holds it 2 times")
+
+    hall.archive.fail = refuse
+    hall.archive.arrive()
+    hall.read()
+    assert hall.ran() == []
+    (told,) = caplog.messages
+    assert "2 times" in told
 
 
 def test_more_slices_than_before_are_a_new_series(hall):

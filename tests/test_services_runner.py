@@ -22,7 +22,7 @@ from rano.history import Rules
 from results.context import derive_uid
 from segmentation import SHARES, segment_study
 from services.reporter import JobReporter
-from services.runner import JUDGING_SECONDS, Worker
+from services.runner import JUDGING_SECONDS, LOG_TRIES, Worker
 from tests import factory, results_cases
 from tests.jobs_factory import MODEL_SHA256, MemoryArchive, PredictorStub
 from tests.store_factory import new_database, queued_job
@@ -375,6 +375,23 @@ def test_what_goes_wrong_in_following_ends_neither_the_worker_nor_the_taking_out
     (record,) = caplog.records
     assert "visits that have changed are followed again later" in record.getMessage()
     assert "RuntimeError: nobody foresaw this" in caplog.text, "with its traceback"
+
+
+def test_a_log_that_could_not_be_emptied_is_emptied_in_tidying(site, monkeypatch, caplog):
+    monkeypatch.setattr("BDD.database.LOG_TIMEOUT_MS", 1)
+    site.run()
+    files = [site.folder / "metia.db", site.folder / "metia.db-wal"]
+    with site.database.reading() as backup:
+        assert backup.query(Job).count() == 1
+        assert store.forget_study(site.database, STUDY)
+        caplog.clear()
+        for _ in range(LOG_TRIES):
+            site.worker.tidy()
+        assert any(b"Synthetic" in file.read_bytes() for file in files)
+    (told,) = (one.getMessage() for one in caplog.records)
+    assert "forgotten" in told
+    site.worker.tidy()
+    assert not any(b"Synthetic" in file.read_bytes() for file in files)
 
 
 def test_an_archive_that_breaks_in_tidying_does_not_end_the_worker(site):

@@ -17,6 +17,7 @@ from pydicom.uid import UID, generate_uid
 from imaging.mr_writer import write_mr_series
 from Orthanc import multipart
 from Orthanc.archive import (
+    AmbiguousStudyError,
     ArchiveTimeoutError,
     ArchiveUnavailableError,
     NotOursError,
@@ -194,6 +195,24 @@ def test_unknown_study_and_series(archive: OrthancArchive, study: str) -> None:
         archive.fetch_series(str(generate_uid()), stored[0].SeriesInstanceUID)
 
 
+def test_a_study_under_two_patient_ids(archive: OrthancArchive, study: str) -> None:
+    """It was sent again under a corrected one: Orthanc files that beside the other."""
+    sent = mr_series(study)
+    archive.store(sent)
+    for dataset in sent:
+        dataset.PatientID = "P2"
+        archive._rest("POST", "/instances", data=multipart.encode(dataset))
+    series = str(sent[0].SeriesInstanceUID)
+    for ask in (archive.list_series, lambda uid: archive.fetch_series(uid, series), archive.delete_study):
+        with pytest.raises(AmbiguousStudyError, match="2 times"):
+            ask(study)
+    paths = archive._lookup(study, "Study")
+    assert len(paths) == 2, "neither was deleted"
+    archive._delete(paths[0])
+    assert held(archive, study) == {series: 4}
+    archive.delete_study(study)
+
+
 @pytest.mark.parametrize("status", [None, 400])
 def test_a_series_that_goes_between_question_and_answer_is_not_found(
     orthanc: RunningOrthanc, archive: OrthancArchive, study: str, status: int | None
@@ -276,7 +295,8 @@ ONE_OF_TWO = (
 )
 
 
-def test_an_answer_that_stops_half_way(study: str) -> None:
+def test_an_answer_that_stops_half_way(study: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OrthancArchive, "_path_of_study", lambda *_: None)  # the sender has one answer only
     with stub_server(QIDO + FOUND) as finder, stub_server(ONE_OF_TWO) as sender:
         archive = OrthancArchive(finder, read_timeout=0.2)
         archive.url = sender
