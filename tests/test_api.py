@@ -169,6 +169,11 @@ def test_answers_are_not_kept_and_load_nothing(site):
     assert {"default-src 'none'", "form-action 'none'", "base-uri 'none'", "frame-ancestors 'none'"} <= {*policy}
 
 
+def test_nginx_has_the_same_policy_for_what_it_passes_on(site):
+    policy = site.client.get("/docs").headers["Content-Security-Policy"]
+    assert f'Content-Security-Policy\n                "{policy}"' in (ROOT / "Orthanc" / "nginx.conf").read_text()
+
+
 def test_temporary_files_lie_with_what_is_private(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", None)
     settings = load_settings({"VAR_DIR": str(tmp_path / "var")}, None)
