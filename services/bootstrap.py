@@ -50,9 +50,9 @@ def venv_python() -> Path:
 
 
 def digest(requirements: Path) -> str:
-    """Return the hash of a requirements file, of those it includes, and of the version of Python they are for."""
+    """Return the hash of a requirements file, of those it names (-r, -c), and of the version of Python they are for."""
     text = requirements.read_text(encoding="utf-8")
-    included = [line.split(maxsplit=1)[1] for line in text.splitlines() if line.startswith("-r ")]
+    included = [line.split(maxsplit=1)[1] for line in text.splitlines() if line.startswith(("-r ", "-c "))]
     parts = [repr(sys.version_info[:2]), text, *(digest(requirements.parent / name.strip()) for name in included)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

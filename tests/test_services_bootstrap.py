@@ -1,12 +1,18 @@
-"""When the requirements are installed again, and that asking for help or a dry run installs nothing."""
+"""When the requirements are installed again, that help and a dry run install nothing, and that versions are fixed."""
 
 import subprocess
 import sys
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from services import bootstrap
+
+NOT_OURS = ("cuda-", "nvidia-", "triton", "setuptools")
+"""Beginnings of the names of packages that torch itself names exactly, where it is a build for GPUs; Python's own."""
 
 
 @pytest.fixture
@@ -16,6 +22,28 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "requirements.txt").write_text("flask==1\n", encoding="utf-8")
     (tmp_path / "requirements-dev.txt").write_text("# tools\n-r requirements.txt\npytest==1\n", encoding="utf-8")
     return tmp_path
+
+
+def lines_of(name: str) -> list[Requirement]:
+    """Give what a requirements file of the project names, for this system and Python."""
+    lines = (Path(__file__).parent.parent / name).read_text(encoding="utf-8").splitlines()
+    named = [Requirement(line) for line in lines if line and not line.startswith(("#", "-"))]
+    return [one for one in named if one.marker is None or one.marker.evaluate()]
+
+
+def brought_along(requirements: list[Requirement]) -> set[str]:
+    """Give the names of the installed packages that these need, they themselves among them."""
+    found: set[tuple[str, str]] = set()
+    waiting = [(one.name, extra) for one in requirements for extra in ("", *one.extras)]
+    while waiting:
+        name, extra = waiting.pop()
+        if (canonicalize_name(name), extra) in found:
+            continue
+        found.add((canonicalize_name(name), extra))
+        for needed in map(Requirement, distribution(name).requires or ()):
+            if needed.marker is None or needed.marker.evaluate({"extra": extra}):
+                waiting += [(needed.name, of) for of in ("", *needed.extras)]
+    return {name for name, _ in found}
 
 
 def pretend_installed(requirements: Path) -> None:
@@ -32,6 +60,23 @@ def test_installs_again_only_when_a_requirement_changed(checkout: Path, name: st
     assert bootstrap.is_ready(requirements)
     (checkout / "requirements.txt").write_text("flask==2\n", encoding="utf-8")
     assert not bootstrap.is_ready(requirements)
+
+
+def test_installs_again_when_a_version_of_what_comes_along_changed(checkout: Path) -> None:
+    requirements = checkout / "requirements.txt"
+    requirements.write_text("-c constraints.txt\nflask==1\n", encoding="utf-8")
+    (checkout / "constraints.txt").write_text("click==1\n", encoding="utf-8")
+    pretend_installed(requirements)
+    assert bootstrap.is_ready(requirements)
+    (checkout / "constraints.txt").write_text("click==2\n", encoding="utf-8")
+    assert not bootstrap.is_ready(requirements)
+
+
+def test_every_version_is_fixed_and_is_the_one_tested() -> None:
+    direct = [one for kind in ("", "-servers", "-dev") for one in lines_of(f"requirements{kind}.txt")]
+    fixed = {canonicalize_name(one.name): str(one.specifier) for one in [*direct, *lines_of("constraints.txt")]}
+    needed = {name for name in brought_along(direct) if not name.startswith(NOT_OURS)}
+    assert fixed == {name: f"=={distribution(name).version.partition('+')[0]}" for name in needed}
 
 
 def test_installs_again_for_another_python(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
