@@ -12,7 +12,6 @@ import platform
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import torch
@@ -50,6 +49,58 @@ def ways(device: torch.device) -> list[Way]:
     return list(dict.fromkeys(tried))
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """What came of one way: its engine where that agrees with the CPU, what was seen, and whether memory was short."""
+
+    engine: Engine | None
+    seen: str
+    short: bool = False
+
+
+class Trial:
+    """A network on this machine's GPU beside the same network on its CPU."""
+
+    def __init__(self, load: Callable[[], nn.Module], shape: Sequence[int]) -> None:
+        self._load, self._shape = load, shape
+        self._reference: dict[int, torch.Tensor] = {}
+
+    def engine(self, way: Way, network: nn.Module) -> Engine:
+        """Make the network ready to run in that way, warmed up; raises what goes wrong on the card."""
+        made = TorchEngine(network, torch.device("cuda"), precision=way.precision, recorded=way.recorded)
+        return warmed_up(made, self._shape)
+
+    def remembered(self, way: Way, batch: int) -> Engine | None:
+        """Give the engine of a way that agreed up to so many windows at a time; None where it no longer runs so."""
+        network = self._load()
+        with suppress(Exception):  # each way is tried after it, and what goes wrong is told then
+            engine = self.engine(way, network)
+            if engine.batch <= batch:
+                return engine
+        return None
+
+    def attempt(self, way: Way) -> Attempt:
+        """Compare one way with the CPU, with fewer windows at a time too, as memory may ask for."""
+        network = self._load()  # what goes wrong here is no matter of the card
+        try:
+            engine = self.engine(way, network)
+            off = max(self._off_by(engine, count) for count in _halves(engine.batch))
+        except Exception as error:
+            return Attempt(None, told(error), is_out_of_memory(error))
+        return Attempt(engine if off <= TOLERANCE else None, f"off by {off:.2%}")
+
+    def _off_by(self, engine: Engine, count: int) -> float:
+        logits = engine.run(example(self._shape, count, _COMPARED).to(engine.device)).cpu()
+        return deviation(logits, self._by_cpu(engine.batch)[:count])
+
+    def _by_cpu(self, count: int) -> torch.Tensor:
+        if count not in self._reference:
+            plain = TorchEngine(self._load(), torch.device("cpu"), precision=torch.float32)
+            windows = example(self._shape, count, _COMPARED)
+            self._reference[count] = torch.cat([plain.run(window[None]) for window in windows])
+        return self._reference[count]
+
+
 def cuda_engine(load: Callable[[], nn.Module], shape: Sequence[int], *, identity: str, folder: Path | None) -> Engine:
     """Make a network ready to run on the GPU, warmed up, in the first way that agrees with the CPU.
 
@@ -66,53 +117,27 @@ def cuda_engine(load: Callable[[], nn.Module], shape: Sequence[int], *, identity
         When no way agrees, or there is no room for one. That is not kept: who mends driver or card need not know of a
         file to remove.
     """
-    device = torch.device("cuda")
-
-    def made(network: nn.Module, way: Way) -> Engine:
-        return warmed_up(TorchEngine(network, device, precision=way.precision, recorded=way.recorded), shape)
-
+    trial, tried = Trial(load, shape), ways(torch.device("cuda"))
     kept = folder / f"{_key(identity, shape)}.json" if folder else None
-    if kept and (known := _remembered(kept, ways(device))):
+    if kept and (known := _remembered(kept, tried)):
         way, batch, told_then = known
-        network = load()
-        with suppress(Exception):  # below it is tried once more, and what goes wrong is told
-            engine = made(network, way)
-            if engine.batch <= batch:
-                _tell(way, told_then)
-                return engine
+        if engine := trial.remembered(way, batch):
+            _tell(way, told_then)
+            return engine
         give_back()
 
-    @cache
-    def reference(count: int) -> torch.Tensor:
-        plain = TorchEngine(load(), torch.device("cpu"), precision=torch.float32)
-        return torch.cat([plain.run(window[None]) for window in example(shape, count, _COMPARED)])
-
-    def off_by(engine: Engine, count: int) -> float:
-        logits = engine.run(example(shape, count, _COMPARED).to(engine.device)).cpu()
-        return deviation(logits, reference(engine.batch)[:count])
-
-    def attempt(way: Way) -> tuple[Engine | None, str]:
-        """The engine if it agrees, with fewer windows at a time too, as memory may ask for; and what was seen of it."""
-        network = load()  # what goes wrong here is no matter of the card
-        try:
-            engine = made(network, way)
-            off = max(off_by(engine, count) for count in _halves(engine.batch))
-        except Exception as error:
-            if is_out_of_memory(error):
-                short.append(told(error))
-            return None, told(error)
-        return (engine if off <= TOLERANCE else None), f"off by {off:.2%}"
-
     seen: dict[str, str] = {}
-    short: list[str] = []  # of memory, by what was said: that may be over at the next start
-    for way in ways(device):
-        found, seen[str(way)] = attempt(way)
-        if found:
+    short = False  # of memory: that may be over at the next start
+    for way in tried:
+        attempt = trial.attempt(way)
+        seen[str(way)] = attempt.seen
+        short |= attempt.short
+        if attempt.engine:
             _tell(way, seen)
             if kept and not short:
-                content = {"way": str(way), "batch": found.batch, "seen": seen}
+                content = {"way": str(way), "batch": attempt.engine.batch, "seen": seen}
                 keep(kept, memoryview(json.dumps(content, indent=2).encode()))
-            return found
+            return attempt.engine
         give_back()
     if short:
         raise EngineError(f"{_card()} has no room for this network ({_listed(seen)}). ENGINE=auto runs it on the CPU.")
