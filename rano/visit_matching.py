@@ -201,28 +201,34 @@ def doubt_missed(links: VisitLinks, threads: Mapping[str, Thread]) -> VisitLinks
 
 
 def _carry_on(paired: VisitPairing, links: VisitLinks) -> None:
-    """Note in the threads what the visit has shown."""
-    registered = paired.visit.to_common is not None
-    for place, lesion, link in zip(paired.now, paired.visit.lesions, links.lesions, strict=True):
+    """Note in the threads what the visit has shown; where, only if it is registered to those before."""
+    for lesion, link in zip(paired.visit.lesions, links.lesions, strict=True):
         one = paired.threads.setdefault(link.tracking_uid, Thread())
         if lesion.tracking_uid:
             one.claims[lesion.tracking_uid] += 1
             if lesion.fixed:
                 one.fixed = lesion.tracking_uid
-        if registered:
-            if one.place and len(one.without) == 1 and place.volume_mm3 >= REGAINED * one.place.volume_mm3:
-                one.missed += one.without
-            one.without = []
-            one.former += [one.place] if one.place else []
-            one.place, one.gone, one.into = place, False, None
-    if not registered:
-        return
-    for absence in links.absent:
-        if absence.status is Status.NOT_COVERED:
-            continue
-        one = paired.threads[absence.tracking_uid]
-        one.gone, one.doubted, one.into = True, absence.ambiguous, absence.into
+    if paired.visit.to_common is not None:
+        _note_present(paired, links)
+        _note_absent(paired, links)
+
+
+def _note_present(paired: VisitPairing, links: VisitLinks) -> None:
+    for place, link in zip(paired.now, links.lesions, strict=True):
+        one = paired.threads[link.tracking_uid]
+        if one.place and len(one.without) == 1 and place.volume_mm3 >= REGAINED * one.place.volume_mm3:
+            one.missed += one.without
+        one.without = []
+        one.former += [one.place] if one.place else []
+        one.place, one.gone, one.into = place, False, None
+
+
+def _note_absent(paired: VisitPairing, links: VisitLinks) -> None:
     not_covered = {absence.tracking_uid for absence in links.absent if absence.status is Status.NOT_COVERED}
+    for absence in links.absent:
+        if absence.tracking_uid not in not_covered:
+            one = paired.threads[absence.tracking_uid]
+            one.gone, one.doubted, one.into = True, absence.ambiguous, absence.into
     for key, one in paired.threads.items():
         if one.gone and one.into is None and key not in not_covered:
             one.without.append(links.visit)
