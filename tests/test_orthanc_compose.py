@@ -72,6 +72,12 @@ def test_only_this_machine_reaches_it_and_each_port_is_what_its_service_listens_
         assert (host, inside) == ("127.0.0.1", services[name]["environment"][variable])
 
 
+def test_api_and_worker_have_none_of_roots_powers(services: dict[str, Any]) -> None:
+    for name in ("api", "worker"):
+        assert services[name]["cap_drop"] == ["ALL"]
+        assert services[name]["security_opt"] == ["no-new-privileges:true"]
+
+
 def test_each_finds_the_others(services: dict[str, Any]) -> None:
     environment = {**SECRETS, **services["api"]["environment"]}
     settings = load_settings(environment, None)
