@@ -26,7 +26,7 @@ from BDD.records import (
     VisitNotFoundError,
 )
 from BDD.visits import followed_now
-from rano.matching import unused_names
+from rano.matching import unused
 
 LESION, VISIT = "lesion", "visit"
 LESION_FIELDS = ("name", "target", "not_a_lesion", "merged_into", "split_at")
@@ -200,7 +200,8 @@ def _edit_lesion(
     if name != lesion.name and name in others:  # also of one that was merged: it may be seen by itself again
         raise EditRefusedError(f"lesion {others[name]} of this patient has the name {name!r} already")
     if lesion.merged_into is not None and values.get("merged_into", 0) is None and name in others:
-        values["name"] = next(unused_names(set(others)))  # it was given away while the two were one
+        known = [(other.number, other.name) for other in everyone.values()]
+        _, values["name"] = next(unused(known))  # it was given away while the two were one
     first = splitting.move(session, lesion, values, everyone) if "split_from" in values else None
     change = _change(lesion, LESION, lesion.id, lesion.patient_key, values, made_by, undoes)
     if change:

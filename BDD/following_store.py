@@ -23,7 +23,7 @@ from rano.coverage import Grid
 from rano.following import thread
 from rano.lesion import Lesion
 from rano.links import Absence, FollowedLesion, FollowedVisit, Link
-from rano.matching import unused_names
+from rano.matching import unused
 from rano.reduced import ReducedVolume
 from rano.registration import Registration
 from rano.rigid import RigidTransform
@@ -209,7 +209,7 @@ def followed_visit(
 
 
 def _named(lesions: Sequence[Lesion], links: Sequence[Link], tracked: Mapping[int, TrackedLesion]) -> list[Lesion]:
-    """Give the lesions the names of those that they are, and new ones names that no lesion of the patient has."""
+    """Give the lesions number and name of those that they are, and new ones what no lesion of the patient has."""
     by_uid = {one.tracking_uid: one for one in tracked.values()}
     known = {
         lesion.measurement.label: (by_uid[link.tracking_uid], lesion.measurement.volume_mm3)
@@ -217,10 +217,12 @@ def _named(lesions: Sequence[Lesion], links: Sequence[Link], tracked: Mapping[in
         if link.tracking_uid in by_uid
     }
     carried = carry(known, tracked)
-    names = unused_names({one.name for one in tracked.values()})
-    return [
-        replace(lesion, tracking_uid=link.tracking_uid, name=next(names))
-        if (one := carried.get(lesion.measurement.label)) is None
-        else replace(lesion, tracking_uid=one.tracking_uid, name=one.name)
-        for lesion, link in zip(lesions, links, strict=True)
-    ]
+    fresh = unused((one.number, one.name) for one in tracked.values())
+    named = []
+    for lesion, link in zip(lesions, links, strict=True):
+        if one := carried.get(lesion.measurement.label):
+            number, name, tracking_uid = one.number, one.name, one.tracking_uid
+        else:
+            (number, name), tracking_uid = next(fresh), link.tracking_uid
+        named.append(replace(lesion, tracking_uid=tracking_uid, number=number, name=name))
+    return named

@@ -17,6 +17,7 @@ from BDD.models import Base, Job, LesionRow, Uid
 class TrackedLesion(Base):
     """A lesion of a patient through all visits.
 
+    ``number``: which of the patient's it is, from 1, whatever its name is: its colour.
     ``target``: chosen by hand as a target lesion (true), or not to be one (false); NULL leaves it to the rule.
     ``merged_into``: this is the same lesion as that one; taken back by setting it to NULL again.
     ``split_from``, ``split_at``: it was taken for that one until people said that from this study (its
@@ -29,6 +30,7 @@ class TrackedLesion(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     patient_key: Mapped[int] = mapped_column(ForeignKey("patients.id"), index=True)
     tracking_uid: Mapped[str] = mapped_column(Uid)
+    number: Mapped[int]
     name: Mapped[str] = mapped_column(String(64))
     target: Mapped[bool | None]
     not_a_lesion: Mapped[bool] = mapped_column(default=False)

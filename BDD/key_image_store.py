@@ -27,8 +27,8 @@ def key_images(database: Database, lesions: Iterable[int]) -> dict[int, bytes]:
         return {row.lesion_key: row.png for row in session.execute(query)}
 
 
-def key_image(database: Database, study_instance_uid: str, tracking_uid: str) -> bytes:
-    """Give the picture of a lesion in the newest segmentation of a study.
+def key_image(database: Database, study_instance_uid: str, tracking_uid: str) -> tuple[bytes, int]:
+    """Give the picture of a lesion in the newest segmentation of a study, and the lesion's number: its colour.
 
     Parameters
     ----------
@@ -46,5 +46,5 @@ def key_image(database: Database, study_instance_uid: str, tracking_uid: str) ->
         if identity.lesion.tracking_uid == tracking_uid:
             key = identity.finding.lesion_key
             if (png := key_images(database, [key]).get(key)) is not None:
-                return png
+                return png, identity.lesion.number
     raise KeyImageNotFoundError(f"study {study_instance_uid} has no picture of a lesion {tracking_uid}")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from BDD.followup_models import TrackedLesion
 from BDD.models import Job, LesionRow
 from BDD.records import SliceName
 from rano.lesion import Chord, Confidence, Lesion, Measurement, Point
@@ -15,6 +16,7 @@ def lesion_row(job: Job, lesion: Lesion, slices: Sequence[SliceName]) -> LesionR
     return LesionRow(
         job_key=job.id,
         label=found.label,
+        number=lesion.number,
         name=lesion.name,
         tracking_uid=lesion.tracking_uid,
         volume_mm3=float(found.volume_mm3),
@@ -43,11 +45,12 @@ def lesion_row(job: Job, lesion: Lesion, slices: Sequence[SliceName]) -> LesionR
     )
 
 
-def lesion_of(row: LesionRow, name: str, tracking_uid: str, label: int | None = None) -> Lesion:
-    """Give a lesion row as a lesion of this name, tracking UID and label; by default its own label."""
+def lesion_of(row: LesionRow, identity: TrackedLesion, label: int | None = None) -> Lesion:
+    """Give a lesion row as a lesion of this identity and label; by default its own label."""
     return Lesion(
-        name=name,
-        tracking_uid=tracking_uid,
+        name=identity.name,
+        tracking_uid=identity.tracking_uid,
+        number=identity.number,
         measurement=Measurement(
             label=label or row.label,
             volume_mm3=row.volume_mm3,

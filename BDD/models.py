@@ -214,6 +214,7 @@ class LesionRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     job_key: Mapped[int] = mapped_column(ForeignKey("jobs.id"))
     label: Mapped[int]  # segment number and ROINumber
+    number: Mapped[int]  # which of the patient's lesions it was written as: its colour
     name: Mapped[str] = mapped_column(String(64))
     tracking_uid: Mapped[str] = mapped_column(Uid, index=True)
     volume_mm3: Mapped[float]

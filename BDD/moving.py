@@ -16,7 +16,7 @@ from BDD.followup_models import AbsenceRow, Change, Finding, TrackedLesion
 from BDD.followup_store import tracked_lesions
 from BDD.forget_store import forget_unseen
 from BDD.models import Job, LesionRow, Patient, Series, Study
-from rano.matching import unused_names
+from rano.matching import beside
 
 CORRECTED = "corrected PatientID"
 """Who decides what follows from the moving."""
@@ -32,19 +32,16 @@ def move_study(session: Session, study: Study, patient: Patient) -> None:
     kept = _with_what_they_point_to({finding.tracked_key for finding in elsewhere}, lesions)
     going = _with_what_they_point_to({finding.tracked_key for finding in shown}, lesions)
     theirs = {lesion.tracking_uid: lesion for lesion in tracked_lesions(session, patient.id).values()}
-    names = {lesion.name for lesion in theirs.values()}
-    unused = unused_names(names | {lesion.name for lesion in lesions.values()})
-    arrived: dict[int, TrackedLesion] = {}
+    arrived = {old.id: theirs[old.tracking_uid] for key in going if (old := lesions[key]).tracking_uid in theirs}
+    coming = [lesions[key] for key in sorted(going - arrived.keys())]
+    known = [(lesion.number, lesion.name) for lesion in theirs.values()]
     copies: list[TrackedLesion] = []
-    for old in (lesions[key] for key in sorted(going)):
-        if (there := theirs.get(old.tracking_uid)) is not None:
-            arrived[old.id] = there
-            continue
-        name = next(unused) if old.name in names else old.name
+    for old, (number, name) in zip(coming, beside(known, [(old.number, old.name) for old in coming]), strict=True):
         if old.id in kept:
             arrived[old.id] = TrackedLesion(
                 patient_key=patient.id,
                 tracking_uid=old.tracking_uid,
+                number=number,
                 name=name,
                 target=old.target,
                 not_a_lesion=old.not_a_lesion,
@@ -54,7 +51,7 @@ def move_study(session: Session, study: Study, patient: Patient) -> None:
             session.add(arrived[old.id])
             copies.append(old)
         else:
-            old.patient_key, old.name = patient.id, name
+            old.patient_key, old.number, old.name = patient.id, number, name
             arrived[old.id] = old
             _move_changes(session, "lesion", old.id, patient.id)
     session.flush()

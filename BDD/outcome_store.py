@@ -22,7 +22,7 @@ from BDD.moving import move_study
 from BDD.records import JobLostError, ModelRecord, ResultRecord, SeriesRecord, SliceName
 from BDD.worker_store import model_row
 from rano.lesion import Lesion
-from rano.matching import not_seen_since, unused_names
+from rano.matching import beside, not_seen_since
 
 if TYPE_CHECKING:
     from BDD.following_store import Following  # registration is the worker's business
@@ -136,20 +136,20 @@ def describe_again(database: Database, job_id: str, worker: int, record: SeriesR
 def track(session: Session, patient_key: int, rows: Sequence[LesionRow]) -> None:
     """Enter new lesion rows as findings of the patient's tracked lesions, by tracking UID.
 
-    Names are one lesion's alone: one that another visit has given away meanwhile makes room for an unused one.
+    Numbers and names are one lesion's alone: what another visit has given away meanwhile makes room for what is unused.
     """
     known = {
         lesion.tracking_uid: lesion
         for lesion in session.scalars(select(TrackedLesion).where(TrackedLesion.patient_key == patient_key))
     }
-    taken = {lesion.name for lesion in known.values()}
-    unused = unused_names(taken | {row.name for row in rows})
+    new = [row for row in rows if row.tracking_uid not in known]
+    theirs = [(lesion.number, lesion.name) for lesion in known.values()]
+    for row, (number, name) in zip(new, beside(theirs, [(row.number, row.name) for row in new]), strict=True):
+        known[row.tracking_uid] = TrackedLesion(
+            patient_key=patient_key, tracking_uid=row.tracking_uid, number=number, name=name
+        )
     for row in rows:
-        lesion = known.get(row.tracking_uid)
-        if lesion is None:
-            name = next(unused) if row.name in taken else row.name
-            lesion = TrackedLesion(patient_key=patient_key, tracking_uid=row.tracking_uid, name=name)
-        session.add(Finding(lesion_key=row.id, tracked=lesion, merged=[]))
+        session.add(Finding(lesion_key=row.id, tracked=known[row.tracking_uid], merged=[]))
 
 
 def earlier_lesions(database: Database, series_instance_uid: str) -> list[Lesion]:
@@ -171,7 +171,7 @@ def earlier_lesions(database: Database, series_instance_uid: str) -> list[Lesion
         jobs = session.scalars(segmentations).all()
         found = findings_of(session, jobs)
         for job in jobs:
-            of_job = [lesion_of(one.lesion, one.tracked.name, one.tracked.tracking_uid) for one in found[job.id]]
+            of_job = [lesion_of(one.lesion, one.tracked) for one in found[job.id]]
             lesions += not_seen_since(of_job, lesions)
     return lesions
 

@@ -140,8 +140,7 @@ def found_in(database: Database, series_instance_uid: str, rules: Rules) -> Foun
     lesions = []
     for label, identity in enumerate(identities, start=1):
         renumber[identity.finding.lesion.label] = label
-        lesion = identity.lesion
-        lesions.append(lesion_of(identity.finding.lesion, lesion.name, lesion.tracking_uid, label=label))
+        lesions.append(lesion_of(identity.finding.lesion, identity.lesion, label))
     record = ModelRecord(model.name, model.version, model.sha256, model.statement)
     return Found(renumber[old], lesions, record, standing, ReducedVolume.from_bytes(image))
 

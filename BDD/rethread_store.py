@@ -24,7 +24,7 @@ from BDD.followup_store import findings_of, study_of, tracked_lesions
 from BDD.models import Patient
 from BDD.places import keep_registration, places_of, register_missing
 from rano.following import thread
-from rano.matching import unused_names
+from rano.matching import unused
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def _rethread(session: Session, patient_key: int) -> None:
         return
     tracked = tracked_lesions(session, patient_key)
     by_uid = {one.tracking_uid: one for one in tracked.values()}
-    names = unused_names({one.name for one in tracked.values()})
+    fresh = unused((one.number, one.name) for one in tracked.values())
     found = findings_of(session, jobs, undefer(Finding.shape))
     places = places_of(session, patient_key)
     grids = grids_of(session, [job.series_key for job in jobs])
@@ -88,7 +88,10 @@ def _rethread(session: Session, patient_key: int) -> None:
                 continue
             lesion = by_uid.get(link.tracking_uid)
             if lesion is None:
-                lesion = TrackedLesion(patient_key=patient_key, tracking_uid=link.tracking_uid, name=next(names))
+                number, name = next(fresh)
+                lesion = TrackedLesion(
+                    patient_key=patient_key, tracking_uid=link.tracking_uid, number=number, name=name
+                )
                 by_uid[link.tracking_uid] = lesion
             finding.tracked = lesion
     changed = any(session.is_modified(one) for one in session.dirty)

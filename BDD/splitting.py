@@ -17,7 +17,7 @@ from BDD.followup_models import Finding, TrackedLesion
 from BDD.followup_store import current_jobs, findings_of, study_of
 from BDD.models import Study
 from BDD.records import EditRefusedError
-from rano.matching import fresh_tracking_uid, unused_names
+from rano.matching import fresh_tracking_uid, unused
 
 
 def begin(session: Session, lesion: TrackedLesion, study_instance_uid: str) -> tuple[TrackedLesion, dict[str, Any]]:
@@ -34,9 +34,11 @@ def begin(session: Session, lesion: TrackedLesion, study_instance_uid: str) -> t
         raise EditRefusedError(f"lesion {lesion.id} was not found by itself at visit {study_instance_uid}")
     if at is seen[0]:
         raise EditRefusedError(f"lesion {lesion.id} was found at visit {study_instance_uid} for the first time")
-    used = set(session.scalars(select(TrackedLesion.name).where(TrackedLesion.patient_key == lesion.patient_key)))
-    name = next(unused_names(used))
-    other = TrackedLesion(patient_key=lesion.patient_key, tracking_uid=fresh_tracking_uid(name), name=name, version=0)
+    known = select(TrackedLesion.number, TrackedLesion.name).where(TrackedLesion.patient_key == lesion.patient_key)
+    number, name = next(unused(session.execute(known).tuples()))
+    other = TrackedLesion(
+        patient_key=lesion.patient_key, tracking_uid=fresh_tracking_uid(name), number=number, name=name, version=0
+    )
     session.add(other)
     session.flush()
     return other, {"split_from": lesion.id, "split_at": study_instance_uid}

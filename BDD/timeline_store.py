@@ -79,6 +79,7 @@ def _timeline(patient: Patient, known: KnownPatient, rules: Rules) -> Timeline:
                 key=lesion.id,
                 version=lesion.version,
                 tracking_uid=lesion.tracking_uid,
+                number=lesion.number,
                 name=lesion.name,
                 role=_role(lesion, assessment),
                 target=lesion.target,

@@ -83,8 +83,16 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Lesion:
-    """A lesion with its identity: the name people see and the tracking UID that follows it from visit to visit."""
+    """A lesion with its identity: the name people see and the tracking UID that follows it from visit to visit.
+
+    Attributes
+    ----------
+    number
+        Which of the patient's lesions it is, 1-based: the same at every visit, and whatever its name is. It has the
+        colour of this number wherever it is shown.
+    """
 
     name: str
     tracking_uid: str
     measurement: Measurement
+    number: int

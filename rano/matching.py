@@ -5,7 +5,7 @@ Identities are handed on from the lesions already known to those just measured. 
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 
 import numpy as np
@@ -51,8 +51,8 @@ def inherit_tracking(
     Returns
     -------
     list of Lesion
-        In the order of ``new``. A new name is ``GTV_MetIA_{n}`` with the lowest n that no lesion in ``earlier`` has, be
-        it still there or not.
+        In the order of ``new``. A new one has the lowest number n that no lesion in ``earlier`` has, be it still there
+        or not, and the name ``GTV_MetIA_{n}``.
 
     Raises
     ------
@@ -63,16 +63,16 @@ def inherit_tracking(
     if shared := sorted(uid for uid in times if times[uid] > 1):
         raise ValueError(f"earlier lesions share the tracking UID {', '.join(shared)}; each must have its own")
     inherited = _pairs(new, [lesion.measurement for lesion in earlier])
-    names = unused_names({lesion.name for lesion in earlier})
+    new_ones = unused((lesion.number, lesion.name) for lesion in earlier)
     lesions = []
     for index, measurement in enumerate(new):
         if index in inherited:
             known = earlier[inherited[index]]
-            name, tracking_uid = known.name, known.tracking_uid
+            number, name, tracking_uid = known.number, known.name, known.tracking_uid
         else:
-            name = next(names)
+            number, name = next(new_ones)
             tracking_uid = make_tracking_uid(name)
-        lesions.append(Lesion(name, tracking_uid, measurement))
+        lesions.append(Lesion(name, tracking_uid, measurement, number))
     return lesions
 
 
@@ -95,6 +95,19 @@ def _pairs(new: Sequence[Measurement], earlier: Sequence[Measurement]) -> dict[i
     return {int(row): int(column) for row, column in zip(rows, columns, strict=True) if cost[row, column] < 1}
 
 
-def unused_names(used: set[str]) -> Iterator[str]:
-    """Give the names that a new lesion may have beside those in use, the lowest number first."""
-    return (name for name in map(NAME.format, count(1)) if name not in used)
+def unused(known: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Give the numbers and names that new lesions may have beside lesions known by theirs, the lowest first."""
+    numbers, names = zip(*known, strict=True) if (known := list(known)) else ((), ())
+    return ((n, name) for n in count(1) if n not in numbers and (name := NAME.format(n)) not in names)
+
+
+def beside(known: Sequence[tuple[int, str]], arriving: Sequence[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Give arriving lesions their numbers and names, but unused ones where a lesion known already has them."""
+    numbers, names = {number for number, _ in known}, {name for _, name in known}
+    others = unused([*known, *arriving])
+    for number, name in arriving:
+        if number in numbers or name in names:
+            free_number, free_name = next(others)
+            yield free_number if number in numbers else number, free_name if name in names else name
+        else:
+            yield number, name

@@ -53,19 +53,29 @@ def key_images(series: Series, label_map: LabelMap, lesions: Sequence[Lesion]) -
     dict
         Label -> PNG.
     """
-    return {label: _png(indices, rgb(label)) for label, indices in _draw(series.volume, label_map, lesions)}
+    drawn = _draw(series.volume, label_map, lesions)
+    return {one.measurement.label: _png(indices, rgb(one.number)) for one, indices in drawn}
 
 
 def pictures(series: Series, label_map: LabelMap, lesions: Sequence[Lesion]) -> dict[int, Picture]:
     """Draw every lesion, as ``key_images`` does, for a page of pictures: label -> picture."""
-    return {label: _palette(rgb(label))[indices] for label, indices in _draw(series.volume, label_map, lesions)}
+    drawn = _draw(series.volume, label_map, lesions)
+    return {one.measurement.label: _palette(rgb(one.number))[indices] for one, indices in drawn}
 
 
-def recoloured(png: bytes, colour: Colour) -> Picture:
-    """Give a picture that ``key_images`` has drawn, its outline and diameters in another colour."""
+def recoloured(png: bytes, number: int) -> bytes:
+    """Give a picture that ``key_images`` has drawn (PNG), outline and diameters in the colour of lesion ``number``."""
+    return _png(_indices(png), rgb(number))
+
+
+def picture_of(png: bytes, number: int) -> Picture:
+    """Give the same as an array."""
+    return _palette(rgb(number))[_indices(png)]
+
+
+def _indices(png: bytes) -> npt.NDArray[np.uint8]:
     with Image.open(io.BytesIO(png)) as image:
-        picture: Picture = _palette(colour)[np.asarray(image)]
-    return picture
+        return np.asarray(image)
 
 
 def _png(indices: npt.NDArray[np.uint8], colour: Colour) -> bytes:
@@ -86,8 +96,8 @@ def _palette(colour: Colour) -> npt.NDArray[np.uint8]:
 
 def _draw(
     volume: Volume, label_map: LabelMap, lesions: Sequence[Lesion]
-) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
-    """Give each lesion's label and its picture as indices of the palette."""
+) -> Iterator[tuple[Lesion, npt.NDArray[np.uint8]]]:
+    """Give each lesion and its picture as indices of the palette."""
     if not lesions:
         return
     black, white = np.percentile(volume.array[::3, ::3, ::3], _WINDOW)
@@ -101,7 +111,7 @@ def _draw(
         box = tuple(slice(max(span.start - 1, 0), span.stop + 1) for span in boxes[label - 1])
         inside = plane.section((label_map[box] == label).astype(np.float32), [span.start for span in box])
         ink = np.rint(plane.lines(inside) * (_STEPS - 1))
-        yield label, (np.rint(grey) + _GREYS * ink).astype(np.uint8)
+        yield lesion, (np.rint(grey) + _GREYS * ink).astype(np.uint8)
 
 
 class _Plane:

@@ -58,7 +58,7 @@ def build_rtstruct(
     ordered = sorted(lesions, key=lambda lesion: lesion.measurement.label)
     rtstruct.StructureSetROISequence = [_region(lesion, rtstruct.FrameOfReferenceUID, context) for lesion in ordered]
     rtstruct.ROIContourSequence = [
-        _roi_contour(label, label_map, box, planes, references) for label, box in enumerate(boxes, start=1)
+        _roi_contour(lesion, label_map, box, planes, references) for lesion, box in zip(ordered, boxes, strict=True)
     ]
     rtstruct.RTROIObservationsSequence = [_observation(lesion) for lesion in ordered]
     return rtstruct
@@ -182,9 +182,10 @@ def _region(lesion: Lesion, frame_of_reference: str, context: ResultContext) -> 
 
 
 def _roi_contour(
-    label: int, label_map: LabelMap, box: tuple[slice, slice, slice], planes: list[Plane], references: list[Dataset]
+    lesion: Lesion, label_map: LabelMap, box: tuple[slice, slice, slice], planes: list[Plane], references: list[Dataset]
 ) -> Dataset:
     """Outline a lesion in each slice of its bounding box."""
+    label = lesion.measurement.label
     slices, rows, columns = box
     corner = np.array([rows.start, columns.start])
     contours = []
@@ -197,7 +198,7 @@ def _roi_contour(
             _set_contour_data(contour, _to_patient(polygon + corner, planes[k]))
             contours.append(contour)
     region = Dataset()
-    region.ROIDisplayColor = list(rgb(label))
+    region.ROIDisplayColor = list(rgb(lesion.number))
     region.ReferencedROINumber = label
     region.ContourSequence = contours
     return region

@@ -132,7 +132,7 @@ def _segments(lesions: Sequence[Lesion], context: ResultContext) -> list[hd.seg.
             tracking_uid=lesion.tracking_uid,
             tracking_id=lesion.name,
             anatomic_regions=[codes.BRAIN],
-            display_color=cielab(lesion.measurement.label),
+            display_color=cielab(lesion.number),
         )
         segment.SegmentDescription = context.statement
         segments.append(segment)

@@ -72,7 +72,9 @@ class TimelineLesion:
     Attributes
     ----------
     key, version
-        Its number, and how often it was changed, plus 1.
+        What it is asked for by, and how often it was changed, plus 1.
+    number
+        Which of the patient's lesions it is, from 1: its colour.
     role
         ``"target"``, ``"non_target"``, ``"new"``, ``"not_a_lesion"``, ``"merged"``, or ``"unplaced"`` when there is
         no baseline to say, or it was seen only before that. A part has the role of what it is a part of.
@@ -92,6 +94,7 @@ class TimelineLesion:
     key: int
     version: int
     tracking_uid: str
+    number: int
     name: str
     role: str
     target: bool | None

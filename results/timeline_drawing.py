@@ -5,20 +5,19 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 
-from results.key_images import recoloured
+from results.key_images import picture_of
 from results.lettering import plain
-from results.palette import rgb
+from results.palette import on_white
 from results.timeline import Timeline, TimelineLesion, TimelineVisit
 
 _TICKS = 4
 _CAPTION, _GAP, _DATES = 0.17, 0.07, 0.62  # inches: lines above and below pictures, between them, to their left
-_DARKER = 0.72  # the palette is made for dark images: on paper its yellow and its cyan could not be seen
 _NAME_LENGTH = 20
 
 
-def line_colour(number: int) -> tuple[float, float, float]:
-    """Give the colour of lesion ``number`` of the page, from 1, on paper."""
-    red, green, blue = (_DARKER * value / 255 for value in rgb(number))
+def line_colour(lesion: TimelineLesion) -> tuple[float, float, float]:
+    """Give the colour of a lesion on paper."""
+    red, green, blue = (value / 255 for value in on_white(lesion.number))
     return red, green, blue
 
 
@@ -58,7 +57,7 @@ def draw_curves(band: Axes, timeline: Timeline, lesions: Sequence[TimelineLesion
 def _curves(axes: Axes, timeline: Timeline, lesions: Sequence[TimelineLesion], what: str, label: str) -> None:
     placed = [(number, visit.date) for number, visit in enumerate(timeline.visits) if visit.date is not None]
     days = [day.toordinal() for _, day in placed]
-    for number, lesion in enumerate(lesions, start=1):
+    for lesion in lesions:
         values = [
             getattr(size, what) if size else math.nan if lesion.unmeasured(k) else 0.0
             for k, _ in placed
@@ -66,7 +65,7 @@ def _curves(axes: Axes, timeline: Timeline, lesions: Sequence[TimelineLesion], w
         ]
         style = "-" if lesion.role == "target" else "--"
         name = _short(lesion)
-        axes.plot(days, values, style, color=line_colour(number), marker="o", markersize=3, linewidth=1, label=name)
+        axes.plot(days, values, style, color=line_colour(lesion), marker="o", markersize=3, linewidth=1, label=name)
     every = -(-len(placed) // _TICKS) or 1
     axes.set_xticks(days[::every], [day.isoformat() for _, day in placed[::every]])
     axes.set_ylabel(label, fontsize=7)
@@ -117,13 +116,13 @@ def draw_pictures(
         for column, lesion in enumerate(lesions[:columns]):
             left = _DATES + column * (edge + _GAP)
             axes = band.inset_axes((left / width, bottom / height, edge / width, edge / height))
-            _picture(axes, lesion, number, pictures, column + 1)
+            _picture(axes, lesion, number, pictures)
             if row == 0:
-                axes.set_title(_short(lesion), fontsize=7, weight="bold", color=line_colour(column + 1), pad=3)
+                axes.set_title(_short(lesion), fontsize=7, weight="bold", color=line_colour(lesion), pad=3)
     return columns
 
 
-def _picture(axes: Axes, lesion: TimelineLesion, visit: int, pictures: Mapping[int, bytes], number: int) -> None:
+def _picture(axes: Axes, lesion: TimelineLesion, visit: int, pictures: Mapping[int, bytes]) -> None:
     """Draw a lesion at one visit, and below how large it is; grey where there is nothing to see."""
     axes.set_xticks([])
     axes.set_yticks([])
@@ -134,7 +133,7 @@ def _picture(axes: Axes, lesion: TimelineLesion, visit: int, pictures: Mapping[i
     if size is not None:
         words = f"{size.longest_mm:.1f} x {size.perpendicular_mm:.1f} mm{' ?' if size.ambiguous else ''}"
         if size.finding in pictures:
-            axes.imshow(recoloured(pictures[size.finding], rgb(number)))
+            axes.imshow(picture_of(pictures[size.finding], lesion.number))
     axes.set_xlabel(words, fontsize=6, labelpad=1.5)
 
 

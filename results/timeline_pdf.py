@@ -69,7 +69,7 @@ def timeline_figure(timeline: Timeline, pictures: Mapping[int, bytes]) -> Figure
     page.write(0.6, f"{DISCLAIMER}. For research only.", fontsize=8, color="0.4", right=True)
     rows = _table(timeline, lesions[:_LESIONS])
     if rows:
-        _draw_table(page.band(_ROW * len(rows)), rows, len(lesions[:_LESIONS]))
+        _draw_table(page.band(_ROW * len(rows)), rows, lesions[:_LESIONS])
     reasons = _reasons(timeline, lesions)
     pictured = 0
     if lesions:
@@ -139,7 +139,7 @@ def _table(timeline: Timeline, lesions: Sequence[TimelineLesion]) -> list[list[s
     return [*rows, ["response", "images", *(answer.replace("no evidence of disease", "NED") for answer in answers)]]
 
 
-def _draw_table(axes: Axes, rows: Sequence[Sequence[str]], lesions: int) -> None:
+def _draw_table(axes: Axes, rows: Sequence[Sequence[str]], lesions: Sequence[TimelineLesion]) -> None:
     visits = len(rows[0]) - 2
     widths = [0.22, 0.12, *[0.66 / visits] * visits]
     table = axes.table(
@@ -150,14 +150,14 @@ def _draw_table(axes: Axes, rows: Sequence[Sequence[str]], lesions: int) -> None
     for (row, column), cell in table.get_celld().items():
         cell.set_linewidth(0.3)
         cell.set_edgecolor("0.6")
-        if row == 0 or row > lesions:
+        if row == 0 or row > len(lesions):
             cell.set_facecolor("0.94")
         if row in (0, len(rows) - 1):
             cell.set_text_props(weight="bold")
         if column == 0:
             cell.set_text_props(ha="left")
-            if 0 < row <= lesions:
-                cell.get_text().set_color(line_colour(row))
+            if 0 < row <= len(lesions):
+                cell.get_text().set_color(line_colour(lesions[row - 1]))
 
 
 def _sizes(lesion: TimelineLesion, first: int) -> list[str]:

@@ -3,14 +3,11 @@
 import html
 from typing import Any
 
+from results.palette import on_white
 from results.timeline import Timeline, TimelineLesion, TimelineVisit
 
 Figure = dict[str, Any]
 
-COLOURS = (
-    "#1d4ed8", "#c2410c", "#15803d", "#7e22ce", "#b91c1c", "#0e7490", "#a16207", "#be185d", "#4d7c0f", "#475569",
-)  # fmt: skip
-"""Each at least 4.5 : 1 on white; those of the viewer are made for a dark ground."""
 NAMED = 12
 """How many lesions a chart can name; the names of more leave it no room."""
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "hexagon", "cross")
@@ -85,7 +82,7 @@ def curves(timeline: Timeline, lesions: list[TimelineLesion], what: str) -> Figu
         return None
     days = [_day(visit) for _, visit in placed]
     traces = []
-    for number, lesion in enumerate(lesions):
+    for lesion in lesions:
         sizes = [
             getattr(size, what) * scale if size else None if lesion.unmeasured(k) else 0
             for k, _ in placed
@@ -94,7 +91,7 @@ def curves(timeline: Timeline, lesions: list[TimelineLesion], what: str) -> Figu
         traces.append(
             {
                 "x": days, "y": sizes, "name": _text(lesion.name),
-                "mode": "lines+markers", "line": _line(number, lesion), "marker": _marker(number),
+                "mode": "lines+markers", "line": _line(lesion), "marker": _marker(lesion),
                 "hovertemplate": f"%{{y:.2f}} {unit}",
             }
         )  # fmt: skip
@@ -113,7 +110,7 @@ def bars(lesions: list[TimelineLesion], visit: int) -> Figure | None:
             "marker": {"color": colour}, "hovertemplate": "%{y:.1f} mm",
         }
         for what, name, colour in (
-            ("longest_mm", "longest diameter", COLOURS[0]), ("perpendicular_mm", "perpendicular", "#93c5fd"),
+            ("longest_mm", "longest diameter", "#1d4ed8"), ("perpendicular_mm", "perpendicular", "#93c5fd"),
         )
     ]  # fmt: skip
     figure = _figure(traces, "mm")
@@ -123,15 +120,15 @@ def bars(lesions: list[TimelineLesion], visit: int) -> Figure | None:
 
 def scatter(lesions: list[TimelineLesion], visit: int) -> Figure | None:
     """Draw volume against longest diameter of one visit: what lies low for its diameter is flat or ragged."""
-    shown = [(number, lesion.name, size) for number, lesion in enumerate(lesions) if (size := lesion.sizes[visit])]
+    shown = [(lesion, size) for lesion in lesions if (size := lesion.sizes[visit])]
     if not shown:
         return None
     traces = [
         {
-            "x": [size.longest_mm], "y": [size.volume_mm3 / 1000], "name": _text(name), "mode": "markers",
-            "marker": _marker(number) | {"size": 12}, "hovertemplate": "%{x:.1f} mm, %{y:.2f} cm³",
+            "x": [size.longest_mm], "y": [size.volume_mm3 / 1000], "name": _text(lesion.name), "mode": "markers",
+            "marker": _marker(lesion) | {"size": 12}, "hovertemplate": "%{x:.1f} mm, %{y:.2f} cm³",
         }
-        for number, name, size in shown
+        for lesion, size in shown
     ]  # fmt: skip
     figure = _figure(traces, "volume, cm³")
     figure["layout"]["hovermode"] = "closest"
@@ -181,13 +178,18 @@ def _limit(days: list[str], values: list[float], name: str, colour: str, dash: s
     return {"x": days, "y": values, "name": name, "mode": "lines", "line": line, "hovertemplate": hover}
 
 
-def _line(number: int, lesion: TimelineLesion) -> dict[str, Any]:
+def _line(lesion: TimelineLesion) -> dict[str, Any]:
     dash = "solid" if lesion.role == "target" else "dash"
-    return {"color": COLOURS[number % len(COLOURS)], "width": 2, "dash": dash}
+    return {"color": colour_of(lesion), "width": 2, "dash": dash}
 
 
-def _marker(number: int) -> dict[str, Any]:
-    return {"color": COLOURS[number % len(COLOURS)], "symbol": _SYMBOLS[number % len(_SYMBOLS)], "size": 8}
+def _marker(lesion: TimelineLesion) -> dict[str, Any]:
+    return {"color": colour_of(lesion), "symbol": _SYMBOLS[(lesion.number - 1) % len(_SYMBOLS)], "size": 8}
+
+
+def colour_of(lesion: TimelineLesion) -> str:
+    """Give the colour of a lesion on the page, as style sheets have it."""
+    return "#{:02x}{:02x}{:02x}".format(*on_white(lesion.number))
 
 
 def _answer(visit: TimelineVisit) -> str:

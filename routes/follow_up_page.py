@@ -15,7 +15,7 @@ from rano.remarks import MEASURABLE, thresholds
 from routes import changes, reading
 from routes.assets import asset_url, compressed
 from routes.context import context
-from routes.follow_up_charts import COLOURS, NAMED, bars, curves, scatter, sum_chart
+from routes.follow_up_charts import NAMED, bars, colour_of, curves, scatter, sum_chart
 from routes.follow_up_view import View, arrange
 from routes.job_json import NOTICE
 from routes.openapi import describe
@@ -82,7 +82,7 @@ def one(patient: int) -> Response:
         patient=people[0],
         view=view,
         figures=_figures(view),
-        colours=COLOURS,
+        colour_of=colour_of,
         named=NAMED,
         statuses=[*ClinicalStatus],
         thresholds=thresholds(timeline.assessment.rules),

@@ -18,15 +18,12 @@ class Row:
 
     Attributes
     ----------
-    number
-        Its place among the lesions of the page, from 0: the colour goes by it.
     change
         Of the longest diameter since the visit before.
     viewer, picture
         Where the viewer shows it, and its picture.
     """
 
-    number: int
     lesion: TimelineLesion
     size: LesionSize
     change: SizeChange
@@ -137,13 +134,12 @@ def _rows(
 ) -> list[Row]:
     visit = timeline.visits[chosen]
     rows = []
-    for number, lesion in enumerate(lesions):
+    for lesion in lesions:
         size = lesion.sizes[chosen]
         if size is None:
             continue
         rows.append(
             Row(
-                number=number,
                 lesion=lesion,
                 size=size,
                 change=timeline.change(lesion, chosen),

@@ -97,7 +97,7 @@ def metastases() -> Response:
                 "diametre": roi.lesion.longest_diameter_mm,
                 "slice_debut": roi.lesion.first_slice + 1,
                 "slice_fin": roi.lesion.last_slice + 1,
-                "color": "[{} {} {}]".format(*rgb(roi.lesion.label)),
+                "color": "[{} {} {}]".format(*rgb(roi.lesion.number)),
                 **({} if named is not None else {"series_instance_uid": roi.series_instance_uid}),
             }
             for roi in store.metia_rois(context().database, named)

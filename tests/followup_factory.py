@@ -19,6 +19,7 @@ def sized(label: int, longest_mm: float, uid: str = "", name: str = "") -> Lesio
     return Lesion(
         name=name or f"GTV_MetIA_{label}",
         tracking_uid=uid or f"2.25.{label}",
+        number=label,
         measurement=Measurement(
             label=label,
             volume_mm3=4.18879 * half**3,

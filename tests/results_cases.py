@@ -111,6 +111,7 @@ def lesions(label_map: np.ndarray) -> list[Lesion]:
         Lesion(
             name=f"GTV_MetIA_{label}",
             tracking_uid=f"2.25.{4000 + label}",
+            number=label,
             measurement=Measurement(
                 label=label,
                 volume_mm3=1234.5678 * label,

@@ -65,7 +65,9 @@ def multi_frame() -> Case:
 def measured(series: Series, label_map: np.ndarray) -> Case:
     """Return a series with the lesions of a label map measured."""
     measurements = measure(label_map, series.volume.affine)
-    return Case(series, label_map, [Lesion(f"GTV_MetIA_{m.label}", f"2.25.{4000 + m.label}", m) for m in measurements])
+    return Case(
+        series, label_map, [Lesion(f"GTV_MetIA_{m.label}", f"2.25.{4000 + m.label}", m, m.label) for m in measurements]
+    )
 
 
 def item(node: Dataset, meaning: str) -> Dataset:

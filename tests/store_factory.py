@@ -52,6 +52,7 @@ def lesion(label: int = 1, *, name: str = "", tracking_uid: str = "", volume_mm3
     return Lesion(
         name=name or f"GTV_MetIA_{label}",
         tracking_uid=tracking_uid or f"2.25.{label}",
+        number=label,
         measurement=Measurement(
             label=label,
             volume_mm3=volume_mm3,

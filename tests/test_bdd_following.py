@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from highdicom.color import CIELabColor
 
 import BDD.places
 import services.runner
@@ -152,6 +153,28 @@ def test_a_lesion_has_one_name_and_uid_at_all_visits(site):
     assert grown[1]["longest_diameter_mm"] - grown[0]["longest_diameter_mm"] == pytest.approx(4, abs=1.5)
     assert "persisting" in grown[1]["relation"]
     assert timeline["visits"][1]["radiographic"]["response"] == "PD"
+
+
+def test_a_lesion_has_one_colour_at_all_visits_wherever_it_stands_by_size(site):
+    """B is the second at the first visit and the first at the second one; there C is new, and stands before A."""
+    see(site, 1, [A, B])
+    see(site, 2, [Sphere(A.centre_lps, 3.0), Sphere(B.centre_lps, 9.0), C])
+    seen = []
+    for number in (1, 2):
+        of_visit = [one for one in site.archive.instances.values() if str(one.StudyInstanceUID) == study_of(number)]
+        (seg,) = [one for one in of_visit if one.Modality == "SEG"]
+        (rtstruct,) = [one for one in of_visit if one.Modality == "RTSTRUCT"]
+        in_seg = [tuple(one.RecommendedDisplayCIELabValue) for one in seg.SegmentSequence]
+        assert in_seg == [
+            tuple(CIELabColor.from_rgb(*one.ROIDisplayColor).value) for one in rtstruct.ROIContourSequence
+        ]
+        seen.append({str(one.TrackingUID): colour for one, colour in zip(seg.SegmentSequence, in_seg, strict=True)})
+    first, second = seen
+    assert list(first) != list(second)[:2], "another order by size"
+    assert {uid: second[uid] for uid in first} == first
+    assert len(set(second.values())) == 3
+    numbers = [one.number for one in store.load_timeline(site.database, patient_key(site.database), Rules()).lesions]
+    assert sorted(numbers) == [1, 2, 3]
 
 
 def test_a_series_whose_images_have_changed_is_registered_again(site, registered):

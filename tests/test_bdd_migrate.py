@@ -158,3 +158,28 @@ def test_processes_that_start_together_with_an_old_file_copy_it_once(url):
     (copy,) = copies(url)
     with open_database(f"sqlite:///{copy.as_posix()}").reading() as session:
         assert session.scalar(text("SELECT version_num FROM alembic_version")) == "0013", "as it was before"
+
+
+def test_lesions_of_before_get_the_numbers_in_their_names_and_others_what_is_free(url):
+    migrate.upgrade(url, "0015")
+    names = [
+        (1, "left frontal"),
+        (1, "GTV_MetIA_3"),
+        (2, "GTV_MetIA_1"),
+        (1, "GTV_MetIA_1"),
+        (1, "stem"),
+        (1, "GTV_MetIA_0"),
+    ]
+    with open_database(url).writing() as session:
+        for patient in (1, 2):
+            session.execute(
+                text(f"INSERT INTO patients (id, patient_id, patient_name) VALUES ({patient}, '{patient}', '')")
+            )
+        for key, (patient, name) in enumerate(names, start=1):
+            columns = "id, patient_key, tracking_uid, name, not_a_lesion, version"
+            row = f"{key}, {patient}, '2.25.{key}', '{name}', false, 1"
+            session.execute(text(f"INSERT INTO tracked_lesions ({columns}) VALUES ({row})"))
+    migrate.upgrade(url)
+    with open_database(url).reading() as session:
+        numbers = session.scalars(text("SELECT number FROM tracked_lesions ORDER BY id")).all()
+    assert numbers == [2, 3, 1, 1, 4, 5]

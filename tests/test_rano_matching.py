@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rano.lesion import Chord, Lesion, Measurement
-from rano.matching import inherit_tracking, not_seen_since
+from rano.matching import beside, inherit_tracking, not_seen_since
 
 NOWHERE = Chord(0, (0, 0, 0), (0, 0, 0))
 
@@ -17,8 +17,8 @@ def measured(centroid, volume=500.0, label=1):
     return Measurement(label, volume, NOWHERE, NOWHERE, 0, centroid, 0, 0, 0, "acquired", False, "")
 
 
-def known(name, centroid, volume=500.0):
-    return Lesion(name, f"2.25.{int.from_bytes(name.encode())}", measured(centroid, volume))
+def known(name, centroid, volume=500.0, number=1):
+    return Lesion(name, f"2.25.{int.from_bytes(name.encode())}", measured(centroid, volume), number)
 
 
 def names(lesions):
@@ -48,6 +48,14 @@ def test_a_new_name_is_the_lowest_no_earlier_lesion_ever_had():
     assert names(inherit_tracking(new, earlier)) == ["GTV_MetIA_2", "GTV_MetIA_1", "GTV_MetIA_4"]
 
 
+def test_a_number_is_kept_and_that_of_a_lesion_with_another_name_is_not_given_again():
+    earlier = [known("left frontal", (0, 0, 0), number=2), known("GTV_MetIA_4", (50, 0, 0), number=1)]
+    new = [measured((200, 0, 0)), measured((0, 0, 0)), measured((300, 0, 0)), measured((50, 0, 0))]
+    lesions = inherit_tracking(new, earlier)
+    assert [lesion.number for lesion in lesions] == [3, 2, 5, 1]
+    assert names(lesions) == ["GTV_MetIA_3", "left frontal", "GTV_MetIA_5", "GTV_MetIA_4"]
+
+
 @pytest.mark.parametrize(
     ("distance", "volumes", "same"),
     [
@@ -66,7 +74,7 @@ def test_the_limit_is_3_mm_or_the_larger_equivalent_radius(distance, volumes, sa
 def test_an_exact_match_is_not_given_up_for_two_poor_ones():
     earlier = [known("a", (0, 0, 0)), known("b", (4.8, 0, 0))]
     lesions = inherit_tracking([measured((0, 0, 0)), measured((-4.8, 0, 0))], earlier)
-    assert names(lesions) == ["a", "GTV_MetIA_1"]
+    assert names(lesions) == ["a", "GTV_MetIA_2"]
 
 
 def test_neighbours_that_both_moved_are_not_swapped():
@@ -78,7 +86,7 @@ def test_neighbours_that_both_moved_are_not_swapped():
 
 def test_a_split_lesion_leaves_its_identity_to_the_nearest_part():
     lesions = inherit_tracking([measured((3, 0, 0), 300), measured((-2, 0, 0), 200)], [known("whole", (0, 0, 0))])
-    assert names(lesions) == ["GTV_MetIA_1", "whole"]
+    assert names(lesions) == ["GTV_MetIA_2", "whole"]
 
 
 def test_merged_lesions_leave_the_identity_of_the_nearest_and_never_one_twice():
@@ -98,14 +106,14 @@ def test_nothing_found_and_many_of_both():
 def test_the_caller_may_make_the_uids_of_new_lesions_only():
     earlier = [known("a", (0, 0, 0))]
     lesions = inherit_tracking([measured((0, 0, 0)), measured((90, 0, 0))], earlier, lambda name: f"uid of {name}")
-    assert [lesion.tracking_uid for lesion in lesions] == [earlier[0].tracking_uid, "uid of GTV_MetIA_1"]
+    assert [lesion.tracking_uid for lesion in lesions] == [earlier[0].tracking_uid, "uid of GTV_MetIA_2"]
 
 
 def test_earlier_lesions_that_share_a_name_are_told_apart_by_their_uids():
     one, other = known("a", (0, 0, 0)), replace(known("b", (50, 0, 0)), name="a")
     lesions = inherit_tracking([measured((50, 0, 0)), measured((0, 0, 0)), measured((90, 0, 0))], [one, other])
     assert [lesion.tracking_uid for lesion in lesions[:2]] == [other.tracking_uid, one.tracking_uid]
-    assert names(lesions) == ["a", "a", "GTV_MetIA_1"]
+    assert names(lesions) == ["a", "a", "GTV_MetIA_2"]
     assert not_seen_since([other], [one]) == [other]
 
 
@@ -123,3 +131,14 @@ def test_what_was_once_there_is_known_unless_its_place_or_identity_is_another_le
     assert not_seen_since([moved, renamed, gone], newer) == [gone]
     assert not_seen_since([gone], []) == [gone]
     assert not_seen_since([], newer) == []
+
+
+def test_who_arrives_keeps_number_and_name_as_far_as_nobody_has_them():
+    known = [(1, "GTV_MetIA_1"), (4, "stem")]
+    arriving = [(1, "left frontal"), (2, "stem"), (3, "GTV_MetIA_1"), (7, "GTV_MetIA_7")]
+    assert list(beside(known, arriving)) == [
+        (5, "left frontal"),
+        (2, "GTV_MetIA_6"),
+        (3, "GTV_MetIA_8"),
+        (7, "GTV_MetIA_7"),
+    ]

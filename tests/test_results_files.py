@@ -29,7 +29,7 @@ def case(plane: str = "axial"):
     series = factory.series(source)
     label_map = factory.label_map(series.volume).astype(np.int32)
     measured = measure(label_map, series.volume.affine)
-    lesions = [Lesion(f"GTV_MetIA_{m.label}", f"2.25.{m.label}", m) for m in measured]
+    lesions = [Lesion(f"GTV_MetIA_{m.label}", f"2.25.{m.label}", m, m.label) for m in measured]
     return series, label_map, lesions
 
 
@@ -82,7 +82,7 @@ def test_a_row_is_plain_json_in_millimetres(axial):
 def test_the_files_and_the_api_say_the_same_of_a_lesion(series):
     label_map = results_cases.awkward_label_map()
     (measurement, *_) = measure(label_map, series.volume.affine)
-    lesion = Lesion("GTV_MetIA_1", "2.25.1", measurement)
+    lesion = Lesion("GTV_MetIA_1", "2.25.1", measurement, 1)
     written = lesion_row(lesion, series)
     answered = lesion_to_json(database_row(Job(), lesion, series.slices))
     assert list(written) == list(answered)
@@ -147,7 +147,7 @@ def test_a_lesion_at_the_edge_and_an_oblique_series_have_their_picture(tmp_path)
     label_map[:] = 0
     label_map[0:3, 0:4, 0:4] = 1
     (m,) = measure(label_map, series.volume.affine)
-    image = picture(tmp_path, series, label_map, [Lesion("GTV_MetIA_1", "2.25.1", m)])
+    image = picture(tmp_path, series, label_map, [Lesion("GTV_MetIA_1", "2.25.1", m, 1)])
     assert shows(image, rgb(1)) > 10
 
 

@@ -1,6 +1,7 @@
 """Pictures of lesions: where the lesion is, how large it is, on which side of the patient, in which colour."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from PIL import Image
 
 from rano.lesion import Lesion
 from rano.measuring import measure
-from results.key_images import FIELD_MM, SIZE, key_images, pictures, recoloured
+from results.key_images import FIELD_MM, SIZE, key_images, picture_of, pictures, recoloured
 from results.palette import rgb
 from tests import factory
 from tests.factory import HEAD_CENTRE_LPS, Sphere
@@ -19,7 +20,7 @@ def case(plane="axial", lesions=factory.LESIONS, **changes):
     series = factory.series(factory.volume(plane, lesions=lesions, **changes))
     label_map = factory.label_map(series.volume, lesions).astype(np.int32)
     measured = measure(label_map, series.volume.affine)
-    return series, label_map, [Lesion(f"GTV_MetIA_{m.label}", f"2.25.{m.label}", m) for m in measured]
+    return series, label_map, [Lesion(f"GTV_MetIA_{m.label}", f"2.25.{m.label}", m, m.label) for m in measured]
 
 
 def pixels(png):
@@ -78,7 +79,7 @@ def test_a_lesion_of_one_voxel_at_the_edge():
     label_map[:] = 0
     label_map[0, 0, 0] = 1
     (m,) = measure(label_map, series.volume.affine)
-    assert inked(pixels(key_images(series, label_map, [Lesion("one", "2.25.1", m)])[1]), 1).any()
+    assert inked(pixels(key_images(series, label_map, [Lesion("one", "2.25.1", m, 1)])[1]), 1).any()
 
 
 def test_without_lesions_there_are_no_pictures():
@@ -96,7 +97,14 @@ def test_some_kilobytes_and_the_same_every_time():
 def test_another_colour_is_as_if_drawn_in_it():
     series, label_map, lesions = case()
     png = key_images(series, label_map, lesions)[2]
-    assert np.array_equal(recoloured(png, rgb(2)), pixels(png))
-    assert np.array_equal(recoloured(png, rgb(2)), pictures(series, label_map, lesions)[2])
-    other = recoloured(png, rgb(4)).astype(int)
+    assert np.array_equal(picture_of(png, 2), pixels(png))
+    assert np.array_equal(picture_of(png, 2), pictures(series, label_map, lesions)[2])
+    other = picture_of(png, 4).astype(int)
+    assert np.array_equal(pixels(recoloured(png, 4)), other)
     assert np.array_equal(inked(other, 4), inked(pixels(png), 2))
+
+
+def test_a_lesion_has_the_colour_of_its_number_whatever_its_label_is():
+    series, label_map, lesions = case()
+    png = key_images(series, label_map, [replace(lesions[1], number=7)])[2]
+    assert np.array_equal(picture_of(png, 7), pixels(png))

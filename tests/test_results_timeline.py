@@ -70,6 +70,7 @@ def timeline(
                 key=key,
                 version=1,
                 tracking_uid=name,
+                number=key + 1,
                 name=name,
                 role="target" if name in assessment.targets else "new",
                 target=None,
@@ -374,7 +375,7 @@ def test_pictures_are_on_the_page_and_what_is_left_out_is_said():
     series = results_cases.series()
     label_map = np.zeros(series.volume.spatial_shape, np.int32)
     label_map[3, 4:7, 5:9] = 1
-    lesions = [Lesion("one", "2.25.1", one) for one in measure(label_map, series.volume.affine)]
+    lesions = [Lesion("one", "2.25.1", one, 1) for one in measure(label_map, series.volume.affine)]
     png = key_images(series, label_map, lesions)[1]
     with_pictures = timeline_figure(made, dict.fromkeys(range(9), png))
     without = timeline_figure(made, {})

@@ -142,7 +142,7 @@ def test_curves_and_charts_of_a_visit_have_the_numbers_of_the_tables(site, patie
 
 def test_a_chart_names_as_many_lesions_as_there_is_room_for(site):
     for number in (1, 2):
-        visit(site.database, site.number, number, [sized(label, 30.0 - label) for label in range(13)])
+        visit(site.database, site.number, number, [sized(label, 30.0 - label) for label in range(1, 14)])
     patient = patient_key(site.database)
     drawn = figures(page(site, f"/follow-up/{patient}"))
     for name in ("diameters", "volumes", "scatter"):
