@@ -154,14 +154,18 @@ def test_only_the_outputs_asked_for_and_the_replaced_ones_go_all_the_same(site):
 
 def test_a_series_without_lesions(site):
     site.run()
-    site.predictor.predict = lambda image, *_: SimpleNamespace(
-        probability=image * 0, mask=image < 0, minimum_volume_mm3=5.0
-    )
+    finds_nothing(site)
     job = site.job(site.run())
     assert (job.state, job.lesions) == ("done", [])
     known = [lesion.name for lesion in store.earlier_lesions(site.database, SERIES)]
     assert len(known) == 3, "what was once there is known again should it be found again"
     assert site.results() == set(), "the lesions of the earlier version are not shown any more"
+
+
+def finds_nothing(site):
+    site.predictor.predict = lambda image, *_: SimpleNamespace(
+        probability=image * 0, mask=image < 0, minimum_volume_mm3=5.0
+    )
 
 
 def test_progress_is_written_a_few_times_a_second_at_most(site, monkeypatch):
@@ -749,6 +753,22 @@ def test_killed_between_store_and_commit_and_never_done(site, monkeypatch):
     site.worker.run_job(job_id)
     assert site.job(job_id).state == "failed"
     assert site.archive.instances == {}
+
+
+def test_killed_between_store_and_commit_and_nothing_found_at_the_second_try(site, monkeypatch):
+    """Another network, or other images, may find nothing: what the first try stored shows lesions of no version."""
+    job_id = site.post()
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "record_outcome", lambda *_, **__: (_ for _ in ()).throw(PowerCut()))
+        with pytest.raises(PowerCut):
+            site.worker.run_job(job_id)
+    finds_nothing(site)
+    bury(site)
+    site.worker = site.new_worker()
+    site.worker.recover()
+    site.worker.run_job(job_id)
+    assert (site.job(job_id).state, site.job(job_id).lesions) == ("done", [])
+    assert site.results() == set()
 
 
 def test_killed_between_commit_and_retiring(site):
