@@ -290,6 +290,21 @@ def test_forgetting_the_study_of_a_split_takes_no_other_with_it(database, worker
     assert store.list_patients(database) == []
 
 
+def test_forgetting_a_study_takes_the_decisions_about_it_and_no_others(database, worker):
+    """Studies and lesions have the same keys here: what is decided of one is not decided of the other."""
+    visit(database, worker, 1, [sized(1, 20.0), sized(2, 15.0)])
+    visit(database, worker, 2, [sized(1, 20.0), sized(3, 15.0)])
+    visit(database, worker, 3, [sized(1, 20.0)], patient_id="B-1")
+    hers, his = (one.key for one in sorted(store.list_patients(database), key=lambda one: str(one.patient_id)))
+    for number in (1, 2, 3):
+        store.assess_visit(database, study_of(number), {"note": f"visit {number}"}, version=0, made_by="r")
+        store.edit_lesion(database, number, {"name": f"lesion {number}"}, version=1, made_by="r")
+    assert store.forget_study(database, study_of(2))
+    left = [(one.subject, one.subject_key) for one in store.list_changes(database, hers)]
+    assert left == [("lesion", 2), ("lesion", 1), ("visit", 1)]
+    assert [(one.subject, one.subject_key) for one in store.list_changes(database, his)] == [("visit", 3)]
+
+
 def test_splits_that_make_no_sense(database, worker):
     visit(database, worker, 1, [sized(1, 20.0)])
     visit(database, worker, 2, [sized(2, 9.0)])

@@ -258,6 +258,7 @@ def test_requeue_waits_and_says_why(database):
     again = store.claim_job(database, job.job_id, worker)
     assert again is not None
     assert again.problem is None
+    assert again.started_at == job.started_at, "when it was first begun"
 
 
 @pytest.mark.parametrize("delay", [None, 60.0], ids=["new", "to be tried again"])
@@ -277,11 +278,12 @@ def test_a_clock_set_back_holds_no_job_back(database, monkeypatch, delay):
     assert store.claim_job(database, job.job_id, worker) is not None
 
 
-def test_a_worker_whose_job_was_given_away_can_do_nothing_with_it(database):
+@pytest.mark.parametrize(("max_attempts", "state"), [(3, "fetching"), (1, "failed")], ids=["given away", "given up"])
+def test_a_worker_whose_job_was_taken_from_it_can_do_nothing_with_it(database, max_attempts, state):
     asleep, other = new_worker(database), new_worker(database)
     job = running_job(database, asleep, state="writing")
     store.worker_stopped(database, asleep)
-    store.requeue_orphans(database, other, running=None, max_attempts=3, problem=PROBLEM)
+    store.requeue_orphans(database, other, running=None, max_attempts=max_attempts, problem=PROBLEM)
     store.claim_job(database, job.job_id, other)
     steps = [
         lambda: store.advance(database, job.job_id, asleep, fraction=0.9),
@@ -295,7 +297,16 @@ def test_a_worker_whose_job_was_given_away_can_do_nothing_with_it(database):
         with pytest.raises(store.JobLostError):
             step()
     job = store.get_job(database, job.job_id)
-    assert (job.state, job.lesions, job.results) == ("fetching", [], [])
+    assert (job.state, job.lesions, job.results) == (state, [], [])
+
+
+def test_what_has_ended_stays_so_when_its_worker_dies(database):
+    dead, other = new_worker(database), new_worker(database)
+    done_job(database, dead, [lesion()], study="1.1", series="1.1.1")
+    store.record_failure(database, running_job(database, dead).job_id, dead, PROBLEM)
+    store.worker_stopped(database, dead)
+    assert store.requeue_orphans(database, other, running=None, max_attempts=3, problem=PROBLEM) == []
+    assert {job.state for job in store.list_jobs(database)} == {"done", "failed"}
 
 
 @pytest.mark.parametrize("state", RUNNING_STATES)
@@ -398,6 +409,31 @@ def test_a_second_try_plans_the_same_series_again(database):
     assert store.results_to_retire(database) == []
     results = store.get_job(database, job.job_id).results
     assert {result.kind: result.series_instance_uid for result in results} == written_series(job.job_id)
+
+
+def test_what_was_taken_out_and_written_again_goes_with_the_next_version(database):
+    worker = new_worker(database)
+    job = running_job(database, worker)
+    store.plan_results(database, job.job_id, worker, written_results(job.job_id))
+    store.record_failure(database, job.job_id, worker, PROBLEM)
+    for uid in store.results_to_retire(database):
+        store.record_retired(database, uid)
+    store.retry(database, job.job_id)
+    store.claim_job(database, job.job_id, worker)
+    finish(database, job, worker, [])
+    done_job(database, worker, [])
+    assert set(store.results_to_retire(database)) == set(written_series(job.job_id).values())
+
+
+def test_a_forgotten_study_leaves_open_jobs_and_those_of_other_studies(database):
+    worker = new_worker(database)
+    failed, other = running_job(database, worker), running_job(database, worker, study="1.9", series="1.9.1")
+    for job in (failed, other):
+        store.record_failure(database, job.job_id, worker, PROBLEM)
+    waiting = queued_job(database, series="1.2.3.1.2")
+    assert store.forget_study(database, STUDY)
+    assert [job.job_id for job in store.list_jobs(database)] == [waiting.job_id, other.job_id]
+    assert not store.forget_study(database, STUDY)
 
 
 def test_the_study_of_the_job_is_kept(database):

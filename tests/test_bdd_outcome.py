@@ -120,10 +120,12 @@ def test_an_outcome_belongs_to_a_job_that_is_writing(database, worker):
 def test_same_patient_two_studies(database, worker):
     done_job(database, worker, [])
     job = running_job(database, worker, study="1.2.4", series="1.2.4.1")
-    record = series_record(study_instance_uid="1.2.4", series_instance_uid="1.2.4.1", patient_name="Doe^Jane^B")
+    corrected = {"patient_name": "Doe^Jane^B", "patient_birth_date": date(1961, 1, 1), "patient_sex": "O"}
+    record = series_record(study_instance_uid="1.2.4", series_instance_uid="1.2.4.1", **corrected)
     finish(database, job, worker, [], series=record)
     with database.reading() as session:
-        assert session.query(Patient).one().patient_name == "Doe^Jane^B"
+        patient = session.query(Patient).one()
+        assert {name: getattr(patient, name) for name in corrected} == corrected
     assert count(database, Study) == 2
 
 
@@ -140,6 +142,19 @@ def test_studies_without_patient_id_are_not_one_patient(database, worker):
         record = series_record(patient_id=None, study_instance_uid=study, series_instance_uid=f"{study}.1")
         finish(database, job, worker, [], series=record)
     assert (count(database, Patient), count(database, Study), count(database, Result)) == (2, 2, 6)
+
+
+def test_a_study_that_loses_its_patient_id_leaves_its_patient(database, worker):
+    for study in ("1.5", "1.6"):
+        job = running_job(database, worker, study=study, series=f"{study}.1")
+        record = series_record(study_instance_uid=study, series_instance_uid=f"{study}.1")
+        finish(database, job, worker, [lesion()], series=record)
+    nobody = replace(record, patient_id=None, patient_name="Nobody")
+    finish(database, running_job(database, worker, study="1.6", series="1.6.1"), worker, [lesion()], series=nobody)
+    with database.reading() as session:
+        known = {study.study_instance_uid: study.patient for study in session.query(Study)}
+        assert (known["1.5"].patient_id, known["1.5"].patient_name) == ("A-0042", "Doe^Jane")
+        assert (known["1.6"].patient_id, known["1.6"].patient_name) == (None, "Nobody")
 
 
 def test_one_row_per_model(database, worker):
