@@ -397,6 +397,17 @@ def test_what_has_gone_is_marked_as_nobodys_to_take_out(database):
     assert store.claim_job(database, job.job_id, other) is not None
 
 
+def test_what_a_worker_marked_to_take_out_keeps_others_waiting_and_not_itself(database):
+    worker, other = new_worker(database), new_worker(database)
+    job = running_job(database, worker)
+    store.plan_results(database, job.job_id, worker, written_results(job.job_id))
+    store.record_failure(database, job.job_id, worker, PROBLEM)
+    assert store.begin_retiring(database, store.results_to_retire(database)[0], worker)
+    store.retry(database, job.job_id)
+    assert store.claim_job(database, job.job_id, other) is None
+    assert store.claim_job(database, job.job_id, worker) is not None
+
+
 def test_a_second_try_plans_the_same_series_again(database):
     worker = new_worker(database)
     job = running_job(database, worker)

@@ -87,6 +87,15 @@ def test_other_series_are_left_alone(database, worker):
     assert (count(database, Series), count(database, Study), count(database, Patient)) == (2, 1, 1)
 
 
+def test_new_pictures_take_the_place_of_those_of_the_same_series_only(database, worker):
+    lesions = []
+    for series, png in [(SERIES, b"old"), ("1.2.3.1.2", b"another"), (SERIES, b"new")]:
+        job = running_job(database, worker, series=series)
+        finish(database, job, worker, [lesion()], pictures={1: png})
+        lesions += [one.id for one in store.get_job(database, job.job_id).lesions]
+    assert sorted(store.key_images(database, lesions).values()) == [b"another", b"new"]
+
+
 def test_all_or_nothing(database, worker):
     """Two lesions with one label break a constraint after patient, series and model were made: none of it stays."""
     job = running_job(database, worker)

@@ -406,6 +406,17 @@ def test_an_archive_that_breaks_in_tidying_does_not_end_the_worker(site):
     site.worker.tidy()
 
 
+def test_an_archive_that_is_away_is_not_waited_for_once_for_each_series(site):
+    site.run()
+    site.run()
+    site.archive.fail = lambda method: 1 / 0 if method in ("retire_series", "check") else None
+    site.run()
+    before = site.archive.calls.count("retire_series")
+    site.worker.tidy()
+    assert len(store.results_to_retire(site.database)) == 2
+    assert site.archive.calls.count("retire_series") == before + 1
+
+
 def test_one_that_can_never_be_taken_out_holds_up_no_other(site):
     first = site.run()
     stuck = min(series_of(first))
@@ -769,6 +780,20 @@ def test_killed_between_store_and_commit_and_nothing_found_at_the_second_try(sit
     site.worker.run_job(job_id)
     assert (site.job(job_id).state, site.job(job_id).lesions) == ("done", [])
     assert site.results() == set()
+
+
+@pytest.mark.parametrize(("delays", "attempts"), [((), 2), ((1.0,) * 5, 5)], ids=["never", "five times"])
+def test_a_worker_that_dies_costs_a_job_no_more_than_one_try(site, delays, attempts):
+    """However often an archive that does not answer is tried again."""
+    job_id = site.post()
+    assert store.claim_job(site.database, job_id, site.number)
+    with site.database.writing() as session:
+        session.get(Job, site.job(job_id).id).attempts = attempts
+    bury(site)
+    site.worker.queue.close()
+    site.worker = site.new_worker(retry_delays=delays)
+    site.worker.recover()
+    assert site.job(job_id).state == "queued"
 
 
 def test_killed_between_commit_and_retiring(site):
