@@ -557,6 +557,19 @@ def test_label_maps_come_back():
     np.testing.assert_array_equal(unpack_label_map(pack_label_map(label_map * 0)), label_map * 0)
 
 
+def test_one_patient_is_asked_for_by_key(database, worker):
+    for number, patient in enumerate(("A-1", "B-1"), start=1):
+        visit(database, worker, number, [sized(1, 20.0)], patient_id=patient)
+    for known in store.list_patients(database):
+        assert store.list_patients(database, key=known.key) == [known]
+
+
+def test_what_is_no_lesion_is_none_in_the_flat_lists_at_once(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0), sized(2, 15.0)])
+    edit(database, "GTV_MetIA_1", not_a_lesion=True)
+    assert [one.name for one in store.metia_rois(database)] == ["GTV_MetIA_2"]
+
+
 def test_the_first_visits_are_found_by_date(database, worker):
     visit(database, worker, 1, [sized(1, 20.0)], patient_id="A/1 ü")
     visit(database, worker, 2, [sized(1, 20.0)], patient_id="A/1 ü")

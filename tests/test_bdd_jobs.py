@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from BDD import job_store, store
 from BDD.database import Database
-from BDD.models import RUNNING_STATES, Job, Worker
+from BDD.models import RELABEL, RUNNING_STATES, Job, Series, Worker
 from tests.store_factory import (
     STUDY,
     done_job,
@@ -243,6 +243,45 @@ def test_only_a_failed_or_cancelled_job_is_tried_again(database):
         store.retry(database, newer.job_id)
 
 
+def test_a_cancelled_job_that_is_tried_again_is_to_stop_no_more(database):
+    worker = new_worker(database)
+    first, other = running_job(database, worker), queued_job(database, study="1.9", series="1.9.1")
+    store.request_cancel(database, first.job_id)
+    store.record_cancelled(database, first.job_id, worker)
+    again = store.retry(database, first.job_id)
+    assert list(store.waiting_jobs(database)) == [other.job_id, again.job_id], "it waits behind those that came before"
+    assert [job.job_id for job in store.get_jobs(database, [other.job_id, again.job_id])] == [
+        other.job_id,
+        again.job_id,
+    ]
+    assert store.claim_job(database, again.job_id, worker)
+    assert store.advance(database, again.job_id, worker, fraction=0.1)
+
+
+def test_new_names_that_wait_make_way_and_are_looked_for_again(database):
+    worker = new_worker(database)
+    done_job(database, worker, [lesion()])
+    failed = running_job(database, worker)
+    store.record_failure(database, failed.job_id, worker, PROBLEM)
+    with database.writing() as session:
+        session.query(Series).one().checked_at = datetime.now(UTC)
+    names = queued_job(database, purpose=RELABEL)
+    with pytest.raises(store.SeriesBusyError, match=names.job_id):
+        queued_job(database, purpose=RELABEL)
+    assert store.retry(database, failed.job_id).state == "queued"
+    assert store.get_job(database, names.job_id).state == "cancelled"
+    with database.reading() as session:
+        assert session.query(Series).one().checked_at is None
+
+
+def test_names_that_are_being_written_make_no_way(database):
+    queued_job(database, study="1.9", series="1.9.1")
+    names = running_job(database, new_worker(database), purpose=RELABEL)
+    with pytest.raises(store.SeriesBusyError, match=names.job_id):
+        queued_job(database)
+    assert store.get_job(database, names.job_id).state == "segmenting"
+
+
 def test_requeue_waits_and_says_why(database):
     worker = new_worker(database)
     job = running_job(database, worker)
@@ -383,6 +422,19 @@ def test_what_a_job_may_have_written_is_to_be_taken_out_when_it_ends_without_res
     for uid in store.results_to_retire(database):
         store.record_retired(database, uid)
     assert store.results_to_retire(database) == []
+
+
+def test_each_series_is_taken_out_by_one_worker(database):
+    worker, other = new_worker(database), new_worker(database)
+    job = running_job(database, worker)
+    store.plan_results(database, job.job_id, worker, written_results(job.job_id))
+    store.record_failure(database, job.job_id, worker, PROBLEM)
+    first, second = store.results_to_retire(database)
+    assert store.begin_retiring(database, second, other)
+    assert store.begin_retiring(database, first, worker)
+    store.end_retiring(database, first)
+    assert not store.begin_retiring(database, second, worker)
+    assert store.begin_retiring(database, first, other)
 
 
 def test_what_has_gone_is_marked_as_nobodys_to_take_out(database):

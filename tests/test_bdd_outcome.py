@@ -168,8 +168,9 @@ def test_a_study_that_loses_its_patient_id_leaves_its_patient(database, worker):
 
 def test_one_row_per_model(database, worker):
     done_job(database, worker, [])
-    finish(database, running_job(database, worker), worker, [], model=replace(MODEL, version="2.0"))
-    assert count(database, Model) == 2
+    for model in (MODEL, replace(MODEL, version="2.0"), replace(MODEL, sha256="cd" * 32)):
+        finish(database, running_job(database, worker), worker, [], model=model)
+    assert count(database, Model) == 3
 
 
 def test_only_a_superseded_series_can_be_retired(database, worker):
