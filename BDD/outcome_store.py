@@ -79,7 +79,8 @@ def record_outcome(
     Returns
     -------
     list of str
-        SeriesInstanceUIDs that this version replaces: to be taken out of the archive.
+        SeriesInstanceUIDs that this version replaces, or that only an earlier try of the job may have written: to be
+        taken out of the archive.
 
     Raises
     ------
@@ -108,12 +109,13 @@ def record_outcome(
             key_image_store.keep(session, job, rows, pictures)
             if following is not None:
                 following.keep(session, job.series.id, rows)
-        for result in _results(session, job, written):
+        current = _results(session, job, written)
+        for result in current:
             result.written_at = now
-        earlier = select(Job.id).where(Job.series_key == job.series.id, Job.id != job.id)
-        replaced = list(
-            session.scalars(select(Result).where(Result.job_key.in_(earlier), Result.superseded_at.is_(None)))
-        )
+        # An earlier try of this job may have stored what this one, which has found less, did not write.
+        of_series = select(Job.id).where(Job.series_key == job.series.id)
+        known = select(Result).where(Result.job_key.in_(of_series), Result.superseded_at.is_(None))
+        replaced = [result for result in session.scalars(known) if result not in current]
         for result in replaced:
             result.superseded_at = now
         return [result.series_instance_uid for result in replaced]

@@ -1,5 +1,6 @@
 """The connection: SQLite's settings, UTC, transactions that wait for each other."""
 
+import os
 import sqlite3
 import sys
 import traceback
@@ -88,6 +89,22 @@ def test_a_log_in_which_somebody_reads_is_emptied_once_nobody_does(database, wor
     assert kept([name], tmp_path) == []
     with database.reading() as session:
         assert session.scalar(text("PRAGMA busy_timeout")) == 15_000, "others still wait as long as before"
+
+
+def test_an_error_shows_nothing_of_a_row(database):
+    with pytest.raises(IntegrityError) as raised, database.writing() as session:
+        session.add_all([Patient(patient_id="A-1", patient_name="Secret^Jane") for _ in range(2)])
+    assert "Secret" not in str(raised.value)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a user's folders are closed on Windows already")
+def test_a_new_file_is_for_nobody_else(tmp_path):
+    before = os.umask(0o022)
+    try:
+        store.open_database(f"sqlite:///{tmp_path.as_posix()}/new.db").dispose()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new.db").stat().st_mode & 0o077 == 0
 
 
 def test_foreign_keys_hold(database):

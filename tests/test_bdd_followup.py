@@ -290,6 +290,21 @@ def test_forgetting_the_study_of_a_split_takes_no_other_with_it(database, worker
     assert store.list_patients(database) == []
 
 
+def test_forgetting_a_study_takes_the_decisions_about_it_and_no_others(database, worker):
+    """Studies and lesions have the same keys here: what is decided of one is not decided of the other."""
+    visit(database, worker, 1, [sized(1, 20.0), sized(2, 15.0)])
+    visit(database, worker, 2, [sized(1, 20.0), sized(3, 15.0)])
+    visit(database, worker, 3, [sized(1, 20.0)], patient_id="B-1")
+    hers, his = (one.key for one in sorted(store.list_patients(database), key=lambda one: str(one.patient_id)))
+    for number in (1, 2, 3):
+        store.assess_visit(database, study_of(number), {"note": f"visit {number}"}, version=0, made_by="r")
+        store.edit_lesion(database, number, {"name": f"lesion {number}"}, version=1, made_by="r")
+    assert store.forget_study(database, study_of(2))
+    left = [(one.subject, one.subject_key) for one in store.list_changes(database, hers)]
+    assert left == [("lesion", 2), ("lesion", 1), ("visit", 1)]
+    assert [(one.subject, one.subject_key) for one in store.list_changes(database, his)] == [("visit", 3)]
+
+
 def test_splits_that_make_no_sense(database, worker):
     visit(database, worker, 1, [sized(1, 20.0)])
     visit(database, worker, 2, [sized(2, 9.0)])
@@ -540,6 +555,19 @@ def test_label_maps_come_back():
     label_map[0, 0, 0], label_map[3, 4:6, 2:9], label_map[-1, -1, -1] = 300, 1, 2
     np.testing.assert_array_equal(unpack_label_map(pack_label_map(label_map)), label_map)
     np.testing.assert_array_equal(unpack_label_map(pack_label_map(label_map * 0)), label_map * 0)
+
+
+def test_one_patient_is_asked_for_by_key(database, worker):
+    for number, patient in enumerate(("A-1", "B-1"), start=1):
+        visit(database, worker, number, [sized(1, 20.0)], patient_id=patient)
+    for known in store.list_patients(database):
+        assert store.list_patients(database, key=known.key) == [known]
+
+
+def test_what_is_no_lesion_is_none_in_the_flat_lists_at_once(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0), sized(2, 15.0)])
+    edit(database, "GTV_MetIA_1", not_a_lesion=True)
+    assert [one.name for one in store.metia_rois(database)] == ["GTV_MetIA_2"]
 
 
 def test_the_first_visits_are_found_by_date(database, worker):

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from BDD import job_store, store
 from BDD.database import Database
-from BDD.models import RUNNING_STATES, Job, Worker
+from BDD.models import RELABEL, RUNNING_STATES, Job, Series, Worker
 from tests.store_factory import (
     STUDY,
     done_job,
@@ -243,6 +243,45 @@ def test_only_a_failed_or_cancelled_job_is_tried_again(database):
         store.retry(database, newer.job_id)
 
 
+def test_a_cancelled_job_that_is_tried_again_is_to_stop_no_more(database):
+    worker = new_worker(database)
+    first, other = running_job(database, worker), queued_job(database, study="1.9", series="1.9.1")
+    store.request_cancel(database, first.job_id)
+    store.record_cancelled(database, first.job_id, worker)
+    again = store.retry(database, first.job_id)
+    assert list(store.waiting_jobs(database)) == [other.job_id, again.job_id], "it waits behind those that came before"
+    assert [job.job_id for job in store.get_jobs(database, [other.job_id, again.job_id])] == [
+        other.job_id,
+        again.job_id,
+    ]
+    assert store.claim_job(database, again.job_id, worker)
+    assert store.advance(database, again.job_id, worker, fraction=0.1)
+
+
+def test_new_names_that_wait_make_way_and_are_looked_for_again(database):
+    worker = new_worker(database)
+    done_job(database, worker, [lesion()])
+    failed = running_job(database, worker)
+    store.record_failure(database, failed.job_id, worker, PROBLEM)
+    with database.writing() as session:
+        session.query(Series).one().checked_at = datetime.now(UTC)
+    names = queued_job(database, purpose=RELABEL)
+    with pytest.raises(store.SeriesBusyError, match=names.job_id):
+        queued_job(database, purpose=RELABEL)
+    assert store.retry(database, failed.job_id).state == "queued"
+    assert store.get_job(database, names.job_id).state == "cancelled"
+    with database.reading() as session:
+        assert session.query(Series).one().checked_at is None
+
+
+def test_names_that_are_being_written_make_no_way(database):
+    queued_job(database, study="1.9", series="1.9.1")
+    names = running_job(database, new_worker(database), purpose=RELABEL)
+    with pytest.raises(store.SeriesBusyError, match=names.job_id):
+        queued_job(database)
+    assert store.get_job(database, names.job_id).state == "segmenting"
+
+
 def test_requeue_waits_and_says_why(database):
     worker = new_worker(database)
     job = running_job(database, worker)
@@ -258,6 +297,7 @@ def test_requeue_waits_and_says_why(database):
     again = store.claim_job(database, job.job_id, worker)
     assert again is not None
     assert again.problem is None
+    assert again.started_at == job.started_at, "when it was first begun"
 
 
 @pytest.mark.parametrize("delay", [None, 60.0], ids=["new", "to be tried again"])
@@ -277,11 +317,12 @@ def test_a_clock_set_back_holds_no_job_back(database, monkeypatch, delay):
     assert store.claim_job(database, job.job_id, worker) is not None
 
 
-def test_a_worker_whose_job_was_given_away_can_do_nothing_with_it(database):
+@pytest.mark.parametrize(("max_attempts", "state"), [(3, "fetching"), (1, "failed")], ids=["given away", "given up"])
+def test_a_worker_whose_job_was_taken_from_it_can_do_nothing_with_it(database, max_attempts, state):
     asleep, other = new_worker(database), new_worker(database)
     job = running_job(database, asleep, state="writing")
     store.worker_stopped(database, asleep)
-    store.requeue_orphans(database, other, running=None, max_attempts=3, problem=PROBLEM)
+    store.requeue_orphans(database, other, running=None, max_attempts=max_attempts, problem=PROBLEM)
     store.claim_job(database, job.job_id, other)
     steps = [
         lambda: store.advance(database, job.job_id, asleep, fraction=0.9),
@@ -295,7 +336,16 @@ def test_a_worker_whose_job_was_given_away_can_do_nothing_with_it(database):
         with pytest.raises(store.JobLostError):
             step()
     job = store.get_job(database, job.job_id)
-    assert (job.state, job.lesions, job.results) == ("fetching", [], [])
+    assert (job.state, job.lesions, job.results) == (state, [], [])
+
+
+def test_what_has_ended_stays_so_when_its_worker_dies(database):
+    dead, other = new_worker(database), new_worker(database)
+    done_job(database, dead, [lesion()], study="1.1", series="1.1.1")
+    store.record_failure(database, running_job(database, dead).job_id, dead, PROBLEM)
+    store.worker_stopped(database, dead)
+    assert store.requeue_orphans(database, other, running=None, max_attempts=3, problem=PROBLEM) == []
+    assert {job.state for job in store.list_jobs(database)} == {"done", "failed"}
 
 
 @pytest.mark.parametrize("state", RUNNING_STATES)
@@ -374,6 +424,19 @@ def test_what_a_job_may_have_written_is_to_be_taken_out_when_it_ends_without_res
     assert store.results_to_retire(database) == []
 
 
+def test_each_series_is_taken_out_by_one_worker(database):
+    worker, other = new_worker(database), new_worker(database)
+    job = running_job(database, worker)
+    store.plan_results(database, job.job_id, worker, written_results(job.job_id))
+    store.record_failure(database, job.job_id, worker, PROBLEM)
+    first, second = store.results_to_retire(database)
+    assert store.begin_retiring(database, second, other)
+    assert store.begin_retiring(database, first, worker)
+    store.end_retiring(database, first)
+    assert not store.begin_retiring(database, second, worker)
+    assert store.begin_retiring(database, first, other)
+
+
 def test_what_has_gone_is_marked_as_nobodys_to_take_out(database):
     worker, other = new_worker(database), new_worker(database)
     job = running_job(database, worker)
@@ -384,6 +447,17 @@ def test_what_has_gone_is_marked_as_nobodys_to_take_out(database):
         store.record_retired(database, uid)  # and its end is never noted
     store.retry(database, job.job_id)
     assert store.claim_job(database, job.job_id, other) is not None
+
+
+def test_what_a_worker_marked_to_take_out_keeps_others_waiting_and_not_itself(database):
+    worker, other = new_worker(database), new_worker(database)
+    job = running_job(database, worker)
+    store.plan_results(database, job.job_id, worker, written_results(job.job_id))
+    store.record_failure(database, job.job_id, worker, PROBLEM)
+    assert store.begin_retiring(database, store.results_to_retire(database)[0], worker)
+    store.retry(database, job.job_id)
+    assert store.claim_job(database, job.job_id, other) is None
+    assert store.claim_job(database, job.job_id, worker) is not None
 
 
 def test_a_second_try_plans_the_same_series_again(database):
@@ -398,6 +472,31 @@ def test_a_second_try_plans_the_same_series_again(database):
     assert store.results_to_retire(database) == []
     results = store.get_job(database, job.job_id).results
     assert {result.kind: result.series_instance_uid for result in results} == written_series(job.job_id)
+
+
+def test_what_was_taken_out_and_written_again_goes_with_the_next_version(database):
+    worker = new_worker(database)
+    job = running_job(database, worker)
+    store.plan_results(database, job.job_id, worker, written_results(job.job_id))
+    store.record_failure(database, job.job_id, worker, PROBLEM)
+    for uid in store.results_to_retire(database):
+        store.record_retired(database, uid)
+    store.retry(database, job.job_id)
+    store.claim_job(database, job.job_id, worker)
+    finish(database, job, worker, [])
+    done_job(database, worker, [])
+    assert set(store.results_to_retire(database)) == set(written_series(job.job_id).values())
+
+
+def test_a_forgotten_study_leaves_open_jobs_and_those_of_other_studies(database):
+    worker = new_worker(database)
+    failed, other = running_job(database, worker), running_job(database, worker, study="1.9", series="1.9.1")
+    for job in (failed, other):
+        store.record_failure(database, job.job_id, worker, PROBLEM)
+    waiting = queued_job(database, series="1.2.3.1.2")
+    assert store.forget_study(database, STUDY)
+    assert [job.job_id for job in store.list_jobs(database)] == [waiting.job_id, other.job_id]
+    assert not store.forget_study(database, STUDY)
 
 
 def test_the_study_of_the_job_is_kept(database):

@@ -5,7 +5,8 @@ from sqlalchemy import select
 from BDD import store
 from BDD.course_store import standing_of
 from BDD.followup_models import AbsenceRow, VisitAssessment
-from BDD.models import Job
+from BDD.models import Job, Patient
+from BDD.rethread_store import follow_again
 from BDD.visits import known_patient
 from rano.history import Rules
 from tests.followup_factory import sized, study_of, visit
@@ -33,7 +34,9 @@ def test_decisions_go_with_the_only_study(database, worker):
     decide(database, WRONG, "GTV_MetIA_2", not_a_lesion=True)
     visit(database, worker, 1, [sized(1, 12), sized(2, 8)], patient_id=RIGHT)
     (only,) = timelines(database).items()
-    assert only[0] == RIGHT, "of the wrong patient nothing is left"
+    assert only[0] == RIGHT
+    with database.reading() as session:
+        assert session.scalars(select(Patient.patient_id)).all() == [RIGHT], "of the wrong patient nothing is left"
     assert decisions(only[1]) == {"left frontal": (False, False), "GTV_MetIA_2": (None, True)}
     changes = store.list_changes(database, only[1].patient_key)
     assert len(changes) == 2
@@ -56,12 +59,34 @@ def test_studies_that_follow_one_by_one_are_one_course_again(database, worker):
     for patient in (WRONG, RIGHT):
         shown = decisions(both[patient])
         assert decided.items() <= shown.items()
+        assert [one.role for one in both[patient].lesions].count("merged") == 1
     visit(database, worker, 2, lesions, patient_id=RIGHT)
     (timeline,) = timelines(database).values()
     assert [one.study_instance_uid for one in timeline.visits] == [study_of(1), study_of(2)]
     assert decided.items() <= decisions(timeline).items()
     (frontal,) = (one for one in timeline.lesions if one.name == "left frontal")
     assert all(frontal.sizes)
+
+
+def test_a_study_takes_the_decisions_about_itself_and_no_others(database, worker):
+    """Studies and lesions have the same keys here: what is decided of one is not decided of the other."""
+    for number in (1, 2):
+        visit(database, worker, number, [sized(1, 12), sized(2, 8)])
+    visit(database, worker, 3, [sized(1, 20, uid="2.25.91")], patient_id=RIGHT)
+    for number in (1, 3):
+        choose_baseline(database, number)
+    store.assess_visit(database, study_of(2), {"note": "tired"}, version=0, made_by="ana")
+    decide(database, WRONG, "GTV_MetIA_2", name="left frontal")
+    follow_again(database)
+    visit(database, worker, 2, [sized(1, 12), sized(2, 8)], patient_id=RIGHT)
+    both = timelines(database)
+    keys = {patient: store.list_changes(database, both[patient].patient_key) for patient in both}
+    decided = {patient: [(one.subject, one.subject_key) for one in changes] for patient, changes in keys.items()}
+    assert decided == {WRONG: [("lesion", 2), ("visit", 1)], RIGHT: [("visit", 2), ("visit", 3)]}
+    assert [one.baseline for one in both[WRONG].visits] == [True]
+    with database.reading() as session:
+        marked = session.scalars(select(Patient.patient_id).where(Patient.unfollowed_at.is_not(None))).all()
+    assert set(marked) == {WRONG, RIGHT}, "both have other visits now"
 
 
 def test_a_name_that_the_right_patient_has_given_makes_room(database, worker):

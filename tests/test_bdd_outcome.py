@@ -87,6 +87,15 @@ def test_other_series_are_left_alone(database, worker):
     assert (count(database, Series), count(database, Study), count(database, Patient)) == (2, 1, 1)
 
 
+def test_new_pictures_take_the_place_of_those_of_the_same_series_only(database, worker):
+    lesions = []
+    for series, png in [(SERIES, b"old"), ("1.2.3.1.2", b"another"), (SERIES, b"new")]:
+        job = running_job(database, worker, series=series)
+        finish(database, job, worker, [lesion()], pictures={1: png})
+        lesions += [one.id for one in store.get_job(database, job.job_id).lesions]
+    assert sorted(store.key_images(database, lesions).values()) == [b"another", b"new"]
+
+
 def test_all_or_nothing(database, worker):
     """Two lesions with one label break a constraint after patient, series and model were made: none of it stays."""
     job = running_job(database, worker)
@@ -120,10 +129,12 @@ def test_an_outcome_belongs_to_a_job_that_is_writing(database, worker):
 def test_same_patient_two_studies(database, worker):
     done_job(database, worker, [])
     job = running_job(database, worker, study="1.2.4", series="1.2.4.1")
-    record = series_record(study_instance_uid="1.2.4", series_instance_uid="1.2.4.1", patient_name="Doe^Jane^B")
+    corrected = {"patient_name": "Doe^Jane^B", "patient_birth_date": date(1961, 1, 1), "patient_sex": "O"}
+    record = series_record(study_instance_uid="1.2.4", series_instance_uid="1.2.4.1", **corrected)
     finish(database, job, worker, [], series=record)
     with database.reading() as session:
-        assert session.query(Patient).one().patient_name == "Doe^Jane^B"
+        patient = session.query(Patient).one()
+        assert {name: getattr(patient, name) for name in corrected} == corrected
     assert count(database, Study) == 2
 
 
@@ -142,10 +153,24 @@ def test_studies_without_patient_id_are_not_one_patient(database, worker):
     assert (count(database, Patient), count(database, Study), count(database, Result)) == (2, 2, 6)
 
 
+def test_a_study_that_loses_its_patient_id_leaves_its_patient(database, worker):
+    for study in ("1.5", "1.6"):
+        job = running_job(database, worker, study=study, series=f"{study}.1")
+        record = series_record(study_instance_uid=study, series_instance_uid=f"{study}.1")
+        finish(database, job, worker, [lesion()], series=record)
+    nobody = replace(record, patient_id=None, patient_name="Nobody")
+    finish(database, running_job(database, worker, study="1.6", series="1.6.1"), worker, [lesion()], series=nobody)
+    with database.reading() as session:
+        known = {study.study_instance_uid: study.patient for study in session.query(Study)}
+        assert (known["1.5"].patient_id, known["1.5"].patient_name) == ("A-0042", "Doe^Jane")
+        assert (known["1.6"].patient_id, known["1.6"].patient_name) == (None, "Nobody")
+
+
 def test_one_row_per_model(database, worker):
     done_job(database, worker, [])
-    finish(database, running_job(database, worker), worker, [], model=replace(MODEL, version="2.0"))
-    assert count(database, Model) == 2
+    for model in (MODEL, replace(MODEL, version="2.0"), replace(MODEL, sha256="cd" * 32)):
+        finish(database, running_job(database, worker), worker, [], model=model)
+    assert count(database, Model) == 3
 
 
 def test_only_a_superseded_series_can_be_retired(database, worker):

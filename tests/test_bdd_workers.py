@@ -23,9 +23,10 @@ def test_a_worker_tells_its_model(database):
 
 
 def test_a_silent_worker_is_not_alive_until_it_is_seen_again(database):
-    worker = new_worker(database)
-    with database.writing() as session:
-        session.get(Worker, worker).seen_at = datetime.now(UTC) - timedelta(seconds=store.ALIVE_SECONDS + 1)
+    worker, other = new_worker(database), new_worker(database)
+    for silent in (worker, other):
+        with database.writing() as session:
+            session.get(Worker, silent).seen_at = datetime.now(UTC) - timedelta(seconds=store.ALIVE_SECONDS + 1)
     assert store.live_workers(database) == []
     store.worker_seen(database, worker)
     assert [row.id for row in store.live_workers(database)] == [worker]

@@ -154,14 +154,18 @@ def test_only_the_outputs_asked_for_and_the_replaced_ones_go_all_the_same(site):
 
 def test_a_series_without_lesions(site):
     site.run()
-    site.predictor.predict = lambda image, *_: SimpleNamespace(
-        probability=image * 0, mask=image < 0, minimum_volume_mm3=5.0
-    )
+    finds_nothing(site)
     job = site.job(site.run())
     assert (job.state, job.lesions) == ("done", [])
     known = [lesion.name for lesion in store.earlier_lesions(site.database, SERIES)]
     assert len(known) == 3, "what was once there is known again should it be found again"
     assert site.results() == set(), "the lesions of the earlier version are not shown any more"
+
+
+def finds_nothing(site):
+    site.predictor.predict = lambda image, *_: SimpleNamespace(
+        probability=image * 0, mask=image < 0, minimum_volume_mm3=5.0
+    )
 
 
 def test_progress_is_written_a_few_times_a_second_at_most(site, monkeypatch):
@@ -400,6 +404,17 @@ def test_an_archive_that_breaks_in_tidying_does_not_end_the_worker(site):
     site.archive.check = lambda: 1 / 0
     assert site.job(site.run()).state == "done"
     site.worker.tidy()
+
+
+def test_an_archive_that_is_away_is_not_waited_for_once_for_each_series(site):
+    site.run()
+    site.run()
+    site.archive.fail = lambda method: 1 / 0 if method in ("retire_series", "check") else None
+    site.run()
+    before = site.archive.calls.count("retire_series")
+    site.worker.tidy()
+    assert len(store.results_to_retire(site.database)) == 2
+    assert site.archive.calls.count("retire_series") == before + 1
 
 
 def test_one_that_can_never_be_taken_out_holds_up_no_other(site):
@@ -749,6 +764,36 @@ def test_killed_between_store_and_commit_and_never_done(site, monkeypatch):
     site.worker.run_job(job_id)
     assert site.job(job_id).state == "failed"
     assert site.archive.instances == {}
+
+
+def test_killed_between_store_and_commit_and_nothing_found_at_the_second_try(site, monkeypatch):
+    """Another network, or other images, may find nothing: what the first try stored shows lesions of no version."""
+    job_id = site.post()
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "record_outcome", lambda *_, **__: (_ for _ in ()).throw(PowerCut()))
+        with pytest.raises(PowerCut):
+            site.worker.run_job(job_id)
+    finds_nothing(site)
+    bury(site)
+    site.worker = site.new_worker()
+    site.worker.recover()
+    site.worker.run_job(job_id)
+    assert (site.job(job_id).state, site.job(job_id).lesions) == ("done", [])
+    assert site.results() == set()
+
+
+@pytest.mark.parametrize(("delays", "attempts"), [((), 2), ((1.0,) * 5, 5)], ids=["never", "five times"])
+def test_a_worker_that_dies_costs_a_job_no_more_than_one_try(site, delays, attempts):
+    """However often an archive that does not answer is tried again."""
+    job_id = site.post()
+    assert store.claim_job(site.database, job_id, site.number)
+    with site.database.writing() as session:
+        session.get(Job, site.job(job_id).id).attempts = attempts
+    bury(site)
+    site.worker.queue.close()
+    site.worker = site.new_worker(retry_delays=delays)
+    site.worker.recover()
+    assert site.job(job_id).state == "queued"
 
 
 def test_killed_between_commit_and_retiring(site):
