@@ -168,6 +168,19 @@ def test_mirrored_windows_are_averaged(tmp_path, mirror):
         assert probability[0].max() < 0.1 < 0.9 < probability[-1].min()
 
 
+def test_left_and_right_are_exchanged_wherever_the_preset_has_them(tmp_path):
+    """With "metia" they lie along the second axis, as columns do."""
+
+    class Sideways(LopsidedEngine):
+        def run(self, windows: torch.Tensor) -> torch.Tensor:
+            return super().run(windows.transpose(2, 3)).transpose(2, 3)
+
+    image = np.random.default_rng(0).uniform(0.5, 1.5, (64, 64, 64)).astype(np.float32)
+    info = replace(load_predictor(tiny_bundle(tmp_path, mirror=True), "cpu").info, preprocessing="metia")
+    affine = np.eye(4)[[2, 1, 0, 3]]
+    np.testing.assert_allclose(Predictor(info, Sideways()).predict(image, affine).probability, 0.5, atol=1e-6)
+
+
 class StopError(Exception):
     """Raised by a callback."""
 

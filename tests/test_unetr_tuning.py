@@ -55,6 +55,12 @@ def test_a_peak_keeps_what_is_sure(volume):
     assert [len(tried[0.5, peak].false_lesions_mm) for peak in (0.75, 0.8, 0.85)] == [1, 1, 0]
 
 
+def test_a_voxel_of_just_the_threshold_is_lesion_and_needs_the_peak_as_well():
+    probability = np.full((4, 4, 4), 0.25, np.float32)
+    for peak, lesion in ((0.5, True), (0.6, False)):
+        assert (answer(probability.copy()).read(0.25, peak, 0).mask == lesion).all()
+
+
 def test_what_is_too_small_is_no_lesion(volume):
     tried = dict(try_points(volume[0], volume[1], 1.0, 30))
     assert [lesion[1] for lesion in tried[0.5, 0.5].lesions] == [True, False]
