@@ -51,6 +51,9 @@ def test_the_mask_lies_where_the_lesions_are(tmp_path, plane):
         assert mask[i, j, k] == number
     assert int((mask > 0).sum()) == int((label_map > 0).sum())
     assert np.linalg.det(image.affine[:3, :3]) != 0
+    for form, code in (image.get_sform(coded=True), image.get_qform(coded=True)):  # programs read one or the other
+        assert code == 1
+        np.testing.assert_allclose(form, image.affine, atol=1e-4)
     assert image.header.get_xyzt_units()[0] in ("mm", "unknown")
 
 

@@ -96,6 +96,7 @@ def test_contours_are_what_viewers_take() -> None:
     rtstruct = cases.read_back(build(cases.series("oblique25")))
     for contour in contours(rtstruct):
         raw = contour.get_item("ContourData").value.decode()
+        assert len(raw) % 2 == 0
         assert max(map(len, raw.split("\\"))) <= 16
         assert contour.ContourGeometricType == "CLOSED_PLANAR"
         assert contour.NumberOfContourPoints == len(points_of(contour)) >= 4

@@ -108,6 +108,16 @@ def test_a_percentage_is_the_one_that_the_response_says():
     assert "+19.99 %" in cells_of(timeline_figure(made, {}))
 
 
+def test_what_is_above_the_nadir_may_be_below_the_baseline():
+    made = timeline({"a": [20.0, 12.0, 15.0]}, visits=3)
+    row = rows_of(made)[2]
+    columns = ("sum_of_diameters_mm", "from_baseline_percent", "from_nadir_percent")
+    assert [row[column] for column in columns] == ["15.00", "-25.00", "25.00"]
+    cells = cells_of(timeline_figure(made, {}))
+    last = {title: cells[cells.index(title) + 4] for title in ("sum of targets", "from baseline", "from nadir")}
+    assert list(last.values()) == ["15.0", "-25.00 %", "+25.00 %"]
+
+
 def test_what_is_in_doubt_stands_beside_the_response():
     first, second, third = rows_of(timeline({"a": [20.0, 5.0, 20.0]}, visits=3, doubtful=(1,)))
     assert (first["doubt"], second["radiographic_response"]) == ("", "PR")
