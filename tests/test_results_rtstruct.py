@@ -196,6 +196,16 @@ def test_contours_off_the_slices_are_refused_with_the_distance() -> None:
         rasterise_rtstruct(rtstruct, series)
 
 
+def test_contours_beyond_the_series_are_refused() -> None:
+    series = cases.series()
+    rtstruct = build(series)
+    first, second = (np.asarray(one.ImagePositionPatient, float) for one in series.datasets[:2])
+    contour = contours(rtstruct, 5)[0]  # in the first slice
+    contour.ContourData = (points_of(contour) + first - second).ravel().tolist()
+    with pytest.raises(ResultError, match="off slice -1 of 12"):
+        rasterise_rtstruct(rtstruct, series)
+
+
 def test_label_map_and_lesions_must_fit() -> None:
     with pytest.raises(ResultError, match="the lesions have"):
         build_rtstruct(cases.series(), LABELS, cases.lesions(LABELS)[:-1], cases.CONTEXT)
