@@ -409,6 +409,17 @@ def test_the_second_output_says_where_the_brain_is(tmp_path, predictor, small):
     assert not outside.mask.any()
 
 
+def test_of_several_lesion_outputs_the_union_counts(tmp_path, predictor, small):
+    two_outputs(tmp_path, ("other", "lesion"), -6.0)
+    path = tmp_path / "configs" / "metadata.json"
+    metadata = json.loads(path.read_text("utf-8"))
+    metadata["network_data_format"]["outputs"]["pred"]["channel_def"] = {"0": "necrosis", "1": "enhancing tumour"}
+    path.write_text(json.dumps(metadata), "utf-8")
+    union, alone = (one.predict(small.array, small.affine) for one in (load_predictor(tmp_path, "cpu"), predictor))
+    np.testing.assert_allclose(union.probability, np.maximum(alone.probability, 1 / (1 + np.exp(6))), atol=5e-3)
+    np.testing.assert_array_equal(union.mask, alone.mask)
+
+
 def test_a_network_with_an_output_for_the_background(tmp_path, predictor, small):
     """Logits of background and lesion, of which one in all is true: the same answer as the lesion's alone."""
     two_outputs(tmp_path, ("other", "lesion"))
