@@ -390,7 +390,8 @@ def test_orthanc_studies(site):
     (identifier,) = site.get("/getAllStudies")
     assert site.get(f"/getStudy/{identifier}")["MainDicomTags"]["StudyInstanceUID"] == STUDY
     error(site.client.get("/getStudy/" + identifier[:-1] + "0"), 404)
-    error(site.client.get("/getStudy/system"), 404)
+    for name in ("system", f"{identifier}%3Fexpand", f"x{identifier}"):
+        assert "no name that Orthanc gives" in error(site.client.get(f"/getStudy/{name}"), 404)
 
 
 def test_followup_lists(site):
