@@ -420,6 +420,26 @@ def test_of_several_lesion_outputs_the_union_counts(tmp_path, predictor, small):
     np.testing.assert_array_equal(union.mask, alone.mask)
 
 
+def test_of_several_lesion_classes_the_sum_counts(predictor, small):
+    class Undecided(LopsidedEngine):
+        def run(self, windows: torch.Tensor) -> torch.Tensor:
+            return torch.zeros(len(windows), 3, *windows.shape[2:])
+
+    channels = {"0": "background", "1": "necrosis", "2": "enhancing tumour"}
+    pred = {"activation": "softmax", "channel_def": channels}
+    network = predictor.info.network | {"out_channels": 3}
+    info = replace(predictor.info, network=network, metadata={"network_data_format": {"outputs": {"pred": pred}}})
+    prediction = Predictor(info, Undecided()).predict(small.array, small.affine)
+    assert prediction.probability.max() == pytest.approx(2 / 3, abs=1e-5)
+
+
+def test_dim_tissue_is_not_taken_for_air(predictor):
+    image = np.zeros((200, 64, 64), np.float32)
+    image[:100], image[150:190] = 1.0, 0.3
+    probability = Predictor(predictor.info, SureEngine()).predict(image, np.eye(4)).probability
+    assert probability[185, 32, 32] == pytest.approx(1, abs=1e-3)
+
+
 def test_a_network_with_an_output_for_the_background(tmp_path, predictor, small):
     """Logits of background and lesion, of which one in all is true: the same answer as the lesion's alone."""
     two_outputs(tmp_path, ("other", "lesion"))
