@@ -219,7 +219,6 @@ def _set_contour_data(contour: Dataset, points: np.ndarray) -> None:
     """
     text = "\\".join([f"{value:.10g}" for value in (points.round(6) + 0.0).ravel().tolist()])  # + 0.0: no "-0"
     encoded = text.encode("ascii")
-    encoded += b" " * (len(encoded) % 2)
     tag = Tag("ContourData")
     contour[tag] = RawDataElement(tag, "DS", len(encoded), encoded, 0, True, True)
     contour.set_original_encoding(is_implicit_vr=True, is_little_endian=True)

@@ -130,7 +130,7 @@ def _version(body: dict[str, Any]) -> int:
             "Neither If-Match nor version was sent.",
             "Send the version that the timeline shows, so that nobody's change is lost.",
         )
-    if isinstance(value, bool) or not re.fullmatch("[0-9]{1,10}", str(value)) or int(value) > 2**31:
+    if not re.fullmatch("[0-9]{1,10}", str(value)) or int(value) > 2**31:
         raise invalid(f"version = {str(value)[:80]!r} is no version; expected a whole number.")
     return int(value)
 

@@ -176,7 +176,7 @@ def _edit_roi(more: str | None, values: Callable[[Any], dict[str, Any]], success
     body = body if isinstance(body, dict) else {}
     study, series = (str(body.get(key) or "") for key in ("study_instance_uid", "serie_instance_uid"))
     number, given = body.get("roi_number"), body.get(more) if more else "nothing more"
-    if not (study and series and given) or isinstance(number, bool) or not str(number).isdecimal():
+    if not (study and series and given) or not str(number).isdecimal():
         return _answer(400, error=_MISSING)
     reading.uid(study, "study_instance_uid")
     reading.uid(series, "serie_instance_uid")

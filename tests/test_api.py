@@ -13,6 +13,7 @@ from flask import abort
 
 import api
 from Orthanc import multipart
+from routes import reading
 from routes.openapi import build
 from settings import ROOT, SettingsError, load_settings
 from tests.api_factory import MR, ApiSite
@@ -95,6 +96,12 @@ def test_no_address_holds_control_characters(site, character):
     for path in (f"/followup-series?idEtude=x&idEtude={character}", f"/followup-metastases?idSeries={character}"):
         answer = site.client.get(path)
         assert (answer.status_code, list(answer.get_json())) == (400, ["error"])
+
+
+@pytest.mark.parametrize("asked", ["1e9", "inf", "30.5"])
+def test_what_is_more_than_the_most_is_cut_to_it(site, asked):
+    with site.app.test_request_context(f"/jobs/x?wait={asked}"):
+        assert reading.number("wait", 0.0, 0.0, 30.0) == 30.0
 
 
 def test_a_tab_in_what_is_searched_for_is_none(site):

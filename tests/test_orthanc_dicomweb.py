@@ -31,7 +31,10 @@ NO_UIDS = ["../../tools/shutdown", "..", "1..2", "", "1.2/../../x", "1.2?x", "1.
 
 
 class Recorder(http.server.BaseHTTPRequestHandler):
-    """Stands in for Orthanc: keeps what it was asked, and answers each address with what is laid down for it."""
+    """Stands in for Orthanc: keeps what it was asked, and answers each address with what is laid down for it.
+
+    That is JSON, bytes as they are, or a status.
+    """
 
     protocol_version = "HTTP/1.1"
     seen: list[str]
@@ -44,8 +47,9 @@ class Recorder(http.server.BaseHTTPRequestHandler):
         refused = sum(one.startswith("POST /dicom-web") for one in self.seen) > self.refuse_after
         asked = f"{self.path} {sent.decode()}" if self.path == "/tools/lookup" else self.path.partition("?")[0]
         answer = self.answers.get(asked, [])
+        status = answer if isinstance(answer, int) else 200
         body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-        self.send_response(507 if refused and self.path.startswith("/dicom-web") else 200)
+        self.send_response(507 if refused and self.path.startswith("/dicom-web") else status)
         self.send_header("Content-Type", "application/dicom+json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -136,6 +140,25 @@ def test_a_series_that_the_archive_lists_under_no_uid_is_left_out(
     assert all(one.startswith("GET /dicom-web/studies/") for one in handler.seen)
 
 
+@pytest.mark.parametrize("status", [404, 500])
+def test_only_a_series_that_has_gone_is_passed_over(
+    orthanc: tuple[OrthancArchive, type[Recorder]], status: int
+) -> None:
+    """One that the archive fails to read may be the one to segment: without it another would be chosen."""
+    archive, handler = orthanc
+    series = f"/dicom-web/studies/{STUDY}/series"
+    handler.answers = {
+        series: [{"0020000E": {"vr": "UI", "Value": [SERIES]}, "00201209": {"vr": "IS", "Value": [1]}}],
+        f"{series}/{SERIES}/instances": [{"00080018": {"vr": "UI", "Value": ["1.2.4"]}}],
+        f"{series}/{SERIES}/instances/1.2.4/metadata": status,
+    }
+    if status == 404:
+        assert archive.list_series(STUDY) == []
+    else:
+        with pytest.raises(ArchiveUnavailableError, match="with 500"):
+            archive.list_series(STUDY)
+
+
 def test_a_study_of_several_patients_is_neither_listed_nor_fetched_nor_deleted(
     orthanc: tuple[OrthancArchive, type[Recorder]],
 ) -> None:
@@ -174,8 +197,28 @@ def test_a_series_is_fetched_whole_or_not_at_all(orthanc: tuple[OrthancArchive, 
         assert len(archive.fetch_series(STUDY, SERIES)) == len(MR)
 
 
+def test_an_answer_that_is_cut_off_may_be_asked_for_again(orthanc: tuple[OrthancArchive, type[Recorder]]) -> None:
+    archive, handler = orthanc
+    series = f"/dicom-web/studies/{STUDY}/series"
+    handler.answers = {
+        series: [{"00201209": {"vr": "IS", "Value": [len(MR)]}}],
+        f"{series}/{SERIES}": wado_answer(MR)[:-200],
+    }
+    with pytest.raises(ArchiveUnavailableError, match="ended early"):
+        archive.fetch_series(STUDY, SERIES)
+
+
 def lookup(level: str, uid: str) -> tuple[str, list[dict[str, str]]]:
     return f"/tools/lookup {uid}", [{"Type": level, "Path": f"/{level.lower()}/{uid}"}]
+
+
+def test_a_study_that_goes_by_the_uid_of_a_series_is_no_result_to_retire(
+    orthanc: tuple[OrthancArchive, type[Recorder]],
+) -> None:
+    archive, handler = orthanc
+    handler.answers = dict([lookup("Study", SERIES)])
+    assert not archive.retire_series(SERIES)
+    assert handler.seen == ["POST /tools/lookup"]
 
 
 def test_much_is_stored_in_batches_and_taken_out_when_one_fails(

@@ -3,12 +3,16 @@
 import base64
 import http.server
 import json
+import shutil
+import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from Orthanc.archive import ArchiveUnavailableError
 from Orthanc.dicomweb import OrthancArchive
 from Orthanc.direct import direct_session
 from Orthanc.relay import Relay
@@ -21,7 +25,7 @@ PASSWORD = "Größe-Zażółć"
 class Server:
     """Answers 200 to everything, and keeps who asked for what."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
         self.asked: list[str] = []
         self.logins: set[str | None] = set()
         server = self
@@ -41,9 +45,13 @@ class Server:
                 pass
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever)
         self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.url = f"http{'s' if certificate else ''}://127.0.0.1:{self._server.server_port}"
 
     def close(self) -> None:
         self._server.shutdown()
@@ -52,11 +60,11 @@ class Server:
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[[], Server]]:
+def start() -> Iterator[Callable[..., Server]]:
     servers: list[Server] = []
 
-    def new() -> Server:
-        servers.append(Server())
+    def new(certificate: Path | None = None) -> Server:
+        servers.append(Server(certificate))
         return servers[-1]
 
     yield new
@@ -84,6 +92,30 @@ def test_every_way_logs_in_alike(start: Callable[[], Server]) -> None:
     answer = Relay(house.url, "metia", PASSWORD, timeout=5).ask("GET", "studies", b"", {})
     assert b"".join(answer.body)
     assert house.logins == {"Basic " + base64.b64encode(f"metia:{PASSWORD}".encode()).decode()}
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="it makes the certificate")
+def test_whom_no_authority_vouches_for_gets_no_password(
+    start: Callable[..., Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = tmp_path / "house.pem"
+    names = ["-subj", "/CN=house", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", str(certificate), "-out", str(tmp_path / "public.pem")]
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *names, *files], check=True)
+    with certificate.open("ab") as file:
+        file.write((tmp_path / "public.pem").read_bytes())
+    house = start(certificate)
+    ways: list[Callable[[], object]] = [
+        lambda: OrthancArchive(house.url, "metia", PASSWORD).last_change(),
+        lambda: list(Relay(house.url, "metia", PASSWORD, timeout=5).ask("GET", "studies", b"", {}).body),
+    ]
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    for ask in ways:
+        with pytest.raises(ArchiveUnavailableError):
+            ask()
+    assert not house.logins
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "public.pem"))
+    assert all(ask() for ask in ways)
 
 
 def test_the_authority_of_the_house_goes_on_being_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

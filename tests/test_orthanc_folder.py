@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from pydicom import Dataset, dcmread, dcmwrite
-from pydicom.uid import UID, ImplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
 from Orthanc.archive import (
     ArchiveError,
@@ -92,6 +92,14 @@ def test_fetches_pixels_and_reports_progress(source: Path, tmp_path: Path) -> No
     assert {one.SOPInstanceUID: one.PixelData for one in fetched} == {
         one.SOPInstanceUID: one.PixelData for one in stored
     }
+
+
+def test_reads_explicit_vr_without_meta_header(source: Path, tmp_path: Path) -> None:
+    (dataset,) = head(slices=3)[:1]
+    dcmwrite(source / "bare", Dataset(dataset), implicit_vr=False, little_endian=True)
+    (fetched,) = FolderArchive(source, tmp_path).fetch_series(dataset.StudyInstanceUID, dataset.SeriesInstanceUID)
+    assert fetched.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert (fetched.pixel_array == dataset.pixel_array).all()
 
 
 @pytest.mark.parametrize("with_meta_header", [True, False])

@@ -64,8 +64,8 @@ class Upstream(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.seen.append({"path": self.path, "headers": dict(self.headers), "port": self.client_address[1]})
         kind = self.path.split("/")[-1]
-        if kind == "refused":
-            self.answer(401, b"no", {"WWW-Authenticate": "Basic"})
+        if kind in ("401", "403"):
+            self.answer(int(kind), b"no", {"WWW-Authenticate": "Basic"})
         elif kind == "slow":
             self.proceed.wait(10)
             self.answer(200, b"late")
@@ -77,6 +77,8 @@ class Upstream(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"cd")
         elif kind == "frames":
             self.answer(200, b"--b1\r\n\r\nwhole\r\n--b1--", {"content-TYPE": MULTIPART, "Warning": "none"})
+        elif kind == "silent":
+            self.close_connection = True
         elif kind == "cut":
             self.head(200, 100)
             self.wfile.write(b"only this")
@@ -190,6 +192,39 @@ def test_a_body_is_sent_while_it_is_read() -> None:
     assert seen["headers"]["Content-Type"] == "multipart/related"
 
 
+def test_a_body_is_whole_though_the_connection_was_closed_meanwhile() -> None:
+    """It can be read but once: it goes over a connection of its own, or the rest of it would on the second try."""
+    with upstream() as (url, handler):
+        relay = Relay(url, "us", "secret", 5)
+        assert body_of(relay, "studies/closing") == b"whole"
+        body = bytes(3_000_000)
+        answer = relay.ask("POST", "studies", b"", {"Content-Length": str(len(body))}, io.BytesIO(body))
+        assert b"".join(answer.body) == b"stored"
+        assert handler.seen[-1]["body"] == body
+
+
+def test_an_orthanc_behind_a_path_is_asked_there() -> None:
+    with upstream() as (url, handler):
+        body_of(Relay(f"{url}/orthanc/", "us", "secret", 5), "studies/1.2")
+        (seen,) = handler.seen
+    assert seen["path"] == "/orthanc/dicom-web/studies/1.2"
+
+
+def test_what_follows_a_question_mark_in_a_path_is_no_query() -> None:
+    with upstream() as (url, handler):
+        body_of(Relay(url, "us", "secret", 5), "studies/1.2?limit=1#x")
+        (seen,) = handler.seen
+    assert seen["path"] == "/dicom-web/studies/1.2%3Flimit%3D1%23x"
+
+
+def test_only_over_a_kept_connection_is_a_request_sent_twice() -> None:
+    with upstream() as (url, handler):
+        relay = Relay(url, "us", "secret", 5)
+        with pytest.raises(ArchiveUnavailableError, match="is Orthanc running"):
+            body_of(relay, "studies/silent")
+        assert len(handler.seen) == 1
+
+
 def test_an_answer_that_is_cut_off_is_an_error_and_not_half_an_image() -> None:
     with upstream() as (url, _):
         relay = Relay(url, "us", "secret", 5)
@@ -228,9 +263,10 @@ def test_a_body_that_nobody_begins_to_read_spoils_no_later_answer() -> None:
         assert body_of(relay, "studies") == b"whole"
 
 
-def test_wrong_credentials_are_our_fault_and_not_asked_of_the_browser() -> None:
+@pytest.mark.parametrize("status", [401, 403])
+def test_wrong_credentials_are_our_fault_and_not_asked_of_the_browser(status: int) -> None:
     with upstream() as (url, _), pytest.raises(ArchiveUnavailableError, match="ORTHANC_PASSWORD") as caught:
-        Relay(url, "us", "secret", 5).ask("GET", "studies/refused", b"", {})
+        Relay(url, "us", "secret", 5).ask("GET", f"studies/{status}", b"", {})
     assert "secret" not in str(caught.value)
 
 

@@ -1,5 +1,6 @@
 """Derived UIDs, and knowing our own objects again."""
 
+import time
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -71,3 +72,14 @@ def test_descriptions_fit_and_say_what_this_is_not() -> None:
     late = replace(CONTEXT, model_statement="s" * 1500 + " Not a medical device.")
     assert late.statement.startswith("Not a medical device")
     assert CONTEXT.model in CONTEXT.series_description
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone of a process cannot be set on Windows")
+def test_dates_and_times_are_those_of_the_house(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    try:
+        assert CONTEXT.local_time.isoformat() == "2026-03-05T04:03:44.123456+05:30"
+    finally:
+        monkeypatch.undo()
+        time.tzset()

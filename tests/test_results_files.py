@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.image
@@ -15,7 +16,7 @@ from BDD.models import Job
 from imaging.volume import Series
 from rano.lesion import Lesion
 from rano.measuring import measure
-from results.files import lesion_row, write_files, write_mask
+from results.files import _montage, lesion_row, write_files, write_mask
 from results.palette import rgb
 from routes.job_json import lesion_to_json
 from tests import factory, results_cases
@@ -51,6 +52,9 @@ def test_the_mask_lies_where_the_lesions_are(tmp_path, plane):
         assert mask[i, j, k] == number
     assert int((mask > 0).sum()) == int((label_map > 0).sum())
     assert np.linalg.det(image.affine[:3, :3]) != 0
+    for form, code in (image.get_sform(coded=True), image.get_qform(coded=True)):  # programs read one or the other
+        assert code == 1
+        np.testing.assert_allclose(form, image.affine, atol=1e-4)
     assert image.header.get_xyzt_units()[0] in ("mm", "unknown")
 
 
@@ -127,6 +131,15 @@ def test_the_picture_shows_every_lesion_with_its_outline(tmp_path, axial):
     for label, panel in enumerate(np.array_split(image, 3, axis=1), start=1):
         assert shows(panel, rgb(label)) > 40
         assert all(shows(panel, rgb(other)) == 0 for other in (1, 2, 3) if other != label)
+
+
+def test_the_picture_says_how_large_each_lesion_is(axial):
+    series, label_map, (first, *others) = axial
+    sized = replace(first, measurement=replace(first.measurement, volume_mm3=12340.0))
+    figure = _montage(series, label_map, [sized, *others], results_cases.CONTEXT)
+    title = figure.axes[0].get_title()
+    assert title.startswith("GTV_MetIA_1\n")
+    assert title.endswith("mm, 12.34 cm³")
 
 
 def test_the_outline_encloses_the_bright_lesion(tmp_path, axial):

@@ -67,11 +67,33 @@ def test_the_patients_left_is_on_the_right_and_the_front_is_up(plane, reverse):
     assert up > 1.3 * down
 
 
+@pytest.mark.parametrize("diameter", ["longest", "perpendicular"])
+def test_both_diameters_are_drawn_where_they_were_measured(diameter):
+    series, label_map, lesions = case(lesions=[Sphere(HEAD_CENTRE_LPS, 12)])
+    m = lesions[0].measurement
+    ends, middle = getattr(m, diameter), np.mean([m.longest.start_lps_mm, m.longest.end_lps_mm], axis=0)
+    quarter = 0.75 * np.array(ends.start_lps_mm) + 0.25 * np.array(ends.end_lps_mm) - middle
+    column, row = np.rint((SIZE - 1) / 2 + quarter[:2] * SIZE / FIELD_MM).astype(int)
+    around = pixels(key_images(series, label_map, lesions)[1])[row - 1 : row + 2, column - 1 : column + 2]
+    assert (around[..., 0] - around[..., 1]).max() > 80, "red among greys"
+
+
 def test_a_large_lesion_is_seen_whole():
     series, label_map, lesions = case(lesions=[Sphere(HEAD_CENTRE_LPS, 26)])
     rows, columns = np.nonzero(inked(pixels(key_images(series, label_map, lesions)[1]), 1))
     assert np.ptp(rows) < 0.6 * SIZE
     assert np.ptp(columns) == pytest.approx(SIZE / 2, abs=6)
+
+
+def test_a_long_and_narrow_lesion_is_seen_whole():
+    series, label_map, _ = case()
+    middle, _, column = (size // 2 for size in label_map.shape)
+    label_map[:] = 0
+    label_map[middle, 6:-6, column : column + 3] = 1
+    (m,) = measure(label_map, series.volume.affine)
+    assert m.longest.length_mm > FIELD_MM / 2 > 5 * m.perpendicular.length_mm
+    rows, _ = np.nonzero(inked(pixels(key_images(series, label_map, [Lesion("one", "2.25.1", m)])[1]), 1))
+    assert np.ptp(rows) == pytest.approx(SIZE / 2, abs=6)
 
 
 def test_a_lesion_of_one_voxel_at_the_edge():

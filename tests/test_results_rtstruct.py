@@ -96,6 +96,7 @@ def test_contours_are_what_viewers_take() -> None:
     rtstruct = cases.read_back(build(cases.series("oblique25")))
     for contour in contours(rtstruct):
         raw = contour.get_item("ContourData").value.decode()
+        assert len(raw) % 2 == 0
         assert max(map(len, raw.split("\\"))) <= 16
         assert contour.ContourGeometricType == "CLOSED_PLANAR"
         assert contour.NumberOfContourPoints == len(points_of(contour)) >= 4
@@ -192,6 +193,16 @@ def test_contours_off_the_slices_are_refused_with_the_distance() -> None:
     contour = contours(rtstruct)[0]
     contour.ContourData = (points_of(contour) + np.array([0.0, 0.0, 0.9])).ravel().tolist()
     with pytest.raises(ResultError, match=r"0\.90 mm off slice"):
+        rasterise_rtstruct(rtstruct, series)
+
+
+def test_contours_beyond_the_series_are_refused() -> None:
+    series = cases.series()
+    rtstruct = build(series)
+    first, second = (np.asarray(one.ImagePositionPatient, float) for one in series.datasets[:2])
+    contour = contours(rtstruct, 5)[0]  # in the first slice
+    contour.ContourData = (points_of(contour) + first - second).ravel().tolist()
+    with pytest.raises(ResultError, match="off slice -1 of 12"):
         rasterise_rtstruct(rtstruct, series)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.table import Cell
 from matplotlib.text import Text
 
@@ -19,7 +20,8 @@ from rano.lesion import Lesion
 from rano.measuring import measure
 from rano.remarks import thresholds
 from rano.response import assess
-from results.key_images import key_images
+from results.key_images import key_images, recoloured
+from results.palette import rgb
 from results.timeline import LesionSize, SizeChange, Timeline, TimelineLesion, TimelineVisit
 from results.timeline_csv import COLUMNS, timeline_csv
 from results.timeline_drawing import milestones
@@ -107,6 +109,16 @@ def test_a_percentage_is_the_one_that_the_response_says():
     row = rows_of(made)[1]
     assert (row["radiographic_response"], row["from_nadir_percent"]) == ("SD", "19.99")
     assert "+19.99 %" in cells_of(timeline_figure(made, {}))
+
+
+def test_what_is_above_the_nadir_may_be_below_the_baseline():
+    made = timeline({"a": [20.0, 12.0, 15.0]}, visits=3)
+    row = rows_of(made)[2]
+    columns = ("sum_of_diameters_mm", "from_baseline_percent", "from_nadir_percent")
+    assert [row[column] for column in columns] == ["15.00", "-25.00", "25.00"]
+    cells = cells_of(timeline_figure(made, {}))
+    last = {title: cells[cells.index(title) + 4] for title in ("sum of targets", "from baseline", "from nadir")}
+    assert list(last.values()) == ["15.0", "-25.00 %", "+25.00 %"]
 
 
 def test_what_is_in_doubt_stands_beside_the_response():
@@ -286,6 +298,14 @@ def test_targets_are_shown_first_then_what_is_new():
     assert [cell for cell in cells_of(timeline_figure(made, {})) if cell in names] == names
 
 
+@pytest.mark.parametrize("role", ["not_a_lesion", "merged"])
+def test_what_people_have_set_aside_has_no_row(role):
+    made = timeline({"a": [20.0], "b": [15.0]}, visits=1)
+    lesion, other = made.lesions
+    made = replace(made, lesions=(replace(lesion, role=role), other))
+    assert [row["lesion"] for row in rows_of(made)] == ["b"]
+
+
 def test_a_visit_without_lesions_has_a_row():
     rows = rows_of(timeline({}, visits=2))
     assert [(row["visit"], row["lesion"], row["date"]) for row in rows] == [
@@ -354,6 +374,17 @@ def test_it_is_always_one_page(made):
     assert pages(pdf) == 1
 
 
+def test_of_many_visits_the_table_has_the_newest_each_under_its_date():
+    made = timeline({"a": [20.0 + k for k in range(11)]}, visits=11)
+    figure = timeline_figure(made, {})
+    cells = cells_of(figure)
+    columns = cells.index("a")
+    dates = [visit.date.isoformat() for visit in made.visits[-8:] if visit.date]
+    assert cells[:columns] == ["longest diameter, mm", "role", *dates]
+    assert cells[columns + 2 : 2 * columns] == [f"{20 + k}.0" for k in range(3, 11)]
+    assert any("Not shown: 3 earlier visits" in text.get_text() for text in figure.texts)
+
+
 @pytest.mark.parametrize("count", [12, 60])
 def test_what_the_newest_visit_leaves_open_is_never_cut(count):
     sizes: dict[str, list[float | None]] = {f"GTV_MetIA_{n}": [12.0] * 4 for n in range(count)}
@@ -370,6 +401,12 @@ def test_what_the_newest_visit_leaves_open_is_never_cut(count):
     assert max(edge.y1 for edge in edges) < 1
 
 
+def test_targets_have_full_lines():
+    figure = timeline_figure(timeline({"old": [20.0, 21.0], "recent": [None, 12.0]}, visits=2), {})
+    styles = {(str(line.get_label()), line.get_linestyle()) for line in figure.findobj(Line2D)}
+    assert {one for one in styles if one[0] in ("old", "recent")} == {("old", "-"), ("recent", "--")}
+
+
 def test_pictures_are_on_the_page_and_what_is_left_out_is_said():
     made = timeline({f"lesion {n}": [10.0 + n, 8.0 + n, 9.0 + n] for n in range(9)}, visits=3)
     series = results_cases.series()
@@ -381,6 +418,11 @@ def test_pictures_are_on_the_page_and_what_is_left_out_is_said():
     without = timeline_figure(made, {})
     shown = [sum(len(axes.images) for band in one.axes for axes in band.child_axes) for one in (with_pictures, without)]
     assert shown == [15, 0], "five target lesions at the baseline, the nadir and the latest visit"
+    drawn = [
+        np.asarray(axes.images[0].get_array()) for band in with_pictures.axes for axes in band.child_axes if axes.images
+    ]
+    for number, picture in enumerate(drawn[:5], start=1):
+        assert np.array_equal(picture, recoloured(png, rgb(number))), "each in the colour of its line"
     assert any("Not shown: 4 more lesions' pictures" in text.get_text() for text in with_pictures.texts)
 
 

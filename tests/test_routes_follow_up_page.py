@@ -247,6 +247,15 @@ def test_a_doubt_can_be_ended_beside_it(site, patient):
     assert "Look at this one." not in text(after)
 
 
+def test_what_was_found_right_is_asked_again_once_the_visit_is_segmented_again(site, patient):
+    for version in range(2):
+        put_in_doubt(site.database, visit(site.database, site.number, 3, [sized(1, 22.0 + version), sized(2, 14.0)]))
+        followed = store.load_timeline(site.database, patient, Rules()).visits[2].followed
+        button = f'data-study="{study_of(3)}" data-version="{version}" data-verified="{followed}"'
+        assert button in page(site, f"/follow-up/{patient}")
+        store.assess_visit(site.database, study_of(3), {"verified": followed}, version=version, made_by="ana")
+
+
 def test_a_doubt_before_the_baseline_can_be_ended_too(site, patient):
     put_in_doubt(site.database, visit(site.database, site.number, 1, [sized(1, 24.0), sized(2, 16.0)]))
     store.assess_visit(site.database, study_of(2), {"baseline": True}, version=0, made_by="ana")

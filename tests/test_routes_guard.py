@@ -35,7 +35,7 @@ def test_a_foreign_page_undoes_and_retries_nothing(site):
     edit = {"target": False, "version": lesion["version"]}
     assert site.client.patch(f"/lesions/{lesion['id']}", json=edit).status_code == 200
     (change,) = site.client.get("/patients/1/changes").get_json()["changes"]
-    for origin in (FOREIGN, "null", "http://localhost:3000"):
+    for origin in (FOREIGN, "null", "http://localhost:3000", f"{VIEWER}0"):
         for address in (f"/changes/{change['id']}/undo", f"/jobs/{job}/retry", "/uploadDicom/", "/nothing"):
             answer = site.client.post(address, data="x", content_type="text/plain", headers={"Origin": origin})
             assert "CORS_ORIGINS" in refused(answer)["what_to_do"]
@@ -132,7 +132,18 @@ def test_by_address_and_by_its_names_it_answers(tmp_path, host):
 
 
 @pytest.mark.parametrize(
-    "host", ["", "a b", "localhost@evil.example", "evil.example", "[evil.example]", "::1", "1.2.3"]
+    "host",
+    [
+        "",
+        "a b",
+        "localhost@evil.example",
+        "evil.example",
+        "evil.localhost",
+        "evillocalhost",
+        "[evil.example]",
+        "::1",
+        "1.2.3",
+    ],
 )
 def test_what_is_no_name_of_it(host):
     assert not is_own(host, own_names(load_settings({}, None)))

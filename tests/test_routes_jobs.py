@@ -78,6 +78,23 @@ def test_a_done_job_tells_what_was_found(site):
     assert job["created"] <= job["started"] <= job["finished"]
 
 
+def test_what_the_archive_does_not_have_yet_is_no_result(site, monkeypatch):
+    job_id = site.post().get_json()["id"]
+    whole, listed = site.archive.store, []
+
+    def results():
+        return site.client.get(f"/jobs/{job_id}").get_json()["results"]
+
+    def store_and_look(datasets):
+        listed.append(results())
+        whole(datasets)
+
+    monkeypatch.setattr(site.archive, "store", store_and_look)
+    site.work()
+    assert listed[0] == []
+    assert results()
+
+
 def test_nothing_of_the_patient_is_shown(site):
     site.post()
     site.work()

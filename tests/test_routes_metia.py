@@ -303,6 +303,12 @@ def test_no_more_wait_than_there_are_threads_to_spare(tmp_path):
 # -- Delete a study ------------------------------------------------------------------------------------------------
 
 
+def test_a_study_that_was_never_segmented_is_deleted(site):
+    assert site.client.delete(f"/delete-study/{STUDY}").status_code == 200
+    assert all(one.StudyInstanceUID != STUDY for one in site.archive.instances.values())
+    assert site.client.delete(f"/delete-study/{STUDY}").status_code == 404
+
+
 def test_delete_study_leaves_no_orphan(site):
     site.segment()
     site.client.post("/rename-roi", json=site.roi(1, new_name="x"))
@@ -384,7 +390,8 @@ def test_orthanc_studies(site):
     (identifier,) = site.get("/getAllStudies")
     assert site.get(f"/getStudy/{identifier}")["MainDicomTags"]["StudyInstanceUID"] == STUDY
     error(site.client.get("/getStudy/" + identifier[:-1] + "0"), 404)
-    error(site.client.get("/getStudy/system"), 404)
+    for name in ("system", f"{identifier}%3Fexpand", f"x{identifier}"):
+        assert "no name that Orthanc gives" in error(site.client.get(f"/getStudy/{name}"), 404)
 
 
 def test_followup_lists(site):

@@ -314,8 +314,11 @@ def test_wait_gives_the_ended_job(site):
 
 
 def test_wait_ends_in_time(site):
+    waiting = site.app.extensions["metia"].waiting
+    places = waiting._value
     response = site.post("?wait=0.2")
     assert (response.status_code, response.get_json()["state"]) == (202, "queued")
+    assert waiting._value == places, "the next may wait in its place"
 
 
 def test_no_more_wait_than_there_are_threads_to_spare(tmp_path):

@@ -6,11 +6,12 @@ import struct
 import tempfile
 import tracemalloc
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom.uid import generate_uid
+from pydicom.uid import RLELossless, generate_uid
 
 from Orthanc import inflating, multipart
 from routes import uploads
@@ -118,6 +119,22 @@ def test_a_file_that_was_cut_off_is_refused(site: ApiSite, cut: int) -> None:
     """pydicom takes what there is of the pixels for all of them."""
     whole = FILES[1]
     assert "File 2 of 2" in refused(site, send(site, FILES[0], whole[: cut if cut >= 0 else len(whole) + cut]), 400)
+
+
+def test_compressed_pixels_are_stored_as_they_are(site: ApiSite) -> None:
+    """Their length is not said: they end with a mark."""
+    packed = deepcopy(SENT[0])
+    packed.compress(RLELossless)
+    assert packed["PixelData"].is_undefined_length
+    assert send(site, multipart.encode(packed)).status_code == 200
+    assert site.archive.instances[str(packed.SOPInstanceUID)].PixelData == packed.PixelData
+
+
+def test_files_of_other_fields_are_none_to_store(site: ApiSite) -> None:
+    read: list[bytes] = []
+    heads = ['name="other"; filename="x"', 'name="f"; filename="y"', 'name="f"']
+    taken_in(site, heads, b"content", lambda sent: read.extend(one.read() for one in sent))
+    assert read == [b"content"]
 
 
 def test_whatever_pydicom_raises(site: ApiSite, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -358,13 +358,14 @@ def test_a_healthy_head_has_no_dice(tmp_path, tiny_model):
     assert score["false_lesions_mm"] == []
 
 
-def test_lesions_below_the_smallest_do_not_count(tmp_path, tiny_model):
-    speck = factory.Sphere(tuple(factory.affine()[:3] @ [24, 32, 28, 1]), 0.5)
-    save_nifti(tmp_path / "one", lesions=[speck], seg=False)  # one voxel of 5 mm3
+@pytest.mark.parametrize(("radius_mm", "counts"), [(0.5, False), (2.2, True)])  # one voxel of 5 mm3, and seven
+def test_lesions_below_the_smallest_do_not_count(tmp_path, tiny_model, radius_mm, counts):
+    speck = factory.Sphere(tuple(factory.affine()[:3] @ [24, 32, 28, 1]), radius_mm)
+    save_nifti(tmp_path / "one", lesions=[speck], seg=False)
     options = ["--json", str(tmp_path / "scores.json")]
     main(["evaluate", "--model", str(tiny_model), "--images", str(tmp_path / "*" / "t1.nii.gz"), *options])
     (score,) = json.loads((tmp_path / "scores.json").read_text("utf-8"))
-    assert score["predicted_volume_ml"] == 0
+    assert (score["predicted_volume_ml"] > 0) == counts
 
 
 def test_evaluates_synthetic_volumes(tmp_path, tiny_model, monkeypatch, capsys):

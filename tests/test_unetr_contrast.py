@@ -1,6 +1,7 @@
 """Contrast-to-noise ratios of lesions whose contrast and noise are known."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -40,12 +41,13 @@ def test_scale_and_offset_of_the_intensities_do_not_matter():
     )
 
 
-def test_a_vessel_beside_it_counts_as_noise_and_another_lesion_does_not():
+@pytest.mark.parametrize("beside", [slice(20, 22), slice(8, 10)])
+def test_a_vessel_beside_it_counts_as_noise_and_another_lesion_does_not(beside):
     image, labels, affine = scene(1.0, 0.1)
     (alone,) = contrast_to_noise(image, labels, affine)
-    image[20:22, 10:20, 10:20] += 1.0
+    image[beside, 10:20, 10:20] += 1.0
     assert contrast_to_noise(image, labels, affine)[0] < alone / 2
-    labels[20:22, 10:20, 10:20] = 2
+    labels[beside, 10:20, 10:20] = 2
     assert contrast_to_noise(image, labels, affine)[0] == pytest.approx(alone, rel=0.1)
 
 
@@ -69,3 +71,11 @@ def test_the_table_tells_small_lesions_apart_by_it():
     assert next(row for row in rows if row.startswith("over 3.0")).split()[2:5] == ["1", "1", "1.00"]
     assert next(row for row in rows if row.startswith("below 1.5")).split()[2:5] == ["1", "0", "0.00"]
     assert "contrast" not in summarise([found])
+
+
+def test_lesions_that_are_not_small_are_no_part_of_that_table():
+    _, labels, _ = scene(1.0, 0.1)
+    found = replace(score_labels("a", labels, labels, 1.0), lesions=((12.0, True, 1.0), (2.0, False, 0.0)))
+    rows = summarise([replace(found, contrasts=(5.0, 1.0))]).splitlines()
+    for name in ("below 1.5", "over 3.0"):
+        assert next(row for row in rows if row.startswith(name)).split()[2:4] == ["0", "0"]

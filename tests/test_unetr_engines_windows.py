@@ -87,6 +87,14 @@ def test_no_voxel_of_tissue_is_left_out():
         assert (result[volume > 0] == 1).all()
 
 
+@pytest.mark.parametrize("axis", range(3))
+def test_tissue_in_the_last_voxels_is_seen_though_they_fill_no_block(axis):
+    volume = torch.zeros(41, 41, 41)
+    volume.narrow(axis, 40, 1).fill_(1)
+    result = slide(volume, torch.ones_like, window=(16, 16, 16), overlap=0.5, air=0.2)
+    assert (result[volume > 0] == 1).all()
+
+
 def test_progress_counts_the_windows_that_are_run():
     seen: list[float] = []
     slide(ball_in_air(), soften, window=(32, 32, 32), overlap=0.5, batch=3, air=0.2, on_progress=seen.append)

@@ -100,6 +100,16 @@ def test_summary_sorts_by_size_and_leaves_healthy_volumes_out_of_dice():
     assert f"{513 / 2 / 1000:.3f} ml a volume" in lines[9]
 
 
+def test_what_is_false_is_given_as_the_mean_of_all_volumes():
+    scores = [
+        score("false", mask(), mask(box(1, 1, 1, 8), box(8, 15, 2)), 1.0),
+        *[score("right", mask(), mask(), 1.0)] * 3,
+    ]
+    text = summarise(scores)
+    assert f"{(512 + 27) / 4 / 1000:.3f} ml a volume" in text
+    assert "0.50 a volume, 0.25 of 5 mm" in text
+
+
 def test_every_figure_has_its_interval_and_the_table_its_width():
     reference = mask(box(1, 1, 1), box(1, 10, 10))
     half = score("half", reference, mask(box(1, 1, 1)), 10.0)

@@ -168,6 +168,19 @@ def test_mirrored_windows_are_averaged(tmp_path, mirror):
         assert probability[0].max() < 0.1 < 0.9 < probability[-1].min()
 
 
+def test_left_and_right_are_exchanged_wherever_the_preset_has_them(tmp_path):
+    """With "metia" they lie along the second axis, as columns do."""
+
+    class Sideways(LopsidedEngine):
+        def run(self, windows: torch.Tensor) -> torch.Tensor:
+            return super().run(windows.transpose(2, 3)).transpose(2, 3)
+
+    image = np.random.default_rng(0).uniform(0.5, 1.5, (64, 64, 64)).astype(np.float32)
+    info = replace(load_predictor(tiny_bundle(tmp_path, mirror=True), "cpu").info, preprocessing="metia")
+    affine = np.eye(4)[[2, 1, 0, 3]]
+    np.testing.assert_allclose(Predictor(info, Sideways()).predict(image, affine).probability, 0.5, atol=1e-6)
+
+
 class StopError(Exception):
     """Raised by a callback."""
 
@@ -394,6 +407,37 @@ def test_the_second_output_says_where_the_brain_is(tmp_path, predictor, small):
     outside = two_outputs(tmp_path / "b", ("lesion", "other"), -6.0).predict(small.array, small.affine)
     np.testing.assert_allclose(outside.probability, alone * 2 / (1 + np.exp(6)), atol=1e-4)
     assert not outside.mask.any()
+
+
+def test_of_several_lesion_outputs_the_union_counts(tmp_path, predictor, small):
+    two_outputs(tmp_path, ("other", "lesion"), -6.0)
+    path = tmp_path / "configs" / "metadata.json"
+    metadata = json.loads(path.read_text("utf-8"))
+    metadata["network_data_format"]["outputs"]["pred"]["channel_def"] = {"0": "necrosis", "1": "enhancing tumour"}
+    path.write_text(json.dumps(metadata), "utf-8")
+    union, alone = (one.predict(small.array, small.affine) for one in (load_predictor(tmp_path, "cpu"), predictor))
+    np.testing.assert_allclose(union.probability, np.maximum(alone.probability, 1 / (1 + np.exp(6))), atol=5e-3)
+    np.testing.assert_array_equal(union.mask, alone.mask)
+
+
+def test_of_several_lesion_classes_the_sum_counts(predictor, small):
+    class Undecided(LopsidedEngine):
+        def run(self, windows: torch.Tensor) -> torch.Tensor:
+            return torch.zeros(len(windows), 3, *windows.shape[2:])
+
+    channels = {"0": "background", "1": "necrosis", "2": "enhancing tumour"}
+    pred = {"activation": "softmax", "channel_def": channels}
+    network = predictor.info.network | {"out_channels": 3}
+    info = replace(predictor.info, network=network, metadata={"network_data_format": {"outputs": {"pred": pred}}})
+    prediction = Predictor(info, Undecided()).predict(small.array, small.affine)
+    assert prediction.probability.max() == pytest.approx(2 / 3, abs=1e-5)
+
+
+def test_dim_tissue_is_not_taken_for_air(predictor):
+    image = np.zeros((200, 64, 64), np.float32)
+    image[:100], image[150:190] = 1.0, 0.3
+    probability = Predictor(predictor.info, SureEngine()).predict(image, np.eye(4)).probability
+    assert probability[185, 32, 32] == pytest.approx(1, abs=1e-3)
 
 
 def test_a_network_with_an_output_for_the_background(tmp_path, predictor, small):

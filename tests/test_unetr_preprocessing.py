@@ -89,6 +89,13 @@ def test_each_axis_of_an_oblique_series_takes_its_nearest_direction(acquisition)
         assert np.argmax(towards) == target
 
 
+def test_however_oblique_each_axis_takes_a_direction_of_its_own():
+    for axes in Rotation.random(300, random_state=0).as_matrix():
+        affine = np.eye(4)
+        affine[:3, :3] = axes
+        assert sorted(Grid.of((20, 30, 40), affine).order) == [0, 1, 2]
+
+
 @pytest.mark.parametrize("axes", SIGNED_PERMUTATIONS, ids=str)
 def test_one_millimetre_voxels_are_only_turned(axes):
     affine = np.eye(4)
@@ -169,6 +176,19 @@ def test_normalise_refuses_what_is_no_number(value):
     image[3, 4, 5] = value
     with pytest.raises(ValueError, match="no finite numbers"):
         normalise(image)
+
+
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("end", ["first", "last"])
+def test_of_a_head_nothing_is_cut_away_however_little_of_a_slice_it_fills(axis, end):
+    """The vertex fills a hundredth of its slice, and a lesion may lie there."""
+    index = np.indices((80, 90, 100)) - 45
+    image = np.where((index**2).sum(0) < 30**2, 300, 0).astype(np.float32)
+    image.swapaxes(0, axis)[slice(0, 45) if end == "first" else slice(45, None), 40:45, 40:45] = 300
+    prepared = PRESETS["ras-1mm"](image, np.eye(4), "cpu")
+    assert prepared.volume.numel() < image.size, "the air is cut away"
+    seen = prepared.back(torch.ones_like(prepared.volume)).numpy()
+    assert (seen[image > 0] == 1).all()
 
 
 @pytest.mark.parametrize("preset", PRESETS)

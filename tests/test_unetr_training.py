@@ -140,6 +140,9 @@ def test_the_loss_of_a_lesion_follows_its_weight():
     second[..., 10:13, 10:13, 10:13] = 0
     missed_first, missed_second = (float(lesion_loss(logits_of(a), fraction, weight)) for a in (first, second))
     assert missed_first > 1.5 * missed_second
+    assert float(lesion_loss(logits_of(fraction), fraction, weight)) == pytest.approx(0, abs=0.05), (
+        "the truth costs none"
+    )
 
 
 def test_a_step_weighs_a_false_lesion_as_the_patches_do_a_true_one():

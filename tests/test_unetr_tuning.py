@@ -1,6 +1,7 @@
 """Each pair of threshold and peak is scored as the model would be with it, and the right one is chosen."""
 
 from dataclasses import replace
+from itertools import product
 from math import isnan
 
 import numpy as np
@@ -12,7 +13,7 @@ from rano.components import label_lesions
 from tests import factory
 from tests.tiny_model import tiny_bundle
 from unetr.components import label
-from unetr.metrics import score
+from unetr.metrics import Score, score
 from unetr.predictor import Answer, Predictor, load_predictor
 from unetr.tuning import PEAKS, THRESHOLDS, OperatingPoint, choose, operating_points, try_points
 
@@ -53,6 +54,12 @@ def test_a_peak_keeps_what_is_sure(volume):
     assert found[0.7] == [True, True]
     assert found[0.75] == [True, False]
     assert [len(tried[0.5, peak].false_lesions_mm) for peak in (0.75, 0.8, 0.85)] == [1, 1, 0]
+
+
+def test_a_voxel_of_just_the_threshold_is_lesion_and_needs_the_peak_as_well():
+    probability = np.full((4, 4, 4), 0.25, np.float32)
+    for peak, lesion in ((0.5, True), (0.6, False)):
+        assert (answer(probability.copy()).read(0.25, peak, 0).mask == lesion).all()
 
 
 def test_what_is_too_small_is_no_lesion(volume):
@@ -97,6 +104,12 @@ def test_volumes_are_put_together(volume):
     point = next(p for p in operating_points(scored) if (p.threshold, p.peak) == (0.5, 0.75))
     assert (point.sensitivity, point.sensitivity_small, point.false_lesions) == (1.0, 0.0, 1.5)
     assert point.dice == pytest.approx(2 * 343 / (343 + 64 + 343 + 27))
+
+
+def test_the_smallest_lesions_are_in_neither_share():
+    lesions = ((2.9, False, 0.0), (3.0, True, 1.0), (4.9, True, 1.0), (5.0, True, 1.0))
+    scored = dict.fromkeys(product(THRESHOLDS, PEAKS), Score("", 1.0, lesions, (), 0.0, 1.0, 1.0))
+    assert {(point.sensitivity_small, point.sensitivity) for point in operating_points([scored])} == {(1.0, 1.0)}
 
 
 def test_the_most_sensitive_with_few_false_lesions_is_chosen():

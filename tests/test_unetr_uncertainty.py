@@ -63,3 +63,9 @@ def test_from_a_few_volumes_no_interval_is_drawn(few):
 def test_volumes_without_lesions_count_as_drawn_but_not_as_found():
     low, high = of_share([1, 0, 0, 1] * 2, [1, 0, 1, 2] * 2)
     assert 0 <= low < 0.5 < high <= 1
+
+
+def test_draws_without_any_lesion_do_not_count():
+    """Of ten thousand draws of 30 volumes, six of them with lesions, a dozen have none."""
+    low, high = of_share([1, 0, 1, 1, 0, 1, *[0] * 24], [1] * 6 + [0] * 24)
+    assert 0 < low < 4 / 6 < high <= 1

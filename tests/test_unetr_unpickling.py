@@ -155,6 +155,8 @@ def test_a_tensor_is_described():
         b"K\x00(J\xff\xff\xff\xfft(K\x01t",  # -1
         b"J\xff\xff\xff\xff(K\x02t(K\x01t",
         b"K\x00(K\x02K\x03t(K\x03t",
+        b"K\x00(K\x01t(\x8a\x09\x00\x00\x00\x00\x00\x00\x00\x00\x01t",  # a step of 2 ** 64
+        b"K\x00(" + 9 * b"K\x01" + b"t(" + 9 * b"K\x01" + b"t",  # nine axes
         b"K\x00(G@\x00\x00\x00\x00\x00\x00\x00t(K\x01t",  # 2.0
         b"K\x00X\x01\x00\x00\x00aX\x01\x00\x00\x00b",
         b"K\x00cother\nThing\n(K\x01t",
