@@ -92,7 +92,7 @@ def test_a_long_and_narrow_lesion_is_seen_whole():
     label_map[middle, 6:-6, column : column + 3] = 1
     (m,) = measure(label_map, series.volume.affine)
     assert m.longest.length_mm > FIELD_MM / 2 > 5 * m.perpendicular.length_mm
-    rows, _ = np.nonzero(inked(pixels(key_images(series, label_map, [Lesion("one", "2.25.1", m)])[1]), 1))
+    rows, _ = np.nonzero(inked(pixels(key_images(series, label_map, [Lesion("one", "2.25.1", m, 1)])[1]), 1))
     assert np.ptp(rows) == pytest.approx(SIZE / 2, abs=6)
 
 

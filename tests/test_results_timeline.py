@@ -20,8 +20,7 @@ from rano.lesion import Lesion
 from rano.measuring import measure
 from rano.remarks import thresholds
 from rano.response import assess
-from results.key_images import key_images, recoloured
-from results.palette import rgb
+from results.key_images import key_images, picture_of
 from results.timeline import LesionSize, SizeChange, Timeline, TimelineLesion, TimelineVisit
 from results.timeline_csv import COLUMNS, timeline_csv
 from results.timeline_drawing import milestones
@@ -421,8 +420,8 @@ def test_pictures_are_on_the_page_and_what_is_left_out_is_said():
     drawn = [
         np.asarray(axes.images[0].get_array()) for band in with_pictures.axes for axes in band.child_axes if axes.images
     ]
-    for number, picture in enumerate(drawn[:5], start=1):
-        assert np.array_equal(picture, recoloured(png, rgb(number))), "each in the colour of its line"
+    for number, picture in zip((9, 8, 7, 6, 5), drawn[:5], strict=True):
+        assert np.array_equal(picture, picture_of(png, number)), "the largest first, each in the colour of its number"
     assert any("Not shown: 4 more lesions' pictures" in text.get_text() for text in with_pictures.texts)
 
 
