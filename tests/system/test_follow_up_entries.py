@@ -141,6 +141,58 @@ def test_only_what_was_changed_is_sent(seen: Seen) -> None:
     assert "Nothing to save" in entry(page, 3).locator(".message").inner_text()
 
 
+def test_a_dose_that_is_hardly_meant_is_asked_about(seen: Seen) -> None:
+    page = seen.open()
+    form = entry(page, 3)
+    form.locator("[name=corticosteroid_mg]").fill("400")
+    form.locator("button").click()
+    form.locator(".message.bad").wait_for()
+    assert "400 mg is more than 40 mg of dexamethasone a day" in form.locator(".message").inner_text()
+    assert seen.known(3)["corticosteroid_mg"] is None
+    form.locator("[name=corticosteroid_mg]").fill("500")
+    form.locator("button").click()
+    form.locator(".message", has_text="500 mg is more").wait_for()
+    assert seen.known(3)["corticosteroid_mg"] is None, "another dose is another question"
+    with page.expect_navigation():
+        form.locator("button").click()
+    drawn(page)
+    assert seen.known(3)["corticosteroid_mg"] == 500.0
+    form = entry(page, 3)
+    form.locator("[name=corticosteroid_mg]").fill("40")
+    with page.expect_navigation():
+        form.locator("button").click()
+    assert seen.known(3)["corticosteroid_mg"] == 40.0
+
+
+def test_the_last_change_is_undone_and_what_is_unsaved_stays(seen: Seen) -> None:
+    seen.colleague(3, corticosteroid_mg=12.0)
+    page = seen.open()
+    entry(page, 3).locator("[name=note]").fill("mine")
+    details = page.locator("details.entry", has=entry(page, 3))
+    assert "last changed by ben on" in details.locator("summary").inner_text()
+    with page.expect_navigation():
+        details.locator("form.undo button").click()
+    drawn(page)
+    assert seen.known(3)["corticosteroid_mg"] is None
+    form = entry(page, 3)
+    assert form.locator("[name=corticosteroid_mg]").input_value() == ""
+    assert form.locator("[name=note]").input_value() == "mine"
+    with page.expect_navigation():
+        form.locator("button").click()
+    assert seen.known(3)["note"] == "mine", "nobody else has changed it"
+
+
+def test_what_somebody_has_changed_since_is_not_undone(seen: Seen) -> None:
+    seen.colleague(3, corticosteroid_mg=12.0)
+    page = seen.open()
+    details = page.locator("details.entry", has=entry(page, 3))
+    seen.colleague(3, corticosteroid_mg=2.0)
+    details.locator("form.undo button").click()
+    details.locator("form.undo .message.bad").wait_for()
+    assert "undo that change first" in details.locator("form.undo .message").inner_text()
+    assert seen.known(3)["corticosteroid_mg"] == 2.0
+
+
 @pytest.mark.parametrize("late", ["plotly.js", "follow_up_entries.js"])
 def test_saving_while_a_script_is_still_loading(seen: Seen, late: str) -> None:
     """One does not need the charts to save; without the script that saves, nothing is sent anywhere."""
