@@ -105,6 +105,11 @@ class View:
         return self.timeline.visits
 
     @property
+    def names(self) -> dict[int, str]:
+        """The names of all lesions, by key."""
+        return {lesion.key: lesion.name for lesion in self.timeline.lesions}
+
+    @property
     def sheets(self) -> list[range]:
         """The places of the visits, in as many runs of like length as a sheet of paper is wide for."""
         count = len(self.visits)

@@ -344,6 +344,21 @@ def test_lesions_are_in_one_order(site):
         assert [trace["name"] for trace in drawn[name]["data"]] == [f"GTV_MetIA_{label}" for label in (2, 3, 1)]
 
 
+def test_lesions_can_be_merged_and_split_by_hand(site, patient):
+    markup = page(site, f"/follow-up/{patient}")
+    first, second = site.client.get(f"/patients/{patient}/timeline").get_json()["lesions"]
+    assert f'<option value="{second["id"]}" data-version="1">GTV_MetIA_2' in markup
+    decisions = [json.loads(html.unescape(one)) for one in re.findall(r'<option value="({[^"]*})"', markup)]
+    assert decisions == [
+        {"merged_into": first["id"]},
+        {"merged_into": second["id"]},
+        *({"split_at": study_of(number)} for number in (1, 2, 3)),
+        {"merged_into": None},
+    ]
+    decide(site, second, **decisions[0])
+    assert "GTV_MetIA_2 (the same as GTV_MetIA_1)" in text(page(site, f"/follow-up/{patient}"))
+
+
 def test_lesions_set_aside_are_counted_not_shown(site, patient):
     (first, *_) = site.client.get(f"/patients/{patient}/timeline").get_json()["lesions"]
     site.client.patch(f"/lesions/{first['id']}", json={"not_a_lesion": True, "version": first["version"]})

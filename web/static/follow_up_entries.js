@@ -137,9 +137,9 @@ function user() {
   return document.getElementById("user").value.trim();
 }
 
-function send(address, body) {
+function send(address, body, method = "POST") {
   return fetch(address, {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ ...body, ...(user() && { user: user() }) }),
+    method, headers: { "Content-Type": "application/json" }, body: JSON.stringify({ ...body, ...(user() && { user: user() }) }),
   });
 }
 
@@ -189,6 +189,20 @@ async function undo(form) {
   location.reload();
 }
 
+// Which lesion another is: what it binds is followed again by the worker, and judged at once.
+async function tell(form) {
+  const [lesion] = form.elements.lesion.selectedOptions;
+  const decision = JSON.parse(form.elements.decision.value);
+  const answer = await send(`/lesions/${lesion.value}`, { ...decision, version: Number(lesion.dataset.version) }, "PATCH");
+  if (!answer.ok) {
+    await refuse(form, answer, "Not saved");
+    return;
+  }
+  say(form, "Saved. The response is being judged again.", false);
+  isOurLoad = true;
+  location.reload();
+}
+
 function listen(form, act, what) {
   const button = form.querySelector("button");
   form.addEventListener("submit", async (event) => {
@@ -222,6 +236,7 @@ for (const form of entries) {
   mark(form);
 }
 for (const form of document.querySelectorAll("form[data-study]")) listen(form, save, "Not saved");
+for (const form of document.querySelectorAll("form[data-lesions]")) listen(form, tell, "Not saved");
 for (const form of document.querySelectorAll("form[data-undo]")) listen(form, undo, "Not undone");
 listenToVisit();
 rememberUser();
