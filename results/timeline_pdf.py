@@ -48,7 +48,7 @@ _FINDERS, _FINDER_LINES = 2, 3
 _NOTES, _NOTE_LINES = 3, 2
 _RESPONSE = "response"
 _ROW, _LINE = 0.165, 0.135
-_CURVES = (1.8, 2.6)
+_CURVES, _LEAST_CURVES = (1.8, 2.6), 0.9
 _SMALLEST, _EDGE = 0.3, 1.22  # of a picture; there is none where there is less room
 _LINE_LENGTH = 130
 
@@ -90,25 +90,32 @@ def timeline_figure(timeline: Timeline, pictures: Mapping[int, bytes], made_on: 
     rows = _table(timeline, lesions[:_LESIONS])
     if rows:
         _draw_table(page.band(_ROW * len(rows)), rows, len(lesions[:_LESIONS]))
-    reasons = _reasons(timeline, lesions)
+    for notes in (_notes(timeline), []):
+        said = [*_reasons(timeline, lesions, len(notes)), *notes]
+        space = page.left - _LINE * len(said) - 3 * _GAP
+        if space >= _CURVES[0]:
+            break  # else the notes give way: what is said of the newest visit is never cut
+    noted = _NOTES if notes else 0
     pictured = 0
-    if lesions:
+    curved = space >= _LEAST_CURVES
+    if lesions and curved:
         shown = milestones(timeline)
-        space = page.left - _LINE * len(reasons) - 3 * _GAP
-        curves = min(max(_CURVES[0], space - pictures_height(len(shown), _EDGE)), _CURVES[1])
+        curves = min(max(_CURVES[0], space - pictures_height(len(shown), _EDGE)), _CURVES[1], space)
         draw_curves(page.band(curves), timeline, lesions[:_LESIONS])
         edge = min(_EDGE, picture_edge(len(shown), space - curves))
         if edge >= _SMALLEST:
             band = page.band(pictures_height(len(shown), edge))
             pictured = draw_pictures(band, timeline, lesions[:_LESIONS], shown, pictures, edge=edge)
-    page.text(reasons)
-    notes = []
-    left_out = _left_out(timeline, len(lesions), pictured)
+    page.text(said)
+    last = []
+    left_out = _left_out(timeline, len(lesions), pictured, noted)
+    if lesions and not curved:
+        left_out.append("the curves")
     if left_out:
-        notes.append(f"Not shown: {', '.join(left_out)}; see the timeline.")
+        last.append(f"Not shown: {', '.join(left_out)}; see the timeline.")
     if any(MISSING in text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)):
-        notes.append(f"{MISSING} stands for a letter that no font of the server has; the follow-up page shows it.")
-    page.write(_HEIGHT - 0.3, "\n".join(notes), fontsize=7, color="0.4")
+        last.append(f"{MISSING} stands for a letter that no font of the server has; the follow-up page shows it.")
+    page.write(_HEIGHT - 0.3, "\n".join(last), fontsize=7, color="0.4")
     return figure
 
 
@@ -225,8 +232,11 @@ def _sizes(lesion: TimelineLesion, first: int) -> list[str]:
     ]
 
 
-def _reasons(timeline: Timeline, lesions: Sequence[TimelineLesion]) -> list[str]:
-    """Give the responses of the last visits and why, wrapped; of too many lines those of the earliest visits go."""
+def _reasons(timeline: Timeline, lesions: Sequence[TimelineLesion], notes: int) -> list[str]:
+    """Give the responses of the last visits and why, wrapped; of too many lines those of the earliest visits go.
+
+    So many lines of ``notes`` stand below.
+    """
     if not timeline.visits:
         return ["No visit was segmented yet."]
     best = timeline.assessment.best_overall
@@ -238,11 +248,15 @@ def _reasons(timeline: Timeline, lesions: Sequence[TimelineLesion]) -> list[str]
     *earlier, newest = timeline.placed[-_REASONS:]
     last = _wrapped([*_of_visit(newest), in_all])  # on whatever they say somebody may rely: they are never cut
     between = _wrapped([line for visit in earlier for line in _of_visit(visit)])
-    notes = [line for visit in _noted(timeline)[-_NOTES:] for line in _cut(_wrapped([_note(visit)]), _NOTE_LINES)]
-    left = max(_REASON_LINES - len(first) - len(last) - len(notes), 1)
+    left = max(_REASON_LINES - len(first) - len(last) - notes, 1)
     if len(between) > left:
         between = ["…", *between[len(between) - left + 1 :]]
-    return [*first, *between, *last, *notes]
+    return [*first, *between, *last]
+
+
+def _notes(timeline: Timeline) -> list[str]:
+    """Give what people have noted of the last visits, wrapped."""
+    return [line for visit in _noted(timeline)[-_NOTES:] for line in _cut(_wrapped([_note(visit)]), _NOTE_LINES)]
 
 
 def _noted(timeline: Timeline) -> list[TimelineVisit]:
@@ -260,7 +274,8 @@ def _merged(lesions: Sequence[TimelineLesion]) -> list[str]:
 
 
 def _of_visit(visit: TimelineVisit) -> list[str]:
-    verdicts = (("images", visit.response.radiographic), ("overall", visit.response.overall))
+    images, overall = visit.response.radiographic, visit.response.overall
+    verdicts = [("images and overall", images)] if images == overall else [("images", images), ("overall", overall)]
     return [
         *(f"{visit_day(visit)}, {kind}: {one.response}, {one.sentence}" for kind, one in verdicts if one is not None),
         *(f"{visit_day(visit)}: {note}" for note in visit.response.notes),
@@ -282,12 +297,12 @@ def _cut(lines: Sequence[str], most: int) -> list[str]:
     return [*lines] if len(lines) <= most else [*lines[: most - 1], shortened(f"{lines[most - 1]} …", _LINE_LENGTH)]
 
 
-def _left_out(timeline: Timeline, lesions: int, pictured: int) -> list[str]:
+def _left_out(timeline: Timeline, lesions: int, pictured: int, noted: int) -> list[str]:
     counts = [
         (len(timeline.visits) - _VISITS, "earlier visits"),
         (lesions - _LESIONS, "more lesions"),
         (lesions - pictured, "more lesions' pictures"),
-        (len(_noted(timeline)) - _NOTES, "earlier notes"),
+        (len(_noted(timeline)) - noted, "earlier notes" if noted else "notes"),
         (len(timeline.finders) - _FINDERS, "earlier networks"),
     ]
     return [f"{count} {what}" for count, what in counts if count > 0]

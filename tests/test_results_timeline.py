@@ -164,6 +164,11 @@ def test_images_and_the_whole_patient_are_told_apart():
     made = timeline({"a": [20.0, 12.0]}, visits=2)
     assert row_of(made, "response", "images") == ["baseline", "PR"]
     assert row_of(made, "response", "overall") == ["–", "NE"]
+    page = words_of(timeline_figure(made, {}))
+    assert "2024-02-05, images: PR" in page
+    assert "2024-02-05, overall: NE" in page
+    worse = words_of(timeline_figure(timeline({"a": [20.0, 40.0]}, visits=2), {}))
+    assert worse.count("above the nadir 20.00 mm") == 1, "what is the same is said once"
 
 
 def test_what_was_entered_of_a_visit_is_in_the_report():
@@ -187,6 +192,17 @@ def test_a_note_that_is_too_long_is_seen_to_be_cut():
     assert page.count("word …") == 3
     assert "2 earlier notes" in page
     assert all(0 < axes.get_position().y0 < axes.get_position().y1 < 1 for axes in figure.axes)
+
+
+def test_notes_give_way_to_what_the_newest_visit_says():
+    made = timeline({f"GTV_{n}": [12.0 + 2 * k for k in range(4)] for n in range(40)}, visits=4, doubtful=(1, 2, 3))
+    made = entered(made, *({"note": "word " * 800} for _ in range(4)))
+    finders = (Finder("unetr 1", "Measured. " * 100), Finder("unetr 2", "Measured. " * 100))
+    figure = timeline_figure(replace(made, finders=finders), {})
+    assert min(axes.get_position().y0 for axes in figure.axes) > 0
+    page = words_of(figure)
+    assert "4 notes" in page
+    assert "Best overall response: PD." in page
 
 
 def test_a_long_name_is_cut_alike_in_table_and_legend():
@@ -493,12 +509,12 @@ def test_a_visit_without_a_date_is_not_the_latest():
     made = timeline({"a": [24.0, 14.0, 26.0, 20.0]}, visits=4, undated=1)
     assert milestones(made) == {0: "baseline", 1: "nadir", 2: "latest"}
     words = words_of(timeline_figure(made, {}))
-    assert "2024-03-04, images: PD" in words
+    assert "2024-03-04, images and overall: PD" in words
     assert "no date, images" not in words
     assert "1 visit has no date, and so no place in the course: no response is judged there." in words
     nowhere = timeline({"a": [24.0, 14.0]}, visits=2, undated=2)
     assert milestones(nowhere) == {0: "first", 1: "latest"}
-    assert "no date, images: NE, the visit has no date." in words_of(timeline_figure(nowhere, {}))
+    assert "no date, images and overall: NE, the visit has no date." in words_of(timeline_figure(nowhere, {}))
 
 
 def test_what_people_have_called_no_lesion_was_found():
