@@ -15,7 +15,7 @@ from rano.absorbed import absorbed
 from rano.counting import counted
 from rano.history import Rules
 from rano.response import Assessment, assess
-from results.timeline import LesionSize, Timeline, TimelineLesion, TimelineVisit
+from results.timeline import Finder, LesionSize, Timeline, TimelineLesion, TimelineVisit
 
 
 def load_timeline(database: Database, patient_key: int, rules: Rules) -> Timeline:
@@ -100,6 +100,13 @@ def _timeline(patient: Patient, known: KnownPatient, rules: Rules) -> Timeline:
             if lesion.merged_into is not None or any(lesion.id in shown for shown in sizes)
         ),
         assessment=assessment,
+        finders=tuple(
+            dict.fromkeys(
+                Finder(f"{model.name} {model.version}", model.statement)
+                for visit in visits
+                if (model := visit.job.model)
+            )
+        ),
     )
 
 

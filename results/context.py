@@ -12,6 +12,7 @@ from pydicom.valuerep import DA, DT, TM
 
 MANUFACTURER = "MetIA server"
 DISCLAIMER = "Not a medical device"
+NOTICE = f"For research only; {DISCLAIMER.lower()}. Every lesion must be checked by a physician."
 
 _CHARACTER_SET = "ISO_IR 192"  # UTF-8: whatever the source was written in, its names can be written in this
 _LONG_STRING = 64  # characters in a value of representation LO

@@ -56,6 +56,11 @@ def plain(text: str) -> str:
     return text.translate(dict.fromkeys(lacking, MISSING)).replace("$", r"\$")
 
 
+def shortened(text: str, length: int) -> str:
+    """Give a text of this many characters at most; what is cut off is seen to be."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
 @cache
 def _characters(names: tuple[str, ...]) -> frozenset[int]:
     """Give the characters that some of these fonts have."""

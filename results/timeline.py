@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from rano.criteria import hundredths, percent_above
+from rano.history import TargetRule
 from rano.response import Assessment
 from rano.visit_response import VisitResponse
 
@@ -162,16 +163,35 @@ class TimelineVisit:
         """Whether a person has looked at how its lesions were followed, as it is now, and found it right."""
         return self.verified == self.followed
 
+    def growth(self, rule: TargetRule) -> tuple[float | None, float | None]:
+        """How the sum of the targets has changed from baseline and nadir, percent; None at the baseline, too."""
+        change = self.response.change(rule)
+        if change is None or self.response.role == "baseline":
+            return None, None
+        return change.from_baseline_percent, change.from_nadir_percent
+
+
+@dataclass(frozen=True)
+class Finder:
+    """A network that has found lesions: its name and version, and what it says of itself."""
+
+    name: str
+    statement: str
+
 
 @dataclass(frozen=True)
 class Timeline:
-    """A patient's course; ``assessment.visits`` are those of ``visits``, in the same order: by date, undated last."""
+    """A patient's course; ``assessment.visits`` are those of ``visits``, in the same order: by date, undated last.
+
+    ``finders`` are the networks that found the lesions, each once, in the order of the visits.
+    """
 
     patient_key: int
     patient_id: str | None
     visits: tuple[TimelineVisit, ...]
     lesions: tuple[TimelineLesion, ...]
     assessment: Assessment
+    finders: tuple[Finder, ...] = ()
 
     @property
     def counting(self) -> tuple[TimelineLesion, ...]:
@@ -263,6 +283,15 @@ class Timeline:
         Where the patient stands, the last of these says: a visit without a date may be from any time.
         """
         return tuple(visit for visit in self.visits if visit.date) or self.visits
+
+    @property
+    def no_response_yet(self) -> str:
+        """Say why there is no response so far, though there is a baseline; empty when there is one."""
+        if self.assessment.baseline is None or any(visit.response.radiographic for visit in self.placed):
+            return ""
+        alone = f"one visit{' with a date' if self.undated else ''} so far"
+        so_far = alone if len(self.placed) == 1 else "no visit after the baseline so far"
+        return f"There is {so_far}, so there is no response yet: the next visit will be compared with it."
 
     @property
     def undated(self) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 
 from results.key_images import picture_of
-from results.lettering import plain
+from results.lettering import plain, shortened
 from results.palette import on_white
 from results.timeline import Timeline, TimelineLesion, TimelineVisit
 
@@ -50,21 +50,23 @@ def draw_curves(band: Axes, timeline: Timeline, lesions: Sequence[TimelineLesion
     """Draw diameters and volumes over time; targets in full lines."""
     _curves(band.inset_axes((0.06, 0.14, 0.34, 0.86)), timeline, lesions, "longest_mm", "longest diameter, mm")
     axes = band.inset_axes((0.48, 0.14, 0.34, 0.86))
-    _curves(axes, timeline, lesions, "volume_mm3", "volume, mm³")
+    _curves(axes, timeline, lesions, "volume_mm3", "volume, cm³", scale=1e-3)
     axes.legend(fontsize=6, loc="upper left", bbox_to_anchor=(1.02, 1.03), frameon=False)
 
 
-def _curves(axes: Axes, timeline: Timeline, lesions: Sequence[TimelineLesion], what: str, label: str) -> None:
+def _curves(
+    axes: Axes, timeline: Timeline, lesions: Sequence[TimelineLesion], what: str, label: str, *, scale: float = 1.0
+) -> None:
     placed = [(number, visit.date) for number, visit in enumerate(timeline.visits) if visit.date is not None]
     days = [day.toordinal() for _, day in placed]
     for lesion in lesions:
         values = [
-            getattr(size, what) if size else math.nan if lesion.unmeasured(k) else 0.0
+            getattr(size, what) * scale if size else math.nan if lesion.unmeasured(k) else 0.0
             for k, _ in placed
             for size in [lesion.sizes[k]]
         ]
         style = "-" if lesion.role == "target" else "--"
-        name = _short(lesion)
+        name = short_name(lesion)
         axes.plot(days, values, style, color=line_colour(lesion), marker="o", markersize=3, linewidth=1, label=name)
     every = -(-len(placed) // _TICKS) or 1
     axes.set_xticks(days[::every], [day.isoformat() for _, day in placed[::every]])
@@ -118,7 +120,7 @@ def draw_pictures(
             axes = band.inset_axes((left / width, bottom / height, edge / width, edge / height))
             _picture(axes, lesion, number, pictures)
             if row == 0:
-                axes.set_title(_short(lesion), fontsize=7, weight="bold", color=line_colour(lesion), pad=3)
+                axes.set_title(short_name(lesion), fontsize=7, weight="bold", color=line_colour(lesion), pad=3)
     return columns
 
 
@@ -137,6 +139,6 @@ def _picture(axes: Axes, lesion: TimelineLesion, visit: int, pictures: Mapping[i
     axes.set_xlabel(words, fontsize=6, labelpad=1.5)
 
 
-def _short(lesion: TimelineLesion) -> str:
-    name = lesion.name if len(lesion.name) <= _NAME_LENGTH else f"{lesion.name[: _NAME_LENGTH - 1]}…"
-    return plain(name)
+def short_name(lesion: TimelineLesion) -> str:
+    """Give a lesion's name as far as there is room for it."""
+    return plain(shortened(lesion.name, _NAME_LENGTH))

@@ -4,9 +4,12 @@ Bands from top to bottom, each as high as what it holds; the pictures get what i
 the last lines, and so is what no font has letters for.
 """
 
+import datetime
 import io
 import textwrap
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
@@ -14,9 +17,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from rano.confirmation import Verdict
 from rano.remarks import thresholds
-from results.context import DISCLAIMER
-from results.lettering import MISSING, plain
+from results.context import NOTICE
+from results.lettering import MISSING, plain, shortened
+from results.numbers import NOTHING, signed_percent
 from results.timeline import Timeline, TimelineLesion, TimelineVisit
 from results.timeline_drawing import (
     draw_curves,
@@ -25,71 +30,92 @@ from results.timeline_drawing import (
     milestones,
     picture_edge,
     pictures_height,
+    short_name,
     visit_day,
 )
 
 _WIDTH, _HEIGHT = 8.27, 11.69  # A4; all lengths are inches
-_LEFT, _RIGHT, _TOP, _BOTTOM = 0.55, 0.55, 0.95, 0.45
+_LEFT, _RIGHT, _TOP, _BOTTOM = 0.55, 0.55, 1.0, 0.45
 _GAP = 0.2
 _VISITS, _LESIONS = 8, 12
 """So many visits and lesions the table and the curves have."""
+_WIDE = 6
+"""Of so many visits a column is wide enough for a date in the letters of the others."""
 _REASONS, _REASON_LINES = 3, 16
 """The responses of so many visits are given with their reasons, in so many lines, or more where the newest needs it."""
+_FINDERS, _FINDER_LINES = 2, 3
+"""So many networks, the last ones, say what they are, each in so many lines."""
+_NOTES, _NOTE_LINES = 3, 2
+_RESPONSE = "response"
 _ROW, _LINE = 0.165, 0.135
-_CURVES = (1.8, 2.6)
+_CURVES, _LEAST_CURVES = (1.8, 2.6), 0.9
 _SMALLEST, _EDGE = 0.3, 1.22  # of a picture; there is none where there is less room
 _LINE_LENGTH = 130
-_EMPTY = "–"
 
 
-def timeline_pdf(timeline: Timeline, pictures: Mapping[int, bytes] | None = None) -> bytes:
+def timeline_pdf(
+    timeline: Timeline, pictures: Mapping[int, bytes] | None = None, made_on: datetime.date | None = None
+) -> bytes:
     """Draw a timeline on one A4 page.
 
-    Of the visits the newest are shown, of the lesions the first (``Timeline.in_order``).
+    Of the visits the newest are shown, of the lesions the first (``Timeline.in_order``). A report is sent on: of the
+    patient it names the PatientID alone.
 
     Parameters
     ----------
     pictures
         What ``key_images`` has drawn, by ``LesionSize.finding``.
+    made_on
+        The day that stands on it; today unless said.
     """
-    figure = timeline_figure(timeline, pictures or {})
+    figure = timeline_figure(timeline, pictures or {}, made_on)
     page = io.BytesIO()
     figure.savefig(page, format="pdf", metadata={"Title": "Brain metastases over time", "CreationDate": None})
     return page.getvalue()
 
 
-def timeline_figure(timeline: Timeline, pictures: Mapping[int, bytes]) -> Figure:
+def timeline_figure(timeline: Timeline, pictures: Mapping[int, bytes], made_on: datetime.date | None = None) -> Figure:
     """Draw the page as a figure."""
     figure = Figure(figsize=(_WIDTH, _HEIGHT))
     FigureCanvasPdf(figure)
     lesions = timeline.in_order
     page = _Page(figure)
     page.write(0.3, "Brain metastases over time (RANO-BM)", fontsize=15)
-    page.write(0.6, f"Patient {plain(timeline.patient_id or '(without PatientID)')}", fontsize=10)
-    page.write(0.6, f"{DISCLAIMER}. For research only.", fontsize=8, color="0.4", right=True)
+    page.write(0.35, f"Report of {made_on or datetime.date.today()}", fontsize=8, color="0.4", right=True)
+    page.write(0.57, f"Patient {plain(timeline.patient_id or '(without PatientID)')}", fontsize=10)
+    page.write(0.78, NOTICE, fontsize=8, weight="bold")
+    finders = _finders(timeline)
+    if finders:
+        page.text(finders, color="0.4")
     rows = _table(timeline, lesions[:_LESIONS])
     if rows:
         _draw_table(page.band(_ROW * len(rows)), rows, lesions[:_LESIONS])
-    reasons = _reasons(timeline, lesions)
+    for notes in (_notes(timeline), []):
+        said = [*_reasons(timeline, lesions, len(notes)), *notes]
+        space = page.left - _LINE * len(said) - 3 * _GAP
+        if space >= _CURVES[0]:
+            break  # else the notes give way: what is said of the newest visit is never cut
+    noted = _NOTES if notes else 0
     pictured = 0
-    if lesions:
+    curved = space >= _LEAST_CURVES
+    if lesions and curved:
         shown = milestones(timeline)
-        space = page.left - _LINE * len(reasons) - 3 * _GAP
-        curves = min(max(_CURVES[0], space - pictures_height(len(shown), _EDGE)), _CURVES[1])
+        curves = min(max(_CURVES[0], space - pictures_height(len(shown), _EDGE)), _CURVES[1], space)
         draw_curves(page.band(curves), timeline, lesions[:_LESIONS])
         edge = min(_EDGE, picture_edge(len(shown), space - curves))
         if edge >= _SMALLEST:
             band = page.band(pictures_height(len(shown), edge))
             pictured = draw_pictures(band, timeline, lesions[:_LESIONS], shown, pictures, edge=edge)
-    axes = page.band(_LINE * len(reasons))
-    axes.text(0, 1, plain("\n".join(reasons)), fontsize=7, va="top", linespacing=1.3, transform=axes.transAxes)
-    notes = []
-    left_out = _left_out(timeline, len(lesions), pictured)
+    page.text(said)
+    last = []
+    left_out = _left_out(timeline, len(lesions), pictured, noted)
+    if lesions and not curved:
+        left_out.append("the curves")
     if left_out:
-        notes.append(f"Not shown: {', '.join(left_out)}; see the timeline.")
+        last.append(f"Not shown: {', '.join(left_out)}; see the timeline.")
     if any(MISSING in text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)):
-        notes.append(f"{MISSING} stands for a letter that no font of the server has; the follow-up page shows it.")
-    page.write(_HEIGHT - 0.3, "\n".join(notes), fontsize=7, color="0.4")
+        last.append(f"{MISSING} stands for a letter that no font of the server has; the follow-up page shows it.")
+    page.write(_HEIGHT - 0.3, "\n".join(last), fontsize=7, color="0.4")
     return figure
 
 
@@ -114,10 +140,23 @@ class _Page:
         axes.set_axis_off()
         return axes
 
-    def write(self, below: float, text: str, *, fontsize: float, color: str = "black", right: bool = False) -> None:
+    def text(self, lines: Sequence[str], *, color: str = "black") -> None:
+        """Write lines into the next band."""
+        axes = self.band(_LINE * len(lines))
+        words = plain("\n".join(lines))
+        axes.text(0, 1, words, fontsize=7, va="top", linespacing=1.3, color=color, transform=axes.transAxes)
+
+    def write(self, below: float, text: str, *, fontsize: float, right: bool = False, **style: Any) -> None:
         """Write a line, its top so far below the page's."""
         x, side = (1 - _RIGHT / _WIDTH, "right") if right else (_LEFT / _WIDTH, "left")
-        self._figure.text(x, 1 - below / _HEIGHT, text, fontsize=fontsize, color=color, ha=side, va="top")
+        self._figure.text(x, 1 - below / _HEIGHT, text, fontsize=fontsize, ha=side, va="top", **style)
+
+
+def _finders(timeline: Timeline) -> list[str]:
+    lines = []
+    for one in timeline.finders[-_FINDERS:]:
+        lines += _cut(_wrapped([f"Found by {one.name}. {one.statement}".rstrip()]), _FINDER_LINES)
+    return lines
 
 
 def _table(timeline: Timeline, lesions: Sequence[TimelineLesion]) -> list[list[str]]:
@@ -127,16 +166,41 @@ def _table(timeline: Timeline, lesions: Sequence[TimelineLesion]) -> list[list[s
     if not visits:
         return []
     rows = [["longest diameter, mm", "role", *map(visit_day, visits)]]
-    rows += [[plain(lesion.name), lesion.role.replace("_", "-"), *_sizes(lesion, first)] for lesion in lesions]
+    rows += [[short_name(lesion), lesion.role.replace("_", "-"), *_sizes(lesion, first)] for lesion in lesions]
     rule = timeline.assessment.rules.target_rule
-    unit, decimals = ("mm³", 0) if rule == "volume" else ("mm", 1)
+    unit, scale, decimals = ("cm³", 1e-3, 2) if rule == "volume" else ("mm", 1.0, 1)
     changes = [visit.response.change(rule) for visit in visits]
-    sums = [_EMPTY if c is None or c.total is None else f"{c.total:.{decimals}f}" for c in changes]
-    baseline = [_percent(c.from_baseline_percent if c else None) for c in changes]
-    nadir = [_percent(c.from_nadir_percent if c else None) for c in changes]
-    answers = [str(v.response.radiographic.response) if v.response.radiographic else v.response.role for v in visits]
+    sums = [NOTHING if c is None or c.total is None else f"{c.total * scale:.{decimals}f}" for c in changes]
+    baseline, nadir = zip(*(map(signed_percent, visit.growth(rule)) for visit in visits), strict=True)
     rows += [["sum of targets", unit, *sums], ["from baseline", "", *baseline], ["from nadir", "", *nadir]]
-    return [*rows, ["response", "images", *(answer.replace("no evidence of disease", "NED") for answer in answers)]]
+    images = [_answer(visit.response.radiographic) or visit.response.role for visit in visits]
+    overall = [_answer(visit.response.overall) or NOTHING for visit in visits]
+    return [*rows, *_entries(visits), [_RESPONSE, "images", *images], [_RESPONSE, "overall", *overall]]
+
+
+def _answer(verdict: Verdict | None) -> str:
+    return str(verdict.response).replace("no evidence of disease", "NED") if verdict else ""
+
+
+def _entries(visits: Sequence[TimelineVisit]) -> list[list[str]]:
+    """Give the rows of what people have entered; none of what was entered of no visit."""
+    said: list[tuple[str, str, Callable[[TimelineVisit], str]]] = [
+        ("steroids, as dexamethasone", "mg a day", _dose),
+        ("clinical status", "", lambda v: v.clinical_status or ""),
+        ("immunotherapy", "", _immunotherapy),
+    ]
+    rows = [(what, unit, [of(visit) for visit in visits]) for what, unit, of in said]
+    return [[what, unit, *(cell or NOTHING for cell in cells)] for what, unit, cells in rows if any(cells)]
+
+
+def _dose(visit: TimelineVisit) -> str:
+    return "" if visit.corticosteroid_mg is None else f"{visit.corticosteroid_mg:g}"
+
+
+def _immunotherapy(visit: TimelineVisit) -> str:
+    if visit.response.immunotherapy:
+        return "yes"
+    return "" if visit.immunotherapy is None else "no"
 
 
 def _draw_table(axes: Axes, rows: Sequence[Sequence[str]], lesions: Sequence[TimelineLesion]) -> None:
@@ -152,8 +216,8 @@ def _draw_table(axes: Axes, rows: Sequence[Sequence[str]], lesions: Sequence[Tim
         cell.set_edgecolor("0.6")
         if row == 0 or row > len(lesions):
             cell.set_facecolor("0.94")
-        if row in (0, len(rows) - 1):
-            cell.set_text_props(weight="bold")
+        if row == 0 or rows[row][0] == _RESPONSE:
+            cell.set_text_props(weight="bold", fontsize=6 if visits > _WIDE else 7)
         if column == 0:
             cell.set_text_props(ha="left")
             if 0 < row <= len(lesions):
@@ -162,33 +226,45 @@ def _draw_table(axes: Axes, rows: Sequence[Sequence[str]], lesions: Sequence[Tim
 
 def _sizes(lesion: TimelineLesion, first: int) -> list[str]:
     return [
-        f"{size.longest_mm:.1f}{' ?' if size.ambiguous else ''}" if size else lesion.unmeasured(number) or _EMPTY
+        f"{size.longest_mm:.1f}{' ?' if size.ambiguous else ''}" if size else lesion.unmeasured(number) or NOTHING
         for number, size in enumerate(lesion.sizes)
         if number >= first
     ]
 
 
-def _percent(value: float | None) -> str:
-    return _EMPTY if value is None else f"{value:+.2f} %"
+def _reasons(timeline: Timeline, lesions: Sequence[TimelineLesion], notes: int) -> list[str]:
+    """Give the responses of the last visits and why, wrapped; of too many lines those of the earliest visits go.
 
-
-def _reasons(timeline: Timeline, lesions: Sequence[TimelineLesion]) -> list[str]:
-    """Give the responses of the last visits and why, wrapped; of too many lines those of the earliest visits go."""
+    So many lines of ``notes`` stand below.
+    """
     if not timeline.visits:
         return ["No visit was segmented yet."]
     best = timeline.assessment.best_overall
+    in_all = timeline.no_response_yet or f"Best overall response: {best.response}. {best.reason} {best.doubt}".rstrip()
     first = [] if lesions else [timeline.none_counts()]
     rules = f"Sum of targets: {thresholds(timeline.assessment.rules)}"
     undated = [timeline.undated] if timeline.undated else []
     first = _wrapped([*first, f"Baseline: {timeline.assessment.reason}", rules, *_merged(lesions), *undated])
     *earlier, newest = timeline.placed[-_REASONS:]
-    last = [*_of_visit(newest), f"Best overall response: {best.response}. {best.reason} {best.doubt}".rstrip()]
-    last = _wrapped(last)  # on whatever they say somebody may rely: they are never cut
+    last = _wrapped([*_of_visit(newest), in_all])  # on whatever they say somebody may rely: they are never cut
     between = _wrapped([line for visit in earlier for line in _of_visit(visit)])
-    left = max(_REASON_LINES - len(first) - len(last), 1)
+    left = max(_REASON_LINES - len(first) - len(last) - notes, 1)
     if len(between) > left:
         between = ["…", *between[len(between) - left + 1 :]]
     return [*first, *between, *last]
+
+
+def _notes(timeline: Timeline) -> list[str]:
+    """Give what people have noted of the last visits, wrapped."""
+    return [line for visit in _noted(timeline)[-_NOTES:] for line in _cut(_wrapped([_note(visit)]), _NOTE_LINES)]
+
+
+def _noted(timeline: Timeline) -> list[TimelineVisit]:
+    return [visit for visit in timeline.visits if visit.note]
+
+
+def _note(visit: TimelineVisit) -> str:
+    return f"{visit_day(visit)}, note: {' '.join(visit.note.split())}"
 
 
 def _merged(lesions: Sequence[TimelineLesion]) -> list[str]:
@@ -198,7 +274,8 @@ def _merged(lesions: Sequence[TimelineLesion]) -> list[str]:
 
 
 def _of_visit(visit: TimelineVisit) -> list[str]:
-    verdicts = (("images", visit.response.radiographic), ("overall", visit.response.overall))
+    images, overall = visit.response.radiographic, visit.response.overall
+    verdicts = [("images and overall", images)] if images == overall else [("images", images), ("overall", overall)]
     return [
         *(f"{visit_day(visit)}, {kind}: {one.response}, {one.sentence}" for kind, one in verdicts if one is not None),
         *(f"{visit_day(visit)}: {note}" for note in visit.response.notes),
@@ -206,13 +283,26 @@ def _of_visit(visit: TimelineVisit) -> list[str]:
 
 
 def _wrapped(lines: Sequence[str]) -> list[str]:
-    return [part for line in lines for part in textwrap.wrap(line, _LINE_LENGTH, subsequent_indent="    ")]
+    return [part for line in lines for part in textwrap.wrap(line, _fitting(line), subsequent_indent="    ")]
 
 
-def _left_out(timeline: Timeline, lesions: int, pictured: int) -> list[str]:
+def _fitting(line: str) -> int:
+    """Give how many characters fit on a line: those of Chinese, Japanese and Korean are twice as wide."""
+    is_wide = any(unicodedata.east_asian_width(character) in "WF" for character in line)
+    return _LINE_LENGTH // 2 if is_wide else _LINE_LENGTH
+
+
+def _cut(lines: Sequence[str], most: int) -> list[str]:
+    """Give the first lines; that there were more is seen at their end."""
+    return [*lines] if len(lines) <= most else [*lines[: most - 1], shortened(f"{lines[most - 1]} …", _LINE_LENGTH)]
+
+
+def _left_out(timeline: Timeline, lesions: int, pictured: int, noted: int) -> list[str]:
     counts = [
         (len(timeline.visits) - _VISITS, "earlier visits"),
         (lesions - _LESIONS, "more lesions"),
         (lesions - pictured, "more lesions' pictures"),
+        (len(_noted(timeline)) - noted, "earlier notes" if noted else "notes"),
+        (len(timeline.finders) - _FINDERS, "earlier networks"),
     ]
     return [f"{count} {what}" for count, what in counts if count > 0]

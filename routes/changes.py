@@ -21,6 +21,8 @@ blueprint = Blueprint("changes", __name__)
 
 NAME_LENGTH, NOTE_LENGTH, USER_LENGTH = 64, 4000, 100
 MAXIMUM_MG = 1000.0
+UNUSUAL_MG = 40.0
+"""Above this the page asks whether it is meant: a day's dose of dexamethasone decides on the response."""
 _ERRORS = {
     400: ("Malformed", None),
     409: ("Somebody else has changed it in between", None),

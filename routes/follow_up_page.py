@@ -12,12 +12,13 @@ from BDD import store
 from BDD.problems import problem_of
 from rano.history import ClinicalStatus, summed
 from rano.remarks import MEASURABLE, thresholds
+from results.context import NOTICE
+from results.numbers import signed_percent
 from routes import changes, reading
 from routes.assets import asset_url, compressed
 from routes.context import context
 from routes.follow_up_charts import NAMED, bars, colour_of, curves, scatter, sum_chart
 from routes.follow_up_view import View, arrange
-from routes.job_json import NOTICE
 from routes.openapi import describe
 
 blueprint = Blueprint("follow_up_page", __name__, url_prefix="/follow-up")
@@ -26,7 +27,7 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
 )
-_SHOWN = 200
+_SHOWN, _CHANGES = 200, 10_000
 _QUERY = {
     "q": ("string", "Words of the name or the PatientID"),
     "StudyInstanceUID": ("string", "Go to the patient of this study, and to this visit"),
@@ -62,7 +63,7 @@ def search() -> BaseResponse:
 @blueprint.get("/<int:patient>")
 @describe(
     "See the course of a patient",
-    {200: ("The page", None), 404: ("A page: there is no such patient", None)},
+    {200: ("The page", None), 404: ("A page: there is no such patient, or visit", None)},
     pages=(404,),
     query={"visit": ("string", "StudyInstanceUID of the visit to show closely; the last one by date unless said")},
     tag="Follow-up",
@@ -76,7 +77,8 @@ def one(patient: int) -> Response:
         raise store.PatientNotFoundError(f"there is no patient {patient}")
     timeline = store.load_timeline(here.database, patient, here.rules)
     jobs = store.get_jobs(here.database, [visit.job_id for visit in timeline.visits])
-    view = arrange(timeline, jobs, request.args.get("visit"))
+    made = store.list_changes(here.database, patient, limit=_CHANGES)
+    view = arrange(timeline, jobs, made, request.args.get("visit"))
     return _page(
         "follow_up.html",
         patient=people[0],
@@ -91,6 +93,8 @@ def one(patient: int) -> Response:
         user_length=changes.USER_LENGTH,
         note_length=changes.NOTE_LENGTH,
         maximum_mg=changes.MAXIMUM_MG,
+        unusual_mg=changes.UNUSUAL_MG,
+        signed_percent=signed_percent,
         notice=NOTICE,
     )
 

@@ -5,11 +5,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+from BDD.change_store import VISIT
+from BDD.followup_models import Change
 from BDD.models import Job, LesionRow
-from BDD.models import Model as ModelRow
+from BDD.records import VisitNotFoundError
 from results.timeline import LesionSize, SizeChange, Timeline, TimelineLesion, TimelineVisit
 
 _VISITS_ON_PAPER = 8
+_FIELDS = {
+    "corticosteroid_mg": "corticosteroids",
+    "clinical_status": "clinical status",
+    "immunotherapy": "immunotherapy",
+    "note": "note",
+    "baseline": "baseline",
+    "verified": "that it was found right",
+}
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,33 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Made:
+    """What people have changed of a visit.
+
+    Attributes
+    ----------
+    newest
+        The change made last, if any.
+    undoable
+        The newest that was neither taken back nor takes one back: what Undo means, as in the viewer.
+    """
+
+    newest: Change | None
+    undoable: Change | None
+
+    @property
+    def when(self) -> str:
+        """When that was, by the server's clock."""
+        return f"{self.newest.made_at.astimezone():%Y-%m-%d, %H:%M}" if self.newest else ""
+
+    @property
+    def words(self) -> str:
+        """What Undo would take back."""
+        fields = self.undoable.after if self.undoable else {}
+        return f" ({', '.join(_FIELDS[field] for field in fields)})" if fields else ""
+
+
+@dataclass(frozen=True)
 class View:
     """The page.
 
@@ -45,8 +82,8 @@ class View:
         Index of the visit that is shown closely.
     rows
         Its lesions.
-    models
-        The networks that found them, each once.
+    made
+        What people have changed of each visit, by StudyInstanceUID.
     cells
         ``cells[i][k]`` leads the viewer to lesion i at visit k; None where it is not there.
     """
@@ -56,13 +93,18 @@ class View:
     set_aside: int
     chosen: int
     rows: list[Row]
-    models: list[ModelRow]
+    made: Mapping[str, Made]
     cells: list[list[str | None]]
 
     @property
     def visits(self) -> tuple[TimelineVisit, ...]:
         """All visits, by date."""
         return self.timeline.visits
+
+    @property
+    def names(self) -> dict[int, str]:
+        """The names of all lesions, by key."""
+        return {lesion.key: lesion.name for lesion in self.timeline.lesions}
 
     @property
     def sheets(self) -> list[range]:
@@ -84,20 +126,28 @@ class View:
         return self.timeline.visits[self.chosen]
 
 
-def arrange(timeline: Timeline, jobs: Sequence[Job], study: str | None) -> View:
+def arrange(timeline: Timeline, jobs: Sequence[Job], changes: Sequence[Change], study: str | None) -> View:
     """Lay a timeline out.
 
     Parameters
     ----------
     jobs
-        Those that the visits name, in their order, with lesions and model.
+        Those that the visits name, in their order, with lesions and series.
+    changes
+        The patient's, the newest first.
     study
-        StudyInstanceUID of the visit to show closely; the last one that has a date when it is None or none of the
-        patient's.
+        StudyInstanceUID of the visit to show closely; the last one that has a date when it is None.
+
+    Raises
+    ------
+    VisitNotFoundError
+        When the patient has no such visit.
     """
     lesions = timeline.in_order
     uids = [visit.study_instance_uid for visit in timeline.visits]
-    chosen = uids.index(study) if study in uids else len(timeline.placed) - 1
+    if study is not None and study not in uids:
+        raise VisitNotFoundError(f"patient {timeline.patient_key} has no visit {study[:80]!r}")
+    chosen = uids.index(study) if study is not None else len(timeline.placed) - 1
     found = {row.id: row for job in jobs for row in job.lesions}
     cells = [
         [
@@ -106,16 +156,22 @@ def arrange(timeline: Timeline, jobs: Sequence[Job], study: str | None) -> View:
         ]
         for sizes in (lesion.sizes for lesion in lesions)
     ]
-    models = {job.model.id: job.model for job in jobs if job.model}
     return View(
         timeline=timeline,
         lesions=lesions,
         set_aside=len(timeline.lesions) - len(lesions),
         chosen=chosen,
         rows=_rows(timeline, lesions, chosen, found) if uids else [],
-        models=list(models.values()),
+        made={job.study_instance_uid: _made(changes, job.series.study_key) for job in jobs if job.series},
         cells=cells,
     )
+
+
+def _made(changes: Sequence[Change], study_key: int) -> Made:
+    of_visit = [one for one in changes if one.subject == VISIT and one.subject_key == study_key]
+    undone = {one.undoes for one in of_visit}
+    undoable = (one for one in of_visit if one.undoes is None and one.id not in undone)
+    return Made(next(iter(of_visit), None), next(undoable, None))
 
 
 def viewer_address(visit: TimelineVisit, row: LesionRow) -> str:

@@ -3,6 +3,8 @@
 A patient goes by the number that the database gave: a PatientID may hold slashes, and anything else.
 """
 
+import datetime
+
 from flask import Blueprint, Response, jsonify, request
 
 from BDD import store
@@ -75,7 +77,7 @@ def report(patient: int) -> Response:
     here = context()
     course = store.load_timeline(here.database, patient, here.rules)
     findings = [size.finding for lesion in course.lesions for size in lesion.sizes if size]
-    page = timeline_pdf(course, store.key_images(here.database, findings))
+    page = timeline_pdf(course, store.key_images(here.database, findings), datetime.date.today())
     headers = {"Content-Disposition": f'inline; filename="patient-{patient}-report.pdf"'}
     return Response(page, 200, headers, content_type="application/pdf")
 

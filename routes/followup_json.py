@@ -9,8 +9,9 @@ from BDD.identities import Identity
 from rano.confirmation import Verdict
 from rano.criteria import Change as Growth
 from rano.history import TargetRule, summed
+from results.context import NOTICE
 from results.timeline import LesionSize, SizeChange, Timeline, TimelineVisit
-from routes.job_json import NOTICE, iso_time, lesion_to_json
+from routes.job_json import iso_time, lesion_to_json
 
 
 def patient_to_json(patient: store.PatientSummary) -> dict[str, Any]:

@@ -6,8 +6,7 @@ from typing import Any
 
 from BDD import store
 from BDD.models import FAILED, QUEUED, Job, LesionRow, Result
-
-NOTICE = "For research only; not a medical device. Every lesion must be checked by a physician."
+from results.context import NOTICE
 
 
 def job_to_json(database: store.Database, job: Job) -> dict[str, Any]:

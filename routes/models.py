@@ -2,8 +2,8 @@
 
 from flask import Blueprint, Response, jsonify
 
+from results.context import NOTICE
 from routes.context import context
-from routes.job_json import NOTICE
 from routes.openapi import describe
 
 blueprint = Blueprint("models", __name__)

@@ -1,9 +1,9 @@
-"""Every error becomes one ``application/problem+json`` document (RFC 9457), whatever raised it."""
+"""Every error becomes one ``application/problem+json`` document (RFC 9457), whatever raised it; a page for a person."""
 
 import logging
 from typing import Any
 
-from flask import Flask, Response, json, request
+from flask import Flask, Response, json, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from BDD.problems import problem_of
@@ -53,9 +53,17 @@ def logged_problem(error: Exception) -> Problem:
 
 
 def problem_response(problem: Problem, headers: dict[str, str] | None = None) -> Response:
-    """Render a problem, with the address it happened at as its instance."""
+    """Render a problem, with the address it happened at as its instance; as a page where a browser shows it."""
+    if _is_for_a_person():
+        return Response(render_template("problem.html", problem=problem), problem.status, headers)
     body = json.dumps({**problem.to_json(), "instance": request.path})
     return Response(body, problem.status, headers, content_type="application/problem+json")
+
+
+def _is_for_a_person() -> bool:
+    """Whether the answer is to be read: a browser asks for pages rather than JSON, and programs ask for anything."""
+    accepted = request.accept_mimetypes
+    return request.method == "GET" and accepted.quality("text/html") > accepted.quality("application/json")
 
 
 def register(app: Flask) -> None:

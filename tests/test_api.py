@@ -1,4 +1,4 @@
-"""The app as a whole: no torch, no HTML errors, no strangers' pages, and a description that cannot part from it."""
+"""The app as a whole: no torch, errors as who asks reads them, no strangers' pages, a description that stays true."""
 
 import io
 import json
@@ -52,6 +52,39 @@ def test_torch_is_never_imported(tmp_path):
 )
 def test_wrong_addresses(site, method, path, status):
     assert problem(getattr(site.client, method)(path))["status"] == status
+
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
+
+
+@pytest.mark.parametrize(
+    ("path", "host", "status", "words"),
+    [
+        ("/nope", "localhost", 404, "See /docs for the addresses there are."),
+        ("/follow-up/abc", "localhost", 404, "See /docs for the addresses there are."),
+        ("/patients/99/report.pdf", "localhost", 404, "There is no patient 99."),
+        ("/jobs?limit=%3Cb%3E", "localhost", 400, "&lt;b&gt;"),
+        ("/health", "evil.example", 403, "TRUSTED_HOSTS"),
+    ],
+)
+def test_a_person_reads_what_is_wrong_on_a_page(site, path, host, status, words):
+    answer = site.client.get(path, headers={"Accept": BROWSER, "Host": host})
+    assert (answer.status_code, answer.content_type) == (status, "text/html; charset=utf-8")
+    assert f"Error {status}" in answer.get_data(True)
+    assert words in answer.get_data(True)
+    assert answer.headers["Content-Security-Policy"] == api._POLICY
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    program = site.client.get(path, headers={"Accept": "*/*", "Host": host})
+    assert problem(program)["status"] == status
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html;q=0.5, application/json", ""])
+def test_a_program_gets_a_document(site, accept):
+    problem(site.client.get("/nope", headers={"Accept": accept}))
+
+
+def test_what_is_no_page_is_answered_with_a_document(site):
+    problem(site.client.post("/segment", data="x", headers={"Accept": BROWSER}))
 
 
 def test_a_wrong_method_names_the_right_ones(site):

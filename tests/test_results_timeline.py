@@ -21,7 +21,7 @@ from rano.measuring import measure
 from rano.remarks import thresholds
 from rano.response import assess
 from results.key_images import key_images, picture_of
-from results.timeline import LesionSize, SizeChange, Timeline, TimelineLesion, TimelineVisit
+from results.timeline import Finder, LesionSize, SizeChange, Timeline, TimelineLesion, TimelineVisit
 from results.timeline_csv import COLUMNS, timeline_csv
 from results.timeline_drawing import milestones
 from results.timeline_pdf import timeline_figure, timeline_pdf
@@ -39,6 +39,7 @@ def timeline(
     doubtful: tuple[int, ...] = (),
     rule: TargetRule = "any_lesion",
     undated: int = 0,
+    baseline: str | None = None,
 ) -> Timeline:
     """Make a timeline of lesions by name: their longest diameter at each visit, four weeks apart.
 
@@ -56,7 +57,7 @@ def timeline(
         )
         for k in range(visits)
     ]
-    assessment = assess(findings, Rules(target_rule=rule))
+    assessment = assess(findings, Rules(target_rule=rule), baseline)
     return Timeline(
         patient_key=1,
         patient_id=patient_id,
@@ -117,7 +118,7 @@ def test_what_is_above_the_nadir_may_be_below_the_baseline():
     assert [row[column] for column in columns] == ["15.00", "-25.00", "25.00"]
     cells = cells_of(timeline_figure(made, {}))
     last = {title: cells[cells.index(title) + 4] for title in ("sum of targets", "from baseline", "from nadir")}
-    assert list(last.values()) == ["15.0", "-25.00 %", "+25.00 %"]
+    assert list(last.values()) == ["15.0", "−25.00 %", "+25.00 %"]
 
 
 def test_what_is_in_doubt_stands_beside_the_response():
@@ -149,6 +150,114 @@ def cells_of(figure: Figure) -> list[str]:
     return [cell.get_text().get_text() for cell in cells]
 
 
+def row_of(made: Timeline, *title: str) -> list[str]:
+    """Give the cells behind these in the report's table."""
+    rows = np.reshape(cells_of(timeline_figure(made, {})), (-1, 2 + len(made.visits))).tolist()
+    (cells,) = (row[2:] for row in rows if row[: len(title)] == [*title])
+    return list(cells)
+
+
+def entered(made: Timeline, *said: dict[str, Any]) -> Timeline:
+    """Give a timeline with what people have said of its visits, in their order."""
+    visits = (replace(visit, **one) for visit, one in zip(made.visits, said, strict=True))
+    return replace(made, visits=tuple(visits))
+
+
+def test_a_report_says_when_it_was_made_by_which_network_and_how_far_to_trust_it():
+    finder = Finder("unetr 1", "Measured on 200 synthetic heads.")
+    made = replace(timeline({"a": [20.0]}, visits=1), finders=(finder,))
+    page = words_of(timeline_figure(made, {}, datetime.date(2024, 5, 6)))
+    assert "Report of 2024-05-06" in page
+    assert "Found by unetr 1. Measured on 200 synthetic heads." in page
+    assert "not a medical device. Every lesion must be checked by a physician." in page
+
+
+def test_images_and_the_whole_patient_are_told_apart():
+    made = timeline({"a": [20.0, 12.0]}, visits=2)
+    assert row_of(made, "response", "images") == ["baseline", "PR"]
+    assert row_of(made, "response", "overall") == ["–", "NE"]
+    page = words_of(timeline_figure(made, {}))
+    assert "2024-02-05, images: PR" in page
+    assert "2024-02-05, overall: NE" in page
+    worse = words_of(timeline_figure(timeline({"a": [20.0, 40.0]}, visits=2), {}))
+    assert worse.count("above the nadir 20.00 mm") == 1, "what is the same is said once"
+
+
+def test_what_was_entered_of_a_visit_is_in_the_report():
+    made = timeline({"a": [20.0, 20.0]}, visits=2)
+    assert not {"steroids, as dexamethasone", "clinical status", "immunotherapy"} & set(
+        cells_of(timeline_figure(made, {}))
+    )
+    made = entered(made, {"corticosteroid_mg": 0.0, "clinical_status": "stable"}, {"note": "two\nlines"})
+    assert row_of(made, "steroids, as dexamethasone", "mg a day") == ["0", "–"]
+    assert row_of(made, "clinical status") == ["stable", "–"]
+    assert "2024-02-05, note: two lines" in words_of(timeline_figure(made, {}))
+
+
+def test_a_note_that_is_too_long_is_seen_to_be_cut():
+    note = "word " * 800
+    made = entered(timeline({"a": [20.0] * 5}, visits=5), *({"note": f"{k} {note}"} for k in range(5)))
+    figure = timeline_figure(made, {})
+    page = words_of(figure)
+    assert [f"note: {k} word" in page for k in range(5)] == [False, False, True, True, True]
+    assert page.count("word") < 200
+    assert page.count("word …") == 3
+    assert "2 earlier notes" in page
+    assert all(0 < axes.get_position().y0 < axes.get_position().y1 < 1 for axes in figure.axes)
+
+
+def test_notes_give_way_to_what_the_newest_visit_says():
+    made = timeline({f"GTV_{n}": [12.0 + 2 * k for k in range(4)] for n in range(40)}, visits=4, doubtful=(1, 2, 3))
+    made = entered(made, *({"note": "word " * 800} for _ in range(4)))
+    finders = (Finder("unetr 1", "Measured. " * 100), Finder("unetr 2", "Measured. " * 100))
+    figure = timeline_figure(replace(made, finders=finders), {})
+    assert min(axes.get_position().y0 for axes in figure.axes) > 0
+    page = words_of(figure)
+    assert "4 notes" in page
+    assert "Best overall response: PD." in page
+
+
+def test_a_long_name_is_cut_alike_in_table_and_legend():
+    figure = timeline_figure(timeline({"A" * 64: [20.0, 12.0]}, visits=2), {})
+    assert f"{'A' * 19}…" in cells_of(figure)
+    names = [text.get_text() for text in figure.findobj(Text) if text.get_text().startswith("AA")]
+    assert set(names) == {f"{'A' * 19}…"}
+
+
+def test_volumes_are_in_cubic_centimetres():
+    figure = timeline_figure(timeline({"a": [20.0, 10.0]}, visits=2), {})
+    volumes = figure.axes[1].child_axes[1]
+    assert volumes.get_ylabel() == "volume, cm³"
+    assert np.asarray(volumes.lines[0].get_ydata()).tolist() == pytest.approx([8.0, 1.0])
+
+
+def test_less_has_a_minus_and_the_baseline_no_change():
+    made = timeline({"a": [40.0, 30.0, 30.0]}, visits=3)
+    assert row_of(made, "from baseline") == ["–", "−25.00 %", "−25.00 %"]
+    assert row_of(made, "from nadir") == ["–", "−25.00 %", "±0.00 %"]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "baseline", "undated", "words"),
+    [
+        ([20.0], None, 0, "There is one visit so far"),
+        ([20.0, 12.0], None, 1, "There is one visit with a date so far"),
+        ([20.0, 12.0], "1.2.1", 0, "There is no visit after the baseline so far"),
+    ],
+)
+def test_without_a_later_visit_no_response_is_named(sizes, baseline, undated, words):
+    made = timeline({"a": sizes}, visits=len(sizes), undated=undated, baseline=baseline)
+    assert made.no_response_yet.startswith(f"{words}, so there is no response yet")
+    page = words_of(timeline_figure(made, {}))
+    assert made.no_response_yet in page
+    assert "Best overall response" not in page
+
+
+def test_with_a_later_visit_there_is_one():
+    assert timeline({"a": [20.0, 20.0]}, visits=2).no_response_yet == ""
+    assert timeline({"a": [20.0, 20.0]}, visits=2, undated=2).no_response_yet == "", "there is no baseline"
+
+
 def test_the_rule_that_decides_is_the_same_in_every_form():
     # 4 mm more of each is no progression of any lesion; it is one of their sum, and of their volumes.
     sizes: dict[str, list[float | None]] = {"a": [16.0, 20.0], "b": [16.0, 20.0]}
@@ -164,7 +273,7 @@ def test_the_rule_that_decides_is_the_same_in_every_form():
     for rule, page in pages.items():
         assert f"Sum of targets: {thresholds(Rules(target_rule=rule))}" in words_of(page)
     assert {"mm", "40.0", "+25.00 %"} < set(cells_of(pages["sum"]))
-    assert {"mm³", "16000", "+95.31 %"} < set(cells_of(pages["volume"]))
+    assert {"cm³", "16.00", "+95.31 %"} < set(cells_of(pages["volume"]))
 
 
 def test_the_nadir_on_the_page_is_that_of_the_rule():
@@ -442,12 +551,12 @@ def test_a_visit_without_a_date_is_not_the_latest():
     made = timeline({"a": [24.0, 14.0, 26.0, 20.0]}, visits=4, undated=1)
     assert milestones(made) == {0: "baseline", 1: "nadir", 2: "latest"}
     words = words_of(timeline_figure(made, {}))
-    assert "2024-03-04, images: PD" in words
+    assert "2024-03-04, images and overall: PD" in words
     assert "no date, images" not in words
     assert "1 visit has no date, and so no place in the course: no response is judged there." in words
     nowhere = timeline({"a": [24.0, 14.0]}, visits=2, undated=2)
     assert milestones(nowhere) == {0: "first", 1: "latest"}
-    assert "no date, images: NE, the visit has no date." in words_of(timeline_figure(nowhere, {}))
+    assert "no date, images and overall: NE, the visit has no date." in words_of(timeline_figure(nowhere, {}))
 
 
 def test_what_people_have_called_no_lesion_was_found():

@@ -60,7 +60,7 @@ def test_what_it_says(site, patient):
     assert "not a medical device" in seen
     assert "unetr 1.0 . Measured on synthetic heads." in seen, "how good the model was measured to be"
     assert "PD the sum of longest diameters, 36.00 mm, is 38.46 % above the nadir 26.00 mm" in seen
-    assert "2024-03-04 26.0 -35.00 % -35.00 % PR NE" in seen
+    assert "2024-03-04 NE PR 26.0 −35.00 % −35.00 %" in seen
     for address in ("report.pdf", "timeline.csv"):
         assert f"/patients/{patient}/{address}" in page(site, f"/follow-up/{patient}")
 
@@ -105,7 +105,7 @@ def test_the_rule_of_the_house_decides(tmp_path, rule, response, words):
     if rule == "volume":
         assert "Sum of the target lesions’ volumes" in text(markup)
         assert "Sum, cm³" in text(markup)
-        assert "2024-03-04 8.38 +95.31 % +95.31 % PD" in text(markup)
+        assert "2024-03-04 PD PD 8.38 +95.31 % +95.31 %" in text(markup)
         assert drawn["sum of volumes"] == pytest.approx([4.289, 8.378], abs=1e-3)
         assert drawn["−65 % of baseline"] == pytest.approx([1.501] * 2, abs=1e-3)
         assert drawn["+72.8 % of nadir"] == pytest.approx([7.412] * 2, abs=1e-3)
@@ -135,7 +135,7 @@ def test_curves_and_charts_of_a_visit_have_the_numbers_of_the_tables(site, patie
     assert drawn["bars"]["layout"]["xaxis"]["type"] == "category"
     assert [(t["x"], t["name"]) for t in drawn["scatter"]["data"]] == [([16.0], "GTV_MetIA_1"), ([10.0], "GTV_MetIA_2")]
     assert "One visit: 2024-03-04" in text(markup)
-    assert "16.0 × 12.8 2.14 -33.33 % yes" in text(markup)
+    assert "16.0 × 12.8 2.14 −33.33 % yes" in text(markup)
     for name in drawn:
         assert re.search(rf'<div class="chart" id="{name}"[^>]*aria-label="[^"]+"', markup)
 
@@ -198,13 +198,36 @@ def test_entries_carry_the_version_they_change(site, patient):
     assert "<script>alert" not in markup
 
 
+def test_the_baseline_has_not_changed(site, patient):
+    assert "2024-02-05 – baseline 40.0 – –" in text(page(site, f"/follow-up/{patient}"))
+
+
+def test_who_changed_a_visit_and_what_can_be_undone(site, patient):
+    untouched = page(site, f"/follow-up/{patient}")
+    assert "last changed" not in untouched
+    assert "data-undo" not in untouched
+    for user, dose, version in (("ana", 4, 0), (EVIL, 2, 1)):
+        body = {"corticosteroid_mg": dose, "version": version, "user": user}
+        assert site.client.post(f"/visits/{study_of(2)}/assessment", json=body).status_code == 200
+    second, first = site.client.get(f"/patients/{patient}/changes").get_json()["changes"]
+    markup = page(site, f"/follow-up/{patient}")
+    assert "<script>alert" not in markup
+    assert f"last changed by {EVIL} on 20" in html.unescape(markup)
+    assert re.findall(r'data-undo="(\d+)"', markup) == [str(second["id"])]
+    assert "Undo the last change (corticosteroids), by" in text(markup)
+    site.client.post(f"/changes/{second['id']}/undo", json={"user": "ben"})
+    markup = page(site, f"/follow-up/{patient}")
+    assert "last changed by ben on 20" in markup
+    assert re.findall(r'data-undo="(\d+)"', markup) == [str(first["id"])], "what was undone is not undone again"
+
+
 def test_what_can_be_entered_is_what_the_server_takes(site, patient, monkeypatch):
-    for name, value in (("NOTE_LENGTH", 41), ("USER_LENGTH", 11), ("MAXIMUM_MG", 12.5)):
+    for name, value in (("NOTE_LENGTH", 41), ("USER_LENGTH", 11), ("MAXIMUM_MG", 12.5), ("UNUSUAL_MG", 8.5)):
         monkeypatch.setattr(f"routes.changes.{name}", value)
     markup = page(site, f"/follow-up/{patient}")
     assert re.search(r'<textarea name="note"[^>]* maxlength="41">', markup)
     assert re.search(r'<input id="user"[^>]* maxlength="11"', markup)
-    assert re.search(r'<input name="corticosteroid_mg"[^>]* max="12.5"', markup)
+    assert re.search(r'<input name="corticosteroid_mg"[^>]* max="12.5" data-unusual="8.5"', markup)
 
 
 def test_immunotherapy_can_be_said_of_each_visit(site, patient):
@@ -330,6 +353,21 @@ def test_lesions_are_in_one_order(site):
         assert [trace["name"] for trace in drawn[name]["data"]] == [f"GTV_MetIA_{label}" for label in (2, 3, 1)]
 
 
+def test_lesions_can_be_merged_and_split_by_hand(site, patient):
+    markup = page(site, f"/follow-up/{patient}")
+    first, second = site.client.get(f"/patients/{patient}/timeline").get_json()["lesions"]
+    assert f'<option value="{second["id"]}" data-version="1">GTV_MetIA_2' in markup
+    decisions = [json.loads(html.unescape(one)) for one in re.findall(r'<option value="({[^"]*})"', markup)]
+    assert decisions == [
+        {"merged_into": first["id"]},
+        {"merged_into": second["id"]},
+        *({"split_at": study_of(number)} for number in (1, 2, 3)),
+        {"merged_into": None},
+    ]
+    decide(site, second, **decisions[0])
+    assert "GTV_MetIA_2 (the same as GTV_MetIA_1)" in text(page(site, f"/follow-up/{patient}"))
+
+
 def test_lesions_set_aside_are_counted_not_shown(site, patient):
     (first, *_) = site.client.get(f"/patients/{patient}/timeline").get_json()["lesions"]
     site.client.patch(f"/lesions/{first['id']}", json={"not_a_lesion": True, "version": first["version"]})
@@ -346,6 +384,14 @@ def test_one_visit(site):
     markup = page(site, f"/follow-up/{patient_key(site.database)}")
     assert "There is one visit so far" in text(markup)
     assert set(figures(markup)) == {"bars", "scatter"}
+
+
+def test_a_baseline_with_no_visit_after_it(site, patient):
+    store.assess_visit(site.database, study_of(3), {"baseline": True}, version=0, made_by="ana")
+    seen = text(page(site, f"/follow-up/{patient}"))
+    assert "There is no visit after the baseline so far, so there is no response yet" in seen
+    assert "There is no sum to draw: that takes a visit after the baseline." in seen
+    assert "Best response" not in seen
 
 
 def test_no_lesion(site):
@@ -414,6 +460,10 @@ def test_a_visit_without_a_date_does_not_say_where_the_patient_stands(site, pati
 
 def test_there_is_no_such_patient(site):
     assert "Patient not found" in text(page(site, "/follow-up/77", 404))
+
+
+def test_there_is_no_such_visit(site, patient):
+    assert "Visit not found" in text(page(site, f"/follow-up/{patient}?visit=1.2.3.99", 404))
     assert "Visit not found" in text(page(site, "/follow-up?StudyInstanceUID=1.2.3.99", 404))
 
 
@@ -455,6 +505,11 @@ def test_search(site, people, words, found):
         assert "None of the 3 patients matches" in text(markup)
 
 
+def test_one_patient_is_no_plural(site, patient):
+    assert "The one patient there is does not match “x”" in text(page(site, "/follow-up?q=x"))
+    assert "1 of 1 patient matches “doe”" in text(page(site, "/follow-up?q=doe"))
+
+
 def test_a_study_leads_to_its_patient(site, people):
     answer = site.client.get(f"/follow-up?StudyInstanceUID={study_of(2)}", follow_redirects=True)
     assert "B<2>" in text(answer.get_data(True))
@@ -467,9 +522,9 @@ def test_names_are_no_markup(site, people):
     lesion = site.client.get("/patients/2/timeline").get_json()["lesions"][0]
     site.client.patch(f"/lesions/{lesion['id']}", json={"name": "</script>" + EVIL, "version": 1})
     for address in ("/follow-up", f"/follow-up?q={EVIL}", "/follow-up/2", f"/follow-up/2?visit={EVIL}"):
-        markup = page(site, address)
+        markup = page(site, address, 404 if "visit=" in address else 200)
         assert "<script>alert" not in markup
-        assert "alert(1)" in markup or "visit=" in address, "it is shown as text"
+        assert "alert(1)" in markup, "it is shown as text"
     shown = html.escape("</script>" + EVIL, quote=False)
     assert figures(page(site, "/follow-up/2"))["bars"]["data"][0]["x"] == [shown]
 

@@ -7,7 +7,8 @@ import pytest
 from playwright.sync_api import Route
 
 from BDD import store
-from tests.followup_factory import sized, study_of, visit
+from rano.history import Rules
+from tests.followup_factory import patient_key, sized, study_of, visit
 from tests.system.follow_up_pages import Seen, drawn, entry, follow_up_page
 
 pytestmark = pytest.mark.system
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.system
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     def enter(database: store.Database, worker: int) -> None:
         for number, size in enumerate([24.0, 16.0, 22.0], start=1):
-            visit(database, worker, number, [sized(1, size)])
+            visit(database, worker, number, [sized(1, size), sized(2, 12.0)])
 
     with follow_up_page(tmp_path_factory.mktemp("entries"), enter) as served:
         yield served
@@ -139,6 +140,82 @@ def test_only_what_was_changed_is_sent(seen: Seen) -> None:
     drawn(page)
     entry(page, 3).locator("button").click()
     assert "Nothing to save" in entry(page, 3).locator(".message").inner_text()
+
+
+def test_a_dose_that_is_hardly_meant_is_asked_about(seen: Seen) -> None:
+    page = seen.open()
+    form = entry(page, 3)
+    form.locator("[name=corticosteroid_mg]").fill("400")
+    form.locator("button").click()
+    form.locator(".message.bad").wait_for()
+    assert "400 mg is more than 40 mg of dexamethasone a day" in form.locator(".message").inner_text()
+    assert seen.known(3)["corticosteroid_mg"] is None
+    form.locator("[name=corticosteroid_mg]").fill("500")
+    form.locator("button").click()
+    form.locator(".message", has_text="500 mg is more").wait_for()
+    assert seen.known(3)["corticosteroid_mg"] is None, "another dose is another question"
+    with page.expect_navigation():
+        form.locator("button").click()
+    drawn(page)
+    assert seen.known(3)["corticosteroid_mg"] == 500.0
+    form = entry(page, 3)
+    form.locator("[name=corticosteroid_mg]").fill("40")
+    with page.expect_navigation():
+        form.locator("button").click()
+    assert seen.known(3)["corticosteroid_mg"] == 40.0
+
+
+def test_the_last_change_is_undone_and_what_is_unsaved_stays(seen: Seen) -> None:
+    seen.colleague(3, corticosteroid_mg=12.0)
+    page = seen.open()
+    entry(page, 3).locator("[name=note]").fill("mine")
+    details = page.locator("details.entry", has=entry(page, 3))
+    assert "last changed by ben on" in details.locator("summary").inner_text()
+    with page.expect_navigation():
+        details.locator("form.undo button").click()
+    drawn(page)
+    assert seen.known(3)["corticosteroid_mg"] is None
+    form = entry(page, 3)
+    assert form.locator("[name=corticosteroid_mg]").input_value() == ""
+    assert form.locator("[name=note]").input_value() == "mine"
+    with page.expect_navigation():
+        form.locator("button").click()
+    assert seen.known(3)["note"] == "mine", "nobody else has changed it"
+
+
+def test_what_somebody_has_changed_since_is_not_undone(seen: Seen) -> None:
+    seen.colleague(3, corticosteroid_mg=12.0)
+    page = seen.open()
+    details = page.locator("details.entry", has=entry(page, 3))
+    seen.colleague(3, corticosteroid_mg=2.0)
+    details.locator("form.undo button").click()
+    details.locator("form.undo .message.bad").wait_for()
+    assert "undo that change first" in details.locator("form.undo .message").inner_text()
+    assert seen.known(3)["corticosteroid_mg"] == 2.0
+
+
+def test_lesions_are_merged_and_set_apart_again(seen: Seen) -> None:
+    def into() -> int | None:
+        return store.load_timeline(seen.database, patient_key(seen.database), Rules()).lesions[1].merged_into
+
+    for decision, merged in (("GTV_MetIA_1", True), ("a lesion by itself again", False)):
+        page = seen.open()
+        page.get_by_text("Two lesions that are one, or one that is two").click()
+        form = page.locator("form[data-lesions]")
+        form.locator("[name=lesion]").select_option(index=2)
+        form.locator("[name=decision]").select_option(label=decision)
+        with page.expect_navigation():
+            form.locator("button").click()
+        assert (into() is not None) is merged
+    page = seen.open()
+    page.get_by_text("Two lesions that are one, or one that is two").click()
+    form = page.locator("form[data-lesions]")
+    form.locator("[name=lesion]").select_option(index=1)
+    form.locator("[name=decision]").select_option(label="GTV_MetIA_1")
+    form.locator("button").click()
+    form.locator(".message.bad").wait_for()
+    assert "cannot be merged into itself" in form.locator(".message").inner_text()
+    seen.errors[:] = [error for error in seen.errors if "422" not in error]
 
 
 @pytest.mark.parametrize("late", ["plotly.js", "follow_up_entries.js"])

@@ -1,7 +1,7 @@
 // Sends what is entered on the follow-up page. Runs before the charts' script is there, which is large and may be slow.
 
 const patient = document.getElementById("entries-section").dataset.patient;
-const entries = [...document.querySelectorAll(".entry form")];
+const entries = [...document.querySelectorAll(".entry form[data-study]")];
 const KEPT = `metia-unsaved-${patient}`;
 const MEANING = {
   corticosteroid_mg: (text) => (text.trim() === "" ? null : Number(text)),
@@ -123,6 +123,31 @@ async function explainConflict(form) {
     : "That is what you entered too."), true);
 }
 
+// A dose that decides on the response and is hardly meant: asked about once, and again when it is another.
+function isAskedAbout(form) {
+  const dose = form.elements.corticosteroid_mg;
+  if (!isChanged(dose) || !(Number(dose.value) > Number(dose.dataset.unusual)) || form.dataset.meant === dose.value) return false;
+  form.dataset.meant = dose.value;
+  say(form, `Not saved yet: ${dose.value} mg is more than ${dose.dataset.unusual} mg of dexamethasone a day. `
+    + "If that is meant, press Save again.", true);
+  return true;
+}
+
+function user() {
+  return document.getElementById("user").value.trim();
+}
+
+function send(address, body, method = "POST") {
+  return fetch(address, {
+    method, headers: { "Content-Type": "application/json" }, body: JSON.stringify({ ...body, ...(user() && { user: user() }) }),
+  });
+}
+
+async function refuse(form, answer, what) {
+  const problem = await answer.json();
+  say(form, `${what}: ${problem.detail} ${problem.what_to_do}`, true);
+}
+
 async function save(form) {
   const isEntry = entries.includes(form);
   const fields = isEntry
@@ -132,12 +157,9 @@ async function save(form) {
     say(form, "Nothing to save: nothing was changed.", false);
     return;
   }
+  if (isEntry && isAskedAbout(form)) return;
   const { study, version } = form.dataset;
-  const user = document.getElementById("user").value.trim();
-  const answer = await fetch(`/visits/${study}/assessment`, {
-    method: "POST", headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ ...fields, version: Number(version), ...(user && { user }) }),
-  });
+  const answer = await send(`/visits/${study}/assessment`, { ...fields, version: Number(version) });
   if (answer.ok) {
     say(form, "Saved. The response is being judged again.", false);
     const now = await answer.json();
@@ -148,20 +170,48 @@ async function save(form) {
   } else if (answer.status === 409 && isEntry) {
     await explainConflict(form);
   } else {
-    const problem = await answer.json();
-    say(form, `Not saved: ${problem.detail} ${problem.what_to_do}`, true);
+    await refuse(form, answer, "Not saved");
   }
 }
 
-function listen(form) {
+// What was taken back was seen here, so what is not saved yet is made on what is there now.
+async function undo(form) {
+  const answer = await send(`/changes/${form.dataset.undo}/undo`, {});
+  if (!answer.ok) {
+    await refuse(form, answer, "Not undone");
+    return;
+  }
+  say(form, "Undone. The response is being judged again.", false);
+  const entry = form.closest("details").querySelector("form[data-study]");
+  const { visits } = await (await fetch(`/patients/${patient}/timeline`)).json();
+  renew(entry, visits.find((one) => one.StudyInstanceUID === entry.dataset.study).assessment);
+  isOurLoad = true;
+  location.reload();
+}
+
+// Which lesion another is: what it binds is followed again by the worker, and judged at once.
+async function tell(form) {
+  const [lesion] = form.elements.lesion.selectedOptions;
+  const decision = JSON.parse(form.elements.decision.value);
+  const answer = await send(`/lesions/${lesion.value}`, { ...decision, version: Number(lesion.dataset.version) }, "PATCH");
+  if (!answer.ok) {
+    await refuse(form, answer, "Not saved");
+    return;
+  }
+  say(form, "Saved. The response is being judged again.", false);
+  isOurLoad = true;
+  location.reload();
+}
+
+function listen(form, act, what) {
   const button = form.querySelector("button");
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     button.disabled = true;
     try {
-      await save(form);
+      await act(form);
     } catch {
-      say(form, "Not saved: the server does not answer. What you entered is still here; try again.", true);
+      say(form, `${what}: the server does not answer. What you entered is still here; try again.`, true);
     }
     button.disabled = false;
   });
@@ -185,7 +235,9 @@ for (const form of entries) {
   form.addEventListener("input", () => mark(form));
   mark(form);
 }
-document.querySelectorAll("form[data-study]").forEach(listen);
+for (const form of document.querySelectorAll("form[data-study]")) listen(form, save, "Not saved");
+for (const form of document.querySelectorAll("form[data-lesions]")) listen(form, tell, "Not saved");
+for (const form of document.querySelectorAll("form[data-undo]")) listen(form, undo, "Not undone");
 listenToVisit();
 rememberUser();
 watchLeaving();
