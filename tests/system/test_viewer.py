@@ -415,6 +415,65 @@ def test_what_others_segment_again_takes_the_place_of_the_overlay(
     assert viewer.errors == []
 
 
+OVERLAYS = (
+    "(viewport => window.services.segmentationService.getSegmentationRepresentations(viewport)"
+    ".map(one => window.services.displaySetService.getDisplaySetByUID(one.segmentationId)?.SeriesInstanceUID ?? null))"
+)
+VIEWPORTS = "[...window.services.viewportGridService.getState().viewports.keys()]"
+
+
+def seg_of(job: dict[str, Any]) -> str:
+    """The series of the SEG that a job wrote."""
+    (written,) = [one["SeriesInstanceUID"] for one in job["results"] if one["kind"] == "SEG"]
+    return str(written)
+
+
+def wait_for_the_only_overlay(viewer: Viewer, site: ServerSite, study: str, *, after: dict[str, Any]) -> None:
+    """Wait until the SEG of a newer job than one is the only one that is laid over any image."""
+    job = site.until(lambda: newer_than(after, site.jobs(study)), "another job is done")
+    viewer.page.wait_for_selector(".metia-primary:not(:disabled)")
+    only = f"seg => {VIEWPORTS}.map({OVERLAYS}).every(laid => laid.every(one => one === seg))"
+    laid = f"seg => {VIEWPORTS}.some(viewport => {OVERLAYS}(viewport).includes(seg))"
+    for condition in (laid, only):
+        viewer.page.wait_for_function(condition, arg=seg_of(job))
+    viewer.page.wait_for_timeout(3000)  # for what OHIF would bring back, or fall over
+    assert viewer.page.evaluate(only, seg_of(job)), viewer.page.evaluate(f"() => {VIEWPORTS}.map({OVERLAYS})")
+
+
+def newer_than(job: dict[str, Any], jobs: list[dict[str, Any]]) -> dict[str, Any] | None:
+    (newest, *_) = jobs
+    return newest if newest["id"] != job["id"] and newest["state"] == "done" else None
+
+
+@pytest.mark.parametrize("layout", ["one image", "MPR"])
+def test_again_leaves_one_overlay_and_the_viewer_alive(
+    viewer: Viewer, orthanc: RunningOrthanc, site: ServerSite, layout: str
+) -> None:
+    """On a study opened anew; by the button, then by others, then by the button again."""
+    study = study_of(store(orthanc))
+    job = site.post(study).json()
+    viewer.open(study)
+    viewer.wait_for_result()
+    if layout == "MPR":
+        viewer.page.evaluate("() => window.commandsManager.run('toggleHangingProtocol', { protocolId: 'mpr' })")
+        viewer.page.wait_for_function(f"() => {VIEWPORTS}.length === 3")
+        viewer.page.wait_for_timeout(3000)
+    for press in (True, False, True):
+        if press:
+            viewer.page.click(".metia-primary:not(:disabled)")
+        else:
+            site.post(study)
+        wait_for_the_only_overlay(viewer, site, study, after=job)
+        (job, *_) = site.jobs(study)
+        viewer.page.click(name_of(viewer.rows()[1]))
+        viewer.page.wait_for_timeout(1500)
+        assert viewer.page.locator("text=Something went wrong").count() == 0
+    viewer.look_at(SECOND)
+    assert shows(viewer, SECOND, coloured=True)
+    viewer.screenshot(f"viewer-again-{layout.replace(' ', '-')}")
+    assert viewer.errors == []
+
+
 def test_a_name_is_changed_by_keys(viewer: Viewer, orthanc: RunningOrthanc, site: ServerSite) -> None:
     study = study_of(store(orthanc))
     assert site.post(study).json()["state"] == "done"
