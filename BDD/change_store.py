@@ -22,6 +22,7 @@ from BDD.records import (
     EditConflictError,
     EditRefusedError,
     LesionNotFoundError,
+    NameTakenError,
     PatientNotFoundError,
     VisitNotFoundError,
 )
@@ -198,7 +199,7 @@ def _edit_lesion(
     others = {other.name: other.id for other in everyone.values() if other is not lesion}
     name = values.get("name", lesion.name)
     if name != lesion.name and name in others:  # also of one that was merged: it may be seen by itself again
-        raise EditRefusedError(f"lesion {others[name]} of this patient has the name {name!r} already")
+        raise NameTakenError(f"Another lesion of this patient has the name {name!r} already.")
     if lesion.merged_into is not None and values.get("merged_into", 0) is None and name in others:
         known = [(other.number, other.name) for other in everyone.values()]
         _, values["name"] = next(unused(known))  # it was given away while the two were one

@@ -29,6 +29,7 @@ _PROBLEMS = {
     "LesionNotFoundError": (404, "lesion-not-found", "Lesion not found", "GET /patients/{id}/timeline lists them."),
     "ChangeNotFoundError": (404, "change-not-found", "Change not found", "GET /patients/{id}/changes lists them."),
     "EditConflictError": (409, "edit-conflict", "Somebody else has changed this", "Load it again, then decide anew."),
+    "NameTakenError": (422, "name-taken", "The name is taken", "Choose another name."),
     "EditRefusedError": (422, "edit-refused", "The change is not possible", "See the timeline for what there is."),
     "JobStateError": (409, "job-state", "The job's state does not allow it", "See GET /jobs/{id} for its state."),
     "ArchiveTimeoutError": (504, "archive-timeout", "The archive did not answer in time", _LATER),

@@ -61,6 +61,10 @@ class EditRefusedError(StoreError):
     """The change would contradict what is known."""
 
 
+class NameTakenError(EditRefusedError):
+    """Another lesion of the patient has the name already."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """What went wrong, as RFC 9457 says it, and what to do; ``extensions`` are further members.

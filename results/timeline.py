@@ -11,6 +11,7 @@ from functools import cached_property
 
 from rano.criteria import hundredths, percent_above
 from rano.history import TargetRule
+from rano.remarks import MEASURABLE
 from rano.response import Assessment
 from rano.visit_response import VisitResponse
 
@@ -265,6 +266,23 @@ class Timeline:
         """
         return sorted(self.counting, key=_rank)
 
+    def why_no_target(self, lesion: TimelineLesion) -> str:
+        """Say why nobody can choose a lesion as a target; empty when they can.
+
+        A target is a lesion of the baseline that was measurable there.
+        """
+        studies = [visit.study_instance_uid for visit in self.visits]
+        if self.assessment.baseline not in studies:
+            return "There is no baseline"
+        baseline = studies.index(self.assessment.baseline)
+        size = lesion.sizes[baseline]
+        if size is None:
+            return _why_not_at_the_baseline(lesion, baseline)
+        if size.measurable:
+            return ""
+        diameters = f"{size.longest_mm:.1f} × {size.perpendicular_mm:.1f} mm"
+        return f"Not measurable at the baseline, {diameters}. Asked for are: {MEASURABLE}"
+
     def none_counts(self, visit: int | None = None) -> str:
         """Say why no lesion counts, at one visit, by its place from 0, or at any."""
         refused = sum(
@@ -299,6 +317,16 @@ class Timeline:
         count = sum(visit.date is None for visit in self.visits)
         have = "visit has" if count == 1 else "visits have"
         return f"{count} {have} no date, and so no place in the course: no response is judged there." if count else ""
+
+
+def _why_not_at_the_baseline(lesion: TimelineLesion, baseline: int) -> str:
+    if lesion.role == "target":
+        return "It counts with the target that it was a part of"
+    if holder := lesion.holder(baseline):
+        return f"It was part of {holder} at the baseline"
+    if lesion.unmeasured(baseline):
+        return "The images of the baseline do not show its place"
+    return "It was not there at the baseline"
 
 
 def _rank(lesion: TimelineLesion) -> tuple[int, float]:

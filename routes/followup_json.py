@@ -35,7 +35,10 @@ def timeline_to_json(timeline: Timeline) -> dict[str, Any]:
         "baseline": assessment.baseline,
         "baseline_reason": assessment.reason,
         "target_rule": rule,
-        "visits": [_visit(visit, rule) for visit in timeline.visits],
+        "visits": [
+            {**_visit(visit, rule), "none_counts": _none_counts(timeline, place)}
+            for place, visit in enumerate(timeline.visits)
+        ],
         "lesions": [
             {
                 "id": lesion.key,
@@ -48,6 +51,7 @@ def timeline_to_json(timeline: Timeline) -> dict[str, Any]:
                 "merged_into": lesion.merged_into,
                 "split_from": lesion.split_from,
                 "sizes": [_size(size, timeline.change(lesion, place)) for place, size in enumerate(lesion.sizes)],
+                "why_no_target": timeline.why_no_target(lesion),
                 "not_covered": list(lesion.not_covered),
                 "within": list(lesion.within),
                 "absorbed_by": list(lesion.absorbed_by),
@@ -85,6 +89,11 @@ def _visit(visit: TimelineVisit, rule: TargetRule) -> dict[str, Any]:
         "overall": _verdict(response.overall),
         "notes": list(response.notes),
     }
+
+
+def _none_counts(timeline: Timeline, visit: int) -> str:
+    there = any(lesion.sizes[visit] for lesion in timeline.counting)
+    return "" if there else timeline.none_counts(visit)
 
 
 def _growth(change: Growth | None) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from matplotlib.text import Text
 from rano.history import TARGET_RULES, LesionAtVisit, Rules, TargetRule, VisitFindings
 from rano.lesion import Lesion
 from rano.measuring import measure
-from rano.remarks import thresholds
+from rano.remarks import MEASURABLE, thresholds
 from rano.response import assess
 from results.key_images import key_images, picture_of
 from results.timeline import Finder, LesionSize, SizeChange, Timeline, TimelineLesion, TimelineVisit
@@ -395,6 +395,29 @@ def test_a_change_is_one_between_sizes_of_the_same_thing(said, expected):
 def test_at_the_first_visit_nothing_has_changed():
     made = timeline({"a": [20.0, 30.0]}, visits=2)
     assert made.change(made.lesions[0], 0) == SizeChange(why="first visit")
+
+
+def why_no_target(*sizes: float | None, baseline: bool = True, **course: Any) -> str:
+    """Say why L1, of two visits, is no target."""
+    made = timeline({"L1": [*sizes]}, visits=2, undated=0 if baseline else 2)
+    return made.why_no_target(replace(made.lesions[0], **course))
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (why_no_target(10, 8), ""),
+        (why_no_target(8.9, 12), f"Not measurable at the baseline, 8.9 × 4.5 mm. Asked for are: {MEASURABLE}"),
+        (why_no_target(None, 12), "It was not there at the baseline"),
+        (why_no_target(None, 12, within=("plexus", None)), "It was part of plexus at the baseline"),
+        (why_no_target(None, 12, absorbed_by=("L2", None)), "It was part of L2 at the baseline"),
+        (why_no_target(None, 12, not_covered=(True, False)), "The images of the baseline do not show its place"),
+        (why_no_target(None, 12, role="target"), "It counts with the target that it was a part of"),
+        (why_no_target(10, 12, baseline=False), "There is no baseline"),
+    ],
+)
+def test_a_target_is_a_lesion_that_was_measurable_at_the_baseline(said, expected):
+    assert said == expected
 
 
 def test_targets_are_shown_first_then_what_is_new():

@@ -52,6 +52,8 @@ def test_patients_and_their_timelines(site, patient):
     verdict = timeline["visits"][1]["radiographic"]
     assert "33.33 %" in verdict["reason"]
     assert verdict["sentence"] == f"{verdict['reason']}. {verdict['confirmation']}."
+    assert [one["none_counts"] for one in timeline["visits"]] == ["", ""]
+    assert [one["why_no_target"] for one in timeline["lesions"]] == ["" for _ in timeline["lesions"]]
     assert [[size["longest_diameter_mm"] for size in one["sizes"]] for one in timeline["lesions"]] == [
         [20.0, 12.0],
         [10.0, 8.0],

@@ -116,6 +116,7 @@ SCHEMAS: dict[str, Any] = {
             "radiographic": or_null("Verdict"),
             "overall": or_null("Verdict"),
             "notes": {"type": "array", "items": TEXT},
+            "none_counts": {**TEXT, "description": "Why no lesion counts at this visit; empty where any does"},
         }
     ),
     "Growth": structure(_GROWTH),
@@ -142,6 +143,7 @@ SCHEMAS: dict[str, Any] = {
             **_TRACKED,
             "role": {"enum": _ROLES},
             "sizes": {"type": "array", "items": or_null("Size")},
+            "why_no_target": {**TEXT, "description": "Why it cannot be chosen as a target; empty where it can"},
             "not_covered": {
                 "type": "array",
                 "items": {"type": "boolean"},

@@ -173,7 +173,7 @@ def test_what_a_person_decides_stays(viewer: Viewer, orthanc: RunningOrthanc, si
     viewer.page.evaluate("() => localStorage.setItem('metia-user', 'Łucja')")  # as the follow-up page does
     viewer.page.click(f'tr[data-lesion="{second}"] td:last-child button')
     viewer.page.wait_for_selector(f'tr.metia-refused[data-lesion="{second}"]')
-    assert viewer.page.inner_text(".metia-undo") == f'Undo: "not a lesion" of {second}'
+    assert viewer.page.inner_text(".metia-undo") == f"Undo: {second} was called no lesion"
     assert str(viewer.page.get_attribute(".metia-undo", "title")).startswith("Łucja, ")
     viewer.look_at(SECOND)
     assert shows(viewer, SECOND, coloured=False), "what is no lesion is not drawn"
@@ -412,6 +412,145 @@ def test_what_others_segment_again_takes_the_place_of_the_overlay(
     viewer.page.wait_for_function(f"uid => ({overlays})().slice(1).join() === uid", arg=written)
     assert viewer.distance(SECOND) < 3, "nobody is led away"
     assert shows(viewer, SECOND, coloured=True)
+    assert viewer.errors == []
+
+
+OVERLAYS = (
+    "(viewport => window.services.segmentationService.getSegmentationRepresentations(viewport)"
+    ".map(one => window.services.displaySetService.getDisplaySetByUID(one.segmentationId)?.SeriesInstanceUID ?? null))"
+)
+VIEWPORTS = "[...window.services.viewportGridService.getState().viewports.keys()]"
+
+
+def seg_of(job: dict[str, Any]) -> str:
+    """The series of the SEG that a job wrote."""
+    (written,) = [one["SeriesInstanceUID"] for one in job["results"] if one["kind"] == "SEG"]
+    return str(written)
+
+
+def wait_for_the_only_overlay(viewer: Viewer, site: ServerSite, study: str, *, after: dict[str, Any]) -> None:
+    """Wait until the SEG of a newer job than one is the only one that is laid over any image."""
+    job = site.until(lambda: newer_than(after, site.jobs(study)), "another job is done")
+    viewer.page.wait_for_selector(".metia-primary:not(:disabled)")
+    only = f"seg => {VIEWPORTS}.map({OVERLAYS}).every(laid => laid.every(one => one === seg))"
+    laid = f"seg => {VIEWPORTS}.some(viewport => {OVERLAYS}(viewport).includes(seg))"
+    for condition in (laid, only):
+        viewer.page.wait_for_function(condition, arg=seg_of(job))
+    viewer.page.wait_for_timeout(3000)  # for what OHIF would bring back, or fall over
+    assert viewer.page.evaluate(only, seg_of(job)), viewer.page.evaluate(f"() => {VIEWPORTS}.map({OVERLAYS})")
+
+
+def newer_than(job: dict[str, Any], jobs: list[dict[str, Any]]) -> dict[str, Any] | None:
+    (newest, *_) = jobs
+    return newest if newest["id"] != job["id"] and newest["state"] == "done" else None
+
+
+def test_whoever_presses_twice_meets_the_same_lesion(viewer: Viewer, orthanc: RunningOrthanc, site: ServerSite) -> None:
+    """Nothing moves under the pointer, whatever a refusal changes of the response."""
+    first = store(orthanc)
+    second = store(orthanc, study_date="20240601", patient_id=str(first[0].PatientID))
+    for datasets in (first, second):
+        assert site.post(study_of(datasets)).json()["state"] == "done"
+    viewer.open(study_of(second))
+    viewer.wait_for_result()
+    rows = viewer.rows()
+    places = places_of_rows(viewer)
+    box = viewer.page.locator(f'tr[data-lesion="{rows[0]}"] td:last-child button').bounding_box()
+    assert box is not None
+    pointer = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
+    viewer.page.mouse.click(*pointer)
+    viewer.page.wait_for_selector(f'tr.metia-refused[data-lesion="{rows[0]}"]')
+    viewer.page.mouse.down(click_count=2)
+    viewer.page.mouse.up(click_count=2)
+    viewer.page.wait_for_timeout(2500)
+    assert refused(site, study_of(second)) == [rows[0]]
+    assert (viewer.rows(), places_of_rows(viewer)) == (rows, places)
+    viewer.screenshot("viewer-refused")
+    viewer.page.mouse.click(*pointer)
+    viewer.page.wait_for_selector("tr.metia-refused", state="detached")
+    assert refused(site, study_of(second)) == []
+    assert viewer.errors == []
+
+
+def places_of_rows(viewer: Viewer) -> list[float]:
+    tops = "rows => rows.map(row => row.getBoundingClientRect().top)"
+    return list(viewer.page.eval_on_selector_all(".metia-lesions tbody tr", tops))
+
+
+def refused(site: ServerSite, study: str) -> list[str]:
+    """Names of what people have called no lesion."""
+    return [one["name"] for one in lesions_of(site, study) if one["not_a_lesion"]]
+
+
+def test_a_name_that_another_lesion_has_is_kept_for_another_try(
+    viewer: Viewer, orthanc: RunningOrthanc, site: ServerSite
+) -> None:
+    study = study_of(store(orthanc))
+    assert site.post(study).json()["state"] == "done"
+    viewer.open(study)
+    viewer.wait_for_result()
+    first, second, _ = viewer.rows()
+    viewer.page.dblclick(name_of(second))
+    viewer.page.fill(".metia-rename", first)
+    viewer.page.keyboard.press("Enter")
+    viewer.page.wait_for_selector(".metia-problem >> text=The name is taken")
+    assert viewer.page.input_value(".metia-rename") == first
+    viewer.screenshot("viewer-name-taken")
+    viewer.page.locator(".metia-rename").press("End")
+    viewer.page.keyboard.type(" too, treated with stereotactic radiosurgery in 2024")
+    viewer.page.keyboard.press("Enter")
+    viewer.page.wait_for_selector(".metia-problem", state="detached")
+    viewer.page.wait_for_selector(".metia-rename", state="detached")
+    assert viewer.rows()[1] == f"{first} too, treated with stereotactic radiosurgery in 2024"
+    panel, button = (viewer.page.locator(one).first.bounding_box() for one in (".metia", "td:last-child button"))
+    assert panel is not None
+    assert button is not None
+    assert button["x"] + button["width"] <= panel["x"] + panel["width"], "a long name takes no room from others"
+    viewer.screenshot("viewer-long-name")
+
+
+def test_a_study_without_a_series_to_segment_says_what_to_do(viewer: Viewer, orthanc: RunningOrthanc) -> None:
+    datasets = store(orthanc, series_description="T2 TSE axial", contrast_agent=None)
+    viewer.open(study_of(datasets))
+    viewer.press()
+    viewer.page.wait_for_selector(".metia-problem")
+    said = viewer.page.inner_text(".metia-problem")
+    assert "SeriesInstanceUID" not in said
+    assert 'choose "the series shown" above, and press Run' in said
+    assert "T2 TSE axial: T2-weighted" in said
+    viewer.screenshot("viewer-no-series")
+    viewer.page.select_option("[aria-label=Series]", label="the series shown")
+    viewer.page.click(".metia-primary")
+    viewer.wait_for_result()
+
+
+@pytest.mark.parametrize("layout", ["one image", "MPR"])
+def test_again_leaves_one_overlay_and_the_viewer_alive(
+    viewer: Viewer, orthanc: RunningOrthanc, site: ServerSite, layout: str
+) -> None:
+    """On a study opened anew; by the button, then by others, then by the button again."""
+    study = study_of(store(orthanc))
+    job = site.post(study).json()
+    viewer.open(study)
+    viewer.wait_for_result()
+    if layout == "MPR":
+        viewer.page.evaluate("() => window.commandsManager.run('toggleHangingProtocol', { protocolId: 'mpr' })")
+        viewer.page.wait_for_function(f"() => {VIEWPORTS}.length === 3")
+        viewer.page.wait_for_timeout(3000)
+    for press in (True, False, True):
+        if press:
+            viewer.page.click(".metia-primary:not(:disabled)")
+        else:
+            site.post(study)
+        wait_for_the_only_overlay(viewer, site, study, after=job)
+        (job, *_) = site.jobs(study)
+        viewer.page.click(name_of(viewer.rows()[1]))
+        viewer.page.wait_for_timeout(1500)
+        assert viewer.page.locator("text=Something went wrong").count() == 0
+    viewer.look_at(SECOND)
+    assert shows(viewer, SECOND, coloured=True)
+    viewer.screenshot(f"viewer-again-{layout.replace(' ', '-')}")
     assert viewer.errors == []
 
 

@@ -31,12 +31,12 @@ for (const [what, changes, id] of cases) {
 }
 
 const words = [
-  [{}, '"not a lesion" of L3'],
-  [{ before: { name: 'L3' }, after: { name: 'left frontal' } }, 'name "left frontal" of L3'],
-  [{ before: { target: true }, after: { target: false } }, '"no target" of L3'],
-  [{ before: { target: null }, after: { target: true } }, '"target" of L3'],
-  [{ before: { merged_into: null }, after: { merged_into: 1 } }, 'merging of L3'],
-  [{ before: { split_from: null, split_at: null }, after: { split_from: 1, split_at: '1.2' } }, 'splitting of L3'],
+  [{}, 'L3 was called no lesion'],
+  [{ before: { name: 'L3' }, after: { name: 'left frontal' } }, 'L3 was renamed "left frontal"'],
+  [{ before: { target: true }, after: { target: false } }, 'L3 was taken from the targets'],
+  [{ before: { target: null }, after: { target: true } }, 'L3 was made a target'],
+  [{ before: { merged_into: null }, after: { merged_into: 1 } }, 'L3 was merged with another'],
+  [{ before: { split_from: null, split_at: null }, after: { split_from: 1, split_at: '1.2' } }, 'L3 was split off'],
 ];
 for (const [more, text] of words) {
   test(`in words: ${text}`, () => assert.equal(decision(change(9, 3, more), LESIONS), text));

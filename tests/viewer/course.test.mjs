@@ -76,14 +76,10 @@ const words = [
 ];
 for (const [what, said, text] of words) test(`its change: ${what}`, () => assert.equal(said, text));
 
-test('why a lesion of later is no target', () => {
-  const later = more => {
-    const course = structuredClone(timeline);
-    Object.assign(course.lesions[2], { sizes: [null, size], within: [null, null], ...more });
-    return withCourse([lesion(3, 'L3')], course, 'B')[0].later;
-  };
-  assert.equal(later({}), 'It was not there at the baseline');
-  assert.equal(later({ not_covered: [true, false] }), 'The images of the baseline do not show its place');
-  assert.equal(later({ absorbed_by: ['L2', null] }), 'It was part of L2 at the baseline');
-  assert.equal(later({ sizes: [size, size] }), null);
+test('why it is no target the server says', () => {
+  const course = structuredClone(timeline);
+  course.lesions[2].why_no_target = 'Not there';
+  const [told] = withCourse([lesion(3, 'L3')], course, 'B');
+  assert.equal(told.whyNoTarget, 'Not there');
+  assert.equal(withCourse([lesion(1, 'L1')], null, 'A')[0].whyNoTarget, '');
 });

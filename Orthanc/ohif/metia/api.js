@@ -1,9 +1,9 @@
 // MetIA's REST interface. Whatever goes wrong is a Problem that a person can read.
 export class Problem extends Error {
-  constructor({ status = 0, title, detail, what_to_do: advice = '', ...more }) {
+  constructor({ type = '', status = 0, title, detail, what_to_do: advice = '', ...more }) {
     super(detail || title);
     const { candidates = [], job = null, failed = null } = more; // `job`: where the one that is in the way is
-    Object.assign(this, { status, title, detail, advice, candidates, job, failed });
+    Object.assign(this, { type, status, title, detail, advice, candidates, job, failed });
   }
 }
 

@@ -1,5 +1,5 @@
 // What the timeline says of the lesions of one study: what they are, and how they changed since the visit before. Why
-// one is not compared, and with what, the server says.
+// one is not compared, or can be no target, the server says.
 export function visitOf(timeline, study) {
   return timeline?.visits.find(visit => visit.StudyInstanceUID === study) ?? null;
 }
@@ -8,7 +8,6 @@ export function visitOf(timeline, study) {
 // was refused holds are lesions that it has merged with here: where there are any, it is shown all the same.
 export function withCourse(lesions, timeline, study) {
   const now = timeline ? timeline.visits.findIndex(visit => visit.StudyInstanceUID === study) : -1;
-  const baseline = timeline ? timeline.visits.findIndex(visit => visit.StudyInstanceUID === timeline.baseline) : -1;
   const told = lesions.map(lesion => {
     const tracked = timeline?.lesions.find(one => one.id === (lesion.part_of ?? lesion.id));
     const here = tracked?.sizes[now];
@@ -16,7 +15,7 @@ export function withCourse(lesions, timeline, study) {
     return {
       ...lesion,
       role: tracked?.role ?? null,
-      later: tracked && baseline >= 0 ? whyLater(tracked, baseline) : null,
+      whyNoTarget: tracked?.why_no_target ?? '',
       holds,
       shown: !lesion.not_a_lesion || holds.length > 0,
       change: here?.change ?? null,
@@ -24,15 +23,6 @@ export function withCourse(lesions, timeline, study) {
     };
   });
   return told.sort((a, b) => a.not_a_lesion - b.not_a_lesion || b.volume_mm3 - a.volume_mm3);
-}
-
-// Why a lesion has no size at the baseline; null where it has one.
-function whyLater(tracked, baseline) {
-  if (tracked.sizes[baseline]) return null;
-  const whole = tracked.within[baseline] ?? tracked.absorbed_by[baseline];
-  if (whole) return `It was part of ${whole} at the baseline`;
-  if (tracked.not_covered[baseline]) return 'The images of the baseline do not show its place';
-  return 'It was not there at the baseline';
 }
 
 // The newest change of one of these lesions that was neither taken back nor takes one back: what "undo" means.

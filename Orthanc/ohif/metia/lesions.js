@@ -1,6 +1,7 @@
 // The table of lesions: sort, jump, rename, target, "not a lesion", undo.
-import { h, useState } from './react.js';
-import { changeOf, cm3, decision, signed, size, who } from './words.js';
+import { visitOf } from './course.js';
+import { h, useMemo, useState } from './react.js';
+import { changeOf, cm3, decision, size, who } from './words.js';
 
 const ORDERS = {
   name: { title: 'Lesion', by: lesion => lesion.name },
@@ -9,23 +10,32 @@ const ORDERS = {
   volume: { title: 'cm³', long: 'Volume', by: lesion => -lesion.volume_mm3 },
 };
 
+const NAME_TAKEN = 'urn:metia:problem:name-taken';
+
 function byChange(lesion) {
   return -(lesion.change?.mm ?? (lesion.change?.why.endsWith('new') ? Infinity : -Infinity));
 }
 
-export function lesionTable({ state: { lesions, selected, undoable }, session }) {
-  const [order, setOrder] = useState('volume');
-  const { by } = ORDERS[order];
-  const sorted = [...lesions].sort(
-    (a, b) => a.not_a_lesion - b.not_a_lesion || (by(a) < by(b) ? -1 : by(a) > by(b) ? 1 : a.label - b.label)
-  );
+export function lesionTable({ state: { study, timeline, lesions, selected, undoable }, session }) {
+  const [order, setOrder] = useState({ key: 'volume' });
+  const listed = lesions.map(lesion => lesion.id).sort().join();
+  // Rows stay in their place whatever is decided, for somebody points at them: only another list, or wish, moves them.
+  const places = useMemo(() => inOrder(lesions, ORDERS[order.key].by), [order, listed]);
   const sorter = key =>
     h(
       'button',
-      { type: 'button', title: ORDERS[key].long, 'aria-pressed': key === order, onClick: () => setOrder(key) },
+      {
+        type: 'button',
+        title: ORDERS[key].long,
+        'aria-pressed': key === order.key,
+        onClick: () => setOrder({ key }),
+      },
       ORDERS[key].title
     );
-  if (!lesions.length) return h('p', { className: 'metia-none' }, 'No lesion was found.');
+  if (!lesions.length) {
+    return h('p', { className: 'metia-none' }, visitOf(timeline, study)?.none_counts || 'No lesion was found.');
+  }
+  const rows = places.map(id => lesions.find(lesion => lesion.id === id));
   return h(
     'section',
     null,
@@ -48,7 +58,7 @@ export function lesionTable({ state: { lesions, selected, undoable }, session })
       h(
         'tbody',
         null,
-        sorted.map(lesion => h(row, { key: lesion.id, lesion, chosen: lesion.label === selected, session }))
+        rows.map(lesion => h(row, { key: lesion.id, lesion, chosen: lesion.label === selected, session }))
       )
     ),
     h(
@@ -65,9 +75,16 @@ export function lesionTable({ state: { lesions, selected, undoable }, session })
   );
 }
 
+function inOrder(lesions, by) {
+  const before = (a, b) => (by(a) < by(b) ? -1 : by(a) > by(b) ? 1 : a.label - b.label);
+  return [...lesions].sort((a, b) => a.not_a_lesion - b.not_a_lesion || before(a, b)).map(lesion => lesion.id);
+}
+
 function row({ lesion, chosen, session }) {
   const target = lesion.role === 'target';
-  const unfit = whyFixed(lesion);
+  const change = changeOf(lesion);
+  const colour = lesion.colour ? `rgb(${lesion.colour.join(',')})` : 'transparent';
+  const unfit = lesion.not_a_lesion ? 'It is no lesion' : lesion.whyNoTarget;
   return h(
     'tr',
     {
@@ -82,18 +99,19 @@ function row({ lesion, chosen, session }) {
         type: 'checkbox',
         checked: target,
         disabled: Boolean(unfit),
-        title: unfit ?? (target ? 'Target lesion: counts in the sum' : 'Make it a target lesion'),
+        title: unfit || (target ? 'Target lesion: counts in the sum' : 'Make it a target lesion'),
         'aria-label': `${lesion.name} is a target`,
         onClick: event => event.stopPropagation(),
         onChange: () => session.change(lesion, { target: !target }),
-      })
+      }),
+      h('i', { className: 'metia-colour', style: { background: colour } })
     ),
     h(nameCell, { lesion, chosen, session }),
     h(
       'td',
       null,
       size(lesion),
-      h('small', { title: lesion.doubtful ? 'Which lesion of the visit before this is, is not certain' : '' }, changeOf(lesion))
+      h('small', { title: lesion.doubtful ? `${change}: which lesion of the visit before this is, is not certain` : change }, change)
     ),
     h('td', null, cm3(lesion)),
     h(
@@ -107,6 +125,7 @@ function row({ lesion, chosen, session }) {
           'aria-label': `${lesion.name} is ${lesion.not_a_lesion ? 'a lesion' : 'not a lesion'}`,
           onClick: event => {
             event.stopPropagation();
+            if (event.detail > 1) return; // the second press of a double click is not meant to take the first back
             session.change(lesion, { not_a_lesion: !lesion.not_a_lesion });
           },
         },
@@ -121,13 +140,18 @@ function row({ lesion, chosen, session }) {
 function nameCell({ lesion, chosen, session }) {
   const [edited, setEdited] = useState(null);
   const [back, setBack] = useState(false); // whether the name takes the keys again when the field is gone
-  const colour = lesion.colour ? `rgb(${lesion.colour.join(',')})` : 'transparent';
   const edit = () => setEdited({ lesion, name: lesion.name });
-  const end = ({ keep, byKey }) => {
+  // The field goes when the name is changed, or is not to be; a name that another lesion has is kept for another try.
+  const end = async ({ keep, byKey }) => {
+    if (edited.sent) return;
     const name = edited.name.trim();
-    if (keep && name && name !== edited.lesion.name) session.change(edited.lesion, { name });
+    let taken = false;
+    if (keep && name && name !== edited.lesion.name) {
+      setEdited({ ...edited, sent: true });
+      taken = (await session.change(edited.lesion, { name }))?.type === NAME_TAKEN;
+    } else if (edited.taken) session.dismiss();
     setBack(byKey);
-    setEdited(null);
+    setEdited(taken ? { ...edited, taken } : null);
   };
   const opens = event => {
     if (event.key !== 'F2' && !(event.key === 'Enter' && chosen)) return;
@@ -144,7 +168,6 @@ function nameCell({ lesion, chosen, session }) {
   return h(
     'td',
     { onDoubleClick: edited ? null : edit },
-    h('i', { className: 'metia-colour', style: { background: colour } }),
     edited
       ? h('input', {
           className: 'metia-rename',
@@ -165,15 +188,7 @@ function nameCell({ lesion, chosen, session }) {
             autoFocus: back,
             onKeyDown: opens,
           },
-          lesion.name
+          h('span', null, lesion.name)
         )
   );
-}
-
-// Targets are lesions of the baseline that can be measured.
-function whyFixed({ role, later, not_a_lesion: refused, measurable, measurable_reason: reason }) {
-  if (refused) return 'It is no lesion';
-  if (later && role === 'target') return 'It counts with the target that it was a part of';
-  if (later || role === 'new') return later ?? 'It was not there at the baseline';
-  return measurable || role === 'target' ? null : reason;
 }

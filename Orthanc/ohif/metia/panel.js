@@ -14,9 +14,10 @@ export function panel(session) {
     'div',
     { className: 'metia', onKeyDown: keep },
     h(runBox, { state, session }),
+    // What grows and shrinks with each decision comes below the table: no row moves away under the pointer.
+    state.result && h(lesionTable, { state, session }),
     state.problem && h(problemBox, { problem: state.problem, session }),
     state.result && h(verdict, { state }),
-    state.result && h(lesionTable, { state, session }),
     state.result && h(provenance, { job: state.result })
   );
 }

@@ -1,4 +1,5 @@
 // OHIF's own React, which app-config.js keeps; the components are written as calls of h(type, properties, ...children).
 export const h = (...element) => window.React.createElement(...element);
 export const useState = initial => window.React.useState(initial);
+export const useMemo = (make, of) => window.React.useMemo(make, of);
 export const useStore = store => window.React.useSyncExternalStore(store.subscribe, store.get);

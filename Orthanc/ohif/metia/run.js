@@ -9,7 +9,7 @@ export function runBox({ state, session }) {
     null,
     h(
       'div',
-      { className: 'metia-row' },
+      { className: 'metia-row metia-run' },
       h(
         'select',
         {
@@ -81,22 +81,49 @@ function reasons({ selection: { chosen, candidates, named_by_caller: named } }) 
   );
 }
 
+const SERIES_SELECTION = 'urn:metia:problem:series-selection';
+
 export function problemBox({ problem, session }) {
-  const choice = (problem.candidates ?? []).filter(one => !one.excluded);
   return h(
     'div',
     { className: 'metia-problem', role: 'alert' },
+    h(
+      'button',
+      { type: 'button', className: 'metia-close', 'aria-label': 'Close', onClick: () => session.dismiss() },
+      '✕'
+    ),
     problem.title && h('strong', null, problem.title),
-    h('p', null, problem.message),
-    problem.advice && h('p', null, problem.advice),
+    problem.type === SERIES_SELECTION
+      ? h(choice, { problem, session })
+      : [problem.message, problem.advice].filter(Boolean).map(text => h('p', { key: text }, text)),
     problem.failed &&
-      h('button', { type: 'button', onClick: () => session.retry(problem.failed) }, 'Try again'),
-    choice.map(one =>
+      h('button', { type: 'button', onClick: () => session.retry(problem.failed) }, 'Try again')
+  );
+}
+
+// Which series a person can take, and why MetIA did not take the others.
+function choice({ problem, session }) {
+  const able = problem.candidates.filter(one => !one.excluded);
+  const others = problem.candidates.filter(one => one.excluded && one.Modality === 'MR');
+  return [
+    h(
+      'p',
+      { key: 'what' },
+      able.length
+        ? 'Which series is the T1 volume after contrast is not certain. Choose it here; or '
+        : 'No series looks like a T1 volume after contrast. If one is all the same, ',
+      'show it in the viewer, choose "the series shown" above, and press Run.'
+    ),
+    able.map(one =>
       h(
         'button',
         { key: one.SeriesInstanceUID, type: 'button', onClick: () => session.run(one.SeriesInstanceUID) },
         `Segment ${one.SeriesDescription || one.SeriesInstanceUID}`
       )
-    )
-  );
+    ),
+    others.length > 0 && h('p', { key: 'not' }, 'Not taken:'),
+    h('ul', { key: 'others' }, others.map(one => h('li', { key: one.SeriesInstanceUID }, notTaken(one)))),
+  ];
 }
+
+const notTaken = one => `${one.SeriesDescription || 'no description'}: ${one.excluded}`;

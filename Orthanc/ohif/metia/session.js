@@ -34,6 +34,7 @@ export function createSession(viewer) {
     step: by => visit?.step(by),
     change: (lesion, values) => visit?.change(lesion, values),
     undo: () => visit?.undo(),
+    dismiss: () => visit?.dismiss(),
     set: changes => store.set(changes),
     end() {
       visit?.leave();

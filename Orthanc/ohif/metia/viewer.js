@@ -119,19 +119,18 @@ export function createViewer({ servicesManager, commandsManager, extensionManage
     return viewport?.getCurrentImageId?.() && viewport.hasImageURI && shownIn(viewportId).includes(displaySet);
   }
 
-  // Take an overlay that the archive has no more, and its thumbnail, away.
+  // Take an overlay that the archive has no more, and its thumbnail, away. OHIF remembers what was laid over an image and
+  // lays it there again, also after its layer has gone: only what is no segmentation any more stays away.
   async function forget(series) {
     const old = bySeries(series);
     if (!old) return;
-    const displaySetInstanceUID = old.displaySetInstanceUID;
+    const { displaySetInstanceUID: uid } = old;
     const showing = () => viewports().filter(id => shownIn(id).includes(old));
-    for (const viewportId of showing()) {
-      stay(viewportId);
-      commandsManager.run('removeDisplaySetLayer', { viewportId, displaySetInstanceUID });
-    }
-    await until(() => !showing().length, 'The change');
+    showing().forEach(stay);
+    segmentationService.remove(uid); // OHIF then takes its layers away
+    await until(() => !showing().length && !viewports().some(id => overlaid(id, uid)), 'The change');
     await new Promise(resolve => setTimeout(resolve, LOOK_MS)); // OHIF falls over one that is gone while it shows it
-    displaySetService.deleteDisplaySet(displaySetInstanceUID);
+    displaySetService.deleteDisplaySet(uid);
   }
 
   // Tracking UID -> number of the segment.

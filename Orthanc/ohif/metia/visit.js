@@ -49,11 +49,13 @@ export function createVisit({ viewer, store, known }) {
   const asked = question => insist(question, { here, tell: lost => lost !== get().lost && set({ lost }) });
   const listed = () => asked(() => api.jobs(study));
 
+  // What goes wrong is told, and given.
   const guarded = action => async (...given) => {
     try {
       return await action(...given);
     } catch (error) {
       set({ problem: error });
+      return error;
     }
   };
   // What a person does: it ends what was said before.
@@ -295,6 +297,7 @@ export function createVisit({ viewer, store, known }) {
     cancel: act(() => here(api.cancel(get().job.id))),
     change: edit(edits.change),
     undo: () => undo(get().undoable),
+    dismiss: () => set({ problem: null }),
     // OHIF shows a report on the first slice, which is air.
     leadInto: guarded(async report => {
       if (!known.ours.includes(report)) return;

@@ -42,18 +42,18 @@ export function changeOf({ change, doubtful, holds, not_a_lesion: refused }) {
 }
 
 const DECISIONS = {
-  name: name => `name "${name}"`,
-  not_a_lesion: refused => (refused ? '"not a lesion"' : '"a lesion"'),
-  target: target => ({ true: '"target"', false: '"no target"' })[target] ?? 'target by rule',
-  merged_into: into => (into === null ? 'splitting' : 'merging'),
-  split_from: from => (from === null ? 'merging' : 'splitting'),
+  name: name => `renamed "${name}"`,
+  not_a_lesion: refused => (refused ? 'called no lesion' : 'called a lesion again'),
+  target: target => ({ true: 'made a target', false: 'taken from the targets' })[target] ?? 'left to the rule for targets',
+  merged_into: into => (into === null ? 'separated again' : 'merged with another'),
+  split_from: from => (from === null ? 'joined again' : 'split off'),
 };
 
-// What somebody decided of a lesion, under the name that it has or had: '"not a lesion" of L3'.
+// What somebody decided of a lesion, under the name that it has or had: 'L3 was called no lesion'.
 export function decision({ before, after, subject_id: id }, lesions) {
   const what = Object.keys(after).flatMap(field => DECISIONS[field]?.(after[field]) ?? []);
   const lesion = lesions.find(one => one.id === id || one.part_of === id);
-  return `${what.join(', ')} of ${before.name ?? lesion?.name ?? 'a lesion'}`;
+  return `${before.name ?? lesion?.name ?? 'a lesion'} was ${what.join(', ')}`;
 }
 
 export const who = ({ by, at }) => `${by}, ${new Date(at).toLocaleString()}`;
