@@ -378,7 +378,7 @@ def test_what_is_entered_elsewhere_shows(viewer: Viewer, orthanc: RunningOrthanc
         assert site.post(study).json()["state"] == "done"
     viewer.open(studies[1])
     viewer.wait_for_result()
-    assert "Not evaluable" in viewer.page.inner_text(".metia-verdict")
+    assert "Not evaluable" in viewer.page.inner_text(".metia-response")
     viewer.look_at(SECOND)
     viewer.page.dblclick(name_of(viewer.rows()[0]))
     viewer.page.wait_for_timeout(1500)
@@ -387,7 +387,7 @@ def test_what_is_entered_elsewhere_shows(viewer: Viewer, orthanc: RunningOrthanc
     for study in studies:
         said = {"version": 0, "corticosteroid_mg": 2, "clinical_status": "stable", "user": "x"}
         assert requests.post(f"{site.url}/visits/{study}/assessment", json=said, timeout=10).ok
-    viewer.page.wait_for_selector(".metia-verdict >> text=Stable disease")
+    viewer.page.wait_for_selector(".metia-response >> text=Stable disease")
     viewer.page.keyboard.type(" frontal")
     assert viewer.page.input_value(".metia-rename") == "left frontal"
     assert viewer.distance(SECOND) < 3

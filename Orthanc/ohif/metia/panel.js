@@ -3,7 +3,7 @@ import { lesionTable } from './lesions.js';
 import { h, useStore } from './react.js';
 import { problemBox, runBox } from './run.js';
 import { createStore } from './store.js';
-import { verdict } from './verdict.js';
+import { headline, verdict } from './verdict.js';
 
 const NOTHING = createStore({ study: null });
 
@@ -14,6 +14,7 @@ export function panel(session) {
     'div',
     { className: 'metia', onKeyDown: keep },
     h(runBox, { state, session }),
+    state.result && h(headline, { state }),
     // What grows and shrinks with each decision comes below the table: no row moves away under the pointer.
     state.result && h(lesionTable, { state, session }),
     state.problem && h(problemBox, { problem: state.problem, session }),

@@ -1,19 +1,27 @@
-// The response of this visit with its reason, and the way to the follow-up.
+// The response of this visit in one line; and its reason, and the way to the follow-up.
 import { visitOf } from './course.js';
 import { h } from './react.js';
 import { response, signed } from './words.js';
 
+const judged = visit => visit.overall ?? visit.radiographic;
+
+export function headline({ state: { timeline, study } }) {
+  const visit = visitOf(timeline, study);
+  if (!visit) return null;
+  const said = judged(visit);
+  const words = said ? response(said.response) : visit.role === 'baseline' ? 'Baseline' : `Visit ${visit.role}`;
+  return h('p', { className: 'metia-response', title: words }, words);
+}
+
 export function verdict({ state: { timeline, study, patient } }) {
   const visit = visitOf(timeline, study);
   if (!visit) return null;
-  const said = visit.overall ?? visit.radiographic;
+  const said = judged(visit);
   const sum = visit.deciding_sum;
   return h(
     'section',
     { className: 'metia-verdict' },
-    said
-      ? [h('strong', { key: 'what' }, response(said.response)), h('p', { key: 'why' }, said.sentence)]
-      : h('strong', null, visit.role === 'baseline' ? 'Baseline' : `Visit ${visit.role}`),
+    said && h('p', null, said.sentence),
     sum && sum.total !== null && h('p', null, sumOf(sum, visit.role)),
     visit.notes.map(note => h('p', { key: note, className: 'metia-quiet' }, note)),
     h('a', { href: `/follow-up/${patient}`, target: '_blank', rel: 'noopener' }, 'Follow-up of this patient')
