@@ -127,9 +127,15 @@ export function createViewer({ servicesManager, commandsManager, extensionManage
     const { displaySetInstanceUID: uid } = old;
     const showing = () => viewports().filter(id => shownIn(id).includes(old));
     showing().forEach(stay);
+    const drawn = () => viewports().some(id => overlaid(id, uid));
     segmentationService.remove(uid); // OHIF then takes its layers away
-    await until(() => !showing().length && !viewports().some(id => overlaid(id, uid)), 'The change');
-    await new Promise(resolve => setTimeout(resolve, LOOK_MS)); // OHIF falls over one that is gone while it shows it
+    let gone = Date.now(); // since when no viewport has it: OHIF falls over one whose display set is not there
+    await until(() => {
+      if (drawn()) segmentationService.remove(uid); // it was on its way into one
+      else if (!showing().length) return Date.now() - gone >= SETTLE_MS;
+      gone = Date.now();
+      return false;
+    }, 'The change');
     displaySetService.deleteDisplaySet(uid);
   }
 
