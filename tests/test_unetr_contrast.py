@@ -69,3 +69,12 @@ def test_the_table_tells_small_lesions_apart_by_it():
     assert next(row for row in rows if row.startswith("over 3.0")).split()[2:5] == ["1", "1", "1.00"]
     assert next(row for row in rows if row.startswith("below 1.5")).split()[2:5] == ["1", "0", "0.00"]
     assert "contrast" not in summarise([found])
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_scale_of_an_image_does_not_matter():
+    image = np.random.default_rng(0).normal(1, 0.1, (20, 20, 20)).astype(np.float32)
+    labels = np.zeros(image.shape, int)
+    labels[8:12, 8:12, 8:12] = 1
+    once = contrast_to_noise(image, labels, np.eye(4))
+    np.testing.assert_allclose(contrast_to_noise(image * np.float32(1e30), labels, np.eye(4)), once, rtol=1e-4)
