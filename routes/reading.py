@@ -17,6 +17,9 @@ from routes.problems import invalid
 LARGEST_ID = 2**63 - 1
 """The largest that a database can be asked for."""
 
+_KINDS = {list: "an array", str: "a string", int: "a number", float: "a number", bool: "a boolean", type(None): "null"}
+"""What JSON calls values that are no objects."""
+
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 """What no address has any use for, and PostgreSQL refuses some of. A tab comes with what is pasted from a table."""
 
@@ -68,7 +71,7 @@ def json_object(known: Collection[str], *, needed: bool = True) -> dict[str, Any
     except BadRequest as error:
         raise invalid("The body is no valid JSON.") from error
     if not isinstance(body, dict):
-        raise invalid(f"The body is a JSON {type(body).__name__}; expected an object.")
+        raise invalid(f"The body is {_KINDS[type(body)]}; expected a JSON object.")
     unknown = sorted(set(body) - set(known))
     if unknown:
         raise invalid(f"Unknown: {', '.join(unknown)[:200]}; expected {', '.join(known)}.")
