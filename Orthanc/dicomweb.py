@@ -1,7 +1,8 @@
 """Orthanc over DICOMweb: QIDO-RS to list, WADO-RS to fetch, STOW-RS to store and a query to confirm.
 
 What needs Orthanc's own REST API (its DICOMweb plugin has no DELETE, and no log of changes) is in ``rest``. Nothing is
-tried twice here; whether and when to try again is the job's concern.
+tried twice here, but for what only reads over a kept connection that had ended (``direct``); whether and when to try
+again is the job's concern.
 """
 
 import logging

@@ -17,6 +17,10 @@ from routes.problems import invalid
 LARGEST_ID = 2**63 - 1
 """The largest that a database can be asked for."""
 
+_KINDS = {dict: "an object", list: "an array", str: "a string", int: "a number", float: "a number", bool: "a boolean"}
+_KINDS[type(None)] = "null"
+"""What JSON calls its values."""
+
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 """What no address has any use for, and PostgreSQL refuses some of. A tab comes with what is pasted from a table."""
 
@@ -68,7 +72,7 @@ def json_object(known: Collection[str], *, needed: bool = True) -> dict[str, Any
     except BadRequest as error:
         raise invalid("The body is no valid JSON.") from error
     if not isinstance(body, dict):
-        raise invalid(f"The body is a JSON {type(body).__name__}; expected an object.")
+        raise invalid(f"The body is {_KINDS[type(body)]}; expected a JSON object.")
     unknown = sorted(set(body) - set(known))
     if unknown:
         raise invalid(f"Unknown: {', '.join(unknown)[:200]}; expected {', '.join(known)}.")
@@ -77,6 +81,10 @@ def json_object(known: Collection[str], *, needed: bool = True) -> dict[str, Any
 
 def uid(value: object, keyword: str) -> str:
     """Check a DICOM UID: by the one rule for what comes in, so that whatever has come in can be named."""
+    if value is None:
+        raise invalid(f"{keyword} is missing.")
+    if not isinstance(value, str):
+        raise invalid(f"{keyword} is {_KINDS[type(value)]}; expected a string, in quotes.")
     if not is_uid(value):
         raise invalid(
             f"{keyword} = {str(value)[:80]!r} is no DICOM UID: numbers and dots, at most {UID_LENGTH} characters."
@@ -112,7 +120,10 @@ class Limit:
 
     def asked(self) -> int:
         """Give how many the request asks for."""
-        return int(number("limit", self.unless_said, 1, self.most))
+        value = number("limit", self.unless_said, 1, self.most)
+        if value != int(value):
+            raise invalid(f"limit = {value:g} is not usable; expected a whole number.")
+        return int(value)
 
 
 def only_queries(known: Collection[str]) -> None:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
-from Orthanc.archive import ArchiveUnavailableError
+from Orthanc.archive import ArchiveUnavailableError, StudyNotFoundError
 from Orthanc.dicomweb import OrthancArchive
 from Orthanc.direct import direct_session
 from Orthanc.relay import Relay
@@ -123,3 +124,74 @@ def test_the_authority_of_the_house_goes_on_being_trusted(tmp_path: Path, monkey
     assert direct_session().verify is True
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "house.pem"))
     assert direct_session().verify == str(tmp_path / "house.pem")
+
+
+class Forgetful:
+    """Answers the first request of each connection, and closes it on the second, as Orthanc does a kept one."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        server = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            answered = False
+
+            def answer(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                server.asked.append(self.command)
+                self.close_connection = self.answered
+                if not self.answered:
+                    self.answered = True
+                    self.send_response(200)
+                    self.send_header("Content-Type", "application/json")
+                    self.send_header("Content-Length", "2")
+                    self.end_headers()
+                    if self.command != "HEAD":
+                        self.wfile.write(b"[]")
+
+            do_GET = do_HEAD = do_POST = do_DELETE = answer  # noqa: N815 - the library's names
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def forgetful() -> Iterator[Forgetful]:
+    server = Forgetful()
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/x"), ("HEAD", "/x"), ("POST", "/tools/lookup")])
+def test_what_only_reads_is_asked_again_where_a_kept_connection_was_closed(
+    forgetful: Forgetful, method: str, path: str
+) -> None:
+    with direct_session() as session:
+        assert all(session.request(method, forgetful.url + path).ok for _ in range(2))
+    assert forgetful.asked == [method] * 3
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/dicom-web/studies"), ("DELETE", "/studies/x")])
+def test_what_changes_something_is_never_sent_twice(forgetful: Forgetful, method: str, path: str) -> None:
+    with direct_session() as session:
+        session.get(forgetful.url)
+        with pytest.raises(requests.ConnectionError):
+            session.request(method, forgetful.url + path)
+    assert forgetful.asked == ["GET", method]
+
+
+def test_dicomweb_asks_again_too(forgetful: Forgetful) -> None:
+    archive = OrthancArchive(forgetful.url)
+    assert archive.study_identifiers() == []
+    with pytest.raises(StudyNotFoundError):
+        archive.list_series("1.2.3")

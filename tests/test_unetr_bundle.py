@@ -105,8 +105,13 @@ def test_no_network(tmp_path, network):
 def test_metadata_that_say_too_little(tmp_path):
     change(tiny_bundle(tmp_path), METADATA, version=None, statement=["so so"])
     assert refusal(tmp_path).endswith("lacks version, statement.")
-    change(tmp_path, METADATA, version="1.0", statement="so so", name=7)
+    change(tmp_path, METADATA, version="1.0", statement="so so", name=["x"])
     assert refusal(tmp_path).endswith("lacks name.")
+
+
+def test_a_version_that_is_a_number_is_told_as_such(tmp_path):
+    change(tiny_bundle(tmp_path), METADATA, version=1.0)
+    assert "version 1.0 is no text: put it in quotes" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("file", [METADATA, INFERENCE])
@@ -149,7 +154,7 @@ def test_a_pickle_that_is_cut_off(tmp_path):
 @pytest.mark.parametrize(
     ("postprocessing", "named"),
     [
-        ({"treshold": 0.5}, "treshold"),
+        ({"treshold": 0.5}, "'treshold' is unknown; known are threshold, peak, minimum_volume_mm3"),
         ({"threshold": 1.0}, "threshold = 1.0"),
         ({"threshold": "high"}, "str"),
         ({"peak": 0.0}, "peak = 0.0"),

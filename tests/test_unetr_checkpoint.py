@@ -397,3 +397,9 @@ def test_a_folder_is_its_own_bundle(tmp_path):
     missing = tmp_path / "nowhere"
     assert converted_bundle(missing, tmp_path) == missing
     assert not files(tmp_path)
+
+
+def test_plain_weights_are_told_where_they_go(tmp_path):
+    torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "plain.pt")
+    with pytest.raises(ModelError, match=r"plain weights, which go into a bundle .*docs/models\.md"):
+        read_metia_checkpoint(tmp_path / "plain.pt")

@@ -25,7 +25,7 @@ from unetr.__main__ import COMMANDS, main
 from unetr.bundle import Postprocessing
 from unetr.commands import evaluate, synthesize, volumes
 from unetr.commands.cases import find_images
-from unetr.commands.nifti import as_axial, check_labels, read_brain, read_image, read_lesions
+from unetr.commands.nifti import as_axial, check, check_labels, read_brain, read_image, read_lesions
 from unetr.commands.postprocessing import as_options
 from unetr.commands.volumes import LabelledVolume
 from unetr.components import label
@@ -638,6 +638,40 @@ def test_a_damaged_image_is_named(tmp_path, damage):
     with pytest.raises(VolumeError, match=r"t1\.nii.* (cannot be read|is nowhere above 0): \w") as refused:
         read_image(path)
     assert "\n" not in str(refused.value)
+
+
+def save_values(folder: Path, values: np.ndarray, voxel_mm: float = 5.0) -> Path:
+    path = folder / "other.nii.gz"
+    nib.save(nib.Nifti1Image(values, np.diag([voxel_mm] * 3 + [1.0])), path)
+    return path
+
+
+RAMP = np.arange(30**3, dtype=np.float32).reshape(30, 30, 30)
+
+
+@pytest.mark.parametrize(
+    ("values", "voxel_mm", "said"),
+    [
+        (RAMP.astype(np.complex64), 5.0, "its values are complex"),
+        (np.zeros(RAMP.shape, [("R", "u1"), ("G", "u1"), ("B", "u1")]), 5.0, r"its values are colours \(RGB\)"),
+        (RAMP, 0.005, r"voxels of 0\.005 x 0\.005 x 0\.005 mm.* are these mm\?"),
+        (RAMP, 900.0, r"voxels of 900 x 900 x 900 mm"),
+        (RAMP[..., :3], 5.0, r"15 mm thick \(3 slices\)"),
+    ],
+)
+def test_an_image_that_no_head_can_be_is_told_by_its_head(tmp_path, values, voxel_mm, said):
+    path = save_values(tmp_path, values, voxel_mm)
+    with pytest.raises(VolumeError, match=said):
+        check([path])
+
+
+def test_an_image_that_is_the_same_everywhere_shows_nothing(tmp_path):
+    with pytest.raises(VolumeError, match=r"is 7 everywhere"):
+        read_image(save_values(tmp_path, np.full((30, 30, 30), 7, np.int16)))
+
+
+def test_a_series_of_a_few_thick_slices_is_a_head(tmp_path):
+    assert read_image(save_values(tmp_path, RAMP[..., :20], 6.0))[0].shape == (30, 30, 20)
 
 
 @pytest.fixture

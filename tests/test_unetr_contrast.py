@@ -79,3 +79,12 @@ def test_lesions_that_are_not_small_are_no_part_of_that_table():
     rows = summarise([replace(found, contrasts=(5.0, 1.0))]).splitlines()
     for name in ("below 1.5", "over 3.0"):
         assert next(row for row in rows if row.startswith(name)).split()[2:4] == ["0", "0"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_scale_of_an_image_does_not_matter():
+    image = np.random.default_rng(0).normal(1, 0.1, (20, 20, 20)).astype(np.float32)
+    labels = np.zeros(image.shape, int)
+    labels[8:12, 8:12, 8:12] = 1
+    once = contrast_to_noise(image, labels, np.eye(4))
+    np.testing.assert_allclose(contrast_to_noise(image * np.float32(1e30), labels, np.eye(4)), once, rtol=1e-4)

@@ -15,7 +15,7 @@ from torch import nn
 from tests.tiny_model import DEFINITION, tiny_bundle, tiny_weights
 from unetr.bundle import ModelError, read_bundle
 from unetr.errors import told
-from unetr.loading.network import load_network
+from unetr.loading.network import load_network, load_weights
 from unetr.network import build
 
 DYNUNET = {
@@ -279,3 +279,10 @@ def test_weights_of_which_some_are_missing(tmp_path):
     del weights["out.conv.conv.bias"]
     safetensors.torch.save_file(weights, path)
     assert "1 tensors are missing, 0 do not fit, out.conv.conv.bias among them" in refusal(tmp_path)
+
+
+def test_a_prefix_that_all_weights_have_is_named():
+    network = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    weights = {f"module.{name}": tensor for name, tensor in network.state_dict().items()}
+    with pytest.raises(ModelError, match=r"take module\. off them"):
+        load_weights(network, weights, "The weights")

@@ -1,6 +1,7 @@
 """Patches, loss, a training that is stopped and goes on, and its weights as a bundle that can be loaded."""
 
 import itertools
+import json
 import math
 import os
 import pickle
@@ -305,6 +306,25 @@ def test_a_training_goes_on_where_it_was_stopped_and_becomes_a_model(pool, tmp_p
     assert third["global_step"] == 1
     begun = third["state_dict"][f"network.{name}"]  # the first step of the warm-up is a tiny one
     torch.testing.assert_close(begun, averaged.half().float(), atol=1e-3, rtol=0)
+
+
+@pytest.mark.usefixtures("quiet_lightning")
+def test_a_bundle_says_how_it_was_trained(pool, tmp_path, capsys):
+    run, bundle = tmp_path / "run", tmp_path / "bundle"
+    train(pool, run, 1)
+    assert "where the run had" not in capsys.readouterr().err
+    train(pool, run, 2, "--plain", "--seed", "7")
+    assert main(["export", str(run), str(bundle), *NAMED]) == 0
+    shown = capsys.readouterr()
+    assert "seed: 7, where the run had 0" in shown.out + shown.err
+    assert "batch: " not in shown.out + shown.err
+    metadata = (bundle / "configs" / "metadata.json").read_text()
+    first, second = json.loads(metadata)["training"]
+    assert [(one["seed"], one["plain"], one["steps_done"]) for one in (first, second)] == [(0, False, 1), (7, True, 2)]
+    assert first["pools"] == [pool.name]
+    assert {"batch", "patch", "rate", "emphasis", "hard_share", "cooldown", "network"} < first.keys()
+    assert str(tmp_path) not in metadata
+    assert "synthetic" not in json.loads(metadata)["description"]
 
 
 @pytest.mark.usefixtures("quiet_lightning")

@@ -1,8 +1,10 @@
 """Each pair of threshold and peak is scored as the model would be with it, and the right one is chosen."""
 
+import functools
 from dataclasses import replace
 from itertools import product
 from math import isnan
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -12,10 +14,13 @@ from scipy.spatial.transform import Rotation
 from rano.components import label_lesions
 from tests import factory
 from tests.tiny_model import tiny_bundle
+from unetr.__main__ import main
+from unetr.bundle import Postprocessing
+from unetr.commands import tune
 from unetr.components import label
 from unetr.metrics import Score, score
 from unetr.predictor import Answer, Predictor, load_predictor
-from unetr.tuning import PEAKS, THRESHOLDS, OperatingPoint, choose, operating_points, try_points
+from unetr.tuning import PEAKS, THRESHOLDS, NothingFoundError, OperatingPoint, choose, operating_points, try_points
 
 POINT = OperatingPoint(0.5, 0.5, sensitivity=0.9, sensitivity_small=0.2, false_lesions=0.4, dice=0.8)
 
@@ -121,6 +126,43 @@ def test_the_most_sensitive_with_few_false_lesions_is_chosen():
 
 def test_where_none_has_so_few_the_fewest_are_chosen():
     assert choose([POINT, replace(POINT, false_lesions=2.0, sensitivity=1.0)], most_false=0.1) == POINT
+
+
+def test_where_no_pair_finds_a_lesion_there_is_nothing_to_choose():
+    blind = replace(POINT, sensitivity=0.0, sensitivity_small=float("nan"), dice=0.0)
+    with pytest.raises(NothingFoundError, match="no pair finds a lesion"):
+        choose([blind, replace(blind, peak=0.9)], most_false=0.5)
+
+
+@pytest.fixture
+def no_volumes(monkeypatch):
+    """The command, without the model and the volumes that its table comes from."""
+    for name in ("load_settings", "labelled_volumes", "measure_each", "operating_points"):
+        monkeypatch.setattr(tune, name, MagicMock())
+    predictor = MagicMock()
+    predictor.info.postprocessing = Postprocessing()
+    monkeypatch.setattr(tune, "open_model", lambda *_: predictor)
+    return functools.partial(monkeypatch.setattr, tune, "operating_points")
+
+
+def test_that_no_pair_has_so_few_is_said(no_volumes, capsys):
+    no_volumes(lambda _: [POINT])
+    for most, said in (("0.3", True), ("0.5", False)):
+        main(["tune", "model", "--synthetic", "1", "--most-false", most])
+        assert ("no pair has at most 0.3 false lesions" in capsys.readouterr().out) == said
+
+
+def test_a_model_that_finds_nothing_is_no_success(no_volumes):
+    no_volumes(lambda _: [replace(POINT, sensitivity=0.0, sensitivity_small=0.0, dice=0.0)])
+    with pytest.raises(SystemExit, match="no pair finds a lesion: nothing to choose"):
+        main(["tune", "model", "--synthetic", "1"])
+
+
+@pytest.mark.parametrize("most", ["-1", "nan", "few"])
+def test_so_few_is_a_number_of_0_or_more(most, capsys):
+    with pytest.raises(SystemExit):
+        main(["tune", "model", "--synthetic", "1", f"--most-false={most}"])
+    assert f"{most} is no number of 0 or more" in capsys.readouterr().err
 
 
 def test_volumes_without_lesions_are_judged_by_what_is_false_alone():

@@ -12,7 +12,7 @@ Nothing here needs torch: the API process reads it too.
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from math import inf
 from pathlib import Path
@@ -169,6 +169,9 @@ def read_bundle(path: Path) -> BundleInfo:
     metadata, inference = map(_read_json, named)
     entries = {"name": path.resolve().name, "statement": _unmeasured(metadata, inference), **metadata}
     missing = [key for key in ("name", "version", "statement") if not isinstance(entries.get(key), str)]
+    numbers = [key for key in missing if isinstance(entries.get(key), int | float)]
+    if numbers:
+        raise ModelError(f"{named[0]}: {numbers[0]} {json.dumps(entries[numbers[0]])} is no text: put it in quotes.")
     if missing:
         raise ModelError(f"{named[0]} lacks {', '.join(missing)}.")
     long = [key for key in ("name", "version") if not 1 <= len(entries[key]) <= 64]
@@ -183,8 +186,12 @@ def read_bundle(path: Path) -> BundleInfo:
         overlap = sliding_window(inference, "overlap")
     except DefinitionError as error:
         raise ModelError(f"{named[1]} {error}.") from error
+    said = metadata.get("postprocessing", {})
+    known = [one.name for one in fields(Postprocessing)]
+    unknown = sorted(said.keys() - known) if isinstance(said, dict) else []
+    if unknown:
+        raise ModelError(f"{named[0]}: postprocessing: {unknown[0]!r} is unknown; known are {', '.join(known)}.")
     try:
-        said = metadata.get("postprocessing", {})
         postprocessing = Postprocessing(**(said if overlap is None else {"overlap": overlap} | said))
     except (TypeError, ValueError) as error:
         raise ModelError(f"{named[0]}: postprocessing: {error}.") from error

@@ -27,6 +27,7 @@ def contrast_to_noise(image: np.ndarray, labels: np.ndarray, affine: np.ndarray)
     tuple
         One a lesion, in the order of their numbers; nan for one with nothing around it, or no spread in it.
     """
+    image = np.asarray(image, float)  # the square of what float32 still holds may be more than it does
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     margin = np.ceil(_SHELL_MM[1] / spacing).astype(int)
     ratios = []

@@ -14,6 +14,10 @@ THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 PEAKS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 
 
+class NothingFoundError(ValueError):
+    """A model that sees no lesion, however it is read."""
+
+
 @dataclass(frozen=True)
 class OperatingPoint:
     """What one threshold with one peak gives over all volumes.
@@ -75,7 +79,15 @@ def choose(points: Sequence[OperatingPoint], most_false: float) -> OperatingPoin
     """Choose the most sensitive from 5 mm on, then by Dice, of those with at most so many false lesions a volume.
 
     Where none has so few, the one with the fewest is chosen.
+
+    Raises
+    ------
+    NothingFoundError
+        When there are lesions, and no pair finds any of them: all are alike then.
     """
+    figures = [figure for p in points for figure in (p.sensitivity, p.sensitivity_small, p.dice)]
+    if not np.isnan(figures).all() and not np.nansum(figures):
+        raise NothingFoundError("no pair finds a lesion: nothing to choose")
     allowed = [point for point in points if point.false_lesions <= most_false]
     if not allowed:
         fewest = min(point.false_lesions for point in points)

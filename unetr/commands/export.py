@@ -24,7 +24,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", required=True, help="name of the model, shown with every result")
     parser.add_argument("--version", required=True)
     parser.add_argument("--statement", default=_UNMEASURED, help="one sentence: how good, measured on what")
-    parser.add_argument("--description", default="Brain metastases in post-contrast T1, trained on synthetic volumes.")
+    parser.add_argument("--description", default="Brain metastases in post-contrast T1.")
     add_postprocessing(parser)
     parser.add_argument(
         "--average-with",

@@ -19,6 +19,12 @@ _BELOW = 0.1
 """What lies below 0, as a share of what lies above: resampling leaves a little, a z-score as much."""
 _SMALLEST_BRAIN_LITRES, _LARGEST_BRAIN_LITRES = 0.5, 2.5
 """Adults have 1 to 2, their fluid included; a head has twice as much, and with the air's noise all of its image."""
+_KINDS = {"c": "complex", "V": "colours (RGB)"}
+"""What numpy calls kinds of values that are no numbers."""
+_VOXEL_MM = (0.1, 20.0)
+"""Edges that an image's voxels may have: those of a head scanned by another unit than mm are far outside."""
+_THINNEST_MM = 20.0
+"""What is thinner, along any axis, is a slice or two and no volume; a series of thick slices is 100 and more."""
 _APART = 1e-3
 """A label may be stored this far from its whole number: as a scale times an integer, which is rounded."""
 
@@ -34,6 +40,7 @@ def check(images: Iterable[Path], *masks: str | None) -> None:
     marked: dict[Path, Path] = {}
     for path in images:
         image = _open(path)
+        _check_extent(image, path)
         for mask in filter(None, masks):
             _on_grid_of(image, path.parent / mask)
             other = marked.setdefault((path.parent / mask).resolve(), path)
@@ -75,18 +82,34 @@ def read_image(path: Path) -> tuple[np.ndarray, np.ndarray]:
     ------
     VolumeError
         When the file is missing, damaged, no NIfTI, not three-dimensional, nowhere above 0, as much below it as a
-        z-score leaves it, or does not say where its voxels lie.
+        z-score leaves it, the same everywhere, too thin for a head, or does not say where its voxels lie.
     """
     image = _open(path)
+    _check_extent(image, path)
     values = _values(image, path)
     if values.max(initial=0) <= 0:
         raise VolumeError(f"{path} is nowhere above 0: there is nothing to see in it")
+    if values.min() == values.max():
+        raise VolumeError(f"{path} is {values.max():g} everywhere: there is nothing to see in it")
     if -values.sum(where=values < 0, dtype=float) > _BELOW * values.sum(where=values > 0, dtype=float):
         raise VolumeError(
             f"{path} goes down to {values.min():g}, as after a z-score, where darkest is 0: half of a brain would be "
             "taken for air; give it as it was acquired, or add to it what makes the air 0"
         )
     return values, RAS_TO_LPS @ image.affine
+
+
+def _check_extent(image: nib.Nifti1Image, path: Path) -> None:
+    voxel = nib.affines.voxel_sizes(image.affine)
+    if not ((voxel >= _VOXEL_MM[0]) & (voxel <= _VOXEL_MM[1])).all():
+        sizes = " x ".join(f"{edge:.3g}" for edge in voxel)
+        raise VolumeError(
+            f"{path} has voxels of {sizes} mm, where a head has {_VOXEL_MM[0]} to {_VOXEL_MM[1]:g}: are these mm?"
+        )
+    edges = voxel * image.shape
+    thin = int(np.argmin(edges))
+    if edges[thin] < _THINNEST_MM:
+        raise VolumeError(f"{path} is {edges[thin]:.3g} mm thick ({image.shape[thin]} slices): too little of a head")
 
 
 def read_lesions(path: Path, image: Path, labels: Sequence[int] | None = None) -> np.ndarray:
@@ -177,6 +200,11 @@ def _open(path: Path) -> nib.Nifti1Image:
         if not np.isfinite(image.affine).all() or np.linalg.matrix_rank(image.affine[:3, :3]) < 3:
             affine = np.round(image.affine[:3], 3).tolist()
             raise VolumeError(f"{path} does not say where its voxels lie (affine {affine}): convert it anew")
+        if image.get_data_dtype().kind not in "iuf":
+            raise VolumeError(
+                f"{path} cannot be read: its values are {_KINDS.get(image.get_data_dtype().kind, 'no numbers')}"
+                ", where an image has one number a voxel"
+            )
         if not (image.header["sform_code"] or image.header["qform_code"]):  # nibabel then makes an affine up
             raise VolumeError(
                 f"{path} does not say where its voxels lie (sform and qform have code 0), nor which side is left: "

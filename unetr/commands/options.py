@@ -15,6 +15,14 @@ def above_zero(text: str) -> float:
     return number
 
 
+def not_below_zero(text: str) -> float:
+    """Read a finite number of 0 or more: the ``type`` of an option."""
+    number = _number(text)
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no number of 0 or more")
+    return number
+
+
 def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
     """The ``type`` of an option that is a whole number of at least, and at most, so much."""
 

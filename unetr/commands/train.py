@@ -20,7 +20,7 @@ from unetr.definition import OWN_NETWORKS
 from unetr.errors import told
 from unetr.loading.network import load_weights, read_weights
 from unetr.synthesis.pool import PoolError, case_names, read_cases
-from unetr.training.checkpoint import WrittenBeside, read_checkpoint
+from unetr.training.checkpoint import Record, WrittenBeside, read_checkpoint, read_record
 from unetr.training.module import LesionModule
 from unetr.training.patches import MOST_EMPHASIS, Patches
 from unetr.training.weight import EMPHASIS
@@ -159,6 +159,9 @@ def run(options: argparse.Namespace) -> int:
     if options.network == "unetr" and options.patch > window[0]:
         raise SystemExit(f"--patch {options.patch} is more than --window {window[0]}, all that a UNETR sees at once")
     module = _module(definition, options)
+    record, chosen = read_record(checkpoint or {}), _chosen(options)
+    if record:
+        _tell_changes(record[-1], chosen)
     if checkpoint:
         _go_on(checkpoint, module, options.folder)
     elif options.start_from:
@@ -185,6 +188,7 @@ def run(options: argparse.Namespace) -> int:
     regular.CHECKPOINT_NAME_LAST = "last"
     final = ModelCheckpoint(options.folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
     deadline = [_Deadline(timedelta(minutes=options.minutes))] if options.minutes else []
+    progress = TQDMProgressBar(refresh_rate=10)
     trainer = pl.Trainer(
         max_steps=options.steps,
         precision=_precision(definition),
@@ -193,7 +197,7 @@ def run(options: argparse.Namespace) -> int:
         devices=1,
         logger=TensorBoardLogger(options.folder, name="", version=""),
         log_every_n_steps=20,
-        callbacks=[regular, final, EMAWeightAveraging(decay=0.995), TQDMProgressBar(refresh_rate=10), *deadline],
+        callbacks=[regular, final, EMAWeightAveraging(decay=0.995), progress, Record(record, chosen), *deadline],
         plugins=[WrittenBeside()],
     )
     trainer.fit(
@@ -203,6 +207,20 @@ def run(options: argparse.Namespace) -> int:
         weights_only=True,  # it reads the file again, which may be another by now
     )
     return 0
+
+
+def _chosen(options: argparse.Namespace) -> dict[str, Any]:
+    """The options that a training depends on, in plain values; folders by name, for others lie elsewhere."""
+    left_out = ("command", "run", "folder", "minutes")
+    chosen = {name: value for name, value in vars(options).items() if name not in left_out}
+    start = options.start_from.resolve().name if options.start_from else None
+    return chosen | {"pools": [pool.resolve().name for pool in options.pools], "start_from": start}
+
+
+def _tell_changes(before: dict[str, Any], chosen: dict[str, Any]) -> None:
+    for name, value in chosen.items():
+        if name in before and before[name] != value:
+            tqdm.write(f"{name.replace('_', '-')}: {value}, where the run had {before[name]}")
 
 
 class _Deadline(Timer):

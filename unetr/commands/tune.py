@@ -6,13 +6,13 @@ from functools import partial
 from pathlib import Path
 
 from settings import load_settings
-from unetr.commands.options import make_room
+from unetr.commands.options import make_room, not_below_zero
 from unetr.commands.postprocessing import as_options
 from unetr.commands.volumes import LabelledVolume, add_options, labelled_volumes, measure_each
 from unetr.metrics import Score
 from unetr.pictures import ENDINGS, draw_trade_off
 from unetr.predictor import Predictor, open_model
-from unetr.tuning import OperatingPoint, choose, operating_points, try_points
+from unetr.tuning import NothingFoundError, OperatingPoint, choose, operating_points, try_points
 
 _EXAMPLES = """examples:
   python -m unetr tune models/mine --synthetic 24
@@ -32,7 +32,10 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, help="bundle folder, or MetIA checkpoint")
     add_options(parser, seed=900_000)
     parser.add_argument(
-        "--most-false", type=float, default=0.5, help="false lesions that a volume may have (default: %(default)s)"
+        "--most-false",
+        type=not_below_zero,
+        default=0.5,
+        help="false lesions that a volume may have (default: %(default)s)",
     )
     parser.add_argument("--picture", type=Path, help="draw sensitivity against false lesions here (PNG)")
     parser.set_defaults(run=run)
@@ -44,8 +47,13 @@ def run(options: argparse.Namespace) -> int:
     predictor = open_model(load_settings(), options.model)
     scored = measure_each(volumes, partial(_tried, predictor))
     points = operating_points(scored)
-    chosen = choose(points, options.most_false)
+    try:
+        chosen = choose(points, options.most_false)
+    except NothingFoundError as error:
+        raise SystemExit(f"{options.model}: {error}") from error
     print(_table(points, chosen))  # noqa: T201 - the command's answer
+    if chosen.false_lesions > options.most_false:
+        print(f"\nno pair has at most {options.most_false:g} false lesions a volume: the one with the fewest is chosen")  # noqa: T201
     tuned = replace(predictor.info.postprocessing, threshold=chosen.threshold, peak=chosen.peak)
     print(f"\nexport again with:\n{as_options(tuned)}")  # noqa: T201
     if options.picture:

@@ -89,6 +89,10 @@ def _read(archive: Archive, size: int, on_progress: Callable[[float], None]) -> 
     content = archive.load()
     if not isinstance(content, dict):
         raise CheckpointError("is no MetIA checkpoint: it holds no dictionary")
+    if content and all(isinstance(value, Tensor) for value in content.values()):
+        raise CheckpointError(
+            "holds plain weights, which go into a bundle with their network's definition: see docs/models.md"
+        )
     parameters, state = content.get("hyper_parameters"), content.get("state_dict")
     if not isinstance(parameters, dict) or not isinstance(state, dict):
         raise CheckpointError("is no MetIA checkpoint: it lacks hyper_parameters or a state_dict")

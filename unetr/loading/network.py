@@ -61,6 +61,11 @@ def load_weights(network: nn.Module, weights: dict[str, torch.Tensor], whose: st
     others = [name for name, tensor in weights.items() if name not in state or tensor.shape != state[name].shape]
     if missing or others:
         example = (others or missing)[0]
+        prefix = next(iter(weights), "").partition(".")[0] + "."
+        if all(name.startswith(prefix) for name in weights) and not any(name.startswith(prefix) for name in state):
+            raise ModelError(
+                f"{whose} are all called {prefix}..., where the network's are not: take {prefix} off them."
+            )
         raise ModelError(
             f"{whose} belong to another network than {type(network).__name__} as defined: "
             f"{len(missing)} tensors are missing, {len(others)} do not fit, {example} among them."

@@ -5,6 +5,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
@@ -41,6 +42,35 @@ class WrittenBeside(TorchCheckpointIO):
             file.flush()
             os.fsync(file.fileno())  # a name that outlives a power cut before its content does is no better
         partial.replace(place)
+
+
+class Record(pl.Callback):
+    """Keeps in each checkpoint how it came about: the options of every ``train`` call, and the steps done at its end.
+
+    Parameters
+    ----------
+    before
+        The entries of the checkpoint that is gone on with.
+    options
+        Of this call, in plain values.
+    """
+
+    def __init__(self, before: list[dict[str, Any]], options: dict[str, Any]) -> None:
+        self._before, self._options = before, options
+
+    def on_save_checkpoint(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,  # noqa: ARG002 - Lightning's signature
+        checkpoint: dict[str, Any],
+    ) -> None:
+        checkpoint["training"] = [*self._before, self._options | {"steps_done": trainer.global_step}]
+
+
+def read_record(checkpoint: dict[str, Any]) -> list[dict[str, Any]]:
+    """Give the entries of :class:`Record`, the oldest first; none of a checkpoint that was written without."""
+    entries = checkpoint.get("training")
+    return [section(entry) for entry in entries] if isinstance(entries, list) else []
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 
 from unetr.bundle import BundleInfo, ModelError, read_bundle
 from unetr.loading.network import read_weights
+from unetr.training.checkpoint import read_record
 
 INTENDED_USE = "Research. Not a medical device; no result may be used without a radiologist's own reading."
 
@@ -27,8 +28,9 @@ def export_bundle(
     Parameters
     ----------
     metadata
-        Name, version, statement, postprocessing ..., for ``configs/metadata.json``. Of a bundle that is there already,
-        all but ``configs`` and ``models`` stays, the model card among it.
+        Name, version, statement, postprocessing ..., for ``configs/metadata.json``, where ``training`` is added: the
+        options of each ``train`` call and the steps done, as far as the checkpoint tells. Of a bundle that is there
+        already, all but ``configs`` and ``models`` stays, the model card among it.
     average_with
         The bundle that the training began with: the mean of its weights and the training's is written.
 
@@ -51,6 +53,10 @@ def export_bundle(
         weights = _mean(weights, read_weights(average_with), average_with.path)
     weights = {name: tensor.half().contiguous() for name, tensor in weights.items()}
     definition = checkpoint["hyper_parameters"]["definition"]
+    if training := read_record(checkpoint):
+        metadata = metadata | {"training": training}
+    if average_with is not None:
+        metadata = metadata | {"averaged_with": f"{average_with.name} {average_with.version}"}
     with written_beside(bundle, weights, definition, metadata) as whole:
         _exchange(whole, bundle)
 

@@ -1,0 +1,50 @@
+"""What a request says is read strictly, and what is wrong with it told in the words of what was sent."""
+
+import pytest
+from flask import Flask
+
+from routes.problems import ProblemError
+from routes.reading import Limit, json_object, uid
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"), [("null", "null"), ('"x"', "a string"), ("[]", "an array"), ("1.5", "a num")]
+)
+def test_a_body_that_is_no_object_is_called_as_json_calls_it(body: str, kind: str) -> None:
+    with (
+        Flask("reading").test_request_context(method="POST", data=body, content_type="application/json"),
+        pytest.raises(ProblemError) as refused,
+    ):
+        json_object({"model"})
+    assert f"The body is {kind}" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "UID is missing"),
+        (12, "UID is a number; expected a string, in quotes"),
+        ({}, "UID is an object"),
+        ("", "UID = '' is no DICOM UID"),
+        ("1.02", None),
+        ("1.x", "UID = '1.x' is no DICOM UID"),
+    ],
+)
+def test_a_uid_is_told_as_what_it_is(value: object, words: str | None) -> None:
+    if words is None:
+        assert uid(value, "UID") == value
+        return
+    with pytest.raises(ProblemError, match=words):
+        uid(value, "UID")
+
+
+@pytest.mark.parametrize(("asked", "given"), [("", 10), ("?limit=3", 3), ("?limit=3.0", 3), ("?limit=1e9", 20)])
+def test_a_limit_is_a_whole_number_up_to_the_most(asked: str, given: int) -> None:
+    with Flask("reading").test_request_context(f"/{asked}"):
+        assert Limit(10, 20).asked() == given
+
+
+@pytest.mark.parametrize("asked", ["1.5", "0", "nan", "-1", "x"])
+def test_a_limit_that_is_none_is_refused(asked: str) -> None:
+    with Flask("reading").test_request_context(f"/?limit={asked}"), pytest.raises(ProblemError, match="limit"):
+        Limit(10, 20).asked()
