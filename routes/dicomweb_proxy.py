@@ -41,7 +41,7 @@ _describe_storing = partial(
     "Search and fetch (QIDO-RS, WADO-RS)",
     {200: ("As DICOM PS3.18 says", None), 404: ("The archive has no such thing", None), **_ERRORS},
     text="resource: studies, series or instances, and what is below them.",
-    media_type="multipart/related",
+    media_type="application/dicom+json, multipart/related, */*",
     tag=_TAG,
 )
 def fetch(resource: str) -> Response:

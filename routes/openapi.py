@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from flask import Flask
 
 from routes.schemas import SCHEMAS
+from routes.schemas.words import BYTES
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -46,7 +47,7 @@ def describe(
     query, headers
         Name -> (JSON type, what it means). None of them is needed.
     media_type
-        Of an answer that is no JSON.
+        Of an answer that is no JSON; several are parted by a comma.
     error
         Name of the schema of errors, where they are no problems.
     pages
@@ -55,9 +56,9 @@ def describe(
     wrong = _content(error) if error else _PROBLEM
     responses: dict[str, Any] = {}
     for status, (meaning, schema) in answers.items():
-        no_json: dict[str, Any] = wrong if status >= 400 and status not in pages else {media_type: {}}
+        no_json = wrong if status >= 400 and status not in pages else _bytes(media_type)
         content = _content(schema) if schema else no_json
-        responses[str(status)] = {"description": meaning, "content": content}
+        responses[str(status)] = {"description": meaning} | ({} if status == 304 else {"content": content})
     responses["default"] = {"description": "Any other error", "content": wrong}
     operation: dict[str, Any] = {"summary": summary, "description": text, "tags": [tag], "responses": responses}
     if body:
@@ -73,6 +74,11 @@ def describe(
         return view
 
     return keep
+
+
+def _bytes(media_types: str) -> dict[str, Any]:
+    """Describe an answer that is a file or a page."""
+    return {one: {"schema": BYTES} for one in media_types.split(", ")}
 
 
 def build(app: Flask, version: str) -> dict[str, Any]:

@@ -141,6 +141,15 @@ def test_a_command_is_needed(capsys):
     assert "COMMAND" in capsys.readouterr().err
 
 
+def test_an_interruption_while_libraries_are_loaded_is_one_line(monkeypatch, capsys):
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importlib, "import_module", interrupted)
+    assert main(["models"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
 def test_volumes_are_written_once(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(synthesize, "synthesize", functools.partial(synthesize.synthesize, grid=SLAB))
     options = ["--seed", "40", "--lesions", "2", "--stripped", "--device", "cpu"]

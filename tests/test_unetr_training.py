@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import logging
 import math
 import os
 import pickle
@@ -306,6 +307,16 @@ def test_a_training_goes_on_where_it_was_stopped_and_becomes_a_model(pool, tmp_p
     assert third["global_step"] == 1
     begun = third["state_dict"][f"network.{name}"]  # the first step of the warm-up is a tiny one
     torch.testing.assert_close(begun, averaged.half().float(), atol=1e-3, rtol=0)
+
+
+@pytest.mark.usefixtures("quiet_lightning")
+def test_lightning_has_no_say_of_its_own(pool, tmp_path, recwarn):
+    """It recommends a service on the internet, and warns of what is meant."""
+    lightning = logging.getLogger("pytorch_lightning")
+    lightning.setLevel(logging.INFO)
+    train(pool, tmp_path / "run", 1)
+    assert not lightning.isEnabledFor(logging.INFO)
+    assert [str(one.message) for one in recwarn if "pytorch_lightning" in one.filename] == []
 
 
 @pytest.mark.usefixtures("quiet_lightning")

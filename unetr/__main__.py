@@ -25,16 +25,19 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog="python -m unetr", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, purpose in COMMANDS.items():
-        command = commands.add_parser(name, help=purpose, formatter_class=argparse.RawDescriptionHelpFormatter)
-        if name in arguments[:1]:
-            importlib.import_module(f"unetr.commands.{name}").describe(command)
-    options = parser.parse_args(arguments)
     try:
+        for name, purpose in COMMANDS.items():
+            command = commands.add_parser(name, help=purpose, formatter_class=argparse.RawDescriptionHelpFormatter)
+            if name in arguments[:1]:
+                importlib.import_module(f"unetr.commands.{name}").describe(command)
+        options = parser.parse_args(arguments)
         return options.run(options)
     except (ModelError, SettingsError, VolumeError) as error:
         print(f"python -m unetr {options.command}: {error}", file=sys.stderr)  # noqa: T201 - the command's answer
         return 1
+    except KeyboardInterrupt:  # also while libraries are loaded, which takes seconds
+        print("interrupted", file=sys.stderr)  # noqa: T201 - the command's answer
+        return 130
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """``python -m unetr train``: train a network on a pool of volumes, resumable."""
 
 import argparse
+import logging
 import warnings
 from datetime import timedelta
 from itertools import chain
@@ -189,6 +190,7 @@ def run(options: argparse.Namespace) -> int:
     final = ModelCheckpoint(options.folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
     deadline = [_Deadline(timedelta(minutes=options.minutes))] if options.minutes else []
     progress = TQDMProgressBar(refresh_rate=10)
+    _hush()
     trainer = pl.Trainer(
         max_steps=options.steps,
         precision=_precision(definition),
@@ -197,6 +199,7 @@ def run(options: argparse.Namespace) -> int:
         devices=1,
         logger=TensorBoardLogger(options.folder, name="", version=""),
         log_every_n_steps=20,
+        enable_model_summary=False,
         callbacks=[regular, final, EMAWeightAveraging(decay=0.995), progress, Record(record, chosen), *deadline],
         plugins=[WrittenBeside()],
     )
@@ -207,6 +210,13 @@ def run(options: argparse.Namespace) -> int:
         weights_only=True,  # it reads the file again, which may be another by now
     )
     return 0
+
+
+def _hush() -> None:
+    """Leave the terminal to the progress: Lightning tells of its own devices there, and of services on the internet."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists", module="pytorch_lightning")
+    warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
 
 
 def _chosen(options: argparse.Namespace) -> dict[str, Any]:
