@@ -50,12 +50,14 @@ def upgrade(url: str, revision: str = "head") -> None:
     """
     database, file = open_database(url), sqlite_path(url)
     if file:
-        event.listen(database.engine, "connect", _be_patient)
+        event.listen(database.engine, "connect", _let_tables_be_remade)
     try:
         with database.engine.begin() as connection:
             config = _config(connection)
             _before(connection, ScriptDirectory.from_config(config), revision, file)
             command.upgrade(config, revision)
+            if file:
+                _check_references(connection)
     except CommandError as error:
         copy = f"the copy made before ({file.name}.before-...: docs/operations.md)" if file else "what pg_dump wrote"
         raise NewerDatabaseError(
@@ -81,8 +83,23 @@ def open_newest(url: str) -> Database:
         raise SettingsError(f"the database of DATABASE_URL cannot be used: {error}") from error
 
 
-def _be_patient(connection: Any, _record: object) -> None:
+def _let_tables_be_remade(connection: Any, _record: object) -> None:
+    """Wait long, and let a table go that others refer to: SQLite changes most of a table by making it anew.
+
+    This cannot be said within a transaction (https://sqlite.org/lang_altertable.html#otheralter).
+    """
     connection.execute(f"PRAGMA busy_timeout = {PATIENCE_MS}")
+    connection.execute("PRAGMA foreign_keys = OFF")
+
+
+def _check_references(connection: Connection) -> None:
+    """Check what SQLite did not while tables were made anew; raises SettingsError, and all is as it was before."""
+    broken = sorted({str(row.table) for row in connection.exec_driver_sql("PRAGMA foreign_key_check")})
+    if broken:
+        raise SettingsError(
+            f"the tables of the database cannot be brought up to date: rows of {', '.join(broken)} refer to rows that "
+            "are not there. Nothing was changed; restore a backup, or stay with the earlier version"
+        )
 
 
 def _before(connection: Connection, script: ScriptDirectory, revision: str, file: Path | None) -> None:

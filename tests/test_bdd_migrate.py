@@ -3,7 +3,9 @@
 import multiprocessing
 import os
 import re
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,10 @@ from BDD import migrate
 from BDD.database import open_database
 from BDD.models import Base, Patient, Series
 from BDD.rethread_store import follow_again
+from BDD.store import load_timeline
+from rano.history import Rules
+from settings import SettingsError
+from tests.followup_factory import patient_key, sized, visit
 
 
 @pytest.fixture
@@ -183,3 +189,44 @@ def test_lesions_of_before_get_the_numbers_in_their_names_and_others_what_is_fre
     with open_database(url).reading() as session:
         numbers = session.scalars(text("SELECT number FROM tracked_lesions ORDER BY id")).all()
     assert numbers == [2, 3, 1, 1, 4, 5]
+
+
+@pytest.fixture
+def followed(database, worker):
+    """A database of revision 0015 with a patient's two visits."""
+    visit(database, worker, 1, [sized(1, 20.0), sized(2, 15.0)])
+    visit(database, worker, 2, [sized(1, 15.0, "2.25.2", "GTV_MetIA_2"), sized(2, 10.0, "2.25.1", "GTV_MetIA_1")])
+    with database.writing() as session:
+        for table in ("lesions", "tracked_lesions"):
+            session.execute(text(f"ALTER TABLE {table} DROP COLUMN number"))
+        session.execute(text("UPDATE alembic_version SET version_num = '0015'"))
+    return database
+
+
+def test_what_hangs_on_lesions_stays_when_they_get_numbers(followed):
+    url = str(followed.engine.url)
+    with followed.reading() as session:
+        findings = session.execute(text("SELECT * FROM findings")).all()
+    migrate.upgrade(url)
+    with followed.reading() as session:
+        assert session.execute(text("SELECT * FROM findings")).all() == findings != []
+        assert session.execute(text("SELECT name, number FROM lesions ORDER BY id")).all() == [
+            *[("GTV_MetIA_1", 1), ("GTV_MetIA_2", 2)],
+            *[("GTV_MetIA_2", 1), ("GTV_MetIA_1", 2)],  # by its label: so it was written
+        ]
+        assert session.execute(text("SELECT name, number FROM tracked_lesions ORDER BY id")).all() == [
+            ("GTV_MetIA_1", 1),
+            ("GTV_MetIA_2", 2),
+        ]
+    assert [len(one.lesions) for one in [load_timeline(followed, patient_key(followed), Rules())]] == [2]
+
+
+def test_tables_whose_rows_refer_to_nothing_are_left_as_they_are(followed):
+    with closing(sqlite3.connect(followed.engine.url.database)) as connection:
+        connection.execute("DELETE FROM lesions")  # sqlite3 alone does not look after it
+        connection.commit()
+    with pytest.raises(SettingsError, match="rows of findings refer to rows that are not there"):
+        migrate.upgrade(str(followed.engine.url))
+    with followed.reading() as session:
+        assert session.scalar(text("SELECT version_num FROM alembic_version")) == "0015"
+        assert "number" not in {one["name"] for one in inspect(session.connection()).get_columns("tracked_lesions")}

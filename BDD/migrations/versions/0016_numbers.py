@@ -53,5 +53,4 @@ def _number() -> None:
 
 def downgrade() -> None:
     for table in ("tracked_lesions", "lesions"):
-        with op.batch_alter_table(table) as batch:
-            batch.drop_column("number")
+        op.drop_column(table, "number")
