@@ -97,6 +97,18 @@ def test_an_empty_database_is_migrated_by_whoever_starts_first(servers: tuple[Po
     engine.dispose()
 
 
+def test_lesions_of_an_earlier_version_get_their_numbers(database: store.Database, url: str) -> None:
+    visit(database, new_worker(database), 1, [sized(1, 20.0), sized(2, 15.0)])
+    with database.writing() as session:
+        for table in ("lesions", "tracked_lesions"):
+            session.execute(text(f"ALTER TABLE {table} DROP COLUMN number"))
+        session.execute(text("UPDATE alembic_version SET version_num = '0015'"))
+    migrate.upgrade(url)
+    for table in ("lesions", "tracked_lesions"):
+        with database.reading() as session:
+            assert session.scalars(text(f"SELECT number FROM {table} ORDER BY id")).all() == [1, 2]
+
+
 def test_writers_wait_for_each_other(database: store.Database) -> None:
     """Read, then write what was read plus one: without the lock at the start some of these would be lost."""
     assert count_in_threads(database, 4, 10) == 40
