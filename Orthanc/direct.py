@@ -10,7 +10,8 @@ from requests.adapters import HTTPAdapter
 
 _READING = ("/tools/lookup", "/tools/find")
 """Ends of the addresses that a POST only asks something of."""
-_CLOSED = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
+CLOSED = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
+"""What is met on a kept connection that had been closed over there meanwhile."""
 
 
 def direct_session() -> requests.Session:
@@ -50,7 +51,7 @@ def _only_reads(request: requests.PreparedRequest) -> bool:
 
 def _was_closed(error: requests.ConnectionError) -> bool:
     """Whether the connection ended before an answer began: urllib3's error, with the socket's own, is within."""
-    return any(isinstance(one, _CLOSED) for cause in error.args for one in getattr(cause, "args", ()))
+    return any(isinstance(one, CLOSED) for cause in error.args for one in getattr(cause, "args", ()))
 
 
 def authorities() -> str | None:

@@ -14,7 +14,7 @@ from typing import IO, Any, cast
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from Orthanc.archive import ArchiveTimeoutError, ArchiveUnavailableError
-from Orthanc.direct import authorities
+from Orthanc.direct import CLOSED, authorities
 
 CHUNK_BYTES = 1 << 17
 RESOURCE = re.compile(r"(studies|series|instances)(/(?!\.{1,2}(/|$))[^/]+)*", re.ASCII)
@@ -128,7 +128,7 @@ class Relay:
         try:
             try:
                 answer = self._send(connection, method, target, passed, body)
-            except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+            except CLOSED:
                 if not used:
                     raise
                 connection, _ = self._connection(fresh=True)  # the kept one had been closed over there meanwhile

@@ -71,10 +71,9 @@ def cielab(number: int) -> CIELabColor:
 
 def on_white(number: int) -> Colour:
     """Return the colour of a lesion on paper and on pages: the same hue, dark enough to be read."""
-    if number <= len(ON_WHITE):
-        rgb(number)  # refuses what is no number
-        return ON_WHITE[number - 1]
     colour = rgb(number)
+    if number <= len(ON_WHITE):
+        return ON_WHITE[number - 1]
     while contrast_with_white(colour) < _CONTRAST:
         red, green, blue = (int(0.95 * value) for value in colour)
         colour = red, green, blue

@@ -194,6 +194,12 @@ class Timeline:
     assessment: Assessment
     finders: tuple[Finder, ...] = ()
 
+    @cached_property
+    def baseline_place(self) -> int | None:
+        """The place of the baseline among the visits, from 0; None where there is none."""
+        studies = [visit.study_instance_uid for visit in self.visits]
+        return studies.index(self.assessment.baseline) if self.assessment.baseline in studies else None
+
     @property
     def counting(self) -> tuple[TimelineLesion, ...]:
         """The lesions without those that people have merged into others and those that they have called none."""
@@ -271,10 +277,9 @@ class Timeline:
 
         A target is a lesion of the baseline that was measurable there.
         """
-        studies = [visit.study_instance_uid for visit in self.visits]
-        if self.assessment.baseline not in studies:
+        baseline = self.baseline_place
+        if baseline is None:
             return "There is no baseline"
-        baseline = studies.index(self.assessment.baseline)
         size = lesion.sizes[baseline]
         if size is None:
             return _why_not_at_the_baseline(lesion, baseline)

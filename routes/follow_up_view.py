@@ -116,8 +116,9 @@ class View:
     @property
     def ruled_out(self) -> int:
         """How many lesions were measurable at the baseline and are no targets because people have said so."""
-        places = [k for k, one in enumerate(self.visits) if one.study_instance_uid == self.timeline.assessment.baseline]
-        sizes = [lesion.sizes[k] for k in places for lesion in self.lesions if lesion.target is False]
+        if (baseline := self.timeline.baseline_place) is None:
+            return 0
+        sizes = [lesion.sizes[baseline] for lesion in self.lesions if lesion.target is False]
         return sum(size is not None and size.measurable for size in sizes)
 
     @property

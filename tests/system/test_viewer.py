@@ -80,6 +80,15 @@ def study_of(datasets: list[Dataset]) -> str:
     return str(datasets[0].StudyInstanceUID)
 
 
+def open_with_result(viewer: Viewer, orthanc: RunningOrthanc, site: ServerSite) -> str:
+    """Open a study that was segmented before, and wait for what was found; give its StudyInstanceUID."""
+    study = study_of(store(orthanc))
+    assert site.post(study).json()["state"] == "done"
+    viewer.open(study)
+    viewer.wait_for_result()
+    return study
+
+
 def is_coloured(colour: np.ndarray) -> bool:
     return bool(colour.max() - colour.min() > COLOURED)
 
@@ -155,10 +164,7 @@ def test_the_overlay_is_there_before_the_rest_is_written_and_goes_when_that_fail
 
 
 def test_what_a_person_decides_stays(viewer: Viewer, orthanc: RunningOrthanc, site: ServerSite) -> None:
-    study = study_of(store(orthanc))
-    assert site.post(study).json()["state"] == "done"
-    viewer.open(study)
-    viewer.wait_for_result()
+    study = open_with_result(viewer, orthanc, site)
     first, second, third = viewer.rows()
     reports = reports_written(orthanc, study)
     assert shows(viewer, LARGEST, coloured=True), "a stored result is shown when the study is opened"
@@ -351,10 +357,7 @@ def viewer_follow_up(site: ServerSite, study: str) -> str:
 
 
 def test_somebody_else_was_faster(viewer: Viewer, orthanc: RunningOrthanc, site: ServerSite) -> None:
-    study = study_of(store(orthanc))
-    assert site.post(study).json()["state"] == "done"
-    viewer.open(study)
-    viewer.wait_for_result()
+    study = open_with_result(viewer, orthanc, site)
     first = viewer.rows()[0]
     (lesion,) = [one for one in lesions_of(site, study) if one["name"] == first]
     viewer.page.dblclick(name_of(first))
@@ -400,10 +403,7 @@ def test_what_is_entered_elsewhere_shows(viewer: Viewer, orthanc: RunningOrthanc
 def test_what_others_segment_again_takes_the_place_of_the_overlay(
     viewer: Viewer, orthanc: RunningOrthanc, site: ServerSite
 ) -> None:
-    study = study_of(store(orthanc))
-    assert site.post(study).json()["state"] == "done"
-    viewer.open(study)
-    viewer.wait_for_result()
+    study = open_with_result(viewer, orthanc, site)
     viewer.look_at(SECOND)
     again = site.post(study).json()
     assert again["state"] == "done"
@@ -486,10 +486,7 @@ def refused(site: ServerSite, study: str) -> list[str]:
 def test_a_name_that_another_lesion_has_is_kept_for_another_try(
     viewer: Viewer, orthanc: RunningOrthanc, site: ServerSite
 ) -> None:
-    study = study_of(store(orthanc))
-    assert site.post(study).json()["state"] == "done"
-    viewer.open(study)
-    viewer.wait_for_result()
+    open_with_result(viewer, orthanc, site)
     first, second, _ = viewer.rows()
     viewer.page.dblclick(name_of(second))
     viewer.page.fill(".metia-rename", first)
@@ -555,10 +552,7 @@ def test_again_leaves_one_overlay_and_the_viewer_alive(
 
 
 def test_a_name_is_changed_by_keys(viewer: Viewer, orthanc: RunningOrthanc, site: ServerSite) -> None:
-    study = study_of(store(orthanc))
-    assert site.post(study).json()["state"] == "done"
-    viewer.open(study)
-    viewer.wait_for_result()
+    study = open_with_result(viewer, orthanc, site)
     second = viewer.rows()[1]
     viewer.page.focus(name_of(second))
     viewer.page.keyboard.press("Enter")
