@@ -18,8 +18,7 @@ OnProgress = Callable[[float], None]
 UID_KEYWORDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 """What an instance goes by."""
 
-_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
-UID_LENGTH = 64
+UID_LENGTH, UID_PATTERN = 64, r"[0-9]+(\.[0-9]+)*"
 
 
 def is_uid(value: object) -> TypeGuard[str]:
@@ -28,7 +27,7 @@ def is_uid(value: object) -> TypeGuard[str]:
     Leading zeros, which PS3.5 forbids, are let pass: old scanners wrote them. Two dots in a row never are, nor several
     values.
     """
-    return isinstance(value, str) and len(value) <= UID_LENGTH and _UID.fullmatch(value) is not None
+    return isinstance(value, str) and len(value) <= UID_LENGTH and re.fullmatch(UID_PATTERN, value) is not None
 
 
 @dataclass(frozen=True)

@@ -11,26 +11,23 @@ from flask import Blueprint, Response, jsonify, request, url_for
 
 from BDD import store
 from rano.history import ClinicalStatus
-from routes import reading
+from routes import bounds, reading
 from routes.context import Context, context
 from routes.followup_json import assessment_to_json, change_to_json, tracked_to_json
 from routes.openapi import describe
 from routes.problems import ProblemError, invalid
+from routes.schemas.words import TEXT, USER
 
 blueprint = Blueprint("changes", __name__)
 
-NAME_LENGTH, NOTE_LENGTH, USER_LENGTH = 64, 4000, 100
-MAXIMUM_MG = 1000.0
-UNUSUAL_MG = 40.0
-"""Above this the page asks whether it is meant: a day's dose of dexamethasone decides on the response."""
 _ERRORS = {
     400: ("Malformed", None),
     409: ("Somebody else has changed it in between", None),
     422: ("The change would contradict what is known", None),
 }
 _TAG = "Follow-up"
-_USER = {"X-User": ("string", "Who changes it, in UTF-8; or `user`")}
-_VERSION_AND_USER = {"If-Match": ("string", 'On which version, such as "3"; or `version`'), **_USER}
+_USER = {"X-User": {**USER, "description": "Who changes it, in UTF-8; or `user`"}}
+_VERSION_AND_USER = {"If-Match": {**TEXT, "description": 'On which version, such as "3"; or `version`'}, **_USER}
 _WHO = "Who changes it: the header X-User (in UTF-8), or `user`. On which version: the header If-Match, or `version`."
 
 
@@ -62,7 +59,7 @@ def change_lesion(lesion: int) -> Response:
     return response
 
 
-@blueprint.post("/visits/<study>/assessment")
+@blueprint.post("/visits/<uid:study>/assessment")
 @describe(
     "Say what no image shows of a visit",
     {
@@ -132,14 +129,14 @@ def _version(body: dict[str, Any]) -> int:
             "Neither If-Match nor version was sent.",
             "Send the version that the timeline shows, so that nobody's change is lost.",
         )
-    if not re.fullmatch("[0-9]{1,10}", str(value)) or int(value) > 2**31:
+    if not re.fullmatch("[0-9]{1,10}", str(value)) or int(value) > bounds.LARGEST_VERSION:
         raise invalid(f"version = {str(value)[:80]!r} is no version; expected a whole number.")
     return int(value)
 
 
 def _user(body: dict[str, Any]) -> str:
     value = _as_sent(request.headers.get("X-User", "")) or body.get("user") or "anonymous"
-    return _text("user", value, USER_LENGTH)
+    return _text("user", value, bounds.USER_LENGTH)
 
 
 def _as_sent(header: str) -> str:
@@ -160,7 +157,7 @@ def _text(field: str, value: Any, longest: int, *, empty: bool = False) -> str:
 
 def lesion_name(value: Any) -> str:
     """Check a lesion's name."""
-    name = _text("name", value, NAME_LENGTH)
+    name = _text("name", value, bounds.NAME_LENGTH)
     if "\\" in name:
         raise invalid("name holds a backslash, by which DICOM parts values.")
     return name
@@ -179,7 +176,7 @@ def _yes_no_or_null(field: str, value: Any) -> bool | None:
 def _merged_into(value: Any) -> int | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= reading.LARGEST_ID:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= bounds.LARGEST_ID:
         raise invalid(f"merged_into = {str(value)[:80]!r} is neither a lesion's id nor null.")
     return value
 
@@ -187,8 +184,8 @@ def _merged_into(value: Any) -> int | None:
 def _dose(value: Any) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAXIMUM_MG:
-        limit = f"a daily dose from 0 to {MAXIMUM_MG:g} mg"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= bounds.MAXIMUM_MG:
+        limit = f"a daily dose from 0 to {bounds.MAXIMUM_MG:g} mg"
         raise invalid(f"corticosteroid_mg = {str(value)[:80]!r} is neither {limit} nor null.")
     return float(value)
 
@@ -216,7 +213,7 @@ _VISIT_CHECKS = {
     "corticosteroid_mg": _dose,
     "clinical_status": _status,
     "immunotherapy": lambda value: _yes_no_or_null("immunotherapy", value),
-    "note": lambda value: _text("note", value, NOTE_LENGTH, empty=True),
+    "note": lambda value: _text("note", value, bounds.NOTE_LENGTH, empty=True),
     "baseline": lambda value: _yes_or_no("baseline", value),
     "verified": _verified,
 }

@@ -56,7 +56,7 @@ def store() -> Response:
     return _store("studies")
 
 
-@blueprint.post("/dicom-web/studies/<study>")
+@blueprint.post("/dicom-web/studies/<uid:study>")
 @_describe_storing("Store in a study (STOW-RS)")
 def store_in(study: str) -> Response:
     """Pass instances of one study on to be stored."""

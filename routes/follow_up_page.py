@@ -14,12 +14,13 @@ from rano.history import ClinicalStatus, summed
 from rano.remarks import MEASURABLE, thresholds
 from results.context import NOTICE
 from results.numbers import signed_percent
-from routes import changes, reading
+from routes import bounds, reading
 from routes.assets import asset_url, compressed
 from routes.context import context
 from routes.follow_up_charts import NAMED, bars, colour_of, curves, scatter, sum_chart
 from routes.follow_up_view import View, arrange
 from routes.openapi import describe
+from routes.schemas.words import TEXT, UID
 
 blueprint = Blueprint("follow_up_page", __name__, url_prefix="/follow-up")
 
@@ -29,9 +30,10 @@ _POLICY = (
 )
 _SHOWN, _CHANGES = 200, 10_000
 _QUERY = {
-    "q": ("string", "Words of the name or the PatientID"),
-    "StudyInstanceUID": ("string", "Go to the patient of this study, and to this visit"),
+    "q": {**TEXT, "description": "Words of the name or the PatientID"},
+    "StudyInstanceUID": {**UID, "description": "Go to the patient of this study, and to this visit"},
 }
+_VISIT = {"visit": {**UID, "description": "The visit to show closely; the last one by date unless said"}}
 
 
 @blueprint.get("")
@@ -65,13 +67,13 @@ def search() -> BaseResponse:
     "See the course of a patient",
     {200: ("The page", None), 404: ("A page: there is no such patient, or visit", None)},
     pages=(404,),
-    query={"visit": ("string", "StudyInstanceUID of the visit to show closely; the last one by date unless said")},
+    query=_VISIT,
     tag="Follow-up",
 )
 def one(patient: int) -> Response:
     """Show a patient."""
     here = context()
-    reading.only_queries(("visit",))
+    reading.only_queries(_VISIT)
     people = store.list_patients(here.database, key=patient)
     if not people:
         raise store.PatientNotFoundError(f"there is no patient {patient}")
@@ -90,10 +92,10 @@ def one(patient: int) -> Response:
         thresholds=thresholds(timeline.assessment.rules),
         summed=summed(timeline.assessment.rules.target_rule),
         measurable=MEASURABLE,
-        user_length=changes.USER_LENGTH,
-        note_length=changes.NOTE_LENGTH,
-        maximum_mg=changes.MAXIMUM_MG,
-        unusual_mg=changes.UNUSUAL_MG,
+        user_length=bounds.USER_LENGTH,
+        note_length=bounds.NOTE_LENGTH,
+        maximum_mg=bounds.MAXIMUM_MG,
+        unusual_mg=bounds.UNUSUAL_MG,
         signed_percent=signed_percent,
         notice=NOTICE,
     )

@@ -12,11 +12,12 @@ from routes import reading
 from routes.context import context
 from routes.followup_json import change_to_json, identity_to_json, patient_to_json, timeline_to_json
 from routes.openapi import describe
+from routes.schemas.words import TEXT
 
 blueprint = Blueprint("followup", __name__)
 
-_PATIENTS = reading.Limit(unless_said=1000, most=100_000)
-_CHANGES = reading.Limit(unless_said=200, most=100_000)
+_PATIENTS = reading.limit(unless_said=1000, most=100_000)
+_CHANGES = reading.limit(unless_said=200, most=100_000)
 _MISSING = {404: ("No such patient", None)}
 _TAG = "Follow-up"
 
@@ -26,7 +27,7 @@ _TAG = "Follow-up"
 def patients() -> Response:
     """List patients."""
     reading.only_queries(_PATIENTS.query)
-    listed = store.list_patients(context().database, limit=_PATIENTS.asked())
+    listed = store.list_patients(context().database, limit=int(_PATIENTS.asked()))
     return jsonify(patients=[patient_to_json(one) for one in listed])
 
 
@@ -92,11 +93,11 @@ def report(patient: int) -> Response:
 def changes(patient: int) -> Response:
     """List changes."""
     reading.only_queries(_CHANGES.query)
-    listed = store.list_changes(context().database, patient, limit=_CHANGES.asked())
+    listed = store.list_changes(context().database, patient, limit=int(_CHANGES.asked()))
     return jsonify(changes=[change_to_json(one) for one in listed])
 
 
-@blueprint.get("/studies/<study>/lesions")
+@blueprint.get("/studies/<uid:study>/lesions")
 @describe(
     "See the lesions of a study",
     {
@@ -113,7 +114,7 @@ def lesions(study: str) -> Response:
     return jsonify(patient=store.patient_of(database, uid), lesions=[identity_to_json(one) for one in found])
 
 
-@blueprint.get("/studies/<study>/lesions/<lesion>/image.png")
+@blueprint.get("/studies/<uid:study>/lesions/<uid:lesion>/image.png")
 @describe(
     "See a lesion",
     {
@@ -122,7 +123,7 @@ def lesions(study: str) -> Response:
         404: ("The study was never segmented, or shows no such lesion", None),
     },
     text="lesion is the tracking UID that the lesion has in this study.",
-    headers={"If-None-Match": ("string", "The ETag of the picture that is there already")},
+    headers={"If-None-Match": {**TEXT, "description": "The ETag of the picture that is there already"}},
     media_type="image/png",
     tag=_TAG,
 )

@@ -9,14 +9,15 @@ from routes.context import context
 from routes.job_json import job_to_json, jobs_to_json
 from routes.openapi import describe
 from routes.problems import ProblemError, invalid
+from routes.schemas.words import UID
 from routes.segment import WAIT, answer
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/jobs")
 
-_LIMIT = reading.Limit(unless_said=100, most=500)
+_LIMIT = reading.limit(unless_said=100, most=500)
 _QUERY = {
-    "state": ("string", f"Only jobs in this state: {', '.join(JOB_STATES)}"),
-    "StudyInstanceUID": ("string", "Only jobs of this study"),
+    "state": {"enum": list(JOB_STATES), "description": "Only jobs in this state"},
+    "StudyInstanceUID": {**UID, "description": "Only jobs of this study"},
     **_LIMIT.query,
 }
 
@@ -33,7 +34,7 @@ def every() -> Response:
     if study is not None:
         reading.uid(study, "StudyInstanceUID")
     states = [state] if state else []
-    jobs = store.list_jobs(here.database, states=states, study_instance_uid=study, limit=_LIMIT.asked())
+    jobs = store.list_jobs(here.database, states=states, study_instance_uid=study, limit=int(_LIMIT.asked()))
     return jsonify(jobs=jobs_to_json(here.database, jobs))
 
 
@@ -45,13 +46,13 @@ def every() -> Response:
         202: ("With wait: it has not ended", "Job"),
         404: ("No such job", None),
     },
-    query=WAIT,
+    query=WAIT.query,
 )
 def one(job_id: str) -> Response:
     """Show a job."""
     here = context()
-    reading.only_queries(WAIT)
-    wait = reading.number("wait", 0.0, 0.0, here.settings.api_wait_max)
+    reading.only_queries(WAIT.query)
+    wait = WAIT.asked()
     job = store.get_job(here.database, job_id)
     return answer(here, job, wait) if wait else jsonify(job_to_json(here.database, job))
 
@@ -82,13 +83,13 @@ def cancel(job_id: str) -> Response:
         404: ("No such job", None),
         409: ("Not possible now", None),
     },
-    query=WAIT,
+    query=WAIT.query,
 )
 def retry(job_id: str) -> Response:
     """Queue a job again."""
     here = context()
-    reading.only_queries(WAIT)
-    wait = reading.number("wait", 0.0, 0.0, here.settings.api_wait_max)
+    reading.only_queries(WAIT.query)
+    wait = WAIT.asked()
     try:
         store.retry(here.database, job_id)
     except store.SeriesBusyError as busy:

@@ -44,7 +44,7 @@ def error_response(error: Exception) -> Response:
 blueprint.register_error_handler(Exception, error_response)
 
 
-@blueprint.post("/segmentation/<study>")
+@blueprint.post("/segmentation/<uid:study>")
 @describe(
     "Segment a study, and answer at the end",
     {200: ("Its results are in the archive", "Success"), 404: ("No such study", None)},
@@ -132,7 +132,7 @@ def delete_roi() -> Response:
     return _edit_roi(None, lambda _: {"not_a_lesion": True}, "ROI deleted successfully")
 
 
-@blueprint.delete("/delete-study/<study>")
+@blueprint.delete("/delete-study/<uid:study>")
 @describe(
     "Delete a study from the archive, with all that is known of it",
     {

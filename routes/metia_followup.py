@@ -10,8 +10,9 @@ from BDD import store
 from results.palette import rgb
 from routes.context import context
 from routes.metia import ERROR, TAG, error_response, here_archive
-from routes.openapi import describe
+from routes.openapi import Parameters, describe
 from routes.problems import ProblemError
+from routes.schemas.words import TEXT
 
 blueprint = Blueprint("metia_followup", __name__)
 blueprint.register_error_handler(Exception, error_response)
@@ -20,7 +21,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 _ORTHANC_NAME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
 
 
-def _list_of(summary: str, schema: str, query: dict[str, tuple[str, str]] | None = None) -> Callable[[View], View]:
+def _list_of(summary: str, schema: str, query: Parameters | None = None) -> Callable[[View], View]:
     return describe(summary, {200: ("All of them", schema)}, tag=TAG, error=ERROR, query=query)
 
 
@@ -58,7 +59,7 @@ def patients() -> Response:
 
 
 @blueprint.get("/followup-etudes")
-@_list_of("List their studies", "MetiaStudies", {"idPatient": ("string", "Only those of this patient")})
+@_list_of("List their studies", "MetiaStudies", {"idPatient": {**TEXT, "description": "Only those of this patient"}})
 def studies() -> Response:
     """List studies."""
     patient = request.args.get("idPatient")
@@ -75,7 +76,9 @@ def studies() -> Response:
 
 
 @blueprint.get("/followup-series")
-@_list_of("List the series of lesions", "MetiaSeriesList", {"idEtude": ("string", "Only those of this study")})
+@_list_of(
+    "List the series of lesions", "MetiaSeriesList", {"idEtude": {**TEXT, "description": "Only those of this study"}}
+)
 def series() -> Response:
     """List series."""
     found = store.metia_series(context().database, request.args.get("idEtude"))
@@ -83,7 +86,7 @@ def series() -> Response:
 
 
 @blueprint.get("/followup-metastases")
-@_list_of("List the lesions", "MetiaMetastases", {"idSeries": ("string", "Only those of this series")})
+@_list_of("List the lesions", "MetiaMetastases", {"idSeries": {**TEXT, "description": "Only those of this series"}})
 def metastases() -> Response:
     """List lesions."""
     named = request.args.get("idSeries")

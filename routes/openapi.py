@@ -4,18 +4,21 @@ A view without a description does not start: the document and the routes cannot 
 """
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from flask import Flask
 
 from routes.schemas import SCHEMAS
-from routes.schemas.words import BYTES
+from routes.schemas.words import BYTES, ID, TEXT, UID, Schema
 
 View = TypeVar("View", bound=Callable[..., Any])
+Parameters = Mapping[str, Schema | Callable[[], Schema]]
+"""Name -> what it may be and what it means; called for each document where the settings decide on it."""
 
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-_PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
+_PARAMETER = re.compile(r"<(?:(\w+):)?(\w+)>")
+_IN_PATH = {"int": ID, "uid": UID}
 
 
 def describe(
@@ -26,8 +29,8 @@ def describe(
     body: str | None = None,
     body_type: str = "application/json",
     body_needed: bool = True,
-    query: dict[str, tuple[str, str]] | None = None,
-    headers: dict[str, tuple[str, str]] | None = None,
+    query: Parameters | None = None,
+    headers: Parameters | None = None,
     tag: str = "Jobs",
     media_type: str = "text/html",
     error: str | None = None,
@@ -45,7 +48,7 @@ def describe(
     body_type, body_needed
         Its media type, and whether a request without it is none.
     query, headers
-        Name -> (JSON type, what it means). None of them is needed.
+        None of them is needed.
     media_type
         Of an answer that is no JSON; several are parted by a comma.
     error
@@ -63,10 +66,10 @@ def describe(
     operation: dict[str, Any] = {"summary": summary, "description": text, "tags": [tag], "responses": responses}
     if body:
         operation["requestBody"] = {"required": body_needed, "content": _content(body, body_type)}
-    operation["parameters"] = [
-        {"name": name, "in": where, "schema": {"type": kind}, "description": meaning}
+    operation["parameters"] = [  # as the document has them: ``build``
+        (name, where, schema)
         for where, known in (("query", query), ("header", headers))
-        for name, (kind, meaning) in (known or {}).items()
+        for name, schema in (known or {}).items()
     ]
 
     def keep(view: View) -> View:
@@ -89,18 +92,8 @@ def build(app: Flask, version: str) -> dict[str, Any]:
     LookupError
         When a view has no description.
     """
-    paths: dict[str, Any] = {}
-    for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
-        described = getattr(app.view_functions[rule.endpoint], "openapi", None)
-        if described is None:
-            raise LookupError(f"{rule.rule} has no @describe")
-        in_path = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-            for name in _PARAMETER.findall(rule.rule)
-        ]
-        operation = {**described, "operationId": rule.endpoint, "parameters": in_path + described["parameters"]}
-        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
-            paths.setdefault(_PARAMETER.sub(r"{\1}", rule.rule), {})[method.lower()] = operation
+    with app.app_context():
+        paths = _paths(app)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -112,6 +105,28 @@ def build(app: Flask, version: str) -> dict[str, Any]:
         "paths": paths,
         "components": {"schemas": SCHEMAS},
     }
+
+
+def _paths(app: Flask) -> dict[str, Any]:
+    paths: dict[str, Any] = {}
+    for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
+        described = getattr(app.view_functions[rule.endpoint], "openapi", None)
+        if described is None:
+            raise LookupError(f"{rule.rule} has no @describe")
+        in_path = [
+            {"name": name, "in": "path", "required": True, "schema": _IN_PATH.get(kind, TEXT)}
+            for kind, name in _PARAMETER.findall(rule.rule)
+        ]
+        others = [_parameter(*one) for one in described["parameters"]]
+        operation = {**described, "operationId": rule.endpoint, "parameters": in_path + others}
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            paths.setdefault(_PARAMETER.sub(r"{\2}", rule.rule), {})[method.lower()] = operation
+    return paths
+
+
+def _parameter(name: str, where: str, schema: Schema | Callable[[], Schema]) -> dict[str, Any]:
+    known = dict(schema() if callable(schema) else schema)
+    return {"name": name, "in": where, "description": known.pop("description"), "schema": known}
 
 
 def _content(schema: str, media_type: str = "application/json") -> dict[str, Any]:

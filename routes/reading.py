@@ -1,7 +1,8 @@
 """Reads what a request says, strictly: a word it does not know is an error, not a silence."""
 
+import math
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -9,13 +10,12 @@ from typing import Any
 from flask import Flask, request
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
-from werkzeug.routing import IntegerConverter, Map
+from werkzeug.routing import IntegerConverter, Map, UnicodeConverter
 
 from Orthanc.archive import UID_LENGTH, is_uid
+from routes import bounds
+from routes.openapi import Parameters
 from routes.problems import invalid
-
-LARGEST_ID = 2**63 - 1
-"""The largest that a database can be asked for."""
 
 _KINDS = {dict: "an object", list: "an array", str: "a string", int: "a number", float: "a number", bool: "a boolean"}
 _KINDS[type(None)] = "null"
@@ -31,7 +31,11 @@ class _Identifier(IntegerConverter):
     regex = r"\d{1,19}"
 
     def __init__(self, url_map: Map) -> None:
-        super().__init__(url_map, max=LARGEST_ID)
+        super().__init__(url_map, max=bounds.LARGEST_ID)
+
+
+class _UID(UnicodeConverter):
+    """What is described as a UID; routes look whether it is one (``uid``), and say so where it is not."""
 
 
 class _JSON(DefaultJSONProvider):
@@ -49,7 +53,7 @@ class _JSON(DefaultJSONProvider):
 
 def register(app: Flask) -> None:
     """Have the app read addresses, numbers in them, and JSON, as above; before any route is made."""
-    app.url_map.converters["int"] = _Identifier
+    app.url_map.converters |= {"int": _Identifier, "uid": _UID}
     app.json = _JSON(app)
     app.before_request(_only_plain_text)
 
@@ -92,38 +96,58 @@ def uid(value: object, keyword: str) -> str:
     return value
 
 
-def number(name: str, default: float, low: float, high: float) -> float:
-    """Give a number from the query; above ``high`` it is cut to it."""
-    text = request.args.get(name)
-    if text is None:
-        return default
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not value >= low:
-        raise invalid(f"{name} = {text[:80]!r} is not usable; expected a number of at least {low:g}.")
-    return min(value, high)
-
-
 @dataclass(frozen=True)
-class Limit:
-    """How many of a list are given: ``limit`` in the query."""
+class Number:
+    """A number in the query: checked by the bounds that OpenAPI tells.
 
-    unless_said: int
-    most: int
+    Attributes
+    ----------
+    most
+        What is more is cut to it. Called where the settings decide on it.
+    """
+
+    name: str
+    meaning: str
+    unless_said: float
+    least: float
+    most: float | Callable[[], float]
+    whole: bool = False
 
     @property
-    def query(self) -> dict[str, tuple[str, str]]:
+    def query(self) -> Parameters:
         """Describe it for OpenAPI."""
-        return {"limit": ("integer", f"At most so many, {self.unless_said} unless said, {self.most} at most")}
+        return {self.name: self._schema}
 
-    def asked(self) -> int:
-        """Give how many the request asks for."""
-        value = number("limit", self.unless_said, 1, self.most)
-        if value != int(value):
-            raise invalid(f"limit = {value:g} is not usable; expected a whole number.")
-        return int(value)
+    def _schema(self) -> dict[str, Any]:
+        return {
+            "type": "integer" if self.whole else "number",
+            "minimum": self.least,
+            "maximum": self._most(),
+            "default": self.unless_said,
+            "description": f"{self.meaning}; what is more than the maximum is cut to it",
+        }
+
+    def _most(self) -> float:
+        return self.most() if callable(self.most) else self.most
+
+    def asked(self) -> float:
+        """Give what the request asks for."""
+        text = request.args.get(self.name)
+        if text is None:
+            return self.unless_said
+        try:
+            value = min(float(text), float(self._most()))
+        except ValueError:
+            value = math.nan
+        if not value >= self.least or (self.whole and not value.is_integer()):
+            expected = f"a {'whole ' if self.whole else ''}number of at least {self.least:g}"
+            raise invalid(f"{self.name} = {text[:80]!r} is not usable; expected {expected}.")
+        return value
+
+
+def limit(unless_said: int, most: int) -> Number:
+    """Make the number that says how many of a list are given."""
+    return Number("limit", "At most so many", unless_said, 1, most, whole=True)
 
 
 def only_queries(known: Collection[str]) -> None:

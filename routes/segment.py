@@ -19,7 +19,13 @@ from routes.problems import ProblemError, invalid
 blueprint = Blueprint("segment", __name__)
 
 RELABEL_SECONDS = 30.0
-WAIT = {"wait": ("number", "Hold the answer until the job ends, for so many seconds at most")}
+WAIT = reading.Number(
+    "wait",
+    "Hold the answer until the job ends, for so many seconds at most",
+    unless_said=0,
+    least=0,
+    most=lambda: context().settings.api_wait_max,
+)
 
 
 @blueprint.post("/segment")
@@ -41,14 +47,14 @@ WAIT = {"wait": ("number", "Hold the answer until the job ends, for so many seco
     },
     text="The series is chosen here and now; what it is worth as a volume shows when the job reads it.",
     body="SegmentRequest",
-    query=WAIT,
+    query=WAIT.query,
     tag="Segment",
 )
 def segment() -> Response:
     """Queue a job for one series."""
     here = context()
-    reading.only_queries(WAIT)
-    wait = reading.number("wait", 0.0, 0.0, here.settings.api_wait_max)
+    reading.only_queries(WAIT.query)
+    wait = WAIT.asked()
     body = reading.json_object(("StudyInstanceUID", "SeriesInstanceUID", "model", "outputs"))
     study = reading.uid(body.get("StudyInstanceUID"), "StudyInstanceUID")
     series = body.get("SeriesInstanceUID")

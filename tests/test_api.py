@@ -13,10 +13,9 @@ from flask import abort
 
 import api
 from Orthanc import multipart
-from routes import reading
 from routes.openapi import build
 from settings import ROOT, SettingsError, load_settings
-from tests.api_factory import MR, ApiSite
+from tests.api_factory import MR, STUDY, ApiSite
 
 
 @pytest.fixture
@@ -129,12 +128,6 @@ def test_no_address_holds_control_characters(site, character):
     for path in (f"/followup-series?idEtude=x&idEtude={character}", f"/followup-metastases?idSeries={character}"):
         answer = site.client.get(path)
         assert (answer.status_code, list(answer.get_json())) == (400, ["error"])
-
-
-@pytest.mark.parametrize("asked", ["1e9", "inf", "30.5"])
-def test_what_is_more_than_the_most_is_cut_to_it(site, asked):
-    with site.app.test_request_context(f"/jobs/x?wait={asked}"):
-        assert reading.number("wait", 0.0, 0.0, 30.0) == 30.0
 
 
 def test_a_tab_in_what_is_searched_for_is_none(site):
@@ -277,6 +270,43 @@ def test_what_may_be_sent_is_described(site):
     assert described == expected
 
 
+def test_the_numbers_of_queries_are_described_by_the_bounds_that_are_checked(tmp_path):
+    site = ApiSite(tmp_path, API_WAIT_MAX="45")
+    bounds = {}
+    for path, operations in site.client.get("/openapi.json").get_json()["paths"].items():
+        for method, operation in operations.items():
+            for one in operation["parameters"]:
+                schema = one["schema"]
+                if one["in"] == "query" and schema.get("type") in ("number", "integer"):
+                    bounds[one["name"], path] = (schema["minimum"], schema["default"], schema["maximum"])
+                    for said, refused in ((schema["minimum"] - 1, True), (schema["minimum"], False)):
+                        address = f"{re.sub('{.*?}', '1', path)}?{one['name']}={said}"
+                        told = site.client.open(address, method=method, json={"StudyInstanceUID": STUDY}).get_data(True)
+                        assert ("number of at least" in told) is refused, address
+    assert bounds == {
+        ("wait", "/segment"): (0, 0, 45),
+        ("wait", "/jobs/{job_id}"): (0, 0, 45),
+        ("wait", "/jobs/{job_id}/retry"): (0, 0, 45),
+        ("limit", "/jobs"): (1, 100, 500),
+        ("limit", "/patients"): (1, 1000, 100_000),
+        ("limit", "/patients/{patient}/changes"): (1, 200, 100_000),
+    }
+    site.close()
+
+
+def test_what_an_address_holds_is_described_as_what_it_is(site):
+    paths = site.client.get("/openapi.json").get_json()["paths"]
+    kinds = {
+        (path, one["name"]): one["schema"]["type"] + ("s" if "pattern" in one["schema"] else "")
+        for path, operations in paths.items()
+        for operation in operations.values()
+        for one in operation["parameters"]
+        if one["in"] == "path"
+    }
+    assert kinds["/patients/{patient}/timeline", "patient"] == "integer"
+    assert {kind for (_, name), kind in kinds.items() if name == "study"} == {"strings"}
+
+
 def test_a_client_made_from_the_document_can_upload(site):
     document = site.client.get("/openapi.json").get_json()
     ((media_type, content),) = document["paths"]["/uploadDicom"]["post"]["requestBody"]["content"].items()
@@ -351,6 +381,12 @@ def test_the_page_shows_every_address_and_needs_no_internet(site):
     assert "<script" not in page
     for anchor in re.findall(r'href="#(\w+)"', page):
         assert f'id="{anchor}"' in page or anchor == "OpenAPI", anchor
+
+
+def test_the_page_tells_bounds_and_what_holds_unless_said(site):
+    page = site.client.get("/docs").get_data(as_text=True)
+    for words in ("integer, 1 to 500; 100 unless said", "number, 0 to 300; 0 unless said", "at most 4000 characters"):
+        assert words in page
 
 
 def test_the_index_links_exist(site):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from routes.changes import NAME_LENGTH
+from routes.bounds import NAME_LENGTH
 from routes.schemas.follow_up import SCHEMAS
 from settings import ROOT
 

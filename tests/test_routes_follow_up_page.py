@@ -223,7 +223,7 @@ def test_who_changed_a_visit_and_what_can_be_undone(site, patient):
 
 def test_what_can_be_entered_is_what_the_server_takes(site, patient, monkeypatch):
     for name, value in (("NOTE_LENGTH", 41), ("USER_LENGTH", 11), ("MAXIMUM_MG", 12.5), ("UNUSUAL_MG", 8.5)):
-        monkeypatch.setattr(f"routes.changes.{name}", value)
+        monkeypatch.setattr(f"routes.bounds.{name}", value)
     markup = page(site, f"/follow-up/{patient}")
     assert re.search(r'<textarea name="note"[^>]* maxlength="41">', markup)
     assert re.search(r'<input id="user"[^>]* maxlength="11"', markup)

@@ -12,7 +12,7 @@ from BDD.followup_models import KeyImage
 from imaging.volume import read_series
 from rano.history import Rules
 from results.seg import read_seg
-from routes.reading import Limit
+from routes.reading import limit
 from tests.api_factory import MR, SERIES, STUDY, ApiSite
 from tests.followup_factory import patient_key, put_in_doubt, sized, study_of, visit
 
@@ -70,7 +70,7 @@ def test_as_many_are_listed_as_are_asked_for(site, patient, listing, monkeypatch
     address = path.format(patient=patient)
     newest, older = site.client.get(address).get_json()[listing]
     assert site.client.get(f"{address}?limit=1").get_json()[listing] == [newest]
-    monkeypatch.setattr(f"routes.followup._{listing.upper()}", Limit(unless_said=1, most=100))
+    monkeypatch.setattr(f"routes.followup._{listing.upper()}", limit(unless_said=1, most=100))
     assert site.client.get(address).get_json()[listing] == [newest]
     assert site.client.get(f"{address}?limit=2").get_json()[listing] == [newest, older]
     problem(site.client.get(f"{address}?limit=0"), 400)
@@ -219,6 +219,33 @@ def test_changes_that_cannot_be_meant(site, patient, body):
 )
 def test_assessments_that_cannot_be_meant(site, patient, body):
     problem(site.client.post(f"/visits/{study_of(1)}/assessment", json={"version": 0} | body), 400)
+
+
+def beyond(schema):
+    """Give what a schema just allows, and what is just too little or too much."""
+    if "minimum" in schema:
+        yield schema["minimum"], schema["minimum"] - 1
+    if "maximum" in schema:
+        yield schema["maximum"], schema["maximum"] + 1
+    if "maxLength" in schema and "pattern" not in schema:
+        yield "x" * schema["maxLength"], "x" * (schema["maxLength"] + 1)
+
+
+def test_bounds_that_are_described_are_those_that_are_checked(site, patient):
+    schemas = site.client.get("/openapi.json").get_json()["components"]["schemas"]
+    lesion = f"/lesions/{timeline_of(site, patient)['lesions'][0]['id']}"
+    checked = set()
+    for method, path, name in (
+        ("patch", lesion, "LesionChange"),
+        ("post", f"/visits/{study_of(1)}/assessment", "AssessmentChange"),
+    ):
+        for key, schema in schemas[name]["properties"].items():
+            for allowed, refused in beyond(schema):
+                checked.add(key)
+                for value, is_refused in ((allowed, False), (refused, True)):
+                    answer = site.client.open(path, method=method, json={"version": 7, key: value})
+                    assert (answer.status_code == 400) is is_refused, (key, value)
+    assert checked == {"name", "user", "version", "merged_into", "corticosteroid_mg", "note"}
 
 
 def test_the_assessment_of_a_visit_makes_the_overall_response(site, patient):

@@ -4,7 +4,7 @@ import pytest
 from flask import Flask
 
 from routes.problems import ProblemError
-from routes.reading import Limit, json_object, uid
+from routes.reading import Number, json_object, limit, uid
 
 
 @pytest.mark.parametrize(
@@ -41,10 +41,23 @@ def test_a_uid_is_told_as_what_it_is(value: object, words: str | None) -> None:
 @pytest.mark.parametrize(("asked", "given"), [("", 10), ("?limit=3", 3), ("?limit=3.0", 3), ("?limit=1e9", 20)])
 def test_a_limit_is_a_whole_number_up_to_the_most(asked: str, given: int) -> None:
     with Flask("reading").test_request_context(f"/{asked}"):
-        assert Limit(10, 20).asked() == given
+        assert limit(10, 20).asked() == given
 
 
 @pytest.mark.parametrize("asked", ["1.5", "0", "nan", "-1", "x"])
 def test_a_limit_that_is_none_is_refused(asked: str) -> None:
     with Flask("reading").test_request_context(f"/?limit={asked}"), pytest.raises(ProblemError, match="limit"):
-        Limit(10, 20).asked()
+        limit(10, 20).asked()
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"), [("", 1), ("?wait=0.5", 0.5), ("?wait=30.5", 30), ("?wait=1e9", 30), ("?wait=inf", 30)]
+)
+def test_a_number_goes_by_the_bounds_that_are_described(asked: str, given: float) -> None:
+    wait = Number("wait", "Wait so long", unless_said=1, least=0.5, most=lambda: 30)
+    with Flask("reading").test_request_context(f"/{asked}"):
+        assert wait.asked() == given
+    with Flask("reading").test_request_context("/?wait=0.4"), pytest.raises(ProblemError, match=r"at least 0\.5"):
+        wait.asked()
+    (described,) = (schema() for schema in wait.query.values() if callable(schema))
+    assert (described["minimum"], described["maximum"], described["default"]) == (0.5, 30, 1)

@@ -3,17 +3,21 @@
 from typing import Any
 
 from rano.history import TARGET_RULES, ClinicalStatus, summed
+from routes import bounds
 from routes.schemas.jobs import SCHEMAS as JOBS
 from routes.schemas.words import (
     DATE,
     ID,
     MM,
+    NAME,
     NUMBER_OR_NULL,
     TEXT,
     TEXT_OR_NULL,
     TIME,
     TRUTH,
     UID,
+    USER,
+    Schema,
     list_of,
     or_null,
     reference,
@@ -21,21 +25,31 @@ from routes.schemas.words import (
 )
 
 _ROLES = ["target", "non_target", "new", "not_a_lesion", "merged", "unplaced"]
-_MERGED_INTO = {"type": ["integer", "null"], "description": "The same lesion as that one"}
+_MERGED_INTO = {**ID, "type": ["integer", "null"], "description": "The same lesion as that one"}
 _TARGET = {"type": ["boolean", "null"], "description": "Chosen by hand; null leaves it to the rule"}
-_VERSION = {"type": "integer", "description": "To be named when it is changed"}
-_DOSE = {"type": ["number", "null"], "minimum": 0, "description": "mg of dexamethasone a day"}
+_VERSION = {
+    "type": "integer",
+    "minimum": 0,
+    "maximum": bounds.LARGEST_VERSION,
+    "description": "To be named when it is changed",
+}
+_DOSE = {
+    "type": ["number", "null"],
+    "minimum": 0,
+    "maximum": bounds.MAXIMUM_MG,
+    "description": "mg of dexamethasone a day",
+}
 _STATUS = {"enum": [*ClinicalStatus, None], "description": "Against the baseline"}
-_WHO = {"type": "string", "description": "Who changes it; default: anonymous"}
+_WHO = {**USER, "description": "Who changes it; default: anonymous"}
 _JOB_ADDRESSES = {"type": "array", "items": TEXT, "description": "Addresses of the jobs that write it again"}
-_ASSESSMENT = {
+_ASSESSMENT: dict[str, Schema] = {
     "corticosteroid_mg": _DOSE,
     "clinical_status": _STATUS,
     "immunotherapy": {
         "type": ["boolean", "null"],
         "description": "New lesions alone are then no progression; null: as at the last earlier visit that says it",
     },
-    "note": TEXT,
+    "note": {**TEXT, "maxLength": bounds.NOTE_LENGTH},
     "baseline": {"type": "boolean", "description": "Chosen as the visit to compare with"},
     "verified": {
         **TEXT_OR_NULL,
@@ -43,7 +57,7 @@ _ASSESSMENT = {
         "description": "`followed` as a person has found it right; holds while it is the same",
     },
 }
-_TRACKED = {
+_TRACKED: dict[str, Schema] = {
     "id": ID,
     "version": _VERSION,
     "tracking_uid": UID,
@@ -199,7 +213,7 @@ SCHEMAS: dict[str, Any] = {
     "TrackedLesion": structure(_TRACKED),
     "LesionChange": structure(
         {
-            "name": {**TEXT, "maxLength": 64},
+            "name": NAME,
             "target": _TARGET,
             "not_a_lesion": TRUTH,
             "merged_into": _MERGED_INTO,

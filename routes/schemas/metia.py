@@ -2,23 +2,23 @@
 
 from typing import Any
 
-from routes.schemas.words import BYTES, ID, TEXT, list_of, structure
+from routes.schemas.words import BYTES, ID, NAME, TEXT, UID, WHOLE, list_of, structure
 
 ERROR = "Error"
 
 _ROI = {
-    "study_instance_uid": TEXT,
-    "serie_instance_uid": {**TEXT, "description": "Of the RTSTRUCT"},
-    "roi_number": ID,
+    "study_instance_uid": UID,
+    "serie_instance_uid": {**UID, "description": "Of the RTSTRUCT"},
+    "roi_number": WHOLE,
 }
 _METASTASIS = {
     "id": ID,
-    "roiNumber": ID,
+    "roiNumber": WHOLE,
     "nom_metastase": TEXT,
     "volume": {"type": "number", "description": "cm3"},
     "diametre": {"type": "number", "description": "Longest diameter in an axial plane, mm"},
-    "slice_debut": {**ID, "description": "First slice by position along the normal, from 1"},
-    "slice_fin": {**ID, "description": "Last slice"},
+    "slice_debut": {**WHOLE, "description": "First slice by position along the normal, from 1"},
+    "slice_fin": {**WHOLE, "description": "Last slice"},
     "color": {**TEXT, "description": "[red green blue], 0 to 255"},
 }
 
@@ -28,7 +28,7 @@ SCHEMAS: dict[str, Any] = {
     "Upload": structure(
         {"files[]": {"type": "array", "items": BYTES, "minItems": 1, "description": "DICOM files"}},
     ),
-    "RenameRoi": structure({**_ROI, "new_name": TEXT}),
+    "RenameRoi": structure({**_ROI, "new_name": NAME}),
     "DeleteRoi": structure(_ROI),
     "OrthancStudies": {"type": "array", "items": TEXT},
     "OrthancStudy": {"type": "object", "description": "As Orthanc describes it"},

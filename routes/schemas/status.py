@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from routes.schemas.words import ANYTHING, BYTES, ID, MM, TEXT, TEXT_OR_NULL, TRUTH, list_of, reference, structure
+from routes.schemas.words import ANYTHING, BYTES, MM, TEXT, TEXT_OR_NULL, TRUTH, WHOLE, list_of, reference, structure
 
 SCHEMAS: dict[str, Any] = {
     "Models": structure(
@@ -24,7 +24,7 @@ SCHEMAS: dict[str, Any] = {
             "intended_use": TEXT,
             "provenance": {**ANYTHING, "description": "What its metadata say of data, authors, licence and changes"},
             "network": TEXT,
-            "window": {"type": "array", "items": ID, "description": "Voxels that the network sees at once"},
+            "window": {"type": "array", "items": WHOLE, "description": "Voxels that the network sees at once"},
             "spacing_mm": {"type": ["array", "null"], "items": MM, "description": "Null: depends on the series"},
             "preprocessing": TEXT,
             "inputs": ANYTHING,

@@ -2,20 +2,33 @@
 
 from typing import Any
 
-UID = {"type": "string", "maxLength": 64, "examples": ["1.2.840.113619.2.5.1762583153"]}
-ID = {"type": "integer"}
-TEXT = {"type": "string"}
-TEXT_OR_NULL = {"type": ["string", "null"]}
-TRUTH = {"type": "boolean"}
-NUMBER_OR_NULL = {"type": ["number", "null"]}
-DATE = {"type": ["string", "null"], "format": "date"}
-TIME = {"type": ["string", "null"], "format": "date-time"}
-MM = {"type": "number", "description": "mm"}
-ANYTHING = {"type": "object"}
-BYTES = {"type": "string", "format": "binary"}
+from Orthanc.archive import UID_LENGTH, UID_PATTERN
+from routes import bounds
+
+Schema = dict[str, Any]
+
+UID: Schema = {
+    "type": "string",
+    "maxLength": UID_LENGTH,
+    "pattern": f"^{UID_PATTERN}$",
+    "examples": ["1.2.840.113619.2.5.1762583153"],
+}
+WHOLE: Schema = {"type": "integer"}
+ID: Schema = {"type": "integer", "format": "int64", "minimum": 0}  # the largest int64 is LARGEST_ID
+TEXT: Schema = {"type": "string"}
+NAME: Schema = {"type": "string", "minLength": 1, "maxLength": bounds.NAME_LENGTH}
+USER: Schema = {"type": "string", "maxLength": bounds.USER_LENGTH}
+TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
+TRUTH: Schema = {"type": "boolean"}
+NUMBER_OR_NULL: Schema = {"type": ["number", "null"]}
+DATE: Schema = {"type": ["string", "null"], "format": "date"}
+TIME: Schema = {"type": ["string", "null"], "format": "date-time"}
+MM: Schema = {"type": "number", "description": "mm"}
+ANYTHING: Schema = {"type": "object"}
+BYTES: Schema = {"type": "string", "format": "binary"}
 
 
-def structure(properties: dict[str, Any], required: list[str] | None = None) -> dict[str, Any]:
+def structure(properties: dict[str, Schema], required: list[str] | None = None) -> Schema:
     """Describe an object; all of its members are there unless ``required`` lists those that are."""
     return {
         "type": "object",
@@ -24,13 +37,13 @@ def structure(properties: dict[str, Any], required: list[str] | None = None) -> 
     }
 
 
-def reference(schema: str) -> dict[str, Any]:
+def reference(schema: str) -> Schema:
     return {"$ref": f"#/components/schemas/{schema}"}
 
 
-def list_of(schema: str) -> dict[str, Any]:
+def list_of(schema: str) -> Schema:
     return {"type": "array", "items": reference(schema)}
 
 
-def or_null(schema: str) -> dict[str, Any]:
+def or_null(schema: str) -> Schema:
     return {"anyOf": [reference(schema), {"type": "null"}]}
