@@ -54,16 +54,18 @@ def logged_problem(error: Exception) -> Problem:
 
 def problem_response(problem: Problem, headers: dict[str, str] | None = None) -> Response:
     """Render a problem, with the address it happened at as its instance; as a page where a browser shows it."""
+    body, kind = json.dumps({**problem.to_json(), "instance": request.path}), "application/problem+json"
     if _is_for_a_person():
-        return Response(render_template("problem.html", problem=problem), problem.status, headers)
-    body = json.dumps({**problem.to_json(), "instance": request.path})
-    return Response(body, problem.status, headers, content_type="application/problem+json")
+        body, kind = render_template("problem.html", problem=problem), "text/html; charset=utf-8"
+    response = Response(body, problem.status, headers, content_type=kind)
+    response.vary.add("Accept")
+    return response
 
 
 def _is_for_a_person() -> bool:
     """Whether the answer is to be read: a browser asks for pages rather than JSON, and programs ask for anything."""
     accepted = request.accept_mimetypes
-    return request.method == "GET" and accepted.quality("text/html") > accepted.quality("application/json")
+    return request.method in ("GET", "HEAD") and accepted.quality("text/html") > accepted.quality("application/json")
 
 
 def register(app: Flask) -> None:

@@ -71,10 +71,13 @@ def test_a_person_reads_what_is_wrong_on_a_page(site, path, host, status, words)
     assert (answer.status_code, answer.content_type) == (status, "text/html; charset=utf-8")
     assert f"Error {status}" in answer.get_data(True)
     assert words in answer.get_data(True)
+    assert "Accept" in answer.vary
+    assert site.client.head(path, headers={"Accept": BROWSER, "Host": host}).content_type == answer.content_type
     assert answer.headers["Content-Security-Policy"] == api._POLICY
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     program = site.client.get(path, headers={"Accept": "*/*", "Host": host})
     assert problem(program)["status"] == status
+    assert "Accept" in program.vary
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html;q=0.5, application/json", ""])
