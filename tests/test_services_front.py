@@ -53,6 +53,9 @@ def test_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
     assert (folder / "body").is_dir()
 
 
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
 class Echo(BaseHTTPRequestHandler):
     """A server that answers anything with its own port."""
 
@@ -95,6 +98,7 @@ def test_while_the_api_restarts_nginx_says_so_as_the_api_would(tmp_path: Path) -
             problem: dict[str, object] = answer.json()
             assert problem["status"] == status
             assert problem.keys() >= {"type", "title", "detail", "what_to_do", "error"}
+            assert answer.headers["Vary"] == "Accept"
             return problem
 
         image = "/dicom-web/studies/1.2.3/metadata"
@@ -105,6 +109,13 @@ def test_while_the_api_restarts_nginx_says_so_as_the_api_would(tmp_path: Path) -
             assert requests.get(f"{origin}{image}", timeout=30).text == str(archive), "images need no API"
             ask(image, 502, headers={"Host": "metia.hospital.example"})  # a name, which the API is to tell
         ask("/rename-roi", 413, "POST", data=bytes(2_000_000))
+
+        for path, status, data in (("/ohif/", 502, b""), (image, 502, b""), ("/follow-up", 413, bytes(2_000_000))):
+            page = requests.get(f"{origin}{path}", headers={"Accept": BROWSER}, data=data, timeout=30)
+            assert (page.status_code, page.headers["Content-Type"]) == (status, "text/html"), path
+            assert f"Error {status}" in page.text
+            assert '<a href="">Try again</a>' in page.text
+            assert page.headers["Vary"] == "Accept"
 
 
 @pytest.fixture
