@@ -4,7 +4,7 @@ Each public function that takes a Database is one transaction. A decision names 
 somebody else has changed the same in between it is refused, and nothing is lost.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -136,6 +136,12 @@ def list_changes(database: Database, patient_key: int, *, limit: int = 200) -> l
             raise PatientNotFoundError(f"there is no patient {patient_key}")
         query = select(Change).where(Change.patient_key == patient_key).order_by(Change.id.desc()).limit(limit)
         return list(session.scalars(query))
+
+
+def to_undo(changes: Sequence[Change]) -> list[Change]:
+    """Give those, of the newest of a patient, that were neither taken back nor take one back: Undo means the first."""
+    undone = {one.undoes for one in changes}
+    return [one for one in changes if one.undoes is None and one.id not in undone]
 
 
 def chosen_baselines(session: Session, patient_key: int) -> list[VisitAssessment]:

@@ -11,6 +11,7 @@ from BDD.change_store import (
     assess_visit,
     edit_lesion,
     list_changes,
+    to_undo,
     undo_change,
 )
 from BDD.database import Database, open_database
@@ -134,6 +135,7 @@ __all__ = [
     "results_to_retire",
     "retry",
     "study_lesions",
+    "to_undo",
     "undo_change",
     "waiting_jobs",
     "was_segmented",

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from BDD.change_store import VISIT
+from BDD.change_store import VISIT, to_undo
 from BDD.followup_models import Change
 from BDD.models import Job, LesionRow
 from BDD.records import VisitNotFoundError
@@ -50,7 +50,7 @@ class Made:
     newest
         The change made last, if any.
     undoable
-        The newest that was neither taken back nor takes one back: what Undo means, as in the viewer.
+        What Undo means, as in the viewer.
     """
 
     newest: Change | None
@@ -170,9 +170,7 @@ def arrange(timeline: Timeline, jobs: Sequence[Job], changes: Sequence[Change], 
 
 def _made(changes: Sequence[Change], study_key: int) -> Made:
     of_visit = [one for one in changes if one.subject == VISIT and one.subject_key == study_key]
-    undone = {one.undoes for one in of_visit}
-    undoable = (one for one in of_visit if one.undoes is None and one.id not in undone)
-    return Made(next(iter(of_visit), None), next(undoable, None))
+    return Made(next(iter(of_visit), None), next(iter(to_undo(of_visit)), None))
 
 
 def viewer_address(visit: TimelineVisit, row: LesionRow) -> str:

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, jsonify, request
 from BDD import store
 from routes import reading
 from routes.context import context
-from routes.followup_json import change_to_json, identity_to_json, patient_to_json, timeline_to_json
+from routes.followup_json import changes_to_json, identity_to_json, patient_to_json, timeline_to_json
 from routes.openapi import describe
 from routes.schemas.words import TEXT
 
@@ -94,7 +94,7 @@ def changes(patient: int) -> Response:
     """List changes."""
     reading.only_queries(_CHANGES.query)
     listed = store.list_changes(context().database, patient, limit=int(_CHANGES.asked()))
-    return jsonify(changes=[change_to_json(one) for one in listed])
+    return jsonify(changes=changes_to_json(listed))
 
 
 @blueprint.get("/studies/<uid:study>/lesions")

@@ -1,5 +1,6 @@
 """The follow-up as JSON."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -148,6 +149,12 @@ def assessment_to_json(study_instance_uid: str, known: VisitAssessment) -> dict[
 
 def _said(visit: TimelineVisit | VisitAssessment) -> dict[str, Any]:
     return {name: getattr(visit, name) for name in (*store.VISIT_FIELDS, "version")}
+
+
+def changes_to_json(changes: Sequence[Change]) -> list[dict[str, Any]]:
+    """Give each of a patient's newest as schema ``ListedChange``."""
+    to_undo = store.to_undo(changes)
+    return [{**change_to_json(one), "to_undo": one in to_undo} for one in changes]
 
 
 def change_to_json(change: Change) -> dict[str, Any]:

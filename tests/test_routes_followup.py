@@ -127,6 +127,10 @@ def test_who_and_when_and_back_again(site, patient):
     undone = site.client.post(f"/changes/{change['id']}/undo").get_json()["change"]
     assert (undone["undoes"], undone["by"]) == (change["id"], "anonymous")
     assert timeline_of(site, patient)["lesions"][0]["name"] == "GTV_MetIA_1"
+    site.client.patch(f"/lesions/{lesion['id']}", json={"name": "right", "version": 3})
+    listed = site.client.get(f"/patients/{patient}/changes").get_json()["changes"]
+    assert [one["undoes"] for one in listed] == [None, change["id"], None]
+    assert [one["to_undo"] for one in listed] == [True, False, False], "what was undone is not undone again"
 
 
 def test_who_undoes_is_read_as_who_changes(site, patient):

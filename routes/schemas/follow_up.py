@@ -79,6 +79,16 @@ _GROWTH = {
     "largest_growth": NUMBER_OR_NULL,
     "largest_growth_of": TEXT_OR_NULL,
 }
+_CHANGE: dict[str, Schema] = {
+    "id": ID,
+    "subject": {"enum": ["lesion", "visit"]},
+    "subject_id": ID,
+    "before": {"type": "object"},
+    "after": {"type": "object"},
+    "by": TEXT,
+    "at": TIME,
+    "undoes": {"type": ["integer", "null"], "description": "The change that this one takes back"},
+}
 
 SCHEMAS: dict[str, Any] = {
     "Patients": structure({"patients": list_of("Patient")}),
@@ -226,17 +236,12 @@ SCHEMAS: dict[str, Any] = {
     "ChangedLesion": structure({"lesion": reference("TrackedLesion"), "jobs": _JOB_ADDRESSES}),
     "VisitAssessment": structure({"StudyInstanceUID": UID, **_ASSESSMENT, "version": _VERSION, "jobs": _JOB_ADDRESSES}),
     "AssessmentChange": structure({**_ASSESSMENT, "version": _VERSION, "user": _WHO}, required=[]),
-    "Changes": structure({"changes": list_of("Change")}),
-    "Change": structure(
+    "Changes": structure({"changes": list_of("ListedChange")}),
+    "Change": structure(_CHANGE),
+    "ListedChange": structure(
         {
-            "id": ID,
-            "subject": {"enum": ["lesion", "visit"]},
-            "subject_id": ID,
-            "before": {"type": "object"},
-            "after": {"type": "object"},
-            "by": TEXT,
-            "at": TIME,
-            "undoes": {"type": ["integer", "null"], "description": "The change that this one takes back"},
+            **_CHANGE,
+            "to_undo": {**TRUTH, "description": "Neither taken back nor taking one back; Undo means the first"},
         }
     ),
     "Undoing": structure({"user": _WHO}, required=[]),

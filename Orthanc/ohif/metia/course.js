@@ -25,17 +25,10 @@ export function withCourse(lesions, timeline, study) {
   return told.sort((a, b) => a.not_a_lesion - b.not_a_lesion || b.volume_mm3 - a.volume_mm3);
 }
 
-// The newest change of one of these lesions that was neither taken back nor takes one back: what "undo" means.
+// What "undo" means: the newest change of one of these lesions that the server says it may mean.
 export function lastChange(changes, lesions) {
-  const undone = new Set(changes.map(change => change.undoes));
   const listed = new Set(lesions.flatMap(lesion => [lesion.id, lesion.part_of]));
   return (
-    changes.find(
-      change =>
-        change.subject === 'lesion' &&
-        listed.has(change.subject_id) &&
-        change.undoes === null &&
-        !undone.has(change.id)
-    ) ?? null
+    changes.find(change => change.to_undo && change.subject === 'lesion' && listed.has(change.subject_id)) ?? null
   );
 }
