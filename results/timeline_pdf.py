@@ -1,7 +1,8 @@
-"""The timeline on one page: the lesions' sizes as table and curves, their pictures, and the responses with reasons.
+"""The timeline as a report: the lesions' sizes as table and curves, their pictures, and the responses with reasons.
 
 Bands from top to bottom, each as high as what it holds; the pictures get what is left. What does not fit is named in
-the last lines, and so is what no font has letters for.
+the last lines, and so is what no font has letters for. What the newest visit says is never cut: where it is more than
+the page holds, it goes on on the next.
 """
 
 import datetime
@@ -12,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_pdf import FigureCanvasPdf, PdfPages
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
@@ -56,7 +57,7 @@ _LINE_LENGTH = 130
 def timeline_pdf(
     timeline: Timeline, pictures: Mapping[int, bytes] | None = None, made_on: datetime.date | None = None
 ) -> bytes:
-    """Draw a timeline on one A4 page.
+    """Draw a timeline on one A4 page; on more where the newest visit says more than that holds.
 
     Of the visits the newest are shown, of the lesions the first (``Timeline.in_order``). A report is sent on: of the
     patient it names the PatientID alone.
@@ -68,37 +69,37 @@ def timeline_pdf(
     made_on
         The day that stands on it; today unless said.
     """
-    figure = timeline_figure(timeline, pictures or {}, made_on)
-    page = io.BytesIO()
-    figure.savefig(page, format="pdf", metadata={"Title": "Brain metastases over time", "CreationDate": None})
-    return page.getvalue()
+    report = io.BytesIO()
+    with PdfPages(report, metadata={"Title": "Brain metastases over time", "CreationDate": None}) as file:
+        for page in timeline_pages(timeline, pictures or {}, made_on):
+            file.savefig(page)
+    return report.getvalue()
 
 
-def timeline_figure(timeline: Timeline, pictures: Mapping[int, bytes], made_on: datetime.date | None = None) -> Figure:
-    """Draw the page as a figure."""
-    figure = Figure(figsize=(_WIDTH, _HEIGHT))
-    FigureCanvasPdf(figure)
+def timeline_pages(
+    timeline: Timeline, pictures: Mapping[int, bytes], made_on: datetime.date | None = None
+) -> list[Figure]:
+    """Draw the pages as figures."""
+    made_on = made_on or datetime.date.today()
     lesions = timeline.in_order
-    page = _Page(figure)
-    page.write(0.3, "Brain metastases over time (RANO-BM)", fontsize=15)
-    page.write(0.35, f"Report of {made_on or datetime.date.today()}", fontsize=8, color="0.4", right=True)
-    page.write(0.57, f"Patient {plain(timeline.patient_id or '(without PatientID)')}", fontsize=10)
-    page.write(0.78, NOTICE, fontsize=8, weight="bold")
+    page = _Page(timeline, made_on)
     finders = _finders(timeline)
     if finders:
         page.text(finders, color="0.4")
     rows = _table(timeline, lesions[:_LESIONS])
     if rows:
         _draw_table(page.band(_ROW * len(rows)), rows, lesions[:_LESIONS])
-    for notes in (_notes(timeline), []):
+    for notes, least in ((_notes(timeline), _CURVES[0]), ([], _LEAST_CURVES)):
         said = [*_reasons(timeline, lesions, len(notes)), *notes]
         space = page.left - _LINE * len(said) - 3 * _GAP
-        if space >= _CURVES[0]:
+        if space >= least:
             break  # else the notes give way: what is said of the newest visit is never cut
+    else:  # there is another page, and so room for all of it
+        notes = _notes(timeline)
+        said, space = [*_reasons(timeline, lesions, len(notes)), *notes], _CURVES[0]
     noted = _NOTES if notes else 0
     pictured = 0
-    curved = space >= _LEAST_CURVES
-    if lesions and curved:
+    if lesions:
         shown = milestones(timeline)
         curves = min(max(_CURVES[0], space - pictures_height(len(shown), _EDGE)), _CURVES[1], space)
         draw_curves(page.band(curves), timeline, lesions[:_LESIONS])
@@ -106,25 +107,36 @@ def timeline_figure(timeline: Timeline, pictures: Mapping[int, bytes], made_on: 
         if edge >= _SMALLEST:
             band = page.band(pictures_height(len(shown), edge))
             pictured = draw_pictures(band, timeline, lesions[:_LESIONS], shown, pictures, edge=edge)
-    page.text(said)
+    pages, rest = [page], page.text(said)
+    while rest:
+        pages.append(_Page(timeline, made_on))
+        rest = pages[-1].text(rest)
+    for number, one in enumerate(pages, start=1):
+        if len(pages) > 1:
+            one.write(_HEIGHT - 0.3, f"Page {number} of {len(pages)}", fontsize=7, color="0.4", right=True)
     last = []
     left_out = _left_out(timeline, len(lesions), pictured, noted)
-    if lesions and not curved:
-        left_out.append("the curves")
     if left_out:
         last.append(f"Not shown: {', '.join(left_out)}; see the timeline.")
-    if any(MISSING in text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)):
+    figures = [one.figure for one in pages]
+    texts = [text for figure in figures for text in figure.findobj(Text) if isinstance(text, Text)]
+    if any(MISSING in text.get_text() for text in texts):
         last.append(f"{MISSING} stands for a letter that no font of the server has; the follow-up page shows it.")
     page.write(_HEIGHT - 0.3, "\n".join(last), fontsize=7, color="0.4")
-    return figure
+    return figures
 
 
 class _Page:
-    """Gives the page away in bands, from the top."""
+    """A page with its head; the rest is given away in bands, from the top."""
 
-    def __init__(self, figure: Figure) -> None:
-        self._figure = figure
+    def __init__(self, timeline: Timeline, made_on: datetime.date) -> None:
+        self.figure = Figure(figsize=(_WIDTH, _HEIGHT))
+        FigureCanvasPdf(self.figure)
         self._used = _TOP
+        self.write(0.3, "Brain metastases over time (RANO-BM)", fontsize=15)
+        self.write(0.35, f"Report of {made_on}", fontsize=8, color="0.4", right=True)
+        self.write(0.57, f"Patient {plain(timeline.patient_id or '(without PatientID)')}", fontsize=10)
+        self.write(0.78, NOTICE, fontsize=8, weight="bold")
 
     @property
     def left(self) -> float:
@@ -136,20 +148,22 @@ class _Page:
         bottom = _HEIGHT - self._used - height
         width = _WIDTH - _LEFT - _RIGHT
         self._used += height + _GAP
-        axes = self._figure.add_axes((_LEFT / _WIDTH, bottom / _HEIGHT, width / _WIDTH, height / _HEIGHT))
+        axes = self.figure.add_axes((_LEFT / _WIDTH, bottom / _HEIGHT, width / _WIDTH, height / _HEIGHT))
         axes.set_axis_off()
         return axes
 
-    def text(self, lines: Sequence[str], *, color: str = "black") -> None:
-        """Write lines into the next band."""
-        axes = self.band(_LINE * len(lines))
-        words = plain("\n".join(lines))
+    def text(self, lines: Sequence[str], *, color: str = "black") -> Sequence[str]:
+        """Write lines into the next band; give those that the page has no room for."""
+        room = min(len(lines), int(self.left / _LINE))
+        axes = self.band(_LINE * room)
+        words = plain("\n".join(lines[:room]))
         axes.text(0, 1, words, fontsize=7, va="top", linespacing=1.3, color=color, transform=axes.transAxes)
+        return lines[room:]
 
     def write(self, below: float, text: str, *, fontsize: float, right: bool = False, **style: Any) -> None:
         """Write a line, its top so far below the page's."""
         x, side = (1 - _RIGHT / _WIDTH, "right") if right else (_LEFT / _WIDTH, "left")
-        self._figure.text(x, 1 - below / _HEIGHT, text, fontsize=fontsize, ha=side, va="top", **style)
+        self.figure.text(x, 1 - below / _HEIGHT, text, fontsize=fontsize, ha=side, va="top", **style)
 
 
 def _finders(timeline: Timeline) -> list[str]:

@@ -1,4 +1,4 @@
-"""/patients: who there is, and each patient's timeline as JSON, as a table and as a one-page report.
+"""/patients: who there is, and each patient's timeline as JSON, as a table and as a report.
 
 A patient goes by the number that the database gave: a PatientID may hold slashes, and anything else.
 """
@@ -65,13 +65,14 @@ def table(patient: int) -> Response:
 
 @blueprint.get("/patients/<int:patient>/report.pdf")
 @describe(
-    "The timeline on one page",
+    "The timeline as a report",
     {200: ("Table, growth curves, pictures of the lesions, and the responses with their reasons", None), **_MISSING},
+    text="One page of A4; more where the newest visit says more than that holds.",
     media_type="application/pdf",
     tag=_TAG,
 )
 def report(patient: int) -> Response:
-    """Give the one-page report."""
+    """Give the report."""
     from results.timeline_pdf import timeline_pdf  # drawing is not needed to start
 
     reading.only_queries(())

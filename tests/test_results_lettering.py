@@ -13,7 +13,7 @@ from matplotlib.text import Text
 
 from results import lettering
 from results.lettering import MISSING, families, plain
-from results.timeline_pdf import timeline_figure, timeline_pdf
+from results.timeline_pdf import timeline_pages, timeline_pdf
 from tests.test_results_timeline import timeline
 
 NOWHERE = chr(0xF0000)  # for private use: no font has it
@@ -45,7 +45,7 @@ def test_installed_fonts_stand_in_behind_matplotlibs_own(only_there):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         timeline_pdf(made)
-    texts = said(timeline_figure(made, {}))
+    texts = said(timeline_pages(made, {})[0])
     assert {only_there, f"Patient {only_there}"} <= texts
     assert not any(MISSING in text for text in texts)
 
@@ -56,14 +56,14 @@ def test_what_no_font_has_is_said_on_the_page_and_once_in_the_log(caplog):
     with warnings.catch_warnings(), caplog.at_level(logging.WARNING):
         warnings.simplefilter("error")
         timeline_pdf(made)
-        texts = said(timeline_figure(made, {}))
+        texts = said(timeline_pages(made, {})[0])
     assert {f"{MISSING} 1", f"Patient A{MISSING}"} <= texts
     assert any(text.startswith(f"{MISSING} stands for a letter") for text in texts)
     assert len(caplog.records) == 1
 
 
 def test_of_letters_that_are_there_nothing_is_said():
-    texts = said(timeline_figure(timeline({"Läsion µ ж": [20.0, 12.0]}, visits=2), {}))
+    texts = said(timeline_pages(timeline({"Läsion µ ж": [20.0, 12.0]}, visits=2), {})[0])
     assert "Läsion µ ж" in texts
     assert not any(MISSING in text for text in texts)
 

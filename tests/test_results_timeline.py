@@ -1,4 +1,4 @@
-"""The timeline as CSV and as one page of PDF: the numbers of the timeline, whatever the names and however many."""
+"""The timeline as CSV and as PDF: the numbers of the timeline, whatever the names and however many."""
 
 import csv
 import datetime
@@ -24,7 +24,7 @@ from results.key_images import key_images, picture_of
 from results.timeline import Finder, LesionSize, SizeChange, Timeline, TimelineLesion, TimelineVisit
 from results.timeline_csv import COLUMNS, timeline_csv
 from results.timeline_drawing import milestones
-from results.timeline_pdf import timeline_figure, timeline_pdf
+from results.timeline_pdf import timeline_pages, timeline_pdf
 from tests import results_cases
 from tests.present import present
 
@@ -108,7 +108,7 @@ def test_a_percentage_is_the_one_that_the_response_says():
     made = timeline({"a": [40.01, 48.01]}, visits=2)
     row = rows_of(made)[1]
     assert (row["radiographic_response"], row["from_nadir_percent"]) == ("SD", "19.99")
-    assert "+19.99 %" in cells_of(timeline_figure(made, {}))
+    assert "+19.99 %" in cells_of(timeline_pages(made, {})[0])
 
 
 def test_what_is_above_the_nadir_may_be_below_the_baseline():
@@ -116,7 +116,7 @@ def test_what_is_above_the_nadir_may_be_below_the_baseline():
     row = rows_of(made)[2]
     columns = ("sum_of_diameters_mm", "from_baseline_percent", "from_nadir_percent")
     assert [row[column] for column in columns] == ["15.00", "-25.00", "25.00"]
-    cells = cells_of(timeline_figure(made, {}))
+    cells = cells_of(timeline_pages(made, {})[0])
     last = {title: cells[cells.index(title) + 4] for title in ("sum of targets", "from baseline", "from nadir")}
     assert list(last.values()) == ["15.0", "−25.00 %", "+25.00 %"]
 
@@ -136,7 +136,7 @@ def test_whether_a_response_lasted_stands_beside_it():
         ("PR", "no"),
         ("PD", ""),
     ]
-    page = words_of(timeline_figure(made, {}))
+    page = words_of(timeline_pages(made, {})[0])
     assert "PR is confirmed by PR on 2024-03-04, 28 days later." in page
     assert "PR was not sustained: PD on 2024-04-01, 28 days later." in page
 
@@ -152,7 +152,7 @@ def cells_of(figure: Figure) -> list[str]:
 
 def row_of(made: Timeline, *title: str) -> list[str]:
     """Give the cells behind these in the report's table."""
-    rows = np.reshape(cells_of(timeline_figure(made, {})), (-1, 2 + len(made.visits))).tolist()
+    rows = np.reshape(cells_of(timeline_pages(made, {})[0]), (-1, 2 + len(made.visits))).tolist()
     (cells,) = (row[2:] for row in rows if row[: len(title)] == [*title])
     return list(cells)
 
@@ -166,7 +166,7 @@ def entered(made: Timeline, *said: dict[str, Any]) -> Timeline:
 def test_a_report_says_when_it_was_made_by_which_network_and_how_far_to_trust_it():
     finder = Finder("unetr 1", "Measured on 200 synthetic heads.")
     made = replace(timeline({"a": [20.0]}, visits=1), finders=(finder,))
-    page = words_of(timeline_figure(made, {}, datetime.date(2024, 5, 6)))
+    page = words_of(timeline_pages(made, {}, datetime.date(2024, 5, 6))[0])
     assert "Report of 2024-05-06" in page
     assert "Found by unetr 1. Measured on 200 synthetic heads." in page
     assert "not a medical device. Every lesion must be checked by a physician." in page
@@ -176,28 +176,28 @@ def test_images_and_the_whole_patient_are_told_apart():
     made = timeline({"a": [20.0, 12.0]}, visits=2)
     assert row_of(made, "response", "images") == ["baseline", "PR"]
     assert row_of(made, "response", "overall") == ["–", "NE"]
-    page = words_of(timeline_figure(made, {}))
+    page = words_of(timeline_pages(made, {})[0])
     assert "2024-02-05, images: PR" in page
     assert "2024-02-05, overall: NE" in page
-    worse = words_of(timeline_figure(timeline({"a": [20.0, 40.0]}, visits=2), {}))
+    worse = words_of(timeline_pages(timeline({"a": [20.0, 40.0]}, visits=2), {})[0])
     assert worse.count("above the nadir 20.00 mm") == 1, "what is the same is said once"
 
 
 def test_what_was_entered_of_a_visit_is_in_the_report():
     made = timeline({"a": [20.0, 20.0]}, visits=2)
     assert not {"steroids, as dexamethasone", "clinical status", "immunotherapy"} & set(
-        cells_of(timeline_figure(made, {}))
+        cells_of(timeline_pages(made, {})[0])
     )
     made = entered(made, {"corticosteroid_mg": 0.0, "clinical_status": "stable"}, {"note": "two\nlines"})
     assert row_of(made, "steroids, as dexamethasone", "mg a day") == ["0", "–"]
     assert row_of(made, "clinical status") == ["stable", "–"]
-    assert "2024-02-05, note: two lines" in words_of(timeline_figure(made, {}))
+    assert "2024-02-05, note: two lines" in words_of(timeline_pages(made, {})[0])
 
 
 def test_a_note_that_is_too_long_is_seen_to_be_cut():
     note = "word " * 800
     made = entered(timeline({"a": [20.0] * 5}, visits=5), *({"note": f"{k} {note}"} for k in range(5)))
-    figure = timeline_figure(made, {})
+    figure = timeline_pages(made, {})[0]
     page = words_of(figure)
     assert [f"note: {k} word" in page for k in range(5)] == [False, False, True, True, True]
     assert page.count("word") < 200
@@ -207,10 +207,10 @@ def test_a_note_that_is_too_long_is_seen_to_be_cut():
 
 
 def test_notes_give_way_to_what_the_newest_visit_says():
-    made = timeline({f"GTV_{n}": [12.0 + 2 * k for k in range(4)] for n in range(40)}, visits=4, doubtful=(1, 2, 3))
+    made = timeline({f"GTV_{n}": [12.0 + 2 * k for k in range(4)] for n in range(30)}, visits=4, doubtful=(1, 2, 3))
     made = entered(made, *({"note": "word " * 800} for _ in range(4)))
     finders = (Finder("unetr 1", "Measured. " * 100), Finder("unetr 2", "Measured. " * 100))
-    figure = timeline_figure(replace(made, finders=finders), {})
+    (figure,) = timeline_pages(replace(made, finders=finders), {})
     assert min(axes.get_position().y0 for axes in figure.axes) > 0
     page = words_of(figure)
     assert "4 notes" in page
@@ -218,14 +218,14 @@ def test_notes_give_way_to_what_the_newest_visit_says():
 
 
 def test_a_long_name_is_cut_alike_in_table_and_legend():
-    figure = timeline_figure(timeline({"A" * 64: [20.0, 12.0]}, visits=2), {})
+    figure = timeline_pages(timeline({"A" * 64: [20.0, 12.0]}, visits=2), {})[0]
     assert f"{'A' * 19}…" in cells_of(figure)
     names = [text.get_text() for text in figure.findobj(Text) if text.get_text().startswith("AA")]
     assert set(names) == {f"{'A' * 19}…"}
 
 
 def test_volumes_are_in_cubic_centimetres():
-    figure = timeline_figure(timeline({"a": [20.0, 10.0]}, visits=2), {})
+    figure = timeline_pages(timeline({"a": [20.0, 10.0]}, visits=2), {})[0]
     volumes = figure.axes[1].child_axes[1]
     assert volumes.get_ylabel() == "volume, cm³"
     assert np.asarray(volumes.lines[0].get_ydata()).tolist() == pytest.approx([8.0, 1.0])
@@ -248,7 +248,7 @@ def test_less_has_a_minus_and_the_baseline_no_change():
 def test_without_a_later_visit_no_response_is_named(sizes, baseline, undated, words):
     made = timeline({"a": sizes}, visits=len(sizes), undated=undated, baseline=baseline)
     assert made.no_response_yet.startswith(f"{words}, so there is no response yet")
-    page = words_of(timeline_figure(made, {}))
+    page = words_of(timeline_pages(made, {})[0])
     assert made.no_response_yet in page
     assert "Best overall response" not in page
 
@@ -269,7 +269,7 @@ def test_the_rule_that_decides_is_the_same_in_every_form():
     }
     for rule, one in made.items():
         assert {row["target_rule"] for row in rows_of(one)} == {rule}
-    pages = {rule: timeline_figure(one, {}) for rule, one in made.items()}
+    pages = {rule: timeline_pages(one, {})[0] for rule, one in made.items()}
     for rule, page in pages.items():
         assert f"Sum of targets: {thresholds(Rules(target_rule=rule))}" in words_of(page)
     assert {"mm", "40.0", "+25.00 %"} < set(cells_of(pages["sum"]))
@@ -291,7 +291,7 @@ def test_what_the_images_do_not_cover_has_no_size():
         ("A", "", ""),
         ("B", "0", "0"),
     ]
-    written = {text.get_text() for text in timeline_figure(made, {}).findobj(Text)}
+    written = {text.get_text() for text in timeline_pages(made, {})[0].findobj(Text)}
     assert "not covered" in written
 
 
@@ -300,7 +300,7 @@ def test_what_has_merged_with_what_is_no_lesion_has_no_size():
     made = replace(made, lesions=(replace(made.lesions[0], within=(None, "plexus")),))
     row = rows_of(made)[1]
     assert (row["longest_diameter_mm"], row["parts"], row["unmeasured"]) == ("", "", "merged into plexus")
-    assert "merged" in {text.get_text() for text in timeline_figure(made, {}).findobj(Text)}
+    assert "merged" in {text.get_text() for text in timeline_pages(made, {})[0].findobj(Text)}
 
 
 def test_what_has_merged_into_another_lesion_has_no_size():
@@ -312,7 +312,7 @@ def test_what_has_merged_into_another_lesion_has_no_size():
         ("B", "", "", "", "merged into A"),
         ("C", "0", "0", "0", ""),
     ]
-    figure = timeline_figure(made, {})
+    figure = timeline_pages(made, {})[0]
     assert cells_of(figure).count("merged") == 2
     assert "Merged, and so without a size of its own: B into A." in words_of(figure)
     curves = [np.asarray(line.get_ydata()) for band in figure.axes for axes in band.child_axes for line in axes.lines]
@@ -426,7 +426,7 @@ def test_targets_are_shown_first_then_what_is_new():
     made = replace(made, lesions=tuple(replace(one, role=roles.get(one.name, "target")) for one in made.lesions))
     names = [lesion.name for lesion in made.in_order]
     assert names == ["d", "b", "c", "a"]
-    assert [cell for cell in cells_of(timeline_figure(made, {})) if cell in names] == names
+    assert [cell for cell in cells_of(timeline_pages(made, {})[0]) if cell in names] == names
 
 
 @pytest.mark.parametrize("role", ["not_a_lesion", "merged"])
@@ -499,7 +499,7 @@ def drawn(pdf: bytes) -> int:
     ],
     ids=["nothing", "no lesion", "one visit", "odd names", "many"],
 )
-def test_it_is_always_one_page(made):
+def test_it_is_one_page(made):
     pdf = timeline_pdf(made)
     assert pdf.startswith(b"%PDF")
     assert pages(pdf) == 1
@@ -507,7 +507,7 @@ def test_it_is_always_one_page(made):
 
 def test_of_many_visits_the_table_has_the_newest_each_under_its_date():
     made = timeline({"a": [20.0 + k for k in range(11)]}, visits=11)
-    figure = timeline_figure(made, {})
+    figure = timeline_pages(made, {})[0]
     cells = cells_of(figure)
     columns = cells.index("a")
     dates = [visit.date.isoformat() for visit in made.visits[-8:] if visit.date]
@@ -516,10 +516,30 @@ def test_of_many_visits_the_table_has_the_newest_each_under_its_date():
     assert any("Not shown: 3 earlier visits" in text.get_text() for text in figure.texts)
 
 
+@pytest.mark.parametrize("count", [60, 200])
+def test_however_much_the_newest_visit_says_all_of_it_is_on_pages(count):
+    grown: dict[str, list[float | None]] = {f"GTV_MetIA_{n}": [12.0, 18.0, 24.0] for n in range(count)}
+    made = timeline(grown, visits=3, doubtful=(1, 2))
+    drawn = timeline_pages(made, {})
+    response = made.visits[-1].response
+    assert response.radiographic
+    bands = [axes for one in drawn for axes in one.axes]
+    words = "".join("".join(text.get_text() for axes in bands for text in axes.texts).split())
+    for said in (response.radiographic.sentence, *response.notes, made.assessment.best_overall.doubt):
+        assert "".join(said.split()) in words
+    for number, one in enumerate(drawn, start=1):
+        edges = [text.get_window_extent() for axes in one.axes for text in axes.texts]
+        lowest = min(text.get_window_extent().y1 for text in one.texts)
+        assert min(edge.y0 for edge in edges) > lowest, "nothing below the page, or upon its last line"
+        assert f"Page {number} of {len(drawn)}" in words_of(one)
+        assert "Patient A-1" in words_of(one)
+    assert pages(timeline_pdf(made)) == len(drawn) > 1
+
+
 @pytest.mark.parametrize("count", [12, 60])
 def test_what_the_newest_visit_leaves_open_is_never_cut(count):
     sizes: dict[str, list[float | None]] = {f"GTV_MetIA_{n}": [12.0] * 4 for n in range(count)}
-    figure = timeline_figure(timeline(sizes, visits=4, doubtful=(1, 2, 3)), {})
+    figure = timeline_pages(timeline(sizes, visits=4, doubtful=(1, 2, 3)), {})[0]
     (said,) = (text for text in figure.findobj(Text) if text.get_text().startswith("Baseline:"))
     lines = said.get_text().splitlines()
     words = " ".join(" ".join(lines).split())
@@ -533,7 +553,7 @@ def test_what_the_newest_visit_leaves_open_is_never_cut(count):
 
 
 def test_targets_have_full_lines():
-    figure = timeline_figure(timeline({"old": [20.0, 21.0], "recent": [None, 12.0]}, visits=2), {})
+    figure = timeline_pages(timeline({"old": [20.0, 21.0], "recent": [None, 12.0]}, visits=2), {})[0]
     styles = {(str(line.get_label()), line.get_linestyle()) for line in figure.findobj(Line2D)}
     assert {one for one in styles if one[0] in ("old", "recent")} == {("old", "-"), ("recent", "--")}
 
@@ -545,8 +565,8 @@ def test_pictures_are_on_the_page_and_what_is_left_out_is_said():
     label_map[3, 4:7, 5:9] = 1
     lesions = [Lesion("one", "2.25.1", one, 1) for one in measure(label_map, series.volume.affine)]
     png = key_images(series, label_map, lesions)[1]
-    with_pictures = timeline_figure(made, dict.fromkeys(range(9), png))
-    without = timeline_figure(made, {})
+    with_pictures = timeline_pages(made, dict.fromkeys(range(9), png))[0]
+    without = timeline_pages(made, {})[0]
     shown = [sum(len(axes.images) for band in one.axes for axes in band.child_axes) for one in (with_pictures, without)]
     assert shown == [15, 0], "five target lesions at the baseline, the nadir and the latest visit"
     drawn = [
@@ -573,20 +593,20 @@ def test_the_visits_that_decide(sums, expected):
 def test_a_visit_without_a_date_is_not_the_latest():
     made = timeline({"a": [24.0, 14.0, 26.0, 20.0]}, visits=4, undated=1)
     assert milestones(made) == {0: "baseline", 1: "nadir", 2: "latest"}
-    words = words_of(timeline_figure(made, {}))
+    words = words_of(timeline_pages(made, {})[0])
     assert "2024-03-04, images and overall: PD" in words
     assert "no date, images" not in words
     assert "1 visit has no date, and so no place in the course: no response is judged there." in words
     nowhere = timeline({"a": [24.0, 14.0]}, visits=2, undated=2)
     assert milestones(nowhere) == {0: "first", 1: "latest"}
-    assert "no date, images and overall: NE, the visit has no date." in words_of(timeline_figure(nowhere, {}))
+    assert "no date, images and overall: NE, the visit has no date." in words_of(timeline_pages(nowhere, {})[0])
 
 
 def test_what_people_have_called_no_lesion_was_found():
-    assert "No lesion was found at any visit." in words_of(timeline_figure(timeline({}, visits=2), {}))
+    assert "No lesion was found at any visit." in words_of(timeline_pages(timeline({}, visits=2), {})[0])
     made = timeline({"a": [20.0, 20.0]}, visits=2)
     made = replace(made, lesions=tuple(replace(one, role="not_a_lesion") for one in made.lesions))
-    words = words_of(timeline_figure(made, {}))
+    words = words_of(timeline_pages(made, {})[0])
     assert "No lesion counts at any visit: what was found, people have called none (1)." in words
     assert "No lesion was found" not in words
 
