@@ -177,12 +177,9 @@ def judge(
     rule: TargetRule, rules: Rules, baseline: Reading, nadir: Reading, now: Reading, names: Mapping[str, str]
 ) -> Part:
     """Say what the change of the target lesions means by one rule, and why."""
-    unit, what = "mm3" if rule == "volume" else "mm", summed(rule)
+    what, size = summed(rule), in_cm3 if rule == "volume" else in_mm
     least_fall, least_rise = rules.percents(rule)
     known, smallest, first = now.known, nadir.known, baseline.known
-
-    def size(hundredth: int) -> str:
-        return f"{hundredth / 100:.2f} {unit}"
 
     if smallest == 0 and known > 0:
         return Response.PD, f"target lesions had all gone and are back with {size(known)}"
@@ -207,6 +204,17 @@ def judge(
         neither = f"{fall} (PR from {least_fall:g} %)"
         return Response.SD, f"{neither}, and not {least_rise:g} % above the nadir {size(smallest)}"
     return Response.SD, f"{rise} (PD from {least_rise:g} %)"
+
+
+def in_mm(hundredths: int) -> str:
+    """Give a length in words."""
+    return f"{hundredths / 100:.2f} mm"
+
+
+def in_cm3(hundredths: int) -> str:
+    """Give a volume, of hundredths of a mm3, in the unit that people read: to the last digit that was compared."""
+    whole, rest = divmod(hundredths, 100_000)
+    return f"{whole}.{f'{rest:05d}'.rstrip('0').ljust(2, '0')} cm³"
 
 
 def reached_rise(now: int, before: int, percent: float) -> bool:

@@ -213,6 +213,21 @@ def test_the_rule_that_decides_in_words(rule, words):
 
 
 @pytest.mark.parametrize(
+    ("volume", "words"),
+    [
+        (350.01, "the sum of volumes, 0.35001 cm³, is 64.99"),
+        (14.1, "the sum of volumes, 0.0141 cm³, is 98.59 % below the baseline 1.00 cm³ (at least 65 %)"),
+        (12_345.67, "the sum of volumes, 12.34567 cm³, is 1134.56 % above the nadir 1.00 cm³ (at least 72.8 %)"),
+    ],
+)
+def test_volumes_are_told_in_the_unit_of_the_page_to_the_last_digit(volume, words):
+    visits = visit(0, ("A", 12.0, 1000.0)), visit(60, ("A", 12.0, volume))
+    verdict = assess(visits, Rules(target_rule="volume")).visits[-1].radiographic
+    assert verdict is not None
+    assert words in verdict.reason
+
+
+@pytest.mark.parametrize(
     ("volume", "answer"), [(350.0, PR), (350.01, SD), (349.99, PR), (1727.99, SD), (1728.0, PD), (1728.01, PD)]
 )
 def test_volumes(volume, answer):
