@@ -14,7 +14,7 @@ from imaging.planes import Slice
 from imaging.volume import Series
 from rano.lesion import Chord, Lesion, Measurement
 from results.context import DISCLAIMER, ResultContext
-from results.key_images import pictures
+from results.key_images import key_images, picture_of
 from results.lettering import plain
 from results.spreadsheet import csv_file
 
@@ -95,11 +95,11 @@ def _montage(
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel in panels:
         panel.set_axis_off()
-    shown = pictures(series, label_map, lesions)
+    drawn = key_images(series, label_map, lesions)
     for panel, lesion in zip(panels, lesions, strict=False):
         m = lesion.measurement
         size = f"{m.longest.length_mm:.1f} x {m.perpendicular.length_mm:.1f} mm, {m.volume_mm3 / 1000:.2f} cm³"
-        panel.imshow(shown[m.label])
+        panel.imshow(picture_of(drawn[m.label], lesion.number))
         panel.set_title(plain(f"{lesion.name}\n{size}"), color="white", fontsize=9)
     if not lesions:
         panels[0].text(0.5, 0.5, "no lesion found", color="white", ha="center")

@@ -1,7 +1,8 @@
 """A small picture of each lesion where it was measured: the plane of its longest diameter, outline and diameters drawn.
 
-The plane is seen as radiologists see it: the patient's left on the right, the front up. A picture is a PNG of some
-kilobytes with a palette of 64 greys in 4 steps towards the lesion's colour, so that it can be given another colour.
+The plane is seen as radiologists see it: the patient's left on the right, the front up. A picture is drawn and kept as
+a PNG of some kilobytes without colour: 64 greys in 4 steps towards one. Who shows it gives it the lesion's
+(``coloured``, ``picture_of``).
 """
 
 import io
@@ -37,7 +38,7 @@ _WINDOW = (1.0, 99.8)  # percentiles of the series that are black and, at least,
 
 
 def key_images(series: Series, label_map: LabelMap, lesions: Sequence[Lesion]) -> dict[int, bytes]:
-    """Draw every lesion.
+    """Draw every lesion, as yet without colour.
 
     Parameters
     ----------
@@ -53,19 +54,14 @@ def key_images(series: Series, label_map: LabelMap, lesions: Sequence[Lesion]) -
     dict
         Label -> PNG.
     """
-    drawn = _draw(series.volume, label_map, lesions)
-    return {one.measurement.label: _png(indices, rgb(one.number)) for one, indices in drawn}
+    return {label: _png(Image.fromarray(indices)) for label, indices in _draw(series.volume, label_map, lesions)}
 
 
-def pictures(series: Series, label_map: LabelMap, lesions: Sequence[Lesion]) -> dict[int, Picture]:
-    """Draw every lesion, as ``key_images`` does, for a page of pictures: label -> picture."""
-    drawn = _draw(series.volume, label_map, lesions)
-    return {one.measurement.label: _palette(rgb(one.number))[indices] for one, indices in drawn}
-
-
-def recoloured(png: bytes, number: int) -> bytes:
+def coloured(png: bytes, number: int) -> bytes:
     """Give a picture that ``key_images`` has drawn (PNG), outline and diameters in the colour of lesion ``number``."""
-    return _png(_indices(png), rgb(number))
+    image = Image.fromarray(_indices(png), "P")
+    image.putpalette(_palette(rgb(number)).tobytes())
+    return _png(image)
 
 
 def picture_of(png: bytes, number: int) -> Picture:
@@ -75,12 +71,10 @@ def picture_of(png: bytes, number: int) -> Picture:
 
 def _indices(png: bytes) -> npt.NDArray[np.uint8]:
     with Image.open(io.BytesIO(png)) as image:
-        return np.asarray(image)
+        return np.asarray(image)  # of one that was kept with a palette, too
 
 
-def _png(indices: npt.NDArray[np.uint8], colour: Colour) -> bytes:
-    image = Image.fromarray(indices, "P")
-    image.putpalette(_palette(colour).tobytes())
+def _png(image: Image.Image) -> bytes:
     file = io.BytesIO()
     image.save(file, "PNG")
     return file.getvalue()
@@ -96,8 +90,8 @@ def _palette(colour: Colour) -> npt.NDArray[np.uint8]:
 
 def _draw(
     volume: Volume, label_map: LabelMap, lesions: Sequence[Lesion]
-) -> Iterator[tuple[Lesion, npt.NDArray[np.uint8]]]:
-    """Give each lesion and its picture as indices of the palette."""
+) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+    """Give each lesion's label, and its picture as indices of the palette."""
     if not lesions:
         return
     black, white = np.percentile(volume.array[::3, ::3, ::3], _WINDOW)
@@ -111,7 +105,7 @@ def _draw(
         box = tuple(slice(max(span.start - 1, 0), span.stop + 1) for span in boxes[label - 1])
         inside = plane.section((label_map[box] == label).astype(np.float32), [span.start for span in box])
         ink = np.rint(plane.lines(inside) * (_STEPS - 1))
-        yield lesion, (np.rint(grey) + _GREYS * ink).astype(np.uint8)
+        yield label, (np.rint(grey) + _GREYS * ink).astype(np.uint8)
 
 
 class _Plane:

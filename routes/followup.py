@@ -130,11 +130,11 @@ def lesions(study: str) -> Response:
 )
 def picture(study: str, lesion: str) -> Response:
     """Show the picture of a lesion."""
-    from results.key_images import recoloured  # drawing is not needed to start
+    from results.key_images import coloured  # drawing is not needed to start
 
     reading.only_queries(())
     uids = reading.uid(study, "StudyInstanceUID"), reading.uid(lesion, "TrackingUID")
-    response = Response(recoloured(*store.key_image(context().database, *uids)), content_type="image/png")
+    response = Response(coloured(*store.key_image(context().database, *uids)), content_type="image/png")
     response.headers["Cache-Control"] = "private, no-cache"  # kept, but asked for again: it may have been replaced
     response.add_etag()
     response.make_conditional(request)

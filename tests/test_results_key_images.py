@@ -9,7 +9,7 @@ from PIL import Image
 
 from rano.lesion import Lesion
 from rano.measuring import measure
-from results.key_images import FIELD_MM, SIZE, key_images, picture_of, pictures, recoloured
+from results.key_images import FIELD_MM, SIZE, coloured, key_images, picture_of
 from results.palette import rgb
 from tests import factory
 from tests.factory import HEAD_CENTRE_LPS, Sphere
@@ -29,6 +29,14 @@ def pixels(png):
         return np.asarray(image.convert("RGB")).astype(int)
 
 
+def drawn(series, label_map, lesions):
+    """Give the pixels of each lesion's picture, in its colour, by label."""
+    numbers = {one.measurement.label: one.number for one in lesions}
+    return {
+        label: pixels(coloured(png, numbers[label])) for label, png in key_images(series, label_map, lesions).items()
+    }
+
+
 def inked(picture, label):
     """Return where a picture has the lesion's colour, undiluted."""
     return np.abs(picture - np.array(rgb(label))).max(-1) < 8
@@ -38,10 +46,10 @@ def inked(picture, label):
 @pytest.mark.parametrize("reverse", [False, True])
 def test_outline_and_diameters_are_where_and_as_large_as_the_lesion(plane, reverse):
     series, label_map, lesions = case(plane, reverse=reverse)
-    pngs = key_images(series, label_map, lesions)
-    assert list(pngs) == [1, 2, 3]
+    shown = drawn(series, label_map, lesions)
+    assert list(shown) == [1, 2, 3]
     for lesion in lesions:
-        picture = pixels(pngs[lesion.measurement.label])
+        picture = shown[lesion.measurement.label]
         assert picture.shape == (SIZE, SIZE, 3)
         rows, columns = np.nonzero(inked(picture, lesion.measurement.label))
         pixel_mm = FIELD_MM / SIZE
@@ -59,7 +67,7 @@ def test_the_patients_left_is_on_the_right_and_the_front_is_up(plane, reverse):
     x, y, z = HEAD_CENTRE_LPS
     left_and_behind = Sphere((x + 22, y + 22, z), 6)
     series, label_map, lesions = case(plane, [left_and_behind], reverse=reverse)
-    picture = pixels(key_images(series, label_map, lesions)[1])
+    picture = drawn(series, label_map, lesions)[1]
     head = picture.min(-1) > 40
     halves = [head[:, : SIZE // 2], head[:, SIZE // 2 :], head[: SIZE // 2], head[SIZE // 2 :]]
     left, right, up, down = (int(half.sum()) for half in halves)
@@ -74,13 +82,13 @@ def test_both_diameters_are_drawn_where_they_were_measured(diameter):
     ends, middle = getattr(m, diameter), np.mean([m.longest.start_lps_mm, m.longest.end_lps_mm], axis=0)
     quarter = 0.75 * np.array(ends.start_lps_mm) + 0.25 * np.array(ends.end_lps_mm) - middle
     column, row = np.rint((SIZE - 1) / 2 + quarter[:2] * SIZE / FIELD_MM).astype(int)
-    around = pixels(key_images(series, label_map, lesions)[1])[row - 1 : row + 2, column - 1 : column + 2]
+    around = drawn(series, label_map, lesions)[1][row - 1 : row + 2, column - 1 : column + 2]
     assert (around[..., 0] - around[..., 1]).max() > 80, "red among greys"
 
 
 def test_a_large_lesion_is_seen_whole():
     series, label_map, lesions = case(lesions=[Sphere(HEAD_CENTRE_LPS, 26)])
-    rows, columns = np.nonzero(inked(pixels(key_images(series, label_map, lesions)[1]), 1))
+    rows, columns = np.nonzero(inked(drawn(series, label_map, lesions)[1], 1))
     assert np.ptp(rows) < 0.6 * SIZE
     assert np.ptp(columns) == pytest.approx(SIZE / 2, abs=6)
 
@@ -92,7 +100,7 @@ def test_a_long_and_narrow_lesion_is_seen_whole():
     label_map[middle, 6:-6, column : column + 3] = 1
     (m,) = measure(label_map, series.volume.affine)
     assert m.longest.length_mm > FIELD_MM / 2 > 5 * m.perpendicular.length_mm
-    rows, _ = np.nonzero(inked(pixels(key_images(series, label_map, [Lesion("one", "2.25.1", m, 1)])[1]), 1))
+    rows, _ = np.nonzero(inked(drawn(series, label_map, [Lesion("one", "2.25.1", m, 1)])[1], 1))
     assert np.ptp(rows) == pytest.approx(SIZE / 2, abs=6)
 
 
@@ -101,7 +109,7 @@ def test_a_lesion_of_one_voxel_at_the_edge():
     label_map[:] = 0
     label_map[0, 0, 0] = 1
     (m,) = measure(label_map, series.volume.affine)
-    assert inked(pixels(key_images(series, label_map, [Lesion("one", "2.25.1", m, 1)])[1]), 1).any()
+    assert inked(drawn(series, label_map, [Lesion("one", "2.25.1", m, 1)])[1], 1).any()
 
 
 def test_without_lesions_there_are_no_pictures():
@@ -116,17 +124,18 @@ def test_some_kilobytes_and_the_same_every_time():
     assert key_images(series, label_map, lesions) == first
 
 
-def test_another_colour_is_as_if_drawn_in_it():
+def test_a_picture_has_no_colour_of_its_own_until_it_is_shown():
     series, label_map, lesions = case()
     png = key_images(series, label_map, lesions)[2]
-    assert np.array_equal(picture_of(png, 2), pixels(png))
-    assert np.array_equal(picture_of(png, 2), pictures(series, label_map, lesions)[2])
-    other = picture_of(png, 4).astype(int)
-    assert np.array_equal(pixels(recoloured(png, 4)), other)
-    assert np.array_equal(inked(other, 4), inked(pixels(png), 2))
+    assert png == key_images(series, label_map, [replace(lesions[1], number=7)])[2]
+    shown = {number: pixels(coloured(png, number)) for number in (2, 4)}
+    assert np.array_equal(inked(shown[4], 4), inked(shown[2], 2))
+    assert inked(shown[2], 2).any()
+    for number, picture in shown.items():
+        assert np.array_equal(picture_of(png, number), picture)
 
 
-def test_a_lesion_has_the_colour_of_its_number_whatever_its_label_is():
+def test_one_that_was_kept_in_a_colour_is_shown_in_another():
     series, label_map, lesions = case()
-    png = key_images(series, label_map, [replace(lesions[1], number=7)])[2]
-    assert np.array_equal(picture_of(png, 7), pixels(png))
+    png = key_images(series, label_map, lesions)[2]
+    assert coloured(coloured(png, 2), 4) == coloured(png, 4)
