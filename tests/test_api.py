@@ -390,6 +390,7 @@ def test_the_page_tells_bounds_and_what_holds_unless_said(site):
     page = site.client.get("/docs").get_data(as_text=True)
     for words in ("integer, 1 to 500; 100 unless said", "number, 0 to 300; 0 unless said", "at most 4000 characters"):
         assert words in page
+    assert "improved | stable | worse | null" in page
 
 
 def test_the_index_links_exist(site):
