@@ -16,6 +16,7 @@ from rano.lesion import Chord, Lesion, Measurement
 from results.context import DISCLAIMER, ResultContext
 from results.key_images import key_images, picture_of
 from results.lettering import plain
+from results.numbers import cm3
 from results.spreadsheet import csv_file
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -98,7 +99,7 @@ def _montage(
     drawn = key_images(series, label_map, lesions)
     for panel, lesion in zip(panels, lesions, strict=False):
         m = lesion.measurement
-        size = f"{m.longest.length_mm:.1f} x {m.perpendicular.length_mm:.1f} mm, {m.volume_mm3 / 1000:.2f} cm³"
+        size = f"{m.longest.length_mm:.1f} x {m.perpendicular.length_mm:.1f} mm, {cm3(m.volume_mm3)} cm³"
         panel.imshow(picture_of(drawn[m.label], lesion.number))
         panel.set_title(plain(f"{lesion.name}\n{size}"), color="white", fontsize=9)
     if not lesions:

@@ -22,7 +22,7 @@ from rano.confirmation import Verdict
 from rano.remarks import thresholds
 from results.context import NOTICE
 from results.lettering import MISSING, plain, shortened
-from results.numbers import NOTHING, signed_percent
+from results.numbers import NOTHING, cm3, signed_percent
 from results.timeline import Timeline, TimelineLesion, TimelineVisit
 from results.timeline_drawing import (
     draw_curves,
@@ -182,9 +182,9 @@ def _table(timeline: Timeline, lesions: Sequence[TimelineLesion]) -> list[list[s
     rows = [["longest diameter, mm", "role", *map(visit_day, visits)]]
     rows += [[short_name(lesion), lesion.role.replace("_", "-"), *_sizes(lesion, first)] for lesion in lesions]
     rule = timeline.assessment.rules.target_rule
-    unit, scale, decimals = ("cm³", 1e-3, 2) if rule == "volume" else ("mm", 1.0, 1)
+    unit, told = ("cm³", cm3) if rule == "volume" else ("mm", "{:.1f}".format)
     changes = [visit.response.change(rule) for visit in visits]
-    sums = [NOTHING if c is None or c.total is None else f"{c.total * scale:.{decimals}f}" for c in changes]
+    sums = [NOTHING if c is None or c.total is None else told(c.total) for c in changes]
     baseline, nadir = zip(*(map(signed_percent, visit.growth(rule)) for visit in visits), strict=True)
     rows += [["sum of targets", unit, *sums], ["from baseline", "", *baseline], ["from nadir", "", *nadir]]
     images = [_answer(visit.response.radiographic) or visit.response.role for visit in visits]

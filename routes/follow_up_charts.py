@@ -24,7 +24,7 @@ def sum_chart(timeline: Timeline) -> Figure | None:
     fall, rise = rules.percents(rules.target_rule)
     of_volumes = rules.target_rule == "volume"
     scale, unit, what = (1e-3, "cm³", "volumes") if of_volumes else (1.0, "mm", "diameters")
-    hover = f"%{{y:.{2 if of_volumes else 1}f}} {unit}"
+    hover = f"%{{y:.{3 if of_volumes else 1}f}} {unit}"
     placed = [
         (visit, change)
         for visit in timeline.visits
@@ -92,7 +92,7 @@ def curves(timeline: Timeline, lesions: list[TimelineLesion], what: str) -> Figu
             {
                 "x": days, "y": sizes, "name": _text(lesion.name),
                 "mode": "lines+markers", "line": _line(lesion), "marker": _marker(lesion),
-                "hovertemplate": f"%{{y:.2f}} {unit}",
+                "hovertemplate": f"%{{y:.{2 if unit == 'mm' else 3}f}} {unit}",
             }
         )  # fmt: skip
     return _named(_figure(traces, label, days))
@@ -126,7 +126,7 @@ def scatter(lesions: list[TimelineLesion], visit: int) -> Figure | None:
     traces = [
         {
             "x": [size.longest_mm], "y": [size.volume_mm3 / 1000], "name": _text(lesion.name), "mode": "markers",
-            "marker": _marker(lesion) | {"size": 12}, "hovertemplate": "%{x:.1f} mm, %{y:.2f} cm³",
+            "marker": _marker(lesion) | {"size": 12}, "hovertemplate": "%{x:.1f} mm, %{y:.3f} cm³",
         }
         for lesion, size in shown
     ]  # fmt: skip

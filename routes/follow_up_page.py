@@ -13,7 +13,7 @@ from BDD.problems import problem_of
 from rano.history import ClinicalStatus, summed
 from rano.remarks import MEASURABLE, thresholds
 from results.context import NOTICE
-from results.numbers import signed_percent
+from results.numbers import cm3, signed_percent
 from routes import bounds, reading
 from routes.assets import asset_url, compressed
 from routes.context import context
@@ -97,6 +97,7 @@ def one(patient: int) -> Response:
         maximum_mg=bounds.MAXIMUM_MG,
         unusual_mg=bounds.UNUSUAL_MG,
         signed_percent=signed_percent,
+        cm3=cm3,
         notice=NOTICE,
     )
 

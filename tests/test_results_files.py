@@ -133,13 +133,14 @@ def test_the_picture_shows_every_lesion_with_its_outline(tmp_path, axial):
         assert all(shows(panel, rgb(other)) == 0 for other in (1, 2, 3) if other != label)
 
 
-def test_the_picture_says_how_large_each_lesion_is(axial):
+@pytest.mark.parametrize(("volume_mm3", "words"), [(12340.0, "12.34 cm³"), (14.1, "0.014 cm³")])
+def test_the_picture_says_how_large_each_lesion_is(axial, volume_mm3, words):
     series, label_map, (first, *others) = axial
-    sized = replace(first, measurement=replace(first.measurement, volume_mm3=12340.0))
+    sized = replace(first, measurement=replace(first.measurement, volume_mm3=volume_mm3))
     figure = _montage(series, label_map, [sized, *others], results_cases.CONTEXT)
     title = figure.axes[0].get_title()
     assert title.startswith("GTV_MetIA_1\n")
-    assert title.endswith("mm, 12.34 cm³")
+    assert title.endswith(f"mm, {words}")
 
 
 def test_the_outline_encloses_the_bright_lesion(tmp_path, axial):

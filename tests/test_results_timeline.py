@@ -231,6 +231,11 @@ def test_volumes_are_in_cubic_centimetres():
     assert np.asarray(volumes.lines[0].get_ydata()).tolist() == pytest.approx([8.0, 1.0])
 
 
+def test_a_small_sum_of_volumes_is_told_to_the_mm3():
+    made = timeline({"a": [20.0, 3.0]}, visits=2, rule="volume")
+    assert row_of(made, "sum of targets", "cm³") == ["8.00", "0.027"]
+
+
 def test_less_has_a_minus_and_the_baseline_no_change():
     made = timeline({"a": [40.0, 30.0, 30.0]}, visits=3)
     assert row_of(made, "from baseline") == ["–", "−25.00 %", "−25.00 %"]

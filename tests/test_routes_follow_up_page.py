@@ -116,6 +116,17 @@ def test_the_rule_of_the_house_decides(tmp_path, rule, response, words):
     site.close()
 
 
+def test_a_small_volume_is_told_to_the_mm3(site):
+    for number, size in ((1, 20.0), (2, 3.0)):
+        visit(site.database, site.number, number, [sized(1, size)])
+    markup = page(site, f"/follow-up/{patient_key(site.database)}")
+    rows = [text(row) for row in re.findall(r"<tr>.*?</tr>", markup, re.DOTALL)]
+    assert "GTV_MetIA_1 target 4.19 0.014" in rows, "at every visit"
+    assert sum("3.0 × 2.4 0.014" in row for row in rows) == 1, "and closely"
+    (curve,) = figures(markup)["volumes"]["data"]
+    assert curve["hovertemplate"] == "%{y:.3f} cm³"
+
+
 def test_bands_never_cross(site):
     """After a deep response, what lies 20 % above the nadir is progression though it is 30 % below the baseline."""
     for number, size in enumerate([40.0, 11.0, 20.0], start=1):

@@ -39,6 +39,10 @@ for (const [what, sum, words] of sums) {
   test(`the sum: ${what}`, () => assert.ok(said(sum).includes(words), said(sum).join(' | ')));
 }
 
+test('a small volume is told to the mm3', () => {
+  assert.ok(said({ ...volumes, total: 14.1 }, 'baseline').includes("Sum of the targets' volumes 0.014 cm³"));
+});
+
 test('at the baseline the sum has not changed', () => {
   assert.ok(said(volumes, 'baseline').includes("Sum of the targets' volumes 8.38 cm³"));
 });

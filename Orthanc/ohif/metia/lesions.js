@@ -113,7 +113,7 @@ function row({ lesion, chosen, session }) {
       size(lesion),
       h('small', { title: lesion.doubtful ? `${change}: which lesion of the visit before this is, is not certain` : change }, change)
     ),
-    h('td', null, cm3(lesion)),
+    h('td', null, cm3(lesion.volume_mm3)),
     h(
       'td',
       null,

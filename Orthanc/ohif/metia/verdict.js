@@ -1,7 +1,7 @@
 // The response of this visit in one line; and its reason, and the way to the follow-up.
 import { visitOf } from './course.js';
 import { h } from './react.js';
-import { response, signed } from './words.js';
+import { cm3, response, signed } from './words.js';
 
 const judged = visit => visit.overall ?? visit.radiographic;
 
@@ -29,7 +29,7 @@ export function verdict({ state: { timeline, study, patient } }) {
 }
 
 function sumOf({ of, unit, total, from_baseline_percent: baseline, from_nadir_percent: nadir }, role) {
-  const size = unit === 'mm3' ? `${(total / 1000).toFixed(2)} cm³` : `${total.toFixed(1)} mm`;
+  const size = unit === 'mm3' ? `${cm3(total)} cm³` : `${total.toFixed(1)} mm`;
   const changes = role === 'baseline' ? [] : [['baseline', baseline], ['nadir', nadir]];
   const told = changes.filter(([, percent]) => percent !== null);
   const words = told.map(([what, percent]) => `${signed(percent, 2)} % from the ${what}`).join(', ');

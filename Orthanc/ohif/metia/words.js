@@ -26,7 +26,8 @@ export const response = name => (RESPONSES[name] ? `${RESPONSES[name]} (${name})
 export const size = lesion =>
   `${lesion.longest_diameter_mm.toFixed(1)} × ${lesion.perpendicular_diameter_mm.toFixed(1)}`;
 
-export const cm3 = lesion => (lesion.volume_mm3 / 1000).toFixed(2);
+// As results/numbers.py has it.
+export const cm3 = mm3 => (mm3 / 1000).toFixed(mm3 > 0 && mm3 < 100 ? 3 : 2);
 
 export function signed(value, digits = 1) {
   const text = Math.abs(value).toFixed(digits);
