@@ -146,6 +146,7 @@ def test_phone(seen: Seen) -> None:
     assert followed is not None
     assert followed["width"] >= 200, "sentences are no column of single words"
     page.goto(f"{seen.address.rsplit('/', 2)[0]}/docs")
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
