@@ -62,7 +62,7 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;
         ("/nope", "localhost", 404, "See /docs for the addresses there are."),
         ("/follow-up/abc", "localhost", 404, "See /docs for the addresses there are."),
         ("/patients/99/report.pdf", "localhost", 404, "There is no patient 99."),
-        ("/jobs?limit=%3Cb%3E", "localhost", 400, "&lt;b&gt;"),
+        ("/jobs?limit=%3Cb%3E", "localhost", 400, "<p>limit = &#39;&lt;b&gt;&#39; is not usable"),
         ("/health", "evil.example", 403, "TRUSTED_HOSTS"),
     ],
 )
