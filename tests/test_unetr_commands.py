@@ -22,7 +22,7 @@ from tests import factory
 from tests.tiny_model import tiny_bundle
 from unetr import pictures
 from unetr.__main__ import COMMANDS, main
-from unetr.bundle import Postprocessing
+from unetr.bundle import Postprocessing, read_bundle
 from unetr.commands import evaluate, synthesize, volumes
 from unetr.commands.cases import find_images
 from unetr.commands.nifti import as_axial, check, check_labels, read_brain, read_image, read_lesions
@@ -174,10 +174,10 @@ def test_evaluates_labelled_nifti(tmp_path, tiny_model, capsys):
     pattern = str(tmp_path / "*" / "t1.nii.gz")
     options = ["--mask", "seg.nii.gz", "--labels", "1", "4", "--json", str(tmp_path / "scores.json")]
     assert main(["evaluate", "--model", str(tiny_model), "--images", pattern, *options]) == 0
-    scores = json.loads((tmp_path / "scores.json").read_text("utf-8"))
+    scores = json.loads((tmp_path / "scores.json").read_text("utf-8"))["volumes"]
     assert [score["name"] for score in scores] == ["one", "two"]
     assert [len(score["lesions"]) for score in scores] == [3, 2]
-    assert all(found for score in scores for _, found, _ in score["lesions"])
+    assert all(lesion["found"] for score in scores for lesion in score["lesions"])
     assert all(score["dice"] > 0.95 for score in scores)
     assert all(score["false_lesions_mm"] == [] for score in scores)
     assert scores[0]["reference_volume_ml"] == pytest.approx(4 / 3 * np.pi * (8**3 + 5**3 + 3.5**3) / 1000, rel=0.05)
@@ -185,16 +185,39 @@ def test_evaluates_labelled_nifti(tmp_path, tiny_model, capsys):
     assert "false lesions         0.00 (0.00-1.84) a volume" in table
 
 
+def test_two_evaluations_of_the_same_volumes_are_compared(tmp_path, tiny_model, capsys):
+    save_nifti(tmp_path / "one")
+    save_nifti(tmp_path / "two", lesions=factory.LESIONS[:2])
+    blind = tiny_bundle(tmp_path / "blind", name="blind", minimum_volume_mm3=1e6)
+    cases = ["--images", str(tmp_path / "*" / "t1.nii.gz"), "--mask", "seg.nii.gz"]
+    paths = [tmp_path / f"{name}.json" for name in ("tiny", "blind")]
+    for model, path in zip((tiny_model, blind), paths, strict=True):
+        assert main(["evaluate", "--model", str(model), *cases, "--json", str(path)]) == 0
+    capsys.readouterr()
+    assert main(["compare", *map(str, paths)]) == 0
+    shown = capsys.readouterr().out
+    assert f"A  tiny 1.0, weights {read_bundle(tiny_model).sha256[:12]}, threshold 0.5, peak 0.5, from 10 mm3" in shown
+    assert "B  blind 1.0" in shown
+    assert re.search(r"sensitivity, 10-20 mm +\d +1\.000 +0\.000 +-1\.000", shown)
+    asked = json.loads(paths[0].read_text("utf-8"))["evaluated"]
+    assert (asked["images"], asked["mask"], asked["synthetic"], asked["left_out"]) == (cases[1], cases[3], None, [])
+
+    save_nifti(tmp_path / "three")
+    assert main(["evaluate", "--model", str(tiny_model), *cases, "--json", str(paths[0])]) == 0
+    said = "these are not of the same volumes: only the first has three: evaluate both models with the same options"
+    assert said in refusal(["compare", *map(str, paths)], capsys)
+
+
 def test_evaluates_in_thick_slices(tmp_path, tiny_model, capsys):
     save_nifti(tmp_path / "one", plane="sagittal", lesions=factory.LESIONS[:1])
     cases = ["--images", str(tmp_path / "*" / "t1.nii.gz"), "--mask", "seg.nii.gz", "--labels", "4"]
     options = ["--model", str(tiny_model), *cases, "--json", str(tmp_path / "scores.json"), "--slices"]
     assert main(["evaluate", *options, "5"]) == 0
-    (score,) = json.loads((tmp_path / "scores.json").read_text("utf-8"))
-    ((diameter, found, dice),) = score["lesions"]
-    assert diameter == pytest.approx(16, rel=0.05)
-    assert found
-    assert dice > 0.85
+    (score,) = json.loads((tmp_path / "scores.json").read_text("utf-8"))["volumes"]
+    (lesion,) = score["lesions"]
+    assert lesion["diameter_mm"] == pytest.approx(16, rel=0.05)
+    assert lesion["found"]
+    assert lesion["dice"] > 0.85
     assert score["false_lesions_mm"] == []
     assert main(["evaluate", *options, "1"]) == 1
     assert "one is left out: slices of 1.50 mm cannot be made into thinner ones of 1 mm" in capsys.readouterr().err
@@ -242,8 +265,8 @@ def test_other_labels_are_no_lesion(tmp_path, tiny_model):
     nib.save(nib.Nifti1Image(values, mask.affine), tmp_path / "one" / "seg.nii.gz")
     options = ["--mask", "seg.nii.gz", "--labels", "1", "--json", str(tmp_path / "scores.json")]
     main(["evaluate", "--model", str(tiny_model), "--images", str(tmp_path / "one" / "t1.nii.gz"), *options])
-    (score,) = json.loads((tmp_path / "scores.json").read_text("utf-8"))
-    assert [found for _, found, _ in score["lesions"]] == [False]
+    (score,) = json.loads((tmp_path / "scores.json").read_text("utf-8"))["volumes"]
+    assert [lesion["found"] for lesion in score["lesions"]] == [False]
     assert len(score["false_lesions_mm"]) == 3
 
 
@@ -324,7 +347,7 @@ def test_a_head_whose_mask_holds_other_structures_alone_is_measured_as_healthy(t
     command = ["evaluate", "--model", str(tiny_model), "--images", str(tmp_path / "*" / "t1.nii.gz")]
     options = ["--mask", "seg.nii.gz", "--json", str(tmp_path / "scores.json"), "--labels"]
     assert main([*command, *options, "4"]) == 0
-    scores = json.loads((tmp_path / "scores.json").read_text("utf-8"))
+    scores = json.loads((tmp_path / "scores.json").read_text("utf-8"))["volumes"]
     assert {score["name"]: len(score["lesions"]) for score in scores} == {"healthy": 0, "ill": 3}
     assert "healthy/seg.nii.gz holds 2, and no mask 7" in refusal([*command, *options, "7"], capsys)
 
@@ -362,7 +385,7 @@ def test_a_healthy_head_has_no_dice(tmp_path, tiny_model):
     main(["evaluate", "--model", str(tiny_model), "--images", str(tmp_path / "*" / "t1.nii.gz"), *options])
     text = (tmp_path / "scores.json").read_text("utf-8")
     assert "NaN" not in text
-    (score,) = json.loads(text)
+    (score,) = json.loads(text)["volumes"]
     assert score["dice"] is None
     assert score["false_lesions_mm"] == []
 
@@ -373,7 +396,7 @@ def test_lesions_below_the_smallest_do_not_count(tmp_path, tiny_model, radius_mm
     save_nifti(tmp_path / "one", lesions=[speck], seg=False)
     options = ["--json", str(tmp_path / "scores.json")]
     main(["evaluate", "--model", str(tiny_model), "--images", str(tmp_path / "*" / "t1.nii.gz"), *options])
-    (score,) = json.loads((tmp_path / "scores.json").read_text("utf-8"))
+    (score,) = json.loads((tmp_path / "scores.json").read_text("utf-8"))["volumes"]
     assert (score["predicted_volume_ml"] > 0) == counts
 
 
@@ -383,7 +406,7 @@ def test_evaluates_synthetic_volumes(tmp_path, tiny_model, monkeypatch, capsys):
     options = ["--synthetic", "1", "--seed", "7", "--lesions", "3", "--json", str(path)]
     monkeypatch.setenv("MODEL_PATH", str(tiny_model))
     assert main(["evaluate", *options]) == 0
-    (score,) = json.loads(path.read_text("utf-8"))
+    (score,) = json.loads(path.read_text("utf-8"))["volumes"]
     assert score["name"] == "synthetic 7"
     assert len(score["lesions"]) >= 1
     assert "sensitivity" in capsys.readouterr().out
@@ -744,7 +767,9 @@ def one_of_three_damaged(tmp_path) -> list[str]:
 def test_a_damaged_volume_is_left_out_and_the_others_are_measured(tmp_path, tiny_model, one_of_three_damaged, capsys):
     scores, options = tmp_path / "scores.json", ["--model", str(tiny_model), *one_of_three_damaged]
     assert main(["evaluate", *options, "--json", str(scores)]) == 1
-    assert [score["name"] for score in json.loads(scores.read_text("utf-8"))] == ["a", "c"]
+    written = json.loads(scores.read_text("utf-8"))
+    assert [score["name"] for score in written["volumes"]] == ["a", "c"]
+    assert written["evaluated"]["left_out"] == ["b"]
     shown = capsys.readouterr()
     assert re.search(r"b is left out: .*b.t1\.nii\.gz cannot be read", shown.err)
     assert "1 of 3 volumes were not measured and are left out" in shown.out
