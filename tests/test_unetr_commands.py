@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from tests import factory
+from tests.metia_factory import save_checkpoint
 from tests.tiny_model import tiny_bundle
 from unetr import pictures
 from unetr.__main__ import COMMANDS, main
@@ -74,7 +75,7 @@ def test_help_is_there_for_everyone():
         assert purpose in shown
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["models", "--help"], ["models", "models/unetr"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["models", "--help"], ["compare", "--help"]])
 def test_what_needs_no_torch_does_not_import_it(arguments):
     code = f"""
 import sys
@@ -132,6 +133,34 @@ def test_lists_the_models(tmp_path, capsys):
     assert "window 64 x 64 x 64, ras-1mm" in shown
     assert "model.safetensors (or model.pt, model.ts) are missing." in shown
     assert main(["models", str(tmp_path / "three")]) == 1
+
+
+def test_a_model_whose_weights_do_not_fit_is_told_from_one_that_would_be_loaded(tmp_path, capsys):
+    tiny_bundle(tmp_path / "one", name="one")
+    inference = tiny_bundle(tmp_path / "two", name="two") / "configs" / "inference.json"
+    inference.write_text(inference.read_text("utf-8").replace('"feature_size": 2', '"feature_size": 4'), "utf-8")
+    assert main(["models", str(tmp_path / "one")]) == 0
+    shown = capsys.readouterr().out
+    assert "one 1.0  (default)" in shown
+    assert "two 1.0" not in shown
+    reason = shown.partition("two cannot be used\n")[2]
+    assert re.search(r"belong to another network than UNETR as defined: 0 tensors are missing, \d+ do not fit", reason)
+    assert len(reason.splitlines()) == 1
+    assert main(["models", str(tmp_path / "two")]) == 1
+
+
+def test_of_a_file_it_is_told_whether_the_worker_could_convert_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("VAR_DIR", str(tmp_path / "var"))
+    checkpoint = save_checkpoint(tmp_path / "metia.cpkt")
+    torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "plain.pt")
+    assert main(["models", str(checkpoint)]) == 0
+    assert "metia.cpkt  (default)\n" in (shown := capsys.readouterr().out)
+    assert "a MetIA checkpoint; the worker converts it once" in shown
+    assert main(["models", str(tmp_path / "plain.pt")]) == 1
+    shown = capsys.readouterr().out
+    assert "plain.pt cannot be used\n" in shown
+    assert "holds plain weights, which go into a bundle" in shown
+    assert not (tmp_path / "var").exists()
 
 
 def test_a_command_is_needed(capsys):
