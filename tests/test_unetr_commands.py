@@ -34,16 +34,17 @@ from unetr.engines.memory import NotEnoughMemoryError
 from unetr.errors import ModelError
 from unetr.predictor import centred
 from unetr.preprocessing import NothingToSegmentError
+from unetr.slices import average_slices
 from unetr.volume_error import VolumeError
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SLAB = (160, 40, 40)
 
 
-def save_nifti(folder: Path, lesions=factory.LESIONS, plane: str = "axial", seg: bool = True) -> None:
-    """Write a phantom as ``t1.nii.gz`` and its lesions, value 4, as ``seg.nii.gz``."""
+def save_nifti(folder: Path, lesions=factory.LESIONS, plane: str = "axial", seg: bool = True, **kind: Any) -> None:
+    """Write a phantom as ``t1.nii.gz`` and its lesions, value 4, as ``seg.nii.gz``; ``kind`` as of the phantom."""
     folder.mkdir()
-    volume = factory.volume(plane, lesions=lesions)
+    volume = factory.volume(plane, lesions=lesions, **kind)
     affine = LPS_TO_RAS @ volume.affine
     nib.save(nib.Nifti1Image(volume.array.astype(np.int16), affine), folder / "t1.nii.gz")
     if seg:
@@ -901,3 +902,109 @@ def test_what_is_no_number_around_a_brain_is_air(tmp_path):
     assert not found[:3].any()
     np.testing.assert_array_equal(found[3:], values[3:])
     np.testing.assert_allclose(affine, np.diag([-1, -1, 1, 1]) @ image.affine)
+
+
+MM = {"shape": (96, 96, 98), "spacing": (1.0, 1.0, 1.0)}
+"""A phantom on the network's own voxels."""
+
+
+def in_a_file(path: Path) -> np.ndarray:
+    return np.asarray(nib.nifti1.load(path).dataobj)
+
+
+def segmented(folder: Path, model: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Lesions and probabilities that ``segment`` writes of the one case in a folder."""
+    images, found = str(folder / "*" / "t1.nii.gz"), folder / "found"
+    assert main(["segment", str(found), "--images", images, "--model", str(model), "--probability"]) == 0
+    return in_a_file(found / "one_lesions.nii.gz"), in_a_file(found / "one_probability.nii.gz")
+
+
+def read_as_documented(probability: np.ndarray, peak: float, smallest: int) -> np.ndarray:
+    """Pieces of 0.5 or more that reach the peak and have so many voxels: what the help says that lesions are."""
+    pieces = label(probability >= 0.5)
+    numbers = range(1, pieces.max() + 1)
+    kept = [n for n in numbers if probability[pieces == n].max() >= peak and (pieces == n).sum() >= smallest]
+    return np.isin(pieces, kept)
+
+
+def with_a_faint_sphere(folder: Path, **kind: Any) -> np.ndarray:
+    """Write a phantom as case ``one``; give where a sphere is brighter than a lesion's surface, but not by much."""
+    save_nifti(folder / "one", lesions=factory.LESIONS[:1], **kind)
+    image = nib.nifti1.load(folder / "one" / "t1.nii.gz")
+    volume = factory.volume(lesions=factory.LESIONS[:1], **kind)
+    faint = factory.sphere_mask(volume, factory.LESIONS[1].centre_lps, 6.0)
+    values = np.array(image.dataobj)
+    values[faint] = 1.8 * np.median(values[values > 200])
+    nib.save(nib.Nifti1Image(values, image.affine), folder / "one" / "t1.nii.gz")
+    return faint
+
+
+@pytest.mark.parametrize("plane", factory.PLANES)
+def test_lesions_are_written_on_their_image_s_own_grid_the_largest_first(tmp_path, tiny_model, plane, capsys):
+    save_nifti(tmp_path / "one", plane=plane)
+    image = nib.nifti1.load(tmp_path / "one" / "t1.nii.gz")
+    image.set_sform(image.affine, code="mni")
+    image.set_qform(image.affine, code="scanner")
+    nib.save(image, tmp_path / "one" / "t1.nii.gz")
+    lesions, probability = segmented(tmp_path, tiny_model)
+    reference = in_a_file(tmp_path / "one" / "seg.nii.gz") > 0
+    assert 2 * (reference & (lesions > 0)).sum() / (reference.sum() + (lesions > 0).sum()) > 0.95
+    sizes = np.bincount(lesions.ravel())[1:]
+    assert len(sizes) == 3
+    assert list(sizes) == sorted(sizes, reverse=True)
+    assert probability.dtype == np.float32
+    assert 0 <= probability.min() < 0.1 < 0.9 < probability.max() <= 1
+    for name in ("lesions", "probability"):
+        written = nib.nifti1.load(tmp_path / "found" / f"one_{name}.nii.gz")
+        for form, code in (("get_sform", 4), ("get_qform", 1)):
+            affine, said = getattr(written, form)(coded=True)
+            assert said == code
+            np.testing.assert_allclose(affine, image.affine, atol=1e-4)
+    shown = capsys.readouterr().out
+    assert "tiny 1.0: threshold 0.5, peak 0.5, from 10 mm3" in shown
+    assert f"one: lesions 3, {(lesions > 0).sum() * np.prod((2.0, 1.5, 1.75)) / 1000:.2f} ml in all" in shown
+
+
+def test_on_the_network_s_own_voxels_the_map_read_as_documented_gives_the_lesions(tmp_path):
+    faint = with_a_faint_sphere(tmp_path, **MM)
+    model = tiny_bundle(tmp_path / "model", threshold=0.4, peak=0.95, minimum_volume_mm3=50.0)
+    lesions, probability = segmented(tmp_path, model)
+    assert (probability[faint] >= 0.5).any()  # nothing is taken out of the map
+    assert not lesions[faint].any()
+    np.testing.assert_array_equal(read_as_documented(probability, 0.95, 50), lesions > 0)
+
+
+def test_without_a_peak_it_does_on_every_grid(tmp_path):
+    faint = with_a_faint_sphere(tmp_path)
+    lesions, probability = segmented(tmp_path, tiny_bundle(tmp_path / "model", threshold=0.4))
+    assert lesions[faint].any()
+    np.testing.assert_array_equal(read_as_documented(probability, 0.5, 2), lesions > 0)
+
+
+def test_on_other_voxels_lesions_lie_within_pieces_that_need_not_reach_the_peak(tmp_path):
+    (tmp_path / "one").mkdir()
+    volume = factory.volume(lesions=[factory.Sphere(factory.LESIONS[0].centre_lps, 3.0)])
+    thick, affine = average_slices(volume.array.astype(np.float32), volume.affine, 4.0)
+    nib.save(nib.Nifti1Image(thick, LPS_TO_RAS @ affine), tmp_path / "one" / "t1.nii.gz")
+    lesions, probability = segmented(tmp_path, tiny_bundle(tmp_path / "model", peak=0.9))
+    assert (lesions > 0).any()
+    assert (probability[lesions > 0] >= 0.5).all()
+    assert not read_as_documented(probability, 0.9, 1).any()
+
+
+def test_the_map_is_kept_only_where_it_is_asked_for(tmp_path, tiny_model):
+    save_nifti(tmp_path / "one")
+    images = ["--images", str(tmp_path / "one" / "t1.nii.gz"), "--model", str(tiny_model)]
+    assert main(["segment", str(tmp_path / "found"), *images]) == 0
+    assert [path.name for path in (tmp_path / "found").iterdir()] == ["one_lesions.nii.gz"]
+
+
+def test_an_image_that_cannot_be_segmented_is_left_out(tmp_path, tiny_model, capsys):
+    for name in ("one", "two"):
+        save_nifti(tmp_path / name)
+    image = nib.nifti1.load(tmp_path / "two" / "t1.nii.gz")
+    nib.save(nib.Nifti1Image(np.zeros(image.shape, np.int16), image.affine), tmp_path / "two" / "t1.nii.gz")
+    command = ["segment", str(tmp_path / "found"), "--images", str(tmp_path / "*" / "t1.nii.gz")]
+    assert main([*command, "--model", str(tiny_model)]) == 1
+    assert "two is left out" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "found").iterdir()] == ["one_lesions.nii.gz"]

@@ -1,4 +1,4 @@
-"""``python -m unetr``: make training volumes, train, export, convert, tune, evaluate, compare; list the models."""
+"""``python -m unetr``: make training volumes, train, export, convert, tune, evaluate, compare, segment, list models."""
 
 import argparse
 import importlib
@@ -17,6 +17,7 @@ COMMANDS = {
     "tune": "choose a model's threshold and peak",
     "evaluate": "measure how good a model is",
     "compare": "tell whether one model is better than another by more than chance",
+    "segment": "mark the lesions in NIfTI images",
     "models": "list the models there are, and why others cannot be used",
 }
 """What each module of ``unetr.commands`` is for. Only the one that is asked for is imported: torch takes seconds."""
