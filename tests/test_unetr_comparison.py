@@ -92,8 +92,8 @@ def test_volumes_that_are_not_the_same_are_named():
     for part in (
         "only the first has d;",
         "only the second has e;",
-        "other lesions are marked in b;",
-        "another image is c: evaluate both",
+        "marked lesions differ in b;",
+        "images differ in c: evaluate both",
     ):
         assert part in str(refused.value)
 

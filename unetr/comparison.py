@@ -76,8 +76,8 @@ def check_same(first: Sequence[Score], second: Sequence[Score]) -> None:
     reasons = {
         "only the first has": [name for name in one if name not in other],
         "only the second has": [name for name in other if name not in one],
-        "other lesions are marked in": [name for name in both if not _same_lesions(one[name], other[name])],
-        "another image is": [name for name in both if not _alike(one[name].image_mean, other[name].image_mean)],
+        "marked lesions differ in": [name for name in both if not _same_lesions(one[name], other[name])],
+        "images differ in": [name for name in both if not _alike(one[name].image_mean, other[name].image_mean)],
     }
     told = "; ".join(f"{reason} {some_of(names)}" for reason, names in reasons.items() if names)
     if told:
