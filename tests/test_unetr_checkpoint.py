@@ -15,7 +15,7 @@ from unetr.__main__ import main
 from unetr.bundle import ModelError, read_bundle
 from unetr.loading import conversion
 from unetr.loading.archive import Archive
-from unetr.loading.checkpoint import read_metia_checkpoint
+from unetr.loading.checkpoint import check_metia_checkpoint, read_metia_checkpoint
 from unetr.loading.conversion import convert
 from unetr.loading.converted import bundle_folder, converted_bundle, remove_outdated, usable_bundle
 from unetr.loading.network import load_network
@@ -401,5 +401,11 @@ def test_a_folder_is_its_own_bundle(tmp_path):
 
 def test_plain_weights_are_told_where_they_go(tmp_path):
     torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "plain.pt")
-    with pytest.raises(ModelError, match=r"plain weights, which go into a bundle .*docs/models\.md"):
-        read_metia_checkpoint(tmp_path / "plain.pt")
+    for look in (read_metia_checkpoint, check_metia_checkpoint):
+        with pytest.raises(ModelError, match=r"plain weights, which go into a bundle .*docs/models\.md"):
+            look(tmp_path / "plain.pt")
+
+
+def test_whether_a_checkpoint_can_be_converted_is_told_without_its_weights(checkpoint, monkeypatch):
+    monkeypatch.setattr(Archive, "read", None)
+    check_metia_checkpoint(checkpoint)

@@ -19,10 +19,11 @@ import pytest
 import torch
 
 from tests import factory
+from tests.metia_factory import save_checkpoint
 from tests.tiny_model import tiny_bundle
 from unetr import pictures
 from unetr.__main__ import COMMANDS, main
-from unetr.bundle import Postprocessing
+from unetr.bundle import Postprocessing, read_bundle
 from unetr.commands import evaluate, synthesize, volumes
 from unetr.commands.cases import find_images
 from unetr.commands.nifti import as_axial, check, check_labels, read_brain, read_image, read_lesions
@@ -33,16 +34,17 @@ from unetr.engines.memory import NotEnoughMemoryError
 from unetr.errors import ModelError
 from unetr.predictor import centred
 from unetr.preprocessing import NothingToSegmentError
+from unetr.slices import average_slices
 from unetr.volume_error import VolumeError
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SLAB = (160, 40, 40)
 
 
-def save_nifti(folder: Path, lesions=factory.LESIONS, plane: str = "axial", seg: bool = True) -> None:
-    """Write a phantom as ``t1.nii.gz`` and its lesions, value 4, as ``seg.nii.gz``."""
+def save_nifti(folder: Path, lesions=factory.LESIONS, plane: str = "axial", seg: bool = True, **kind: Any) -> None:
+    """Write a phantom as ``t1.nii.gz`` and its lesions, value 4, as ``seg.nii.gz``; ``kind`` as of the phantom."""
     folder.mkdir()
-    volume = factory.volume(plane, lesions=lesions)
+    volume = factory.volume(plane, lesions=lesions, **kind)
     affine = LPS_TO_RAS @ volume.affine
     nib.save(nib.Nifti1Image(volume.array.astype(np.int16), affine), folder / "t1.nii.gz")
     if seg:
@@ -74,7 +76,7 @@ def test_help_is_there_for_everyone():
         assert purpose in shown
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["models", "--help"], ["models", "models/unetr"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["models", "--help"], ["compare", "--help"]])
 def test_what_needs_no_torch_does_not_import_it(arguments):
     code = f"""
 import sys
@@ -134,6 +136,34 @@ def test_lists_the_models(tmp_path, capsys):
     assert main(["models", str(tmp_path / "three")]) == 1
 
 
+def test_a_model_whose_weights_do_not_fit_is_told_from_one_that_would_be_loaded(tmp_path, capsys):
+    tiny_bundle(tmp_path / "one", name="one")
+    inference = tiny_bundle(tmp_path / "two", name="two") / "configs" / "inference.json"
+    inference.write_text(inference.read_text("utf-8").replace('"feature_size": 2', '"feature_size": 4'), "utf-8")
+    assert main(["models", str(tmp_path / "one")]) == 0
+    shown = capsys.readouterr().out
+    assert "one 1.0  (default)" in shown
+    assert "two 1.0" not in shown
+    reason = shown.partition("two cannot be used\n")[2]
+    assert re.search(r"belong to another network than UNETR as defined: 0 tensors are missing, \d+ do not fit", reason)
+    assert len(reason.splitlines()) == 1
+    assert main(["models", str(tmp_path / "two")]) == 1
+
+
+def test_of_a_file_it_is_told_whether_the_worker_could_convert_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("VAR_DIR", str(tmp_path / "var"))
+    checkpoint = save_checkpoint(tmp_path / "metia.cpkt")
+    torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "plain.pt")
+    assert main(["models", str(checkpoint)]) == 0
+    assert "metia.cpkt  (default)\n" in (shown := capsys.readouterr().out)
+    assert "a MetIA checkpoint; the worker converts it once" in shown
+    assert main(["models", str(tmp_path / "plain.pt")]) == 1
+    shown = capsys.readouterr().out
+    assert "plain.pt cannot be used\n" in shown
+    assert "holds plain weights, which go into a bundle" in shown
+    assert not (tmp_path / "var").exists()
+
+
 def test_a_command_is_needed(capsys):
     with pytest.raises(SystemExit) as ended:
         main([])
@@ -174,10 +204,10 @@ def test_evaluates_labelled_nifti(tmp_path, tiny_model, capsys):
     pattern = str(tmp_path / "*" / "t1.nii.gz")
     options = ["--mask", "seg.nii.gz", "--labels", "1", "4", "--json", str(tmp_path / "scores.json")]
     assert main(["evaluate", "--model", str(tiny_model), "--images", pattern, *options]) == 0
-    scores = json.loads((tmp_path / "scores.json").read_text("utf-8"))
+    scores = json.loads((tmp_path / "scores.json").read_text("utf-8"))["volumes"]
     assert [score["name"] for score in scores] == ["one", "two"]
     assert [len(score["lesions"]) for score in scores] == [3, 2]
-    assert all(found for score in scores for _, found, _ in score["lesions"])
+    assert all(lesion["found"] for score in scores for lesion in score["lesions"])
     assert all(score["dice"] > 0.95 for score in scores)
     assert all(score["false_lesions_mm"] == [] for score in scores)
     assert scores[0]["reference_volume_ml"] == pytest.approx(4 / 3 * np.pi * (8**3 + 5**3 + 3.5**3) / 1000, rel=0.05)
@@ -185,16 +215,39 @@ def test_evaluates_labelled_nifti(tmp_path, tiny_model, capsys):
     assert "false lesions         0.00 (0.00-1.84) a volume" in table
 
 
+def test_two_evaluations_of_the_same_volumes_are_compared(tmp_path, tiny_model, capsys):
+    save_nifti(tmp_path / "one")
+    save_nifti(tmp_path / "two", lesions=factory.LESIONS[:2])
+    blind = tiny_bundle(tmp_path / "blind", name="blind", minimum_volume_mm3=1e6)
+    cases = ["--images", str(tmp_path / "*" / "t1.nii.gz"), "--mask", "seg.nii.gz"]
+    paths = [tmp_path / f"{name}.json" for name in ("tiny", "blind")]
+    for model, path in zip((tiny_model, blind), paths, strict=True):
+        assert main(["evaluate", "--model", str(model), *cases, "--json", str(path)]) == 0
+    capsys.readouterr()
+    assert main(["compare", *map(str, paths)]) == 0
+    shown = capsys.readouterr().out
+    assert f"A  tiny 1.0, weights {read_bundle(tiny_model).sha256[:12]}, threshold 0.5, peak 0.5, from 10 mm3" in shown
+    assert "B  blind 1.0" in shown
+    assert re.search(r"sensitivity, 10-20 mm +\d +1\.000 +0\.000 +-1\.000", shown)
+    asked = json.loads(paths[0].read_text("utf-8"))["evaluated"]
+    assert (asked["images"], asked["mask"], asked["synthetic"], asked["left_out"]) == (cases[1], cases[3], None, [])
+
+    save_nifti(tmp_path / "three")
+    assert main(["evaluate", "--model", str(tiny_model), *cases, "--json", str(paths[0])]) == 0
+    said = "these are not of the same volumes: only the first has three: evaluate both models with the same options"
+    assert said in refusal(["compare", *map(str, paths)], capsys)
+
+
 def test_evaluates_in_thick_slices(tmp_path, tiny_model, capsys):
     save_nifti(tmp_path / "one", plane="sagittal", lesions=factory.LESIONS[:1])
     cases = ["--images", str(tmp_path / "*" / "t1.nii.gz"), "--mask", "seg.nii.gz", "--labels", "4"]
     options = ["--model", str(tiny_model), *cases, "--json", str(tmp_path / "scores.json"), "--slices"]
     assert main(["evaluate", *options, "5"]) == 0
-    (score,) = json.loads((tmp_path / "scores.json").read_text("utf-8"))
-    ((diameter, found, dice),) = score["lesions"]
-    assert diameter == pytest.approx(16, rel=0.05)
-    assert found
-    assert dice > 0.85
+    (score,) = json.loads((tmp_path / "scores.json").read_text("utf-8"))["volumes"]
+    (lesion,) = score["lesions"]
+    assert lesion["diameter_mm"] == pytest.approx(16, rel=0.05)
+    assert lesion["found"]
+    assert lesion["dice"] > 0.85
     assert score["false_lesions_mm"] == []
     assert main(["evaluate", *options, "1"]) == 1
     assert "one is left out: slices of 1.50 mm cannot be made into thinner ones of 1 mm" in capsys.readouterr().err
@@ -242,8 +295,8 @@ def test_other_labels_are_no_lesion(tmp_path, tiny_model):
     nib.save(nib.Nifti1Image(values, mask.affine), tmp_path / "one" / "seg.nii.gz")
     options = ["--mask", "seg.nii.gz", "--labels", "1", "--json", str(tmp_path / "scores.json")]
     main(["evaluate", "--model", str(tiny_model), "--images", str(tmp_path / "one" / "t1.nii.gz"), *options])
-    (score,) = json.loads((tmp_path / "scores.json").read_text("utf-8"))
-    assert [found for _, found, _ in score["lesions"]] == [False]
+    (score,) = json.loads((tmp_path / "scores.json").read_text("utf-8"))["volumes"]
+    assert [lesion["found"] for lesion in score["lesions"]] == [False]
     assert len(score["false_lesions_mm"]) == 3
 
 
@@ -324,7 +377,7 @@ def test_a_head_whose_mask_holds_other_structures_alone_is_measured_as_healthy(t
     command = ["evaluate", "--model", str(tiny_model), "--images", str(tmp_path / "*" / "t1.nii.gz")]
     options = ["--mask", "seg.nii.gz", "--json", str(tmp_path / "scores.json"), "--labels"]
     assert main([*command, *options, "4"]) == 0
-    scores = json.loads((tmp_path / "scores.json").read_text("utf-8"))
+    scores = json.loads((tmp_path / "scores.json").read_text("utf-8"))["volumes"]
     assert {score["name"]: len(score["lesions"]) for score in scores} == {"healthy": 0, "ill": 3}
     assert "healthy/seg.nii.gz holds 2, and no mask 7" in refusal([*command, *options, "7"], capsys)
 
@@ -362,7 +415,7 @@ def test_a_healthy_head_has_no_dice(tmp_path, tiny_model):
     main(["evaluate", "--model", str(tiny_model), "--images", str(tmp_path / "*" / "t1.nii.gz"), *options])
     text = (tmp_path / "scores.json").read_text("utf-8")
     assert "NaN" not in text
-    (score,) = json.loads(text)
+    (score,) = json.loads(text)["volumes"]
     assert score["dice"] is None
     assert score["false_lesions_mm"] == []
 
@@ -373,7 +426,7 @@ def test_lesions_below_the_smallest_do_not_count(tmp_path, tiny_model, radius_mm
     save_nifti(tmp_path / "one", lesions=[speck], seg=False)
     options = ["--json", str(tmp_path / "scores.json")]
     main(["evaluate", "--model", str(tiny_model), "--images", str(tmp_path / "*" / "t1.nii.gz"), *options])
-    (score,) = json.loads((tmp_path / "scores.json").read_text("utf-8"))
+    (score,) = json.loads((tmp_path / "scores.json").read_text("utf-8"))["volumes"]
     assert (score["predicted_volume_ml"] > 0) == counts
 
 
@@ -383,7 +436,7 @@ def test_evaluates_synthetic_volumes(tmp_path, tiny_model, monkeypatch, capsys):
     options = ["--synthetic", "1", "--seed", "7", "--lesions", "3", "--json", str(path)]
     monkeypatch.setenv("MODEL_PATH", str(tiny_model))
     assert main(["evaluate", *options]) == 0
-    (score,) = json.loads(path.read_text("utf-8"))
+    (score,) = json.loads(path.read_text("utf-8"))["volumes"]
     assert score["name"] == "synthetic 7"
     assert len(score["lesions"]) >= 1
     assert "sensitivity" in capsys.readouterr().out
@@ -744,7 +797,9 @@ def one_of_three_damaged(tmp_path) -> list[str]:
 def test_a_damaged_volume_is_left_out_and_the_others_are_measured(tmp_path, tiny_model, one_of_three_damaged, capsys):
     scores, options = tmp_path / "scores.json", ["--model", str(tiny_model), *one_of_three_damaged]
     assert main(["evaluate", *options, "--json", str(scores)]) == 1
-    assert [score["name"] for score in json.loads(scores.read_text("utf-8"))] == ["a", "c"]
+    written = json.loads(scores.read_text("utf-8"))
+    assert [score["name"] for score in written["volumes"]] == ["a", "c"]
+    assert written["evaluated"]["left_out"] == ["b"]
     shown = capsys.readouterr()
     assert re.search(r"b is left out: .*b.t1\.nii\.gz cannot be read", shown.err)
     assert "1 of 3 volumes were not measured and are left out" in shown.out
@@ -847,3 +902,109 @@ def test_what_is_no_number_around_a_brain_is_air(tmp_path):
     assert not found[:3].any()
     np.testing.assert_array_equal(found[3:], values[3:])
     np.testing.assert_allclose(affine, np.diag([-1, -1, 1, 1]) @ image.affine)
+
+
+MM = {"shape": (96, 96, 98), "spacing": (1.0, 1.0, 1.0)}
+"""A phantom on the network's own voxels."""
+
+
+def in_a_file(path: Path) -> np.ndarray:
+    return np.asarray(nib.nifti1.load(path).dataobj)
+
+
+def segmented(folder: Path, model: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Lesions and probabilities that ``segment`` writes of the one case in a folder."""
+    images, found = str(folder / "*" / "t1.nii.gz"), folder / "found"
+    assert main(["segment", str(found), "--images", images, "--model", str(model), "--probability"]) == 0
+    return in_a_file(found / "one_lesions.nii.gz"), in_a_file(found / "one_probability.nii.gz")
+
+
+def read_as_documented(probability: np.ndarray, peak: float, smallest: int) -> np.ndarray:
+    """Pieces of 0.5 or more that reach the peak and have so many voxels: what the help says that lesions are."""
+    pieces = label(probability >= 0.5)
+    numbers = range(1, pieces.max() + 1)
+    kept = [n for n in numbers if probability[pieces == n].max() >= peak and (pieces == n).sum() >= smallest]
+    return np.isin(pieces, kept)
+
+
+def with_a_faint_sphere(folder: Path, **kind: Any) -> np.ndarray:
+    """Write a phantom as case ``one``; give where a sphere is brighter than a lesion's surface, but not by much."""
+    save_nifti(folder / "one", lesions=factory.LESIONS[:1], **kind)
+    image = nib.nifti1.load(folder / "one" / "t1.nii.gz")
+    volume = factory.volume(lesions=factory.LESIONS[:1], **kind)
+    faint = factory.sphere_mask(volume, factory.LESIONS[1].centre_lps, 6.0)
+    values = np.array(image.dataobj)
+    values[faint] = 1.8 * np.median(values[values > 200])
+    nib.save(nib.Nifti1Image(values, image.affine), folder / "one" / "t1.nii.gz")
+    return faint
+
+
+@pytest.mark.parametrize("plane", factory.PLANES)
+def test_lesions_are_written_on_their_image_s_own_grid_the_largest_first(tmp_path, tiny_model, plane, capsys):
+    save_nifti(tmp_path / "one", plane=plane)
+    image = nib.nifti1.load(tmp_path / "one" / "t1.nii.gz")
+    image.set_sform(image.affine, code="mni")
+    image.set_qform(image.affine, code="scanner")
+    nib.save(image, tmp_path / "one" / "t1.nii.gz")
+    lesions, probability = segmented(tmp_path, tiny_model)
+    reference = in_a_file(tmp_path / "one" / "seg.nii.gz") > 0
+    assert 2 * (reference & (lesions > 0)).sum() / (reference.sum() + (lesions > 0).sum()) > 0.95
+    sizes = np.bincount(lesions.ravel())[1:]
+    assert len(sizes) == 3
+    assert list(sizes) == sorted(sizes, reverse=True)
+    assert probability.dtype == np.float32
+    assert 0 <= probability.min() < 0.1 < 0.9 < probability.max() <= 1
+    for name in ("lesions", "probability"):
+        written = nib.nifti1.load(tmp_path / "found" / f"one_{name}.nii.gz")
+        for form, code in (("get_sform", 4), ("get_qform", 1)):
+            affine, said = getattr(written, form)(coded=True)
+            assert said == code
+            np.testing.assert_allclose(affine, image.affine, atol=1e-4)
+    shown = capsys.readouterr().out
+    assert "tiny 1.0: threshold 0.5, peak 0.5, from 10 mm3" in shown
+    assert f"one: lesions 3, {(lesions > 0).sum() * np.prod((2.0, 1.5, 1.75)) / 1000:.2f} ml in all" in shown
+
+
+def test_on_the_network_s_own_voxels_the_map_read_as_documented_gives_the_lesions(tmp_path):
+    faint = with_a_faint_sphere(tmp_path, **MM)
+    model = tiny_bundle(tmp_path / "model", threshold=0.4, peak=0.95, minimum_volume_mm3=50.0)
+    lesions, probability = segmented(tmp_path, model)
+    assert (probability[faint] >= 0.5).any()  # nothing is taken out of the map
+    assert not lesions[faint].any()
+    np.testing.assert_array_equal(read_as_documented(probability, 0.95, 50), lesions > 0)
+
+
+def test_without_a_peak_it_does_on_every_grid(tmp_path):
+    faint = with_a_faint_sphere(tmp_path)
+    lesions, probability = segmented(tmp_path, tiny_bundle(tmp_path / "model", threshold=0.4))
+    assert lesions[faint].any()
+    np.testing.assert_array_equal(read_as_documented(probability, 0.5, 2), lesions > 0)
+
+
+def test_on_other_voxels_lesions_lie_within_pieces_that_need_not_reach_the_peak(tmp_path):
+    (tmp_path / "one").mkdir()
+    volume = factory.volume(lesions=[factory.Sphere(factory.LESIONS[0].centre_lps, 3.0)])
+    thick, affine = average_slices(volume.array.astype(np.float32), volume.affine, 4.0)
+    nib.save(nib.Nifti1Image(thick, LPS_TO_RAS @ affine), tmp_path / "one" / "t1.nii.gz")
+    lesions, probability = segmented(tmp_path, tiny_bundle(tmp_path / "model", peak=0.9))
+    assert (lesions > 0).any()
+    assert (probability[lesions > 0] >= 0.5).all()
+    assert not read_as_documented(probability, 0.9, 1).any()
+
+
+def test_the_map_is_kept_only_where_it_is_asked_for(tmp_path, tiny_model):
+    save_nifti(tmp_path / "one")
+    images = ["--images", str(tmp_path / "one" / "t1.nii.gz"), "--model", str(tiny_model)]
+    assert main(["segment", str(tmp_path / "found"), *images]) == 0
+    assert [path.name for path in (tmp_path / "found").iterdir()] == ["one_lesions.nii.gz"]
+
+
+def test_an_image_that_cannot_be_segmented_is_left_out(tmp_path, tiny_model, capsys):
+    for name in ("one", "two"):
+        save_nifti(tmp_path / name)
+    image = nib.nifti1.load(tmp_path / "two" / "t1.nii.gz")
+    nib.save(nib.Nifti1Image(np.zeros(image.shape, np.int16), image.affine), tmp_path / "two" / "t1.nii.gz")
+    command = ["segment", str(tmp_path / "found"), "--images", str(tmp_path / "*" / "t1.nii.gz")]
+    assert main([*command, "--model", str(tiny_model)]) == 1
+    assert "two is left out" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "found").iterdir()] == ["one_lesions.nii.gz"]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from unetr.contrast import contrast_to_noise
-from unetr.metrics import score_labels, summarise
+from unetr.figures import summarise
+from unetr.metrics import ScoredLesion, score_labels
 
 
 def scene(contrast: float, noise: float, spacing: tuple[float, float, float] = (1, 1, 1)) -> tuple[np.ndarray, ...]:
@@ -75,7 +76,8 @@ def test_the_table_tells_small_lesions_apart_by_it():
 
 def test_lesions_that_are_not_small_are_no_part_of_that_table():
     _, labels, _ = scene(1.0, 0.1)
-    found = replace(score_labels("a", labels, labels, 1.0), lesions=((12.0, True, 1.0), (2.0, False, 0.0)))
+    lesions = ScoredLesion(12.0, True, 1.0), ScoredLesion(2.0, False, 0.0)
+    found = replace(score_labels("a", labels, labels, 1.0), lesions=lesions)
     rows = summarise([replace(found, contrasts=(5.0, 1.0))]).splitlines()
     for name in ("below 1.5", "over 3.0"):
         assert next(row for row in rows if row.startswith(name)).split()[2:4] == ["0", "0"]

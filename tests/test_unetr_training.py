@@ -674,11 +674,13 @@ def test_an_emphasis_that_a_weight_cannot_hold_is_refused(emphasis):
 def test_the_mean_of_two_weights_is_that_and_of_one_network(begun, tmp_path, capsys):
     first, second, mean = (tmp_path / name for name in ("first", "second", "mean"))
     assert main(["export", str(begun), str(first), *NAMED]) == 0
-    shutil.copytree(first, second)
+    assert main(["export", str(begun), str(second), "--name", "theirs", "--version", "0.7"]) == 0
     weights = safetensors.torch.load_file(first / "models" / "model.safetensors")
     tripled = {name: 3 * tensor for name, tensor in weights.items()}
     safetensors.torch.save_file(tripled, second / "models" / "model.safetensors")
     assert main(["export", str(begun), str(mean), *NAMED, "--average-with", str(second)]) == 0
+    assert read_bundle(mean).metadata["averaged_with"] == "theirs 0.7"
+    assert "averaged_with" not in read_bundle(first).metadata
     averaged = safetensors.torch.load_file(mean / "models" / "model.safetensors")
     assert averaged.keys() == weights.keys()
     for name, tensor in averaged.items():

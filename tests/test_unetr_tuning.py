@@ -18,7 +18,7 @@ from unetr.__main__ import main
 from unetr.bundle import Postprocessing
 from unetr.commands import tune
 from unetr.components import label
-from unetr.metrics import Score, score
+from unetr.metrics import Score, ScoredLesion, score
 from unetr.predictor import Answer, Predictor, load_predictor
 from unetr.tuning import PEAKS, THRESHOLDS, NothingFoundError, OperatingPoint, choose, operating_points, try_points
 
@@ -112,7 +112,7 @@ def test_volumes_are_put_together(volume):
 
 
 def test_the_smallest_lesions_are_in_neither_share():
-    lesions = ((2.9, False, 0.0), (3.0, True, 1.0), (4.9, True, 1.0), (5.0, True, 1.0))
+    lesions = tuple(ScoredLesion(diameter, diameter >= 3, 1.0) for diameter in (2.9, 3.0, 4.9, 5.0))
     scored = dict.fromkeys(product(THRESHOLDS, PEAKS), Score("", 1.0, lesions, (), 0.0, 1.0, 1.0))
     assert {(point.sensitivity_small, point.sensitivity) for point in operating_points([scored])} == {(1.0, 1.0)}
 

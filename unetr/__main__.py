@@ -1,4 +1,4 @@
-"""``python -m unetr``: make training volumes, train, export, convert, tune, evaluate; list the models there are."""
+"""``python -m unetr``: make training volumes, train, export, convert, tune, evaluate, compare, segment, list models."""
 
 import argparse
 import importlib
@@ -16,6 +16,8 @@ COMMANDS = {
     "convert": "write a MetIA checkpoint as a MONAI bundle",
     "tune": "choose a model's threshold and peak",
     "evaluate": "measure how good a model is",
+    "compare": "tell whether one model is better than another by more than chance",
+    "segment": "mark the lesions in NIfTI images",
     "models": "list the models there are, and why others cannot be used",
 }
 """What each module of ``unetr.commands`` is for. Only the one that is asked for is imported: torch takes seconds."""

@@ -1,27 +1,31 @@
 """``python -m unetr evaluate``: how good a model is, on synthetic volumes made from seeds or on labelled NIfTI."""
 
 import argparse
-import json
-from dataclasses import asdict, replace
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import partial
-from math import isnan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from settings import load_settings
+from unetr.commands.heads import described
 from unetr.commands.options import make_room
 from unetr.commands.volumes import LabelledVolume, add_options, labelled_volumes, measure_each
 from unetr.components import label, only
 from unetr.contrast import contrast_to_noise
-from unetr.metrics import Score, score_labels, summarise
+from unetr.evaluation import Evaluation, identity
+from unetr.figures import summarise
+from unetr.metrics import Score, score_labels
 from unetr.pictures import ENDINGS, View, draw, view
 from unetr.predictor import Predictor, open_model
+from unetr.software import versions
 
 _EXAMPLES = """examples:
   python -m unetr evaluate --synthetic 20
   python -m unetr evaluate --synthetic 20 --slices 5               # as if acquired in axial slices of 5 mm
+  python -m unetr evaluate --synthetic 40 --json shipped.json      # for: python -m unetr compare shipped.json mine.json
   python -m unetr evaluate --synthetic 5 --lesions 0               # healthy heads: what is found is false
   python -m unetr evaluate --images 'cases/*/t1ce.nii.gz' --mask seg.nii.gz --labels 1 4 --picture cases.png
 """
@@ -37,7 +41,9 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EXAMPLES
     parser.add_argument("--model", type=Path, help="bundle folder, or MetIA checkpoint (default: MODEL_PATH)")
     add_options(parser, seed=910_000)
-    parser.add_argument("--json", type=Path, help="write the scores of each volume here")
+    parser.add_argument(
+        "--json", type=Path, help="write the model, the figures and each volume's scores here: for compare"
+    )
     parser.add_argument("--picture", type=Path, help="draw the best, the median and the worst volume by Dice here")
     parser.set_defaults(run=run)
 
@@ -51,7 +57,9 @@ def run(options: argparse.Namespace) -> int:
     scores = [score for score, _ in results]
     print(summarise(scores))  # noqa: T201 - the command's answer
     if options.json:
-        options.json.write_text(json.dumps([_as_json(s) for s in scores], indent=2) + "\n", "utf-8")
+        software = versions() | {"engine": predictor.engine.name}
+        asked = _asked(options, volumes, scores)
+        Evaluation(identity(predictor.info), software, asked, scores).write(options.json)
     if options.picture:
         measured = [one for one in results if one[0].reference_volume_ml > 0] or results  # where all are healthy
         views = [view for _, view in sorted(measured, key=lambda one: -np.nan_to_num(one[0].dice))]
@@ -59,10 +67,18 @@ def run(options: argparse.Namespace) -> int:
     return 0 if len(results) == len(volumes) else 1
 
 
-def _as_json(scored: Score) -> dict[str, Any]:
-    """A score's fields; null where a figure is nan, which JSON has no word for."""
-    contrasts = [None if isnan(contrast) else contrast for contrast in scored.contrasts]
-    return asdict(scored) | {"dice": None if isnan(scored.dice) else scored.dice, "contrasts": contrasts}
+def _asked(options: argparse.Namespace, names: Collection[str], scores: Sequence[Score]) -> dict[str, Any]:
+    """What the options name, and which of these volumes have no score."""
+    scored = {score.name for score in scores}
+    heads = {"count": options.synthetic, "seed": options.seed, "heads": described(options)}
+    return {
+        "synthetic": heads if options.synthetic else None,
+        "images": options.images,
+        "mask": options.mask,
+        "labels": options.labels,
+        "slices_mm": options.slices,
+        "left_out": [name for name in names if name not in scored],
+    }
 
 
 def _evaluate(predictor: Predictor, volume: LabelledVolume) -> tuple[Score, View]:
@@ -74,6 +90,7 @@ def _evaluate(predictor: Predictor, volume: LabelledVolume) -> tuple[Score, View
     scored = replace(
         score_labels(volume.name, reference, found, volume.voxel_mm3),
         contrasts=contrast_to_noise(volume.image, reference, volume.affine),
+        image_mean=float(volume.image.mean(dtype=float)),
     )
     title = f"{volume.name}: Dice {scored.dice:.2f}"
     return scored, view(title, volume.image, volume.reference, found > 0, volume.affine)

@@ -1,4 +1,4 @@
-"""NIfTI files: reading images, and masks on their grid, and their axes."""
+"""NIfTI files: reading images, and masks on their grid, and their axes; writing what was found on that grid."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -251,3 +251,29 @@ def as_axial(array: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndar
     turn = nib.orientations.ornt_transform(nib.io_orientation(to_ras), nib.orientations.axcodes2ornt("IPL"))
     turned = RAS_TO_LPS @ to_ras @ nib.orientations.inv_ornt_aff(turn, array.shape)
     return nib.orientations.apply_orientation(array, turn), turned
+
+
+def as_stored(array: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Turn an array of :func:`as_axial` back to the axes that the affine is of, index to patient LPS mm."""
+    stored = nib.io_orientation(RAS_TO_LPS @ affine)
+    turn = nib.orientations.ornt_transform(nib.orientations.axcodes2ornt("IPL"), stored)
+    return nib.orientations.apply_orientation(array, turn)
+
+
+def write_on_grid_of(image: Path, values: np.ndarray, path: Path) -> None:
+    """Write values beside an image: its grid, by sform and qform as it has them, and nothing else of its header.
+
+    Raises
+    ------
+    VolumeError
+        When the image cannot be read, or the file not be written.
+    """
+    grid = _open(image)
+    written = nib.Nifti1Image(values, grid.affine)
+    written.set_qform(*grid.get_qform(coded=True))
+    written.set_sform(*grid.get_sform(coded=True))
+    written.header.set_xyzt_units("mm")
+    try:
+        nib.save(written, path)
+    except OSError as error:
+        raise VolumeError(f"{path} cannot be written: {error.strerror}") from error

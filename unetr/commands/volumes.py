@@ -22,6 +22,7 @@ from unetr.synthesis.anatomy import Anatomy
 from unetr.synthesis.generator import synthesize
 from unetr.volume_error import VolumeError
 
+Loaded = TypeVar("Loaded")
 Measured = TypeVar("Measured")
 
 
@@ -130,7 +131,7 @@ def _thick(load: Callable[[], LabelledVolume], thickness_mm: float) -> LabelledV
     return load().in_slices(thickness_mm)
 
 
-def measure_each(volumes: Loads, measure: Callable[[LabelledVolume], Measured]) -> list[Measured]:
+def measure_each(volumes: Mapping[str, Callable[[], Loaded]], measure: Callable[[Loaded], Measured]) -> list[Measured]:
     """Measure one volume after the other, with a bar; one that cannot be is named on stderr, and left out.
 
     Ctrl-C ends it with what was measured until then.

@@ -1,7 +1,8 @@
 """The published MetIA checkpoint: a UNETR of MONAI 0.7, saved by PyTorch Lightning, as a network of today's MONAI."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from math import prod
@@ -76,16 +77,41 @@ def read_metia_checkpoint(path: Path, on_progress: Callable[[float], None] | Non
     ModelError
         When the file is no such checkpoint, is damaged or cut off, or wants to run something.
     """
+    with _opened(path) as archive:
+        network, tensors, overlap = _described(archive, path.stat().st_size)
+        weights = _materialise(archive, tensors, on_progress or (lambda _: None))
+    shapes = _shapes(network)
+    for name in shapes.keys() - weights.keys():
+        weights[name] = (torch.ones if name.endswith("weight") else torch.zeros)(shapes[name])
+    return MetiaCheckpoint(network, {name: weights[name] for name in shapes}, overlap)
+
+
+def check_metia_checkpoint(path: Path) -> None:
+    """Tell whether :func:`read_metia_checkpoint` would read a file, by its names and shapes: no weights are read.
+
+    Raises
+    ------
+    ModelError
+        As it does, but for damage among the weights.
+    """
+    with _opened(path) as archive:
+        _described(archive, path.stat().st_size)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Archive]:
+    """Open a checkpoint, and name it in what is wrong with it."""
     try:
         with Archive(path) as archive:
-            return _read(archive, path.stat().st_size, on_progress or (lambda _: None))
+            yield archive
     except CheckpointError as error:
         raise ModelError(f"{path} {error}.") from error
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}.") from error
 
 
-def _read(archive: Archive, size: int, on_progress: Callable[[float], None]) -> MetiaCheckpoint:
+def _described(archive: Archive, size: int) -> tuple[dict[str, Any], dict[str, Tensor], float]:
+    """The network, where its weights lie in the file, and how far windows overlap."""
     content = archive.load()
     if not isinstance(content, dict):
         raise CheckpointError("is no MetIA checkpoint: it holds no dictionary")
@@ -97,17 +123,13 @@ def _read(archive: Archive, size: int, on_progress: Callable[[float], None]) -> 
     if not isinstance(parameters, dict) or not isinstance(state, dict):
         raise CheckpointError("is no MetIA checkpoint: it lacks hyper_parameters or a state_dict")
     network, overlap = _network(parameters), _overlap(parameters)
-    shapes = _shapes(network)
     tensors = {
         name.removeprefix(_PREFIX): tensor
         for name, tensor in state.items()
         if isinstance(name, str) and name.startswith(_PREFIX) and not _UNUSED.fullmatch(name, len(_PREFIX))
     }
-    _check_fit(tensors, shapes, size)
-    weights = _materialise(archive, tensors, on_progress)
-    for name in shapes.keys() - weights.keys():
-        weights[name] = (torch.ones if name.endswith("weight") else torch.zeros)(shapes[name])
-    return MetiaCheckpoint(network, {name: weights[name] for name in shapes}, overlap)
+    _check_fit(tensors, _shapes(network), size)
+    return network, tensors, overlap
 
 
 def _network(parameters: dict[Any, Any]) -> dict[str, Any]:
