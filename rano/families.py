@@ -44,13 +44,18 @@ def chain(uid: str, ways: Mapping[str, str]) -> list[str]:
     return passed
 
 
-def families(visits: Sequence[VisitFindings]) -> list[dict[str, tuple[str, ...]]]:
+def families(
+    visits: Sequence[VisitFindings], own: Collection[str] = (), since: int = 0
+) -> list[dict[str, tuple[str, ...]]]:
     """Tell, for each visit and lesion, which earlier lesions it speaks for.
 
     Parameters
     ----------
     visits
         In the order of time.
+    own, since
+        Tracking UIDs of those that count as lesions of their own from this visit on: that one of them has split from
+        another before no longer counts.
 
     Returns
     -------
@@ -61,7 +66,10 @@ def families(visits: Sequence[VisitFindings]) -> list[dict[str, tuple[str, ...]]
     parent: dict[str, str] = {}
     absorbed: dict[str, list[str]] = {}
     result = []
-    for visit in visits:
+    for number, visit in enumerate(visits):
+        if number == since:
+            parts = {uid for uid in own if not set(own).isdisjoint(chain(uid, parent)[1:])}
+            parent = {uid: whole for uid, whole in parent.items() if uid not in parts}
         lesions = visit.lesions or ()
         present = {lesion.tracking_uid for lesion in lesions}
         # Who is seen apart again is no part of the other any more, nor at a later visit that does not show it.

@@ -10,7 +10,7 @@ from rano.criteria import Change, Part, Response, compare, hundredths, judge
 from rano.days_before import DaysBefore
 from rano.families import families, wholes
 from rano.groups import LENGTH, VOLUME, Group, Visit, held
-from rano.history import TARGET_RULES, Rules, TargetRule, VisitFindings, choose_targets
+from rano.history import TARGET_RULES, LesionAtVisit, Rules, TargetRule, VisitFindings, choose_targets
 from rano.new_lesions import NewLesions
 from rano.non_targets import judge_non_targets
 from rano.visit_response import Role, VisitResponse
@@ -31,10 +31,13 @@ class Course:
 
     def __init__(self, dated: Sequence[VisitFindings], baseline: str, rules: Rules) -> None:
         self.rules = rules
+        dates = [visit.date for visit in dated]
+        day = next(visit.date for visit in dated if visit.visit == baseline)
+        # Two lesions of the baseline are two, though they were one before.
+        own = {m.tracking_uid for visit in dated if visit.date == day for m in wholes(_there(visit))}
         self.visits = [
-            # A lesion that measures nothing is not there.
-            Visit(visit, visit.date, tuple(m for m in visit.lesions or () if hundredths(m.longest_mm) != 0), family)
-            for visit, family in zip(dated, families(dated), strict=True)
+            Visit(visit, visit.date, _there(visit), family)
+            for visit, family in zip(dated, families(dated, own, dates.index(day)), strict=True)
             if visit.date is not None
         ]
         self.names = {m.tracking_uid: m.label for visit in reversed(self.visits) for m in visit.lesions}
@@ -208,3 +211,8 @@ class Course:
             visit.findings.clinical_status,
             bool(self.targets),
         )
+
+
+def _there(visit: VisitFindings) -> tuple[LesionAtVisit, ...]:
+    """Return the lesions of a visit; one that measures nothing is not there."""
+    return tuple(m for m in visit.lesions or () if hundredths(m.longest_mm) != 0)

@@ -507,6 +507,26 @@ def test_what_the_baseline_shows_within_a_target_has_its_role():
     assert answer.roles == {"A": "target", "B": "target"}
 
 
+@pytest.mark.parametrize(
+    "course",
+    [
+        [visit(0, ("A", 12.0), ("B", 14.0)), visit(30, ("A", 10.0), ("B", 2.0)), visit(60, ("A", 15.9))],
+        [visit(0, ("A", 6.0), ("B", 14.0)), visit(30, ("A", 12.0), ("B", 14.0)), visit(60, ("A", 12.0))],
+    ],
+)
+def test_what_the_baseline_shows_apart_is_two_lesions_though_it_was_one_before(course):
+    whole, split = visit(-90, ("B", 26.0)), visit(-60, ("B", 14.0), lesion("A", 12.0, part_of="B"))
+    expected = assess(course).visits
+    assert assess([whole, split, *course], baseline="day 0").visits[2:] == expected
+    # Nor is what splits from a part that has gone.
+    first, second = (visit(-60, ("B", 14.0), lesion("C", 12.0, part_of="B")), visit(-30, lesion("A", 9.0, part_of="C")))
+    got = assess([whole, first, second, *course], baseline="day 0")
+    assert got.visits[3:] == expected
+    # One that the baseline does not show is still a part of the one that it shows.
+    alone, later = visit(0, ("A", 12.0)), visit(30, ("A", 12.0), ("B", 9.0))
+    assert last(whole, split, alone, later, baseline="day 0").diameters.total == 21.0
+
+
 def test_merged_targets_are_measured_once_and_have_not_grown_by_merging():
     baseline = visit(0, ("A", 15.0), ("B", 15.0), ("C", 12.0))
     merged = visit(60, lesion("A", 32.0, merged=("B",)), ("C", 20.0))
