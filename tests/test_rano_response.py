@@ -866,6 +866,18 @@ def test_an_equivocal_lesion_that_is_confirmed_dates_progression_back():
     assert grown.best_radiographic.visit == "day 30"
 
 
+def test_a_progression_that_is_dated_back_from_a_visit_in_doubt_says_so():
+    dot, grown = visit(30, ("T", 20.0), ("X", 2.0)), visit(60, ("T", 20.0), lesion("X", 6.0, doubt=True))
+    got = assess([visit(0, ("T", 20.0)), dot, grown])
+    assert present(got.visits[1].radiographic).response is PD
+    assert got.visits[1].doubt.startswith("How X was followed is not sure")
+    assert got.best_radiographic.doubt == "Without the visits in doubt the best response would be NE."
+    assert assess([visit(0, ("T", 20.0)), dot, replace(grown, verified=True)]).visits[1].doubt == ""
+    # A doubt that comes after it was confirmed is none of it.
+    sure, later = visit(60, ("T", 20.0), ("X", 6.0)), visit(90, ("T", 20.0), lesion("X", 9.0, doubt=True))
+    assert [one.doubt for one in assess([visit(0, ("T", 20.0)), dot, sure, later]).visits[:3]] == ["", "", ""]
+
+
 def test_an_equivocal_lesion_that_had_gone_dates_nothing_back():
     first, gone = visit(30, ("T", 20.0), ("X", 2.0)), visit(60, ("T", 20.0))
     small, grown = visit(90, ("T", 20.0), ("X", 2.0)), visit(120, ("T", 20.0), ("X", 6.0))
