@@ -201,7 +201,11 @@ class Course:
             return None
         of_targets = visit.shown(self.targets)
         lesions = [lesion for lesion in visit.shown(self.non_targets) if lesion not in of_targets]
-        return judge_non_targets(lesions, visit.families, self.non_targets, before.smallest, self.rules, self.names)
+        part = judge_non_targets(lesions, visit.families, self.non_targets, before.smallest, self.rules, self.names)
+        if part[0] is Response.CR and (joined := self._joined(visit)):
+            names = ", ".join(self.names[uid] for uid in joined)
+            return Response.NON_CR_NON_PD, f"non-target {names} can't be told from a target"
+        return part
 
     def _overall(self, visit: Visit, radiographic: Verdict) -> Verdict:
         return table.overall(

@@ -572,6 +572,7 @@ def test_a_target_has_not_grown_by_merging_with_a_non_target():
         assert (got.diameters.baseline, got.diameters.total) == (23.0, 23.0)
         assert (got.diameters.largest_growth, got.radiographic.response) == (0.0, SD)
         assert got.notes[-1] == "Non-target Z can't be told from a target any more: all sums here are with it."
+        assert got.non_targets is NEITHER, "it has not gone"
         # The nadir is that of both as well, though one of them was smallest at another visit.
         less = visit(30, ("X", 10.0), ("Z", 8.0))
         got = last(baseline, less, merged)
