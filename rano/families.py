@@ -71,23 +71,20 @@ def families(
             parts = {uid for uid in own if not set(own).isdisjoint(chain(uid, parent)[1:])}
             parent = {uid: whole for uid, whole in parent.items() if uid not in parts}
         lesions = visit.lesions or ()
-        present = {lesion.tracking_uid for lesion in lesions}
-        # Who is seen apart again is no part of the other any more, nor at a later visit that does not show it.
-        apart = {lesion.tracking_uid for lesion in lesions if lesion.longest_mm is not None}
-        absorbed = {uid: [other for other in others if other not in apart] for uid, others in absorbed.items()}
         for lesion in lesions:
             if lesion.part_of is not None:
                 parent[lesion.tracking_uid] = lesion.part_of
             absorbed.setdefault(lesion.tracking_uid, []).extend(lesion.merged)
-        result.append({uid: _family(uid, present, parent, absorbed) for uid in sorted(present)})
+        # Who is seen apart again is no part of the other any more, nor at a later visit that does not show it.
+        apart = {lesion.tracking_uid for lesion in lesions if lesion.longest_mm is not None}
+        absorbed = {uid: [other for other in others if other not in apart] for uid, others in absorbed.items()}
+        result.append({lesion.tracking_uid: _family(lesion.tracking_uid, parent, absorbed) for lesion in lesions})
     return result
 
 
-def _family(
-    uid: str, present: Collection[str], parent: Mapping[str, str], absorbed: Mapping[str, Sequence[str]]
-) -> tuple[str, ...]:
+def _family(uid: str, parent: Mapping[str, str], absorbed: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     found = [uid]
     for member in found:  # grows as it goes
-        within = [other for other in absorbed.get(member, ()) if other not in present]
-        found += [other for other in [*([parent[member]] if member in parent else []), *within] if other not in found]
+        others = [*([parent[member]] if member in parent else []), *absorbed.get(member, ())]
+        found += [other for other in others if other not in found]
     return tuple(found)

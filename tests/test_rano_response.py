@@ -669,6 +669,7 @@ def test_a_new_lesion_that_merged_with_one_that_cannot_be_assessed_is_not_either
 def test_a_part_of_a_known_lesion_that_joins_it_again_is_not_new():
     parts = visit(40, ("T", 12.0), lesion("T2", 8.0, part_of="T"))
     got = assess([visit(0, ("T", 20.0)), parts, visit(80, lesion("T", 12.0, merged=("T2",)))])
+    assert last(start, touching, hidden).radiographic.response is NE, "it is in what is measured"
     assert [one.new_lesions for one in got.visits] == [(), (), ()]
     assert present(got.visits[2].radiographic).response is PR
     # Nor are the parts of a whole that holds a new one: that is one new lesion, whichever of them it is in.
