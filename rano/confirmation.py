@@ -134,7 +134,7 @@ def _best(judged: Sequence[Judged], days: int, has_targets: bool) -> Best:
         lesser = Response.SD if has_targets else Response.NON_CR_NON_PD
         words = _lasted(judged, one.date, one.verdict.response, days)[1]
         return Best(lesser, one.visit, f"{one.verdict.response} on {one.date} counts as {lesser}: {words}.")
-    for response in (Response.SD, Response.NON_CR_NON_PD, Response.NED):
+    for response in (Response.NED, Response.SD, Response.NON_CR_NON_PD):
         for one in before:
             if one.verdict.response is response:
                 return Best(response, one.visit, f"{response} on {one.date}, and nothing better before progression.")

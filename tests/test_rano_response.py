@@ -1076,6 +1076,8 @@ def course(*sizes_by_day, steroids=0.0):
         (((60, None), (80, 20.0)), [False, None], SD),  # CR, and PD by relapse
         (((60, 40.0), (120, 48.0)), [None, None], SD),
         (((60, 48.0), (120, 10.0), (180, 10.0)), [None, True, None], PD),  # what comes after progression is too late
+    tolerated = visit(60, ("X", 5.0), immunotherapy=True), visit(120)
+    assert assess([visit(0), *tolerated]).best_radiographic.response is NED, "better than that something remains"
     ],
 )
 def test_confirmation_and_best_response(sizes, confirmed, best):
