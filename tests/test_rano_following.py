@@ -96,6 +96,15 @@ def test_a_lesion_that_one_visit_does_not_show_may_have_been_missed_there(diamet
     elsewhere = visit(45, grid=box((-80, -80, -80), (0, 80, 80)))
     assert follow(first, without, elsewhere, again)[1].absent[0].ambiguous is doubted
     assert not follow(first, without, visit(60, (-40, 0, 0, diameter)))[1].absent[0].ambiguous
+    # Visits of one day are one point in time: both may have missed it.
+    links = follow(first, without, visit(30, name="day 30 again"), again)
+    assert [one.ambiguous for found in links[1:3] for one in found.absent] == [doubted, doubted]
+
+
+def test_a_lesion_may_be_missed_more_than_once():
+    there, without = (visit(day, (40, 0, 0, 8)) for day in (0, 60)), (visit(day) for day in (30, 90))
+    links = follow(*there, *without, visit(120, (40, 0, 0, 8)))
+    assert [gone.ambiguous for one in links for gone in one.absent] == [True, True]
 
 
 def box(low, high, voxel=2.0):
