@@ -123,7 +123,7 @@ def _best(judged: Sequence[Judged], days: int, has_targets: bool) -> Best:
     progressions = [one for one in judged if one.verdict.response is Response.PD]
     before = [one for one in judged if not progressions or one.date < progressions[0].date]
     responded = [one for one in before if one.verdict.response in _LEVEL]
-    for level in (Response.CR, Response.PR) if has_targets else (Response.CR,):
+    for level in (Response.CR, Response.PR):
         for one in responded:
             if _LEVEL[one.verdict.response] >= _LEVEL[level]:
                 confirmed, words = _lasted(judged, one.date, level, days)
