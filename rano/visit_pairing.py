@@ -154,7 +154,8 @@ class VisitPairing:
 
     def whole(self, i: int) -> int | None:
         """Return the paired lesion of before that an unpaired one now has split from."""
-        shares = {k: pair.now_within for (j, k), pair in self.pairs.items() if j == i and k in self.taken}
+        # One of which so much lies in an unpaired one of before would be paired with that.
+        shares = {k: pair.now_within for (j, k), pair in self.pairs.items() if j == i}
         whole = max(shares, key=lambda k: shares[k], default=None)
         return whole if whole is not None and shares[whole] >= IN_PLACE else None
 
@@ -171,7 +172,7 @@ class VisitPairing:
         known = self.partner.keys() | self.said.keys()
         shares = {i: pair.before_within for (i, other), pair in self.pairs.items() if other == k and i in known}
         by = max(shares, key=lambda i: shares[i], default=None)
-        return by if by is not None and k not in self.taken and shares[by] >= IN_PLACE else None
+        return by if by is not None and shares[by] >= IN_PLACE else None
 
     def covered(self, k: int) -> float:
         """Return the share of the place of a lesion of before that this visit's images cover."""
