@@ -54,8 +54,10 @@ class Course:
         # What the baseline shows only as a part of another lesion may be seen by itself later.
         holder: dict[str, str] = {}
         for visit in [self.baseline, *that_day]:
-            for uid, family in visit.families.items():
-                holder.update({member: uid for member in family if member not in there and member not in holder})
+            for family in visit.families.values():
+                within = next((uid for uid in family if uid in whole), None)
+                if within is not None:
+                    holder.update({uid: within for uid in family if uid not in there and uid not in holder})
         self.course = [held(visit, holder) for visit in self.course]
         self.baseline = next(visit for visit in self.course if visit.findings.visit == baseline)
         self.days = [list(visits) for _, visits in groupby(self.course, key=lambda visit: visit.date)]

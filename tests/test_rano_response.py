@@ -611,6 +611,12 @@ def test_a_lesion_that_the_baseline_shows_within_another_is_measured_when_it_is_
     # It alone is what is left of the target.
     assert last(before, baseline, visit(60, ("X", 12.0)), baseline="day 30").diameters.total == 12.0
 
+    # The part of the target that has split off from it at the baseline holds it as well, however that is called.
+    for part in ("A", "Z"):
+        parts = visit(30, lesion(part, 12.0, part_of="Y"), ("Y", 14.0))
+        whole = visit(15, lesion("Y", 26.0, merged=("X",)))
+        got = last(before, whole, parts, visit(60, ("X", 12.0), ("Y", 14.0)), baseline="day 30")
+        assert got.diameters.total == 26.0
 
 def test_a_target_has_not_grown_by_merging_with_a_non_target():
     """Whichever of the two the whole goes by, it is compared with both."""
