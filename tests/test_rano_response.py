@@ -441,7 +441,8 @@ def test_all_targets_gone_but_not_all_lesions():
     assert got.radiographic.response is PR
     assert got.by_target_rule["any_lesion"] is CR
     assert got.non_targets is NEITHER
-    assert radiographic(visit(0, ("A", 12.0)), visit(60, ("A", 0.0)))[1] is CR  # measured by hand as nothing
+    nothing = visit(60, ("A", 0.0), ("N", 0.0), ("X", 0.0))  # measured by hand as nothing
+    assert radiographic(visit(0, ("A", 12.0), ("N", 5.0)), nothing)[1] is CR
 
 
 def test_a_target_that_cannot_be_assessed():
@@ -548,6 +549,8 @@ def test_what_the_baseline_shows_within_a_target_has_its_role():
     [
         [visit(0, ("A", 12.0), ("B", 14.0)), visit(30, ("A", 10.0), ("B", 2.0)), visit(60, ("A", 15.9))],
         [visit(0, ("A", 6.0), ("B", 14.0)), visit(30, ("A", 12.0), ("B", 14.0)), visit(60, ("A", 12.0))],
+        # Another visit of that day shows the other one.
+        [visit(0, ("B", 14.0), ("N", 5.0)), visit(0, ("A", 12.0), name="too"), visit(30, ("A", 12.0), ("B", 14.0))],
     ],
 )
 def test_what_the_baseline_shows_apart_is_two_lesions_though_it_was_one_before(course):
@@ -608,15 +611,15 @@ def test_a_lesion_that_the_baseline_shows_within_another_is_measured_when_it_is_
     assert (first.total, second.total) == (24.0, 52.0)
     assert [one.new_lesions for one in got.visits[2:]] == [(), ()]
     assert present(got.visits[3].radiographic).response is PD
-    # It alone is what is left of the target.
-    assert last(before, baseline, visit(60, ("X", 12.0)), baseline="day 30").diameters.total == 12.0
-
     # The part of the target that has split off from it at the baseline holds it as well, however that is called.
     for part in ("A", "Z"):
         parts = visit(30, lesion(part, 12.0, part_of="Y"), ("Y", 14.0))
         whole = visit(15, lesion("Y", 26.0, merged=("X",)))
         got = last(before, whole, parts, visit(60, ("X", 12.0), ("Y", 14.0)), baseline="day 30")
         assert got.diameters.total == 26.0
+    # It alone is what is left of the target.
+    assert last(before, baseline, visit(60, ("X", 12.0)), baseline="day 30").diameters.total == 12.0
+
 
 def test_a_target_has_not_grown_by_merging_with_a_non_target():
     """Whichever of the two the whole goes by, it is compared with both."""
@@ -906,6 +909,8 @@ def test_a_progression_that_rests_on_a_visit_in_doubt_says_so():
     got = last(visit(0, *A_AND_B), GONE, visit(120, *A_AND_B))
     words = f"{WITHOUT} SD: a person should look at it before relying on this one."
     assert (got.radiographic.response, got.doubt, got.earlier_doubt, got.notes) == (PD, "", words, (words,))
+    itself, later = (visit(day, lesion("A", 20.0, doubt=True), ("B", 20.0)) for day in (120, 180))
+    assert assess([visit(0, *A_AND_B), GONE, itself, later]).visits[2].earlier_doubt == words, "of earlier visits alone"
     small = visit(60, lesion("A", 10.0, doubt=True), ("B", 20.0))
     assert last(visit(0, *A_AND_B), small, visit(120, *A_AND_B)).earlier_doubt == words, "it is compared with the nadir"
     other = visit(60, ("A", 20.0), lesion("N", 4.0, doubt=True))
