@@ -145,6 +145,12 @@ def test_overall(images, dose, before, status, answer):
     assert verdict.reason == "why" or images not in (PD, NE) or status is WORSE
 
 
+@pytest.mark.parametrize(("dose", "answer"), [(2.0, SD), (2.5, NE)])
+def test_corticosteroids_are_compared_with_those_at_the_baseline(dose, answer):
+    visits = visit(0, ("A", 20.0), steroids=2.0), visit(30, ("A", 20.0), steroids=4.0)
+    assert last(*visits, visit(60, ("A", 20.0), steroids=dose)).overall.response is answer
+
+
 def test_without_targets_a_complete_response_on_steroids_is_neither():
     assert table.overall(Verdict(CR, ""), 2, 2, STABLE, has_targets=False).response is NEITHER
 
@@ -639,6 +645,11 @@ def test_a_target_has_not_grown_by_merging_with_a_non_target():
         # Apart again, the target counts alone.
         got = last(baseline, merged, visit(90, ("X", 14.0), ("Z", 9.0)))
         assert (got.diameters.baseline, got.diameters.total, got.radiographic.response) == (14.0, 14.0, SD)
+    others = [
+        visit(day, *lesions, lesion("N", size, measurable=False))
+        for day, lesions, size in ((0, [("X", 14.0), ("Z", 9.0)], 6.0), (60, [lesion("X", 23.0, merged=("Z",))], 12.0))
+    ]
+    assert last(*others).non_targets is PD, "another one has progressed"
     unknown = visit(0, ("X", 14.0), ("Z", None))
     assert last(unknown, visit(60, lesion("X", 23.0, merged=("Z",)))).radiographic.response is NE
 
@@ -734,6 +745,11 @@ def test_a_part_of_a_known_lesion_that_joins_it_again_is_not_new():
     new, merged = visit(40, ("T", 12.0), ("N", 8.0)), visit(80, lesion("T", 13.0, merged=("N",)))
     split = visit(120, ("T", 7.0), lesion("T2", 6.0, part_of="T"))
     assert last(visit(0, ("T", 20.0)), new, merged, split).new_lesions == ("N",)
+
+
+def test_a_new_lesion_a_part_of_which_has_merged_is_counted_once():
+    start, parts = visit(0, ("T", 20.0)), visit(40, ("T", 12.0), ("N", 8.0), lesion("N2", 6.0, part_of="N"))
+    assert last(start, parts, visit(80, lesion("T", 16.0, merged=("N2",)), ("N", 8.0))).new_lesions == ("N", "N2")
 
 
 def test_a_lesion_that_was_never_beyond_doubt_when_it_merged_is_no_progression():
@@ -963,7 +979,7 @@ def test_a_best_response_that_rests_on_a_visit_in_doubt_says_so():
 def test_new_is_what_was_not_there_at_the_baseline():
     visits = visit(0, ("T", 20.0)), visit(30, ("T", 20.0), ("X", 8.0)), visit(60, ("T", 20.0), ("X", 8.0))
     assert radiographic(*visits) == [None, PD, PD]
-    assert last(*visits).radiographic.reason == "new lesion X"
+    assert [last(*visits[:count]).radiographic.reason for count in (2, 3)] == ["new lesion X"] * 2
 
 
 def test_an_equivocal_lesion_that_is_confirmed_dates_progression_back():
@@ -982,6 +998,10 @@ def test_a_progression_that_is_dated_back_from_a_visit_in_doubt_says_so():
     assert got.visits[1].doubt.startswith("How X was followed is not sure")
     assert got.best_radiographic.doubt == "Without the visits in doubt the best response would be NE."
     assert assess([visit(0, ("T", 20.0)), dot, replace(grown, verified=True)]).visits[1].doubt == ""
+    # One that it does not date back to rests on nothing later.
+    gone, small = visit(40, ("T", 20.0)), visit(50, ("T", 20.0), ("X", 2.0))
+    got = assess([visit(0, ("T", 20.0)), dot, gone, small, grown])
+    assert [bool(one.doubt) for one in got.visits] == [False, False, False, True, True]
     # A doubt that comes after it was confirmed is none of it.
     sure, later = visit(60, ("T", 20.0), ("X", 6.0)), visit(90, ("T", 20.0), lesion("X", 9.0, doubt=True))
     assert [one.doubt for one in assess([visit(0, ("T", 20.0)), dot, sure, later]).visits[:3]] == ["", "", ""]
