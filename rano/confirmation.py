@@ -123,7 +123,7 @@ def _best(judged: Sequence[Judged], days: int, has_targets: bool) -> Best:
     progressions = [one for one in judged if one.verdict.response is Response.PD]
     before = [one for one in judged if not progressions or one.date < progressions[0].date]
     responded = [one for one in before if one.verdict.response in _LEVEL]
-    for level in (Response.CR, Response.PR) if has_targets else (Response.CR,):
+    for level in (Response.CR, Response.PR):
         for one in responded:
             if _LEVEL[one.verdict.response] >= _LEVEL[level]:
                 confirmed, words = _lasted(judged, one.date, level, days)
@@ -134,7 +134,7 @@ def _best(judged: Sequence[Judged], days: int, has_targets: bool) -> Best:
         lesser = Response.SD if has_targets else Response.NON_CR_NON_PD
         words = _lasted(judged, one.date, one.verdict.response, days)[1]
         return Best(lesser, one.visit, f"{one.verdict.response} on {one.date} counts as {lesser}: {words}.")
-    for response in (Response.SD, Response.NON_CR_NON_PD, Response.NED):
+    for response in (Response.NED, Response.SD, Response.NON_CR_NON_PD):
         for one in before:
             if one.verdict.response is response:
                 return Best(response, one.visit, f"{response} on {one.date}, and nothing better before progression.")

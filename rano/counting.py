@@ -55,7 +55,7 @@ def counted(visits: Sequence[VisitFindings]) -> list[VisitFindings]:
             elif last in lesions and between[-1] in holder.merged and none.intersection(between):
                 # Nobody else says that what is no lesion, and now a part of this one, had taken in another before.
                 lesions[last] = replace(lesions[last], merged=(*lesions[last].merged, uid))
-        seen |= {uid: one for uid, one in lesions.items() if uid in apart}
+        seen |= lesions
         result.append(visit if visit.lesions is None else replace(visit, lesions=tuple(lesions.values())))
     return result
 

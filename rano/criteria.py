@@ -88,7 +88,7 @@ def read(
         size, so_far = hundredths(getattr(lesion, attribute)), sizes[owners[0]]
         sizes[owners[0]] = None if size is None or so_far is None else join(so_far, size)
         carrier.update(dict.fromkeys(owners[1:], owners[0]))
-    return Reading(sizes, {uid: by for uid, by in carrier.items() if sizes[uid] == 0})
+    return Reading(sizes, carrier)
 
 
 def owners_in(group: Collection[str], family: Sequence[str]) -> list[str]:
@@ -117,7 +117,7 @@ def side_by_side(before: Reading, now: Reading) -> dict[str, tuple[int, int]]:
 
 def most_grown(before: Reading, now: Reading) -> tuple[str, int] | None:
     """Return the lesion that grew most and by how many hundredths; None when none can be compared."""
-    grown = {uid: after - earlier for uid, (earlier, after) in sorted(side_by_side(before, now).items())}
+    grown = {uid: after - earlier for uid, (earlier, after) in side_by_side(before, now).items()}
     return max(grown.items(), key=lambda item: item[1], default=None)
 
 

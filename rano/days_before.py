@@ -57,7 +57,7 @@ class DaysBefore:
         for smallest, way in zip(self.smallest, WAYS, strict=True):
             for uid, size in _sizes(self._non_targets, day, way).items():
                 smallest[uid] = min(size, smallest.get(uid, size))
-        if day and self.cleared is None and self._known and not any(visit.shown(self._known) for visit in day):
+        if day and self.cleared is None and not any(visit.shown(self._known) for visit in day):
             self.cleared = day[0].date
 
 

@@ -44,13 +44,18 @@ def chain(uid: str, ways: Mapping[str, str]) -> list[str]:
     return passed
 
 
-def families(visits: Sequence[VisitFindings]) -> list[dict[str, tuple[str, ...]]]:
+def families(
+    visits: Sequence[VisitFindings], own: Collection[str] = (), since: int = 0
+) -> list[dict[str, tuple[str, ...]]]:
     """Tell, for each visit and lesion, which earlier lesions it speaks for.
 
     Parameters
     ----------
     visits
         In the order of time.
+    own, since
+        Tracking UIDs of those that count as lesions of their own from this visit on: that one of them has split from
+        another before no longer counts.
 
     Returns
     -------
@@ -61,25 +66,25 @@ def families(visits: Sequence[VisitFindings]) -> list[dict[str, tuple[str, ...]]
     parent: dict[str, str] = {}
     absorbed: dict[str, list[str]] = {}
     result = []
-    for visit in visits:
+    for number, visit in enumerate(visits):
+        if number == since:
+            parts = {uid for uid in own if not set(own).isdisjoint(chain(uid, parent)[1:])}
+            parent = {uid: whole for uid, whole in parent.items() if uid not in parts}
         lesions = visit.lesions or ()
-        present = {lesion.tracking_uid for lesion in lesions}
-        # Who is seen apart again is no part of the other any more, nor at a later visit that does not show it.
-        apart = {lesion.tracking_uid for lesion in lesions if lesion.longest_mm is not None}
-        absorbed = {uid: [other for other in others if other not in apart] for uid, others in absorbed.items()}
         for lesion in lesions:
             if lesion.part_of is not None:
                 parent[lesion.tracking_uid] = lesion.part_of
             absorbed.setdefault(lesion.tracking_uid, []).extend(lesion.merged)
-        result.append({uid: _family(uid, present, parent, absorbed) for uid in sorted(present)})
+        # Who is seen apart again is no part of the other any more, nor at a later visit that does not show it.
+        apart = {lesion.tracking_uid for lesion in lesions if lesion.longest_mm is not None}
+        absorbed = {uid: [other for other in others if other not in apart] for uid, others in absorbed.items()}
+        result.append({lesion.tracking_uid: _family(lesion.tracking_uid, parent, absorbed) for lesion in lesions})
     return result
 
 
-def _family(
-    uid: str, present: Collection[str], parent: Mapping[str, str], absorbed: Mapping[str, Sequence[str]]
-) -> tuple[str, ...]:
+def _family(uid: str, parent: Mapping[str, str], absorbed: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     found = [uid]
     for member in found:  # grows as it goes
-        within = [other for other in absorbed.get(member, ()) if other not in present]
-        found += [other for other in [*([parent[member]] if member in parent else []), *within] if other not in found]
+        others = [*([parent[member]] if member in parent else []), *absorbed.get(member, ())]
+        found += [other for other in others if other not in found]
     return tuple(found)

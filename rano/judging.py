@@ -10,7 +10,7 @@ from rano.criteria import Change, Part, Response, compare, hundredths, judge
 from rano.days_before import DaysBefore
 from rano.families import families, wholes
 from rano.groups import LENGTH, VOLUME, Group, Visit, held
-from rano.history import TARGET_RULES, Rules, TargetRule, VisitFindings, choose_targets
+from rano.history import TARGET_RULES, LesionAtVisit, Rules, TargetRule, VisitFindings, choose_targets
 from rano.new_lesions import NewLesions
 from rano.non_targets import judge_non_targets
 from rano.visit_response import Role, VisitResponse
@@ -31,10 +31,13 @@ class Course:
 
     def __init__(self, dated: Sequence[VisitFindings], baseline: str, rules: Rules) -> None:
         self.rules = rules
+        dates = [visit.date for visit in dated]
+        day = next(visit.date for visit in dated if visit.visit == baseline)
+        # Two lesions of the baseline are two, though they were one before.
+        own = {m.tracking_uid for visit in dated if visit.date == day for m in wholes(_there(visit))}
         self.visits = [
-            # A lesion that measures nothing is not there.
-            Visit(visit, visit.date, tuple(m for m in visit.lesions or () if hundredths(m.longest_mm) != 0), family)
-            for visit, family in zip(dated, families(dated), strict=True)
+            Visit(visit, visit.date, _there(visit), family)
+            for visit, family in zip(dated, families(dated, own, dates.index(day)), strict=True)
             if visit.date is not None
         ]
         self.names = {m.tracking_uid: m.label for visit in reversed(self.visits) for m in visit.lesions}
@@ -51,8 +54,10 @@ class Course:
         # What the baseline shows only as a part of another lesion may be seen by itself later.
         holder: dict[str, str] = {}
         for visit in [self.baseline, *that_day]:
-            for uid, family in visit.families.items():
-                holder.update({member: uid for member in family if member not in there and member not in holder})
+            for family in visit.families.values():
+                within = next((uid for uid in family if uid in whole), None)
+                if within is not None:
+                    holder.update({uid: within for uid in family if uid not in there and uid not in holder})
         self.course = [held(visit, holder) for visit in self.course]
         self.baseline = next(visit for visit in self.course if visit.findings.visit == baseline)
         self.days = [list(visits) for _, visits in groupby(self.course, key=lambda visit: visit.date)]
@@ -198,7 +203,11 @@ class Course:
             return None
         of_targets = visit.shown(self.targets)
         lesions = [lesion for lesion in visit.shown(self.non_targets) if lesion not in of_targets]
-        return judge_non_targets(lesions, visit.families, self.non_targets, before.smallest, self.rules, self.names)
+        part = judge_non_targets(lesions, visit.families, self.non_targets, before.smallest, self.rules, self.names)
+        if part[0] is Response.CR and (joined := self._joined(visit)):
+            names = ", ".join(self.names[uid] for uid in joined)
+            return Response.NON_CR_NON_PD, f"non-target {names} can't be told from a target"
+        return part
 
     def _overall(self, visit: Visit, radiographic: Verdict) -> Verdict:
         return table.overall(
@@ -208,3 +217,8 @@ class Course:
             visit.findings.clinical_status,
             bool(self.targets),
         )
+
+
+def _there(visit: VisitFindings) -> tuple[LesionAtVisit, ...]:
+    """Return the lesions of a visit; one that measures nothing is not there."""
+    return tuple(m for m in visit.lesions or () if hundredths(m.longest_mm) != 0)

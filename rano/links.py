@@ -101,7 +101,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Absence:
-    """A lesion that was seen before and is not at this visit: for the first time, or not covered by its images.
+    """A lesion that was seen before and is not at this visit: on the first day without it, or not covered there.
 
     Attributes
     ----------

@@ -51,8 +51,15 @@ class NewLesions:
         return missed, [m for m in counting if m not in missed], [m for m in new if m not in counting]
 
     def doubted(self, visit: Visit) -> list[LesionAtVisit]:
-        """Return those that have been in doubt so far: that one is new rests on the visits that showed it."""
-        return [m for m in self.shown(visit) if self._doubted.get(m.tracking_uid, datetime.date.max) <= visit.date]
+        """Return those that have been in doubt so far: that one is new rests on the visits that showed it.
+
+        They are all up to the one that confirmed it, be that a later one.
+        """
+        return [
+            m
+            for m in self.shown(visit)
+            if self._doubted.get(m.tracking_uid, datetime.date.max) <= self._told_by(m.tracking_uid, visit)
+        ]
 
     def describe(self, lesion: LesionAtVisit, visit: Visit) -> str:
         """Say of one that is certain that it is new."""
@@ -112,6 +119,10 @@ class NewLesions:
     def _counts(self, uid: str, visit: Visit) -> bool:
         since, _ = self._established.get(uid, (datetime.date.max, None))
         return since <= visit.date
+
+    def _told_by(self, uid: str, visit: Visit) -> datetime.date:
+        """Return the day that tells whether a lesion of a visit counts as new at it."""
+        return max(visit.date, self._established[uid][1]) if self._counts(uid, visit) else visit.date
 
     def _is_equivocal(self, lesion: LesionAtVisit) -> bool:
         if lesion.equivocal is not None:

@@ -26,7 +26,7 @@ MOVED_MM = 4.0
 """A lesion next to others whose centroid moved by more than this may have taken in a part of one of them."""
 REGAINED = 0.5
 """A lesion that one visit does not show, and the next with this share of its volume, was rather missed than has grown
-anew. What two visits in a row do not show had gone: the second confirms it, as a second one confirms a response."""
+anew. What two days in a row do not show had gone: the second confirms it, as a second one confirms a response."""
 NEIGHBOUR_MM = 8.0
 """A new lesion this near to one that has just gone may be the same one."""
 
@@ -217,8 +217,8 @@ def _note_present(paired: VisitPairing, links: VisitLinks) -> None:
     for place, link in zip(paired.now, links.lesions, strict=True):
         one = paired.threads[link.tracking_uid]
         if one.place and len(one.without) == 1 and place.volume_mm3 >= REGAINED * one.place.volume_mm3:
-            one.missed += one.without
-        one.without = []
+            one.missed += [visit for day in one.without.values() for visit in day]
+        one.without = {}
         one.former += [one.place] if one.place else []
         one.place, one.gone, one.into = place, False, None
 
@@ -231,7 +231,7 @@ def _note_absent(paired: VisitPairing, links: VisitLinks) -> None:
             one.gone, one.doubted, one.into = True, absence.ambiguous, absence.into
     for key, one in paired.threads.items():
         if one.gone and one.into is None and key not in not_covered:
-            one.without.append(links.visit)
+            one.without.setdefault(paired.visit.date, []).append(links.visit)
     for i, k in paired.pairs:
         one = paired.thread(k)
         if one.gone and one.into is None and i in paired.partner:

@@ -3,6 +3,7 @@
 The first of two steps for each visit: ``visit_matching`` says in words what comes of it, and what speaks against it.
 """
 
+import datetime
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -34,7 +35,8 @@ class Thread:
     gone: bool = False
     doubted: bool = False  # whether it was not sure that it had gone
     into: str | None = None  # the one it has merged into
-    without: list[str] = field(default_factory=list)  # the visits since it was last seen that show it gone
+    # The visits since it was last seen that show it gone, by their day.
+    without: dict[datetime.date | None, list[str]] = field(default_factory=dict)
     missed: list[str] = field(default_factory=list)  # the visits that may have missed it
 
 
@@ -58,7 +60,7 @@ class VisitPairing:
     key
         Of each lesion's thread, by i; those that are paired with none begin one.
     left
-        k of those that are paired with none and had not gone before.
+        k of those that are paired with none and had not gone before: on an earlier day, or into another one.
     gone
         k of those that had gone before, by themselves, and are paired with none.
     """
@@ -91,8 +93,8 @@ class VisitPairing:
         ]
         continued = set(self.key)
         unpaired = [k for k, key in enumerate(self.keys) if key not in continued]
-        self.left = [k for k in unpaired if not self.thread(k).gone]
-        self.gone = [k for k in unpaired if self.thread(k).gone and self.thread(k).into is None]
+        self.left = [k for k in unpaired if not self._had_gone(k)]
+        self.gone = [k for k in unpaired if self._had_gone(k) and self.thread(k).into is None]
 
     def _what_people_said(self) -> dict[int, str]:
         """Return the keys of the threads that lesions belong to because a person said so."""
@@ -128,6 +130,9 @@ class VisitPairing:
         self.weights[list(self.said)] = 0
         self.weights[:, list(continued)] = 0
 
+    def _had_gone(self, k: int) -> bool:
+        return self.thread(k).gone and [*self.thread(k).without] != [self.visit.date]
+
     def thread(self, k: int) -> Thread:
         return self.threads[self.keys[k]]
 
@@ -149,7 +154,8 @@ class VisitPairing:
 
     def whole(self, i: int) -> int | None:
         """Return the paired lesion of before that an unpaired one now has split from."""
-        shares = {k: pair.now_within for (j, k), pair in self.pairs.items() if j == i and k in self.taken}
+        # One of which so much lies in an unpaired one of before would be paired with that.
+        shares = {k: pair.now_within for (j, k), pair in self.pairs.items() if j == i}
         whole = max(shares, key=lambda k: shares[k], default=None)
         return whole if whole is not None and shares[whole] >= IN_PLACE else None
 
@@ -166,7 +172,7 @@ class VisitPairing:
         known = self.partner.keys() | self.said.keys()
         shares = {i: pair.before_within for (i, other), pair in self.pairs.items() if other == k and i in known}
         by = max(shares, key=lambda i: shares[i], default=None)
-        return by if by is not None and k not in self.taken and shares[by] >= IN_PLACE else None
+        return by if by is not None and shares[by] >= IN_PLACE else None
 
     def covered(self, k: int) -> float:
         """Return the share of the place of a lesion of before that this visit's images cover."""

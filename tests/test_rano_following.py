@@ -96,6 +96,17 @@ def test_a_lesion_that_one_visit_does_not_show_may_have_been_missed_there(diamet
     elsewhere = visit(45, grid=box((-80, -80, -80), (0, 80, 80)))
     assert follow(first, without, elsewhere, again)[1].absent[0].ambiguous is doubted
     assert not follow(first, without, visit(60, (-40, 0, 0, diameter)))[1].absent[0].ambiguous
+    # Visits of one day are one point in time: both may have missed it.
+    links = follow(first, without, visit(30, name="day 30 again"), again)
+    assert [one.ambiguous for found in links[1:3] for one in found.absent] == [doubted, doubted]
+    links = follow(first, without, visit(45), visit(45, name="day 45 again"))
+    assert [len(one.absent) for one in links] == [0, 1, 0, 0], "that it has gone is said once"
+
+
+def test_a_lesion_may_be_missed_more_than_once():
+    there, without = (visit(day, (40, 0, 0, 8)) for day in (0, 60)), (visit(day) for day in (30, 90))
+    links = follow(*there, *without, visit(120, (40, 0, 0, 8)))
+    assert [gone.ambiguous for one in links for gone in one.absent] == [True, True]
 
 
 def box(low, high, voxel=2.0):
@@ -118,6 +129,13 @@ def test_a_lesion_outside_the_images_has_not_gone():
     assert uids(links[2]) == ["day 0/1", "day 0/2"]
     assert not links[2].lesions[1].reason.startswith("seen again")
     assert {one.status for one in links[3].absent} == {Status.RESOLVED}
+
+
+def test_a_point_is_covered_from_the_far_side_of_the_outermost_voxels_on():
+    grid = box((0, 0, 0), (20, 20, 20))  # voxels of 2 mm
+    points = np.array([[x, 10, 10] for x in (-1, 1, 1.9, 2.1, 10, 17.9, 18.1, 21)], float)
+    assert [grid.share_within(point[None]) for point in points] == [0, 0, 0, 1, 1, 1, 0, 0]
+    assert [grid.cuts(point[None]) for point in points] == [True, True, True, False, False, False, True, True]
 
 
 @pytest.mark.parametrize(("top", "status"), [(30, Status.NOT_COVERED), (44, Status.NOT_COVERED), (48, Status.RESOLVED)])
@@ -183,7 +201,8 @@ def test_a_lesion_at_the_edge_of_the_images_may_be_cut_off():
 def test_split_and_merged():
     whole = lesion((0, 0, 0, 12), (10, 0, 0, 10))
     parts = visit(60, (0, 0, 0, 9), (10, 0, 0, 6))
-    links = follow(visit(0, whole), parts, visit(120, whole), visit(180, (10, 0, 0, 8), (0, 0, 0, 9)))
+    apart = (10, 0, 0, 8), (0, 0, 0, 9)
+    links = follow(visit(0, whole), parts, visit(120, whole), visit(180, *apart), visit(240, *apart))
     assert uids(links[1]) == ["day 0/1", "day 60/2"]
     assert (links[1].lesions[1].status, links[1].lesions[1].part_of) == (Status.SPLIT, "day 0/1")
     merged = links[2].lesions[0]
@@ -194,8 +213,17 @@ def test_split_and_merged():
     # Apart again, both are who they were.
     assert uids(links[3]) == ["day 60/2", "day 0/1"]
     assert links[3].lesions[0].status is Status.SPLIT
+    assert {link.status for link in links[4].lesions} == {Status.PERSISTING}
     doubted = [link.reason for one in links for link in [*one.lesions, *one.absent] if link.ambiguous]
     assert not doubted
+
+
+def test_parts_and_what_has_merged_go_by_tracking_uid():
+    known = visit(0, lesion((0, 0, 0, 9), uid="A"), lesion((10, 0, 0, 6), uid="B"))
+    links = follow(known, visit(60, lesion((0, 0, 0, 12), (10, 0, 0, 10))))[1]
+    assert (links.lesions[0].merged, links.absent[0].into) == (("B",), "A")
+    whole = visit(0, lesion((0, 0, 0, 12), (10, 0, 0, 10), uid="A"))
+    assert follow(whole, visit(60, (0, 0, 0, 9), (10, 0, 0, 6)))[1].lesions[1].part_of == "A"
 
 
 def test_what_splits_from_a_lesion_that_may_never_have_gone_is_for_a_person_to_judge():
@@ -208,6 +236,20 @@ def test_what_splits_from_a_lesion_that_may_never_have_gone_is_for_a_person_to_j
     assert "not sure that it had gone" in part.reason
 
 
+def test_what_has_merged_is_in_the_lesion_that_covers_most_of_its_place():
+    first = visit(0, BALL, (10, 0, 0, 8), (20, 0, 0, 8))
+    links = follow(first, visit(60, lesion((0, 0, 0, 14), (8.8, 0, 0, 7)), (17.5, 0, 0, 10)))
+    assert [link.merged for link in links[1].lesions] == [("day 0/2",), ()]
+
+
+def test_what_has_merged_lies_where_the_other_one_is():
+    """Whether a visit covers its place, nobody need be told beside that."""
+    parts = visit(0, (0, 0, 0, 9), (10, 0, 0, 6), grid=WIDE)
+    merged, low = visit(60, lesion((0, 0, 0, 12), (10, 0, 0, 10)), grid=WIDE), box((-80, -80, -80), (80, 80, -20))
+    (missed,) = follow(parts, merged, visit(120, grid=low))[2].absent
+    assert (missed.tracking_uid, missed.status) == ("day 0/1", Status.NOT_COVERED)
+
+
 def test_the_larger_of_two_that_merge_lives_on():
     links = follow(visit(0, (0, 0, 0, 6), (8, 0, 0, 12)), visit(60, lesion((0, 0, 0, 8), (8, 0, 0, 13))))
     assert uids(links[1]) == ["day 0/2"]
@@ -216,14 +258,18 @@ def test_the_larger_of_two_that_merge_lives_on():
 
 def test_a_remnant_far_out_in_a_lesion_of_long_ago_is_a_part_of_it_for_a_person_to_judge():
     big = lesion((0, 0, 0, 12), (12, 0, 0, 12))
-    links = follow(visit(0, big), visit(60, (0, 0, 0, 8)), visit(120, (0, 0, 0, 8), (14, 0, 0, 5)))
-    part = links[2].lesions[1]
+    small = (0, 0, 0, 8)
+    links = follow(visit(0, big), visit(60, small), visit(90, small), visit(120, small, (14, 0, 0, 5)))
+    part = links[3].lesions[1]
     assert (part.status, part.part_of, part.ambiguous) == (Status.SPLIT, "day 0/1", True)
 
 
 def test_neighbours_are_not_swapped():
     links = follow(visit(0, (0, 0, 0, 4), (7, 0, 0, 4)), visit(60, (8.2, 0, 0, 4), (1.2, 0, 0, 4)))
     assert uids(links[1]) == ["day 0/2", "day 0/1"]
+    # Both have moved: two lesions that go together somewhat are more than one that goes together well.
+    links = follow(visit(0, (0, 0, 0, 4), (4.2, 0, 0, 4)), visit(60, (3.8, 0, 0, 4), (8, 0, 0, 4)))
+    assert uids(links[1]) == ["day 0/1", "day 0/2"]
 
 
 @pytest.mark.parametrize(
@@ -240,12 +286,96 @@ def test_what_is_not_sure_is_for_a_person_to_judge(second, why):
     assert any(re.search(why, reason) for reason in doubted), links[1]
 
 
+def test_a_second_visit_of_the_first_day_is_compared_with_the_first():
+    links = follow(visit(0, (0, 0, 0, 6)), visit(0, (0, 0, 0, 6), (5.5, 0, 0, 5), name="day 0 again"))
+    assert [link.ambiguous for link in links[1].lesions] == [False, True]
+
+
 def test_a_lesion_that_went_next_to_one_that_came():
     links = follow(visit(0, (0, 0, 0, 4)), visit(60, (7.5, 0, 0, 4)))
     assert (links[1].lesions[0].status, links[1].lesions[0].ambiguous) == (Status.NEW, True)
     assert (links[1].absent[0].status, links[1].absent[0].ambiguous) == (Status.RESOLVED, True)
     assert "has just gone" in links[1].lesions[0].reason
     assert "a new lesion close to it" in links[1].absent[0].reason
+
+
+HERE, THERE, BALL = (0, 0, 0, 10), (10, 0, 0, 6), (0, 0, 0, 12)
+TWINS = [(0, 0, 0, 10), (9, 0, 0, 10)]
+TWO = "they may be two lesions close to each other"
+
+
+def reasons(*visits):
+    """Give the reasons of the last visit's links in doubt, of lesions and absences, by the number in their key."""
+    links = follow(*visits)[-1]
+    return {one.tracking_uid: one.reason for one in [*links.lesions, *links.absent] if one.ambiguous}
+
+
+@pytest.mark.parametrize(
+    ("visits", "doubted", "why"),
+    [
+        ([[(0, 0, 0, 5)], [(2.9, 0, 0, 5)]], "day 0/1", TWO),
+        # One that had gone may lie no further off, however large it is.
+        ([[BALL], [], [], [(3, 0, 0, 12)]], "day 0/1", TWO),
+        ([[(0, 0, 0, 4)], [(7.5, 0, 0, 4)], [(0, 0, 0, 4), (7.5, 0, 0, 4)]], "day 0/1", "not sure that it had gone"),
+        # What has grown meanwhile may have covered it.
+        ([[HERE, THERE], [HERE], [(0, 0, 0, 14)], [HERE, THERE]], "day 0/2", "not sure that it had gone"),
+        ([[(0, 0, 0, 10), (8, 0, 0, 5)], [BALL]], "day 0/1", "may have merged with another one next to it"),
+        ([[(0, 0, 0, 10), (8, 0, 0, 5)], [(0, 0, 0, 10)], [BALL]], "day 0/1", "may cover another one .* that had gone"),
+        (
+            [[(0, 0, 0, 10), (10, 0, 0, 8)], [(0, 0, 0, 18), (13, 0, 0, 7)]],
+            "day 0/1",
+            "covers part of the place of anoth",
+        ),
+        ([[(0, 0, 0, 10), (9, 0, 0, 8)], [BALL, (10.5, 0, 0, 5)]], "day 0/1", "part of another one .* become smaller"),
+        ([[BALL, (14, 0, 0, 8)], [(4.5, 0, 0, 12), (16, 0, 0, 8)]], "day 0/1", "moved by 4.. mm, next to another one"),
+        ([[(0, 0, 0, 6)], [(0, 0, 0, 6), (6.5, 0, 0, 5)]], "day 1/2", "there was another lesion next to where it is"),
+        ([[(0, 0, 0, 6)], [(6, 0, 0, 5)]], "day 1/1", "there was another lesion next to where it is"),
+        (
+            [[(0, 0, 0, 6), (5, 0, 0, 6)], [(2.5, 3.2, 0, 6), (2.5, -3.2, 0, 6)]],
+            "day 0/1",
+            "another way to pair the les",
+        ),
+        ([[(0, 0, 0, 14), (9, 0, 0, 3.5)], [(0, 0, 0, 25)]], "day 0/1", "too small to tell"),
+        ([[(0, 0, 0, 14), (9, 0, 0, 3.5)], [(0, 0, 0, 25)]], "day 0/2", "too small to tell"),
+        (
+            [[BALL, (10, 0, 0, 8)], [lesion((0, 0, 0, 14), (8.8, 0, 0, 7))]],
+            "day 0/2",
+            "^7.% of where it was belongs to another",
+        ),
+        (
+            [[BALL, (10, 0, 0, 8)], [lesion((5, 0, 0, 12), (10, 0, 0, 9))]],
+            "day 0/1",
+            "only 4.% of .* merged with another",
+        ),
+        (
+            [[lesion(BALL, (10, 0, 0, 10))], [(0, 0, 0, 9), (13, 0, 0, 8)]],
+            "day 1/2",
+            "^7.% of it lies where an earlier",
+        ),
+    ],
+)
+def test_what_lies_near_makes_a_link_doubtful(visits, doubted, why):
+    found = reasons(*(visit(day, *lesions) for day, lesions in enumerate(visits)))
+    assert re.search(why, found[doubted])
+
+
+@pytest.mark.parametrize(
+    "visits",
+    [
+        [[BALL], [(3, 0, 0, 12)]],
+        [[BALL], [(3, 0, 0, 6)]],
+        # Which of two alike the whole goes by, and which of its parts goes by it, is no question.
+        [TWINS, [lesion(*TWINS)]],
+        [TWINS, [lesion(*TWINS)], [(6.5, 0, 0, 11)]],
+        [[lesion(*TWINS)], [(0, 0, 0, 9), (9, 0, 0, 8)]],
+        [[(0, 0, 0, 4)], [], [(7.5, 0, 0, 4)]],  # it had gone long ago
+        [[(0, 0, 0, 4), (7.5, 0, 0, 4)], [(7.5, 0, 0, 4)]],  # what is near is no new lesion
+        [[(0, 0, 0, 4)], [lesion((7.5, 0, 0, 4), uid="X", fixed=True)]],
+        [[(0, 0, 0, 6)], [], [], [(6, 0, 0, 5)], [(0, 0, 0, 6), (6, 0, 0, 5)]],
+    ],
+)
+def test_what_lies_near_makes_no_link_doubtful_where_it_explains_nothing(visits):
+    assert not reasons(*(visit(day, *lesions) for day, lesions in enumerate(visits)))
 
 
 def test_visits_lie_differently_and_are_matched_in_common_coordinates():
@@ -349,6 +479,33 @@ def test_what_a_person_said_goes_before_what_was_found():
     assert {uid for one in links for uid in uids(one)} == {"A"}
     with pytest.raises(ValueError, match="both said to be A"):
         follow(visit(0, lesion((0, 0, 0, 9), uid="A", fixed=True), lesion((40, 0, 0, 9), uid="A", fixed=True)))
+
+
+def test_of_lesions_of_one_uid_a_person_means_the_one_that_most_say_is_it():
+    here, there, far = (0, 0, 0, 10), (40, 0, 0, 10), (0, 60, 0, 10)
+
+    def named(*balls, fixed=()):
+        return [lesion(ball, uid=uid, fixed=ball in fixed) for ball, uid in balls]
+
+    # The one that a person gave it before, whatever others are called.
+    first = visit(0, *named((here, "A"), (there, "A"), fixed=[there]))
+    more = [visit(day, *named((here, "A"))) for day in (10, 20, 30)]
+    links = follow(first, *more, visit(60, *named((far, "A"), fixed=[far])))
+    assert (uids(links[0])[1], uids(links[0])[0] != "A", uids(links[-1])) == ("A", True, ["A"])
+    # Else the one that it was most often.
+    second = visit(30, *named((there, "A"))), visit(60, *named((there, "A")))
+    links = follow(visit(0, *named((here, "A"), (there, "B"))), *second, visit(90, *named((far, "A"), fixed=[far])))
+    assert [uids(one)[-1] for one in links] == ["A"] * 4
+    # But none that a person has given another.
+    first = visit(0, *named((here, "X"), fixed=[here])), visit(30, *named((here, "A")))
+    links = follow(*first, visit(60, *named((far, "A"), fixed=[far])))
+    assert [uids(one) for one in links] == [["X"], ["X"], ["A"]]
+
+
+def test_what_a_person_said_of_one_lesion_leaves_its_old_place_to_nobody():
+    first = visit(0, lesion((0, 0, 0, 10), uid="A"), lesion((40, 0, 0, 10), uid="B"))
+    links = follow(first, visit(60, lesion((0, 0, 0, 10), uid="B", fixed=True), (40, 0, 0, 10)))
+    assert uids(links[1]) == ["B", "day 60/2"]
 
 
 def test_others_may_have_merged_into_a_lesion_that_a_person_decided_about():
@@ -460,6 +617,7 @@ def test_a_shape_survives_being_stored():
 def test_pairs():
     here = Placed(shape((0, 0, 0, 10)), STAYS)
     assert compare(Placed(shape((40, 0, 0, 10)), STAYS), here) is None
+    assert compare(*(Placed(shape((x, 0, 0, 2)), STAYS) for x in (4.5, 0))), "not quite touching"
     same = present(compare(here, here))
     assert (same.overlap, same.now_within, same.distance_mm, same.likeness) == (1, 1, 0, 1)
     small = present(compare(Placed(shape((0, 0, 0, 4)), STAYS), Placed(shape((0, 0, 0, 20)), STAYS)))

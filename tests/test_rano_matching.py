@@ -71,9 +71,10 @@ def test_the_limit_is_3_mm_or_the_larger_equivalent_radius(distance, volumes, sa
     assert (names(lesions) == ["one"]) is same
 
 
-def test_an_exact_match_is_not_given_up_for_two_poor_ones():
-    earlier = [known("a", (0, 0, 0)), known("b", (4.8, 0, 0))]
-    lesions = inherit_tracking([measured((0, 0, 0)), measured((-4.8, 0, 0))], earlier)
+@pytest.mark.parametrize("volume", [500, 10])
+def test_an_exact_match_is_not_given_up_for_two_poor_ones(volume):
+    earlier = [known("a", (0, 0, 0)), known("b", (4.8, 0, 0), volume)]
+    lesions = inherit_tracking([measured((0, 0, 0)), measured((-4.8, 0, 0), volume)], earlier)
     assert names(lesions) == ["a", "GTV_MetIA_2"]
 
 

@@ -97,7 +97,8 @@ def test_a_new_lesion_is_progression_whatever_else(targets, others, answer):
 @pytest.mark.parametrize(("targets", "others", "answer"), IMAGES)
 def test_an_equivocal_lesion_only_rules_out_that_all_have_gone(targets, others, answer):
     expected = {CR: PR if targets else NEITHER, NED: NE}.get(answer, answer)
-    assert table.radiographic(TARGETS[targets], OTHERS[others], equivocal=["X"]).response is expected
+    verdict = table.radiographic(TARGETS[targets], OTHERS[others], equivocal=["X"])
+    assert (verdict.response, "X" in verdict.reason) == (expected, answer in (CR, NED))
 
 
 @pytest.mark.parametrize(("targets", "others", "answer"), IMAGES)
@@ -141,6 +142,13 @@ def test_overall(images, dose, before, status, answer):
     verdict = table.overall(Verdict(images, "why"), dose, before, status, has_targets=True)
     assert verdict.response is answer
     assert verdict.reason
+    assert verdict.reason == "why" or images not in (PD, NE) or status is WORSE
+
+
+@pytest.mark.parametrize(("dose", "answer"), [(2.0, SD), (2.5, NE)])
+def test_corticosteroids_are_compared_with_those_at_the_baseline(dose, answer):
+    visits = visit(0, ("A", 20.0), steroids=2.0), visit(30, ("A", 20.0), steroids=4.0)
+    assert last(*visits, visit(60, ("A", 20.0), steroids=dose)).overall.response is answer
 
 
 def test_without_targets_a_complete_response_on_steroids_is_neither():
@@ -238,6 +246,11 @@ def test_volumes(volume, answer):
     assert radiographic(*visits, rules=Rules(target_rule="volume"))[1] is answer
 
 
+def test_volumes_have_no_absolute_limit():
+    small = visit(60, ("A", 2.0, 4.0)), visit(90, ("A", 2.4, 6.92))
+    assert last(visit(0, ("A", 12.0, 1000.0)), *small).by_target_rule == {"any_lesion": PR, "sum": PR, "volume": PD}
+
+
 def test_the_thresholds_are_configuration():
     visits = visit(0, ("A", 20.0)), visit(60, ("A", 15.0)), visit(120, ("A", 17.0))
     assert radiographic(*visits) == [None, SD, SD]
@@ -266,6 +279,10 @@ def test_no_printed_percentage_reaches_a_threshold_that_is_not_met():
     """20 % of 40.01 mm are 8.002 mm, and 30 % of 70.03 mm are 21.009 mm."""
     grown = last(visit(0, ("A", 20.01), ("B", 20.0)), visit(40, ("A", 28.01), ("B", 20.0)))
     assert (grown.radiographic.response, grown.diameters.from_nadir_percent) == (SD, 19.99)
+    same = last(visit(0, ("A", 20.0)), visit(40, ("A", 20.0))).radiographic.reason
+    assert same.endswith(
+        "20.00 mm, is 0.00 % below the baseline 20.00 mm (PR from 30 %), and not 20 % above the nadir 20.00 mm"
+    )
     assert "48.01 mm, is 19.99 % above the nadir 40.01 mm (PD from 20 %)" in grown.radiographic.reason
     start = visit(0, ("A", 30.01), ("B", 20.01), ("C", 20.01))
     fallen = last(start, visit(40, ("A", 9.01), ("B", 20.01), ("C", 20.01)))
@@ -293,6 +310,19 @@ def test_no_printed_percentage_reaches_a_threshold_that_is_not_met():
 def test_a_non_target_lesion_progresses_beyond_doubt(sizes, answer):
     visits = [visit(30 * n, lesion("N", size, measurable=False)) for n, size in enumerate(sizes)]
     assert radiographic(*visits)[-1] is answer
+
+
+def test_a_non_target_lesion_is_compared_with_what_was_measured_of_it():
+    baseline, big = visit(0, ("T", 20.0), ("N", None)), visit(30, ("T", 20.0), lesion("N", 12.0, measurable=False))
+    assert radiographic(baseline, big, replace(big, visit="later", date=START + datetime.timedelta(days=60)))[1:] == [
+        SD,
+        SD,
+    ]
+    # One that had gone is back with all that it measures, but what had merged with another had not gone.
+    two = [lesion(name, 11.0, measurable=False) for name in "NM"]
+    start, apart = visit(0, ("T", 20.0), *two), visit(60, ("T", 20.0), *two)
+    assert radiographic(start, visit(30, ("T", 20.0), two[0]), apart)[1:] == [SD, PD]
+    assert radiographic(start, visit(30, ("T", 20.0), replace(two[0], merged=("M",))), apart)[1:] == [SD, SD]
 
 
 def test_a_reader_knows_better_about_a_non_target_lesion():
@@ -349,6 +379,8 @@ def test_a_lesion_in_parts_is_one_target():
     out = [lesion("A", 12.0, target=False), *parts[1:]]
     got = assess([visit(0, *out, *others), visit(60, ("A", 29.0), *others)])
     assert (set(got.targets), got.non_targets) == (set("BCDE"), ("A",))
+    of_a_part = [out[0], replace(out[1], target=True), *out[2:]]
+    assert set(assess([visit(0, *of_a_part, *others)]).targets) == set("BCDE")
     assert present(got.visits[1].radiographic).response is SD
 
 
@@ -357,6 +389,7 @@ def test_a_lesion_is_measurable_when_a_part_of_it_is():
     chosen = lesion("A2", 11.0, part_of="A", target=True)
     rules = Rules(maximum_targets=1)
     assert assess([visit(0, ("A", 6.0), chosen, ("B", 30.0))], rules).targets == ("A",)
+    assert assess([visit(0, lesion("A2", 11.0, part_of="A"))]).targets == ("A2",), "the whole is not there"
     # What can't be assessed in part has no size to be compared with.
     got = assess([visit(0, ("A", 12.0), lesion("A2", None, part_of="A"))])
     assert (got.targets, got.non_targets) == ((), ("A",))
@@ -372,6 +405,8 @@ def test_progression_is_measured_from_the_nadir_and_numbers_say_so():
     assert (change.total, change.baseline, change.nadir, change.nadir_visit) == (25.0, 40.0, 20.0, "day 60")
     assert (change.from_baseline_percent, change.from_nadir_percent, change.from_nadir) == (-37.5, 25.0, 5.0)
     assert (change.largest_growth, change.largest_growth_of, change.unit) == (5.0, "A", "mm")
+    again = last(visit(0, ("A", 40.0)), visit(60, ("A", 20.0)), visit(90, ("A", 20.0)), visit(120, ("A", 25.0)))
+    assert again.diameters == change, "the first of several that are as small"
     assert got.volumes.unit == "mm3"
     assert got.radiographic.reason == (
         "the sum of longest diameters, 25.00 mm, is 25.00 % above the nadir 20.00 mm (at least 20 %), "
@@ -391,19 +426,22 @@ def test_growth_is_that_since_the_nadir_visit():
     assert got.diameters.largest_growth == 3.0
 
 
-def test_targets_that_come_back_after_all_had_gone():
+@pytest.mark.parametrize("size", [3.0, 0.01])
+def test_targets_that_come_back_after_all_had_gone(size):
     gone = visit(60, ("N", 5.0))
-    got = last(visit(0, ("A", 12.0), ("N", 5.0)), gone, visit(90, ("A", 3.0), ("N", 5.0)))
+    got = last(visit(0, ("A", 12.0), ("N", 5.0)), gone, visit(90, lesion("A", size, 0.01), ("N", 5.0)))
     assert got.radiographic.response is PD
     assert got.by_target_rule == {"any_lesion": PD, "sum": PD, "volume": PD}
-    assert "had all gone and are back with 3.00 mm" in got.radiographic.reason
+    assert f"had all gone and are back with {size:.2f} mm" in got.radiographic.reason
     assert got.diameters.from_nadir_percent is None
 
 
 def test_a_non_target_lesion_that_comes_back_after_a_complete_response():
     visits = visit(0, ("A", 12.0), ("N", 5.0)), visit(60), visit(90, ("N", 2.0))
     assert radiographic(*visits) == [None, CR, PD]
-    assert "N came back after all lesions had gone on 2024-03-01" in last(*visits).radiographic.reason
+    for again in ([], [visit(75)]):
+        reason = last(*visits, *again).radiographic.reason
+        assert "N came back after all lesions had gone on 2024-03-01" in reason
     # Had a target lesion stayed, it would be no relapse.
     visits = visit(0, ("A", 12.0), ("N", 5.0)), visit(60, ("A", 12.0)), visit(90, ("A", 12.0), ("N", 2.0))
     assert radiographic(*visits) == [None, SD, SD]
@@ -424,7 +462,8 @@ def test_all_targets_gone_but_not_all_lesions():
     assert got.radiographic.response is PR
     assert got.by_target_rule["any_lesion"] is CR
     assert got.non_targets is NEITHER
-    assert radiographic(visit(0, ("A", 12.0)), visit(60, ("A", 0.0)))[1] is CR  # measured by hand as nothing
+    nothing = visit(60, ("A", 0.0), ("N", 0.0), ("X", 0.0))  # measured by hand as nothing
+    assert radiographic(visit(0, ("A", 12.0), ("N", 5.0)), nothing)[1] is CR
 
 
 def test_a_target_that_cannot_be_assessed():
@@ -480,6 +519,10 @@ def test_that_a_target_is_in_parts_is_said():
     got = last(visit(0, ("A", 14.0), ("B", 12.0)), visit(60, *parts, ("B", 12.0)))
     assert (got.radiographic.response, got.notes) == (PD, ("A is in parts at this visit: their sizes are added.",))
     assert got.by_target_rule["volume"] is SD
+    # Within another lesion it is none of several parts.
+    apart = visit(60, ("A", 14.0), ("B", 7.0), lesion("B2", 6.0, part_of="B"))
+    within = visit(90, lesion("A", 20.0, merged=("B",)), ("B2", 6.0))
+    assert last(visit(0, ("A", 14.0), ("B", 12.0)), apart, within).notes == ("A now includes B (merged).",)
     # One part is left.
     assert last(visit(0, ("A", 14.0)), visit(60, *parts), visit(90, ("A2", 11.0))).notes == ()
 
@@ -522,6 +565,28 @@ def test_what_the_baseline_shows_within_a_target_has_its_role():
     assert answer.roles == {"A": "target", "B": "target"}
 
 
+@pytest.mark.parametrize(
+    "course",
+    [
+        [visit(0, ("A", 12.0), ("B", 14.0)), visit(30, ("A", 10.0), ("B", 2.0)), visit(60, ("A", 15.9))],
+        [visit(0, ("A", 6.0), ("B", 14.0)), visit(30, ("A", 12.0), ("B", 14.0)), visit(60, ("A", 12.0))],
+        # Another visit of that day shows the other one.
+        [visit(0, ("B", 14.0), ("N", 5.0)), visit(0, ("A", 12.0), name="too"), visit(30, ("A", 12.0), ("B", 14.0))],
+    ],
+)
+def test_what_the_baseline_shows_apart_is_two_lesions_though_it_was_one_before(course):
+    whole, split = visit(-90, ("B", 26.0)), visit(-60, ("B", 14.0), lesion("A", 12.0, part_of="B"))
+    expected = assess(course).visits
+    assert assess([whole, split, *course], baseline="day 0").visits[2:] == expected
+    # Nor is what splits from a part that has gone.
+    first, second = (visit(-60, ("B", 14.0), lesion("C", 12.0, part_of="B")), visit(-30, lesion("A", 9.0, part_of="C")))
+    got = assess([whole, first, second, *course], baseline="day 0")
+    assert got.visits[3:] == expected
+    # One that the baseline does not show is still a part of the one that it shows.
+    alone, later = visit(0, ("A", 12.0)), visit(30, ("A", 12.0), ("B", 9.0))
+    assert last(whole, split, alone, later, baseline="day 0").diameters.total == 21.0
+
+
 def test_merged_targets_are_measured_once_and_have_not_grown_by_merging():
     baseline = visit(0, ("A", 15.0), ("B", 15.0), ("C", 12.0))
     merged = visit(60, lesion("A", 32.0, merged=("B",)), ("C", 20.0))
@@ -533,6 +598,19 @@ def test_merged_targets_are_measured_once_and_have_not_grown_by_merging():
     apart = visit(120, ("A", 15.0), ("B", 15.0), ("C", 12.0))
     got = last(baseline, merged, apart)
     assert (got.diameters.total, got.diameters.largest_growth) == (42.0, 0.0)
+
+
+def test_targets_that_were_one_at_the_nadir_are_compared_together():
+    baseline, nadir = (
+        visit(0, ("A", 15.0), ("B", 15.0), ("C", 15.0)),
+        visit(60, ("A", 9.0), lesion("B", 15.0, merged=("C",))),
+    )
+    got = last(baseline, nadir, visit(120, ("A", 9.0), ("B", 10.0), ("C", 9.0)))
+    assert (got.diameters.largest_growth, got.diameters.largest_growth_of) == (4.0, "B")
+    assert got.radiographic.response is PR
+    # One of them has merged with a third meanwhile.
+    got = last(baseline, nadir, visit(120, lesion("A", 22.0, merged=("B",)), ("C", 9.0)))
+    assert (got.diameters.largest_growth, got.diameters.largest_growth_of) == (7.0, "A")
 
 
 def test_a_target_that_merged_into_another_lesion_has_not_gone():
@@ -554,6 +632,12 @@ def test_a_lesion_that_the_baseline_shows_within_another_is_measured_when_it_is_
     assert (first.total, second.total) == (24.0, 52.0)
     assert [one.new_lesions for one in got.visits[2:]] == [(), ()]
     assert present(got.visits[3].radiographic).response is PD
+    # The part of the target that has split off from it at the baseline holds it as well, however that is called.
+    for part in ("A", "Z"):
+        parts = visit(30, lesion(part, 12.0, part_of="Y"), ("Y", 14.0))
+        whole = visit(15, lesion("Y", 26.0, merged=("X",)))
+        got = last(before, whole, parts, visit(60, ("X", 12.0), ("Y", 14.0)), baseline="day 30")
+        assert got.diameters.total == 26.0
     # It alone is what is left of the target.
     assert last(before, baseline, visit(60, ("X", 12.0)), baseline="day 30").diameters.total == 12.0
 
@@ -567,6 +651,7 @@ def test_a_target_has_not_grown_by_merging_with_a_non_target():
         assert (got.diameters.baseline, got.diameters.total) == (23.0, 23.0)
         assert (got.diameters.largest_growth, got.radiographic.response) == (0.0, SD)
         assert got.notes[-1] == "Non-target Z can't be told from a target any more: all sums here are with it."
+        assert got.non_targets is NEITHER, "it has not gone"
         # The nadir is that of both as well, though one of them was smallest at another visit.
         less = visit(30, ("X", 10.0), ("Z", 8.0))
         got = last(baseline, less, merged)
@@ -575,6 +660,11 @@ def test_a_target_has_not_grown_by_merging_with_a_non_target():
         # Apart again, the target counts alone.
         got = last(baseline, merged, visit(90, ("X", 14.0), ("Z", 9.0)))
         assert (got.diameters.baseline, got.diameters.total, got.radiographic.response) == (14.0, 14.0, SD)
+    others = [
+        visit(day, *lesions, lesion("N", size, measurable=False))
+        for day, lesions, size in ((0, [("X", 14.0), ("Z", 9.0)], 6.0), (60, [lesion("X", 23.0, merged=("Z",))], 12.0))
+    ]
+    assert last(*others).non_targets is PD, "another one has progressed"
     unknown = visit(0, ("X", 14.0), ("Z", None))
     assert last(unknown, visit(60, lesion("X", 23.0, merged=("Z",)))).radiographic.response is NE
 
@@ -614,6 +704,7 @@ def test_lesions_that_are_apart_again_are_no_longer_one():
         assert (got.radiographic.response, got.diameters.baseline, got.notes) == (answer, 20.0, ())
     # What can't be assessed at a visit is not seen apart at it.
     hidden = visit(120, ("A", 28.0), ("B", None))
+    assert last(start, touching, hidden).radiographic.response is NE, "it is in what is measured"
     assert last(start, touching, hidden, visit(180, ("A", 28.0))).diameters.baseline == 29.0
 
 
@@ -671,6 +762,11 @@ def test_a_part_of_a_known_lesion_that_joins_it_again_is_not_new():
     assert last(visit(0, ("T", 20.0)), new, merged, split).new_lesions == ("N",)
 
 
+def test_a_new_lesion_a_part_of_which_has_merged_is_counted_once():
+    start, parts = visit(0, ("T", 20.0)), visit(40, ("T", 12.0), ("N", 8.0), lesion("N2", 6.0, part_of="N"))
+    assert last(start, parts, visit(80, lesion("T", 16.0, merged=("N2",)), ("N", 8.0))).new_lesions == ("N", "N2")
+
+
 def test_a_lesion_that_was_never_beyond_doubt_when_it_merged_is_no_progression():
     start, dot = visit(0, ("T", 20.0)), visit(40, ("T", 12.0), ("N", 2.0))
     assert radiographic(start, dot, visit(80, lesion("T", 13.0, merged=("N",))))[1:] == [PR, PR]
@@ -716,6 +812,42 @@ def test_what_merged_with_no_lesion_is_a_part_of_what_that_merges_with():
     assert radiographic(start, merged, visit(60, ("B", 20.0)))[1:] == [NE, PR], "P has gone, and A with it"
 
 
+def test_what_is_no_lesion_says_nothing_of_what_counts_elsewhere():
+    """People call a lesion none at all its visits; where it counts at another, they have said something else there."""
+    refused, there = visit(0, ("A", 12.0), no_lesion("P", 16.0)), visit(30, ("A", 12.0), ("P", 16.0))
+    split = visit(60, ("A", 12.0), ("P", 10.0), lesion("B", 8.0, part_of="P"))
+    assert last(refused, there, split).doubts == ""
+
+
+def test_what_cannot_be_assessed_has_not_left_what_is_no_lesion():
+    merged = visit(30, no_lesion("P", 30.0, merged=("A",)))
+    hidden, later = visit(60, ("A", None), no_lesion("P", 30.0)), visit(90, no_lesion("P", 30.0))
+    assert radiographic(visit(0, ("A", 12.0), no_lesion("P", 16.0)), merged, hidden, later)[1:] == [NE, NE, NE]
+
+
+def test_two_that_are_no_lesion_may_merge():
+    start = visit(0, ("A", 12.0), no_lesion("P", 16.0), no_lesion("Q", 9.0))
+    assert radiographic(start, visit(30, ("A", 12.0), no_lesion("P", 30.0, merged=("Q",))))[1:] == [SD]
+
+
+def test_what_is_no_lesion_may_go_while_another_one_holds_a_target():
+    start = visit(0, ("A", 12.0), ("B", 14.0), no_lesion("P", 16.0), no_lesion("Q", 16.0))
+    merged = visit(30, no_lesion("P", 30.0, merged=("A",)), no_lesion("Q", 30.0, merged=("B",)))
+    for stays, name in (("P", "A"), ("Q", "B")):
+        got = last(start, merged, visit(60, no_lesion(stays, 30.0)))
+        assert (got.radiographic.response, got.radiographic.reason) == (NE, f"{name} can't be assessed")
+
+
+def test_that_lesions_have_merged_is_said_at_the_visit_that_shows_it_alone():
+    start = visit(0, ("A", 12.0), ("B", 20.0), ("C", 11.0), no_lesion("P", 16.0))
+    holds = visit(30, lesion("A", 20.0, merged=("C",)), ("B", 20.0), no_lesion("P", 16.0))
+    within = visit(60, ("B", 20.0), no_lesion("P", 30.0, merged=("A",)))
+    assert not any("now includes" in note for note in last(start, holds, within).notes)
+    joined, later = visit(90, lesion("B", 40.0, merged=("P",))), visit(120, ("B", 40.0))
+    assert last(start, holds, within, joined).notes[0] == "B now includes P, C, A (merged)."
+    assert last(start, holds, within, joined, later).notes == ()
+
+
 def test_a_new_lesion_that_merged_with_what_is_no_lesion_is_not_assessed():
     start, new = visit(0, ("A", 12.0), no_lesion("P", 16.0)), visit(30, ("A", 12.0), ("B", 9.0), no_lesion("P", 16.0))
     assert radiographic(start, new, visit(60, ("A", 12.0), no_lesion("P", 22.0, merged=("B",))))[1:] == [PD, NE]
@@ -737,6 +869,17 @@ def test_a_piece_of_what_is_no_lesion_is_equivocal_until_somebody_decides():
 
     seen = assess([start, replace(split, verified=True), later]).visits[1:]
     assert [(answer.equivocal_lesions, answer.doubts) for answer in seen] == [(("B",), "")] * 2
+
+    doubted = visit(60, ("A", 12.0), no_lesion("P", 10.0), lesion("B", 14.0, doubt=True))
+    assert last(start, replace(split, verified=True), doubted).doubts, "one of its own"
+    said = lesion("B", 8.0, part_of="P", equivocal=False)
+    assert last(start, visit(30, ("A", 12.0), no_lesion("P", 10.0), said)).new_lesions == ("B",)
+    # A visit without a date tells nothing of those that have one.
+    apart, undated = (
+        visit(30, ("A", 12.0), no_lesion("P", 10.0), ("B", 8.0)),
+        replace(split, visit="undated", date=None),
+    )
+    assert assess([start, apart, undated]).visits[1].new_lesions == ("B",)
 
     known = visit(30, ("A", 12.0), no_lesion("P", 10.0), lesion("B", 8.0, part_of="P", target=False))
     assert radiographic(start, known, visit(60, ("A", 12.0), lesion("B", 14.0, target=False)))[1:] == [PD, PD]
@@ -797,6 +940,8 @@ def test_a_progression_that_rests_on_a_visit_in_doubt_says_so():
     got = last(visit(0, *A_AND_B), GONE, visit(120, *A_AND_B))
     words = f"{WITHOUT} SD: a person should look at it before relying on this one."
     assert (got.radiographic.response, got.doubt, got.earlier_doubt, got.notes) == (PD, "", words, (words,))
+    itself, later = (visit(day, lesion("A", 20.0, doubt=True), ("B", 20.0)) for day in (120, 180))
+    assert assess([visit(0, *A_AND_B), GONE, itself, later]).visits[2].earlier_doubt == words, "of earlier visits alone"
     small = visit(60, lesion("A", 10.0, doubt=True), ("B", 20.0))
     assert last(visit(0, *A_AND_B), small, visit(120, *A_AND_B)).earlier_doubt == words, "it is compared with the nadir"
     other = visit(60, ("A", 20.0), lesion("N", 4.0, doubt=True))
@@ -849,7 +994,7 @@ def test_a_best_response_that_rests_on_a_visit_in_doubt_says_so():
 def test_new_is_what_was_not_there_at_the_baseline():
     visits = visit(0, ("T", 20.0)), visit(30, ("T", 20.0), ("X", 8.0)), visit(60, ("T", 20.0), ("X", 8.0))
     assert radiographic(*visits) == [None, PD, PD]
-    assert last(*visits).radiographic.reason == "new lesion X"
+    assert [last(*visits[:count]).radiographic.reason for count in (2, 3)] == ["new lesion X"] * 2
 
 
 def test_an_equivocal_lesion_that_is_confirmed_dates_progression_back():
@@ -859,6 +1004,22 @@ def test_an_equivocal_lesion_that_is_confirmed_dates_progression_back():
     assert [present(a.radiographic).response for a in grown.visits[1:]] == [PD, PD, PD]
     assert "in doubt at first and confirmed on 2024-03-31" in present(grown.visits[1].radiographic).reason
     assert grown.best_radiographic.visit == "day 30"
+
+
+def test_a_progression_that_is_dated_back_from_a_visit_in_doubt_says_so():
+    dot, grown = visit(30, ("T", 20.0), ("X", 2.0)), visit(60, ("T", 20.0), lesion("X", 6.0, doubt=True))
+    got = assess([visit(0, ("T", 20.0)), dot, grown])
+    assert present(got.visits[1].radiographic).response is PD
+    assert got.visits[1].doubt.startswith("How X was followed is not sure")
+    assert got.best_radiographic.doubt == "Without the visits in doubt the best response would be NE."
+    assert assess([visit(0, ("T", 20.0)), dot, replace(grown, verified=True)]).visits[1].doubt == ""
+    # One that it does not date back to rests on nothing later.
+    gone, small = visit(40, ("T", 20.0)), visit(50, ("T", 20.0), ("X", 2.0))
+    got = assess([visit(0, ("T", 20.0)), dot, gone, small, grown])
+    assert [bool(one.doubt) for one in got.visits] == [False, False, False, True, True]
+    # A doubt that comes after it was confirmed is none of it.
+    sure, later = visit(60, ("T", 20.0), ("X", 6.0)), visit(90, ("T", 20.0), lesion("X", 9.0, doubt=True))
+    assert [one.doubt for one in assess([visit(0, ("T", 20.0)), dot, sure, later]).visits[:3]] == ["", "", ""]
 
 
 def test_an_equivocal_lesion_that_had_gone_dates_nothing_back():
@@ -932,6 +1093,12 @@ def test_immunotherapy_is_taken_over_from_earlier_days_only():
     }
 
 
+@pytest.mark.parametrize("said", [(True, False), (False, True)])
+def test_of_what_one_day_says_of_immunotherapy_the_last_holds(said):
+    same_day = [visit(0, immunotherapy=one, name=name) for name, one in zip("ab", said, strict=True)]
+    assert assess([*same_day, visit(60)]).visits[-1].immunotherapy is said[-1]
+
+
 def test_what_was_said_before_the_baseline_holds():
     visits = visit(0, immunotherapy=True), visit(30, ("T", 20.0)), visit(60, ("T", 20.0), ("X", 8.0))
     assert last(*visits, baseline="day 30").radiographic.response is SD
@@ -955,6 +1122,8 @@ def test_no_lesion_at_all():
     got = assess([visit(0), visit(60), visit(120, ("X", 5.0))])
     assert [a.radiographic and a.radiographic.response for a in got.visits] == [None, NED, PD]
     assert got.best_radiographic.response is NED
+    tolerated = visit(60, ("X", 5.0), immunotherapy=True), visit(120)
+    assert assess([visit(0), *tolerated]).best_radiographic.response is NED, "better than that something remains"
     assert radiographic(visit(0), visit(60, ("X", 2.0)))[1] is NE
 
 
@@ -1073,12 +1242,15 @@ def test_confirmation_in_words():
         "PR on 2024-03-01 counts as SD: PR was not sustained: SD on 2024-03-16, 15 days later."
     )
     assert "no visit at least 28 days later yet" in course((60, 20.0)).visits[1].radiographic.confirmation
+    better = course((60, 20.0), (75, None), (80, 40.0)).best_radiographic
+    assert better.reason.startswith("CR on 2024-03-16 counts as SD: CR was not sustained")
 
 
 @pytest.mark.parametrize(("size", "worse"), [(26.0, PD), (22.0, SD), (None, None)])
-@pytest.mark.parametrize("names", [("1", "2"), ("2", "1")])
+@pytest.mark.parametrize("names", [("1", "2", "3"), ("3", "2", "1")])
 def test_visits_of_one_day_that_disagree_confirm_nothing_in_whatever_order(size, worse, names):
-    same_day = [visit(120, ("A", one), name=name) for one, name in zip((20.0, size), names, strict=True)]
+    sizes = (20.0, size, 22.0 if size else None)
+    same_day = [visit(120, ("A", one), name=name) for one, name in zip(sizes, names, strict=True)]
     got = assess([visit(0, ("A", 30.0)), visit(60, ("A", 20.0)), *same_day])
     confirmed = worse is None  # the other one can't be judged
     assert present(got.visits[1].radiographic).confirmed is confirmed
@@ -1129,6 +1301,7 @@ def test_the_order_of_arrival_does_not_matter():
         visit(90, lesion("A", 22.0, merged=("B", "B2"))),
         visit(120, ("A", 30.0), ("X", 2.0)),
         visit(150, ("A", 30.0), ("X", 9.0)),
+        visit(150, ("A", 30.0), name="the same day"),
     ]
     expected = assess(visits)
     for seed in range(20):
@@ -1145,6 +1318,7 @@ def test_the_order_of_arrival_does_not_matter():
         lambda: lesion("A", 5.0, float("inf")),
         lambda: visit(0, ("A", 5.0), ("A", 6.0)),
         lambda: visit(0, steroids=-1.0),
+        lambda: visit(0, steroids=float("inf")),
         lambda: assess([visit(0), visit(0)]),
         lambda: Rules(target_rule="largest"),  # type: ignore[arg-type]
         lambda: Rules(partial_percent=0),
@@ -1155,6 +1329,10 @@ def test_the_order_of_arrival_does_not_matter():
 def test_contradictions_are_refused(given):
     with pytest.raises(HistoryError):
         given()
+
+
+def test_the_limits_of_a_fall_are_allowed():
+    assert radiographic(visit(0, ("A", 20.0)), visit(60, ("A", 0.1)), rules=Rules(partial_percent=100))[1] is SD
 
 
 def test_two_hundred_lesions_at_twenty_visits():

@@ -194,6 +194,12 @@ def test_what_was_entered_of_a_visit_is_in_the_report():
     assert "2024-02-05, note: two lines" in words_of(timeline_pages(made, {})[0])
 
 
+def test_a_visit_is_verified_as_long_as_it_was_followed_as_then():
+    made = timeline({"a": [20.0] * 3}, visits=3)
+    made = entered(made, *({"followed": "now", "verified": said} for said in (None, "before", "now")))
+    assert [visit.is_verified for visit in made.visits] == [False, False, True]
+
+
 def test_a_note_that_is_too_long_is_seen_to_be_cut():
     note = "word " * 800
     made = entered(timeline({"a": [20.0] * 5}, visits=5), *({"note": f"{k} {note}"} for k in range(5)))
@@ -368,6 +374,14 @@ def changed(
         ),
         pytest.param(changed(8, None, 8), SizeChange(why="seen again"), id="not found there"),
         pytest.param(
+            changed(8, None, 8, equivocal=("L1",)), SizeChange(why="seen again"), id="perhaps new, and seen before"
+        ),
+        pytest.param(
+            changed(None, None, 8, not_covered=(True, False, False)),
+            SizeChange(why="not seen before"),
+            id="outside the images of an earlier visit only",
+        ),
+        pytest.param(
             changed(8, None, 8, within=(None, "plexus", None)),
             SizeChange(why="was part of plexus"),
             id="apart from what is no lesion",
@@ -418,6 +432,10 @@ def why_no_target(*sizes: float | None, baseline: bool = True, **course: Any) ->
         (why_no_target(None, 12, absorbed_by=("L2", None)), "It was part of L2 at the baseline"),
         (why_no_target(None, 12, not_covered=(True, False)), "The images of the baseline do not show its place"),
         (why_no_target(None, 12, role="target"), "It counts with the target that it was a part of"),
+        (
+            why_no_target(None, 12, role="target", absorbed_by=("L2", None)),
+            "It counts with the target that it was a part of",
+        ),
         (why_no_target(10, 12, baseline=False), "There is no baseline"),
     ],
 )
@@ -425,8 +443,14 @@ def test_a_target_is_a_lesion_that_was_measurable_at_the_baseline(said, expected
     assert said == expected
 
 
+def test_the_baseline_has_its_place_wherever_it_is():
+    sizes: dict[str, list[float | None]] = {"a": [20.0, 20.0, 20.0]}
+    for place, chosen in ((0, None), (1, "1.2.1"), (2, "1.2.2")):
+        assert timeline(sizes, visits=3, baseline=chosen).baseline_place == place
+
+
 def test_targets_are_shown_first_then_what_is_new():
-    made = timeline({"a": [6.0, 6.0], "b": [20.0, 20.0], "c": [None, 4.0], "d": [24.0, 24.0]}, visits=2)
+    made = timeline({"a": [6.0, 6.0], "b": [20.0, 20.0], "c": [None, 4.0], "d": [12.0, 24.0]}, visits=2)
     roles = {"a": "non_target", "c": "new"}
     made = replace(made, lesions=tuple(replace(one, role=roles.get(one.name, "target")) for one in made.lesions))
     names = [lesion.name for lesion in made.in_order]
@@ -614,6 +638,9 @@ def test_what_people_have_called_no_lesion_was_found():
     words = words_of(timeline_pages(made, {})[0])
     assert "No lesion counts at any visit: what was found, people have called none (1)." in words
     assert "No lesion was found" not in words
+    made = replace(made, lesions=tuple(replace(one, sizes=(one.sizes[0], None)) for one in made.lesions))
+    said = [made.none_counts(visit) for visit in (0, 1)]
+    assert [one.partition(" at ")[0] for one in said] == ["No lesion counts", "No lesion was found"]
 
 
 def test_more_lesions_draw_more():
