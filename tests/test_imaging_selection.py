@@ -515,6 +515,34 @@ def test_which_timing_makes_a_gradient_echo_t1_weighted(timing, weighted):
     assert any("a T1 gradient echo" in reason for reason in candidate.reasons) is weighted
 
 
+@pytest.mark.parametrize(
+    ("description", "attributes", "excluded"),
+    [
+        ("one", SE2D | {"EchoTime": 49}, False),
+        ("one", SE2D | {"EchoTime": 50}, True),
+        ("one", SPGR | {"EchoTime": 12}, True),
+        ("T1", SPGR | {"EchoTime": 12}, False),
+        ("one", SPGR | {"n": 3}, False),
+        ("one", SPGR | {"n": 2}, True),
+    ],
+)
+def test_from_where_on_a_series_is_excluded(description, attributes, excluded):
+    (candidate,) = rank(study((description, attributes)))
+    assert (candidate.excluded is not None) is excluded
+
+
+def test_what_lies_on_the_border_of_two_classes():
+    (candidate,) = rank(study(("T1", SPGR | {"SliceThickness": 1.3, "n": 120})))
+    assert {"+10: slices of 1.3 mm", "+6: 120 slices"} <= set(candidate.reasons)
+
+
+def test_of_several_repetitions_the_first_tells_since_when():
+    ranked = rank(study(*(("t1_mprage", MPRAGE, minute) for minute in (5, 15, 25))))
+    assert any("acquired 20 min before" in reason for candidate in ranked for reason in candidate.reasons)
+    near = rank(study(("t1_mprage", MPRAGE, 5), ("t1_mprage", MPRAGE, 5.5)))
+    assert not any("again later" in reason for candidate in near for reason in candidate.reasons)
+
+
 def test_the_acquisition_not_the_series_says_when():
     """Reformatted images have the time at which they were made as that of their series."""
     header = Dataset()
