@@ -155,7 +155,7 @@ class Protocol:
 
 
 def _moment(text: str) -> datetime | None:
-    digits = "".join(c for c in text.split(".")[0].split("+")[0] if c.isdigit())[:14]
+    digits = "".join(c for c in text.split(".")[0] if c.isdigit())[:14]
     try:
         return datetime.strptime(digits.ljust(14, "0"), "%Y%m%d%H%M%S") if len(digits) >= 10 else None
     except ValueError:

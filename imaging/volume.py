@@ -132,7 +132,7 @@ def _check_kind(instances: Sequence[Dataset]) -> None:
             raise UnreadablePixelsError(
                 f"An instance of the series ({_syntax(ds)}) holds no image. Choose an MR image series."
             )
-        if ds.get("SamplesPerPixel", 1) != 1 or ds.get("PhotometricInterpretation") != "MONOCHROME2":
+        if ds.get("PhotometricInterpretation") != "MONOCHROME2":
             raise UnreadablePixelsError(
                 f"The series holds {ds.get('PhotometricInterpretation')} pictures, not grey values that grow with the "
                 "signal (MONOCHROME2). Choose the series it was made from."
@@ -159,7 +159,7 @@ def _decode(dataset: Dataset) -> np.ndarray:
     except Exception as error:  # every decoder has its own kinds of failure
         raise UnreadablePixelsError(
             f"The pixels of an instance ({_syntax(dataset)}, {dataset.Rows} x {dataset.Columns}) cannot be decoded: "
-            f"{error}. Send the series again, uncompressed if need be."
+            f"{str(error) or type(error).__name__}. Send the series again, uncompressed if need be."
         ) from error
 
 

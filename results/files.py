@@ -20,6 +20,8 @@ from results.numbers import cm3
 from results.spreadsheet import csv_file
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_PANELS = 48
+"""Lesions that ``lesions.png`` shows at most: 700 of them would take minutes."""
 
 
 def _ends(chord: Chord) -> list[list[float]]:
@@ -88,11 +90,15 @@ def _in_one_cell(value: Any) -> Any:
 def _montage(
     series: Series, label_map: npt.NDArray[np.integer], lesions: Sequence[Lesion], context: ResultContext
 ) -> Figure:
-    """Every lesion in the plane where it was measured, with its outline and diameters."""
+    """Each lesion in the plane where it was measured, with its outline and diameters; of very many the first ones."""
+    title, found = f"{context.model}: {DISCLAIMER.lower()}", len(lesions)
+    lesions = lesions[:_PANELS]
+    if len(lesions) < found:
+        title += f"; the first {len(lesions)} of {found} lesions"
     columns = min(4, max(1, len(lesions)))
     rows = max(1, -(-len(lesions) // columns))
     figure = Figure(figsize=(3.2 * columns, 3.4 * rows + 0.5))
-    figure.suptitle(plain(f"{context.model}: {DISCLAIMER.lower()}"), color="0.7", fontsize=8, y=0.995)
+    figure.suptitle(plain(title), color="0.7", fontsize=8, y=0.995)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel in panels:
         panel.set_axis_off()

@@ -102,7 +102,7 @@ def _draw(
         plane = _Plane(lesion, volume.affine)
         grey = plane.section(volume.array, (0, 0, 0))
         grey = np.clip((grey - black) / max(white - black, 1e-6), 0, 1) * (_GREYS - 1)
-        box = tuple(slice(max(span.start - 1, 0), span.stop + 1) for span in boxes[label - 1])
+        box = boxes[label - 1]
         inside = plane.section((label_map[box] == label).astype(np.float32), [span.start for span in box])
         ink = np.rint(plane.lines(inside) * (_STEPS - 1))
         yield label, (np.rint(grey) + _GREYS * ink).astype(np.uint8)
@@ -130,7 +130,9 @@ class _Plane:
         offsets = (np.arange(SIZE) - (SIZE - 1) / 2) * self.pixel_mm
         points = self.centre + offsets[:, None, None] * self.down + offsets[:, None] * self.right
         index = points @ self.to_index[:3, :3].T + self.to_index[:3, 3] - np.asarray(first)
-        return np.asarray(ndimage.map_coordinates(array, np.moveaxis(index, -1, 0), np.float64, order=1))
+        # Nothing around the box, not beyond its outermost centres: a lesion in the first or last slice lies on these.
+        mode = "grid-constant"
+        return np.asarray(ndimage.map_coordinates(array, np.moveaxis(index, -1, 0), np.float64, order=1, mode=mode))
 
     def lines(self, inside: Floats) -> Floats:
         """Give how much of each pixel the outline and the diameters cover, 0 to 1."""

@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 
 from imaging import errors
 from imaging.geometry import arrange
-from imaging.planes import planes_of
+from imaging.planes import planes_of, unit_vectors
 from imaging.volume import read_series
 from tests import factory
 
@@ -72,6 +72,13 @@ def test_a_slice_off_its_place():
     message = refusal(datasets, errors.InconsistentSpacingError)
     assert "expected 1.50 mm" in message
     assert "from 1.10 to 1.90 mm" in message
+
+
+def test_a_gap_that_no_number_of_slices_fills_is_not_one_of_missing_slices():
+    datasets = slices()
+    for ds in datasets[9:]:
+        move(ds, along=2.1)
+    assert "gap of 3.60 mm" in refusal(datasets, errors.InconsistentSpacingError)
 
 
 def test_gaps_that_drift():
@@ -309,6 +316,13 @@ def test_positions_rounded_by_a_scanner_are_accepted(plane, spacing):
     np.testing.assert_allclose(volume.affine @ [59, 11, 13, 1], source.affine @ [59, 11, 13, 1], atol=0.03)
 
 
+def test_direction_cosines_of_two_decimals_become_unit_vectors_at_a_right_angle():
+    written = np.round(np.concatenate(factory.orientation("oblique25")), 2)
+    assert abs(written[:3] @ written[3:]) > 1e-3
+    right, down = np.split(unit_vectors(written), 2)
+    np.testing.assert_allclose([right @ right, down @ down, right @ down], [1, 1, 0], atol=1e-12)
+
+
 def test_the_orientation_of_one_slice_may_be_rounded_differently():
     datasets = slices()
     datasets[0].ImageOrientationPatient = [round(float(x), 4) for x in datasets[0].ImageOrientationPatient]
@@ -334,10 +348,13 @@ def test_how_far_a_slice_may_be_turned(turn, error):
 
 
 @pytest.mark.parametrize(("length", "error"), [(1.008, None), (1.02, errors.NoGeometryError)])
-def test_how_far_direction_cosines_may_be_from_unit_length(length, error):
+@pytest.mark.parametrize("axis", [0, 4])
+def test_how_far_direction_cosines_may_be_from_unit_length(length, error, axis):
     datasets = slices("axial")
+    cosines = [1.0, 0, 0, 0, 1.0, 0]
+    cosines[axis] = length
     for ds in datasets:
-        ds.ImageOrientationPatient = [length, 0, 0, 0, 1, 0]
+        ds.ImageOrientationPatient = cosines
     judge(datasets, error)
 
 

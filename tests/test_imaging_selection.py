@@ -488,6 +488,68 @@ def test_another_plane_is_no_repetition():
         choose(study(("t1_mprage", MPRAGE | axial, 5), ("t1_mprage", MPRAGE | sagittal, 15)))
 
 
+@pytest.mark.parametrize(("longer", "chosen"), [(1.09, True), (1.2, False)])
+def test_how_far_the_timing_of_one_protocol_may_differ(longer, chosen):
+    later = MPRAGE | {"RepetitionTime": 2000 * longer}
+    ranked = rank(study(("t1_mprage", MPRAGE, 5), ("t1_mprage", later, 15)))
+    assert any("same protocol was acquired 10 min before" in reason for reason in ranked[0].reasons) is chosen
+
+
+def test_what_is_called_native_is_not_chosen_whatever_else_speaks_for_it():
+    later = ("t1_mprage nativ", MPRAGE | AGENT, 15)
+    with pytest.raises(NoCandidateError):
+        choose(study(("t1_mprage nativ", MPRAGE, 5), ("DSC perfusion", EPI, 10), later))
+
+
+@pytest.mark.parametrize(
+    ("timing", "weighted"),
+    [
+        ({"RepetitionTime": 15, "EchoTime": 10}, True),
+        ({"RepetitionTime": 100, "EchoTime": 4}, False),
+        ({"RepetitionTime": 2000, "EchoTime": 3, "InversionTime": 1500}, True),
+        ({"RepetitionTime": 6000, "EchoTime": 3, "InversionTime": 2500}, False),
+    ],
+)
+def test_which_timing_makes_a_gradient_echo_t1_weighted(timing, weighted):
+    (candidate,) = rank(study(("3D", GRE3D | timing | {"n": 176})))
+    assert any("a T1 gradient echo" in reason for reason in candidate.reasons) is weighted
+
+
+@pytest.mark.parametrize(
+    ("description", "attributes", "excluded"),
+    [
+        ("one", SE2D | {"EchoTime": 49}, False),
+        ("one", SE2D | {"EchoTime": 50}, True),
+        ("one", SPGR | {"EchoTime": 12}, True),
+        ("T1", SPGR | {"EchoTime": 12}, False),
+        ("one", SPGR | {"n": 3}, False),
+        ("one", SPGR | {"n": 2}, True),
+    ],
+)
+def test_from_where_on_a_series_is_excluded(description, attributes, excluded):
+    (candidate,) = rank(study((description, attributes)))
+    assert (candidate.excluded is not None) is excluded
+
+
+def test_what_lies_on_the_border_of_two_classes():
+    (candidate,) = rank(study(("T1", SPGR | {"SliceThickness": 1.3, "n": 120})))
+    assert {"+10: slices of 1.3 mm", "+6: 120 slices"} <= set(candidate.reasons)
+
+
+def test_of_several_repetitions_the_first_tells_since_when():
+    ranked = rank(study(*(("t1_mprage", MPRAGE, minute) for minute in (5, 15, 25))))
+    assert any("acquired 20 min before" in reason for candidate in ranked for reason in candidate.reasons)
+    near = rank(study(("t1_mprage", MPRAGE, 5), ("t1_mprage", MPRAGE, 5.5)))
+    assert not any("again later" in reason for candidate in near for reason in candidate.reasons)
+
+
+def test_the_acquisition_not_the_series_says_when():
+    """Reformatted images have the time at which they were made as that of their series."""
+    header = Dataset()
+    header.StudyDate, header.SeriesTime, header.AcquisitionTime = "20250102", "113000", "101112.5"
+    assert Protocol(header, 1).acquired == datetime(2025, 1, 2, 10, 11, 12)
+
+
 def test_an_arterial_spin_labelling_is_no_injection():
     with pytest.raises(NoCandidateError):
         choose(study(("ASL perfusion", SPGR, 5), ("t1_mprage", MPRAGE, 15)))
@@ -529,14 +591,16 @@ def test_the_functional_groups_of_an_enhanced_multi_frame_tell_its_timing():
         if keyword in header:
             del header[keyword]
     shared = header.SharedFunctionalGroupsSequence[0]
-    timing, modifier, content = Dataset(), Dataset(), Dataset()
-    timing.RepetitionTime, modifier.InversionTimes = 7.4, [900.0]
+    timing, modifier, content, echo = Dataset(), Dataset(), Dataset(), Dataset()
+    timing.RepetitionTime, modifier.InversionTimes, echo.EffectiveEchoTime = 7.4, [900.0], 2.9
     content.FrameAcquisitionDateTime = "20250102101112"
     shared.MRTimingAndRelatedParametersSequence, shared.MRModifierSequence = [timing], [modifier]
+    shared.MREchoSequence = [echo]
     shared.PixelMeasuresSequence[0].SliceThickness = 1.25
     header.PerFrameFunctionalGroupsSequence[0].FrameContentSequence = [content]
     protocol = Protocol(header, 1)
     assert (protocol.repetition_time, protocol.inversion_time, protocol.slice_thickness) == (7.4, 900.0, 1.25)
+    assert protocol.echo_time == 2.9
     assert protocol.acquired == datetime(2025, 1, 2, 10, 11, 12)
 
 

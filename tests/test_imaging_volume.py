@@ -2,6 +2,7 @@
 
 import copy
 import io
+import struct
 
 import gdcm
 import highdicom as hd
@@ -10,12 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels import pixel_array
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 from scipy.spatial.transform import Rotation
 
 from imaging import errors, volume
+from imaging.codestream import sizes
 from imaging.mr_writer import write_mr_series
 from imaging.volume import read_series
 from tests import factory
@@ -94,12 +97,53 @@ def test_a_multi_frame_instance_gives_the_same_volume_as_its_slices(plane, rever
 def test_the_rescale_of_each_slice_is_applied():
     source = small()
     datasets = factory.series_datasets(source, shuffle=False)
+    slopes = {k: 1.0 if k == 7 else 0.5 + k for k in range(len(datasets))}
     for k, ds in enumerate(datasets):
-        ds.RescaleSlope, ds.RescaleIntercept = 0.5 + k, -10 * k
+        ds.RescaleSlope, ds.RescaleIntercept = slopes[k], -10 * k
     values = read_series(datasets).volume.array
     assert values.dtype == np.float32
     for k in (0, 7, 23):
-        np.testing.assert_allclose(values[k], source.array[k] * (0.5 + k) - 10 * k, rtol=1e-6)
+        np.testing.assert_allclose(values[k], source.array[k] * slopes[k] - 10 * k, rtol=1e-6)
+
+
+def test_the_frames_of_an_instance_may_come_in_any_order():
+    source = small()
+    instance = factory.multi_frame(source)
+    order = np.random.default_rng(0).permutation(len(source.array))
+    instance.PixelData = instance.pixel_array[order].tobytes()
+    instance.PerFrameFunctionalGroupsSequence = [instance.PerFrameFunctionalGroupsSequence[k] for k in order]
+    series = read_series([through_a_file(instance)])
+    np.testing.assert_array_equal(series.volume.array, source.array)
+    assert [order[present(where.frame_number) - 1] for where in series.slices] == list(range(len(source.array)))
+
+
+@pytest.mark.filterwarnings("ignore:7 frames have been found")
+@pytest.mark.parametrize(("copies", "words"), [(2, r"frames of shape \(7, 40, 48\)"), (0, r"decoded: \w+\. Send")])
+def test_more_or_fewer_frames_than_are_announced_are_refused(copies, words):
+    instance = factory.multi_frame(factory.volume(shape=(6, 40, 48), spacing=(8.0, 3.0, 2.5)))
+    instance.compress(RLELossless)
+    *frames, last = generate_frames(instance.PixelData, number_of_frames=6)
+    instance.PixelData = encapsulate([*frames, *[last] * copies])
+    with pytest.raises(errors.UnreadablePixelsError, match=words):
+        read_series([instance])
+
+
+@pytest.mark.parametrize("before", [b"", b"\0\0\0\x0cjP  \r\n\x87\n"], ids=["codestream", "JP2"])
+def test_the_size_of_a_jpeg_2000_begins_where_its_image_does(before):
+    """The grid's size, and where the image begins on it, in columns and rows; some put a whole JP2 file there."""
+    head = b"\xff\x4f\xff\x51" + struct.pack(">HH4I", 41, 0, 48, 40, 8, 4)
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID, ds.PixelData = JPEG2000Lossless, encapsulate([before + head])
+    assert list(sizes(ds)) == [(36, 40)]
+
+
+def test_a_rescale_that_is_left_blank_is_none():
+    datasets = factory.series_datasets(small())
+    expected = read_series(datasets).volume.array
+    for ds in datasets:
+        ds.RescaleSlope = ds.RescaleIntercept = ""
+    np.testing.assert_array_equal(read_series(datasets).volume.array, expected)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +155,7 @@ def test_padding_is_no_signal(signed, padding, limit):
     pixels = source.array.astype(int) - (40 if signed else 0)
     outside = np.zeros(pixels.shape, bool)
     outside[:, :5] = True
-    pixels[outside] = padding
+    pixels[outside] = np.linspace(padding, limit or padding, outside.sum()).astype(int)
     datasets = factory.series_datasets(source, shuffle=False)
     for ds, stored in zip(datasets, pixels, strict=True):
         ds.PixelRepresentation, ds.PixelPaddingValue = int(signed), padding

@@ -31,6 +31,19 @@ def test_components_below_the_minimum_are_background(mask, minimum, left):
     assert label_lesions(mask, AFFINE, minimum).max() == left
 
 
+@pytest.mark.parametrize("axes", [[1, 1, 1, 1], [-1, 1, 1, 1]], ids=["right-handed", "left-handed"])
+def test_a_component_of_just_the_minimum_is_a_lesion(axes):
+    mask = np.zeros((4, 4, 12), bool)
+    mask[1, 1, 1:11] = True
+    assert label_lesions(mask, np.diag(axes), 10).max() == 1
+
+
+def test_more_components_than_a_byte_can_count():
+    mask = np.zeros((2, 40, 40), bool)
+    mask[0, ::2, ::2] = True
+    assert np.array_equal(np.unique(label_lesions(mask, AFFINE, 0)), np.arange(401))
+
+
 @pytest.mark.parametrize("step", [(0, 0, 1), (0, 1, 1), (1, 1, 1), (1, -1, 1)])
 def test_voxels_that_share_a_face_edge_or_corner_are_connected(step):
     mask = np.zeros((4, 4, 4), bool)

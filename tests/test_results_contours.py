@@ -47,6 +47,12 @@ def test_another_rasteriser_agrees(mask: np.ndarray) -> None:
     assert np.array_equal(found, mask)
 
 
+@pytest.mark.parametrize("corners", [[(2, 2), (2, 6), (6, 6), (6, 2)], [(1, 4), (4, 7), (7, 4), (4, 1)]])
+def test_of_centres_on_the_outline_as_many_count_as_its_area_has(corners: list[tuple[int, int]]) -> None:
+    polygon = np.array(corners, float)
+    assert fill(polygon, (9, 9)).sum() == area(polygon)
+
+
 def test_an_empty_mask_has_no_outline() -> None:
     assert edge_polygons(np.zeros((5, 4), bool)) == []
 

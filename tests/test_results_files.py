@@ -16,6 +16,7 @@ from BDD.models import Job
 from imaging.volume import Series
 from rano.lesion import Lesion
 from rano.measuring import measure
+from results import files
 from results.files import _montage, lesion_row, write_files, write_mask
 from results.palette import rgb
 from routes.job_json import lesion_to_json
@@ -141,6 +142,14 @@ def test_the_picture_says_how_large_each_lesion_is(axial, volume_mm3, words):
     title = figure.axes[0].get_title()
     assert title.startswith("GTV_MetIA_1\n")
     assert title.endswith(f"mm, {words}")
+
+
+def test_of_very_many_lesions_the_first_are_shown(axial, monkeypatch):
+    monkeypatch.setattr(files, "_PANELS", 2)
+    series, label_map, lesions = axial
+    figure = _montage(series, label_map, lesions, results_cases.CONTEXT)
+    assert [panel.get_title().partition("\n")[0] for panel in figure.axes] == ["GTV_MetIA_1", "GTV_MetIA_2"]
+    assert figure.get_suptitle().endswith("the first 2 of 3 lesions")
 
 
 def test_the_outline_encloses_the_bright_lesion(tmp_path, axial):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from rano.lesion import Lesion
 from rano.measuring import measure
-from results.key_images import FIELD_MM, SIZE, coloured, key_images, picture_of
+from results.key_images import _FINER, FIELD_MM, SIZE, _finer, coloured, key_images, picture_of
 from results.palette import rgb
 from tests import factory
 from tests.factory import HEAD_CENTRE_LPS, Sphere
@@ -86,6 +86,20 @@ def test_both_diameters_are_drawn_where_they_were_measured(diameter):
     assert (around[..., 0] - around[..., 1]).max() > 80, "red among greys"
 
 
+def test_the_centre_of_a_pixel_is_that_of_the_finer_ones_it_is_made_of():
+    fine = np.zeros((_FINER * SIZE, _FINER * SIZE), np.uint8)
+    ((x, y),) = _finer(np.array([[5.0, 8.0]]))
+    fine[int(y) : int(y) + 2, int(x) : int(x) + 2] = 255  # the four around a corner of them
+    assert np.argwhere(Image.fromarray(fine).reduce(_FINER)).tolist() == [[8, 5]]
+    assert (x % _FINER, y % _FINER) == ((_FINER - 1) / 2, (_FINER - 1) / 2)
+
+
+def test_beside_a_small_bright_lesion_the_brain_is_not_white():
+    series, label_map, lesions = case(lesions=[Sphere(HEAD_CENTRE_LPS, 3.5)])
+    grey = pixels(key_images(series, label_map, lesions)[1])[..., 2]
+    assert np.median(grey[grey > 20]) < 150
+
+
 def test_a_large_lesion_is_seen_whole():
     series, label_map, lesions = case(lesions=[Sphere(HEAD_CENTRE_LPS, 26)])
     rows, columns = np.nonzero(inked(drawn(series, label_map, lesions)[1], 1))
@@ -110,6 +124,21 @@ def test_a_lesion_of_one_voxel_at_the_edge():
     label_map[0, 0, 0] = 1
     (m,) = measure(label_map, series.volume.affine)
     assert inked(drawn(series, label_map, [Lesion("one", "2.25.1", m, 1)])[1], 1).any()
+
+
+@pytest.mark.parametrize("end", [0, -1])
+@pytest.mark.parametrize("plane", ["axial", "oblique3"])
+def test_the_first_and_the_last_slice_are_shown_as_any_other(plane, end):
+    """Rounding puts half of what is looked up there a hair's breadth outside of the volume."""
+    series, label_map, _ = case(plane, spacing=(1.1, 1.5, 1.75))
+    label_map[:] = 0
+    label_map[end, 24:32, 24:32] = 1
+    (m,) = measure(label_map, series.volume.affine)
+    (picture,) = drawn(series, label_map, [Lesion("one", "2.25.1", m, 1)]).values()
+    middle = (SIZE - 1) / 2
+    outline = np.linalg.norm(np.argwhere(inked(picture, 1)) - middle, axis=1)
+    assert outline.max() * FIELD_MM / SIZE == pytest.approx(m.longest.length_mm / 2, abs=1.0)
+    assert (picture[50:-50, 50:-50].max(-1) > 0).mean() > 0.95
 
 
 def test_without_lesions_there_are_no_pictures():

@@ -107,6 +107,10 @@ def test_pixels_that_are_not_square_are_left_to_no_viewer_to_interpret(reverse: 
     assert reports.item(reports.groups(report)[0], "Comment").TextValue == "GTV_MetIA_1"
 
 
+def test_of_pixels_hardly_off_square_the_lesion_that_shows_it_most_decides_for_all() -> None:
+    check(reports.case(spacing=(2.0, 1.5, 1.50113)), "SCOORD3D")
+
+
 def test_a_multi_frame_source_is_referred_to_by_frame() -> None:
     case = reports.multi_frame()
     report = check(case, "SCOORD")

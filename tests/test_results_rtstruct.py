@@ -104,6 +104,7 @@ def test_contours_are_what_viewers_take() -> None:
 
 def test_regions_are_described() -> None:
     series, lesions = cases.series(), cases.lesions(LABELS)
+    lesions[1] = replace(lesions[1], number=3)
     rtstruct = build_rtstruct(series, LABELS, lesions[::-1], cases.CONTEXT)
     assert rtstruct is not None
     rtstruct = cases.read_back(rtstruct)
@@ -117,7 +118,7 @@ def test_regions_are_described() -> None:
     assert second.ROIGenerationAlgorithm == "AUTOMATIC"
     assert second.ROIVolume == pytest.approx(lesions[1].measurement.volume_mm3 / 1000.0, rel=1e-5)
     assert second.ReferencedFrameOfReferenceUID == series.header.FrameOfReferenceUID
-    assert rtstruct.ROIContourSequence[1].ROIDisplayColor == [0, 255, 0]
+    assert rtstruct.ROIContourSequence[1].ROIDisplayColor == [0, 0, 255]
     assert {item.RTROIInterpretedType for item in rtstruct.RTROIObservationsSequence} == {"GTV"}
 
 

@@ -78,6 +78,7 @@ def test_geometry_is_copied_word_for_word() -> None:
 
 def test_segments_are_described() -> None:
     lesions = cases.lesions(LABELS)
+    lesions[1] = replace(lesions[1], number=3)
     seg = build_seg(cases.series(), LABELS, lesions[::-1], cases.CONTEXT)
     assert seg is not None
     assert [item.SegmentNumber for item in seg.SegmentSequence] == list(range(1, 10))
@@ -92,7 +93,7 @@ def test_segments_are_described() -> None:
     assert (algorithm.AlgorithmName, algorithm.AlgorithmVersion) == ("UNETR small", "1.2.0")
     assert algorithm.AlgorithmFamilyCodeSequence[0].CodeMeaning == "Artificial Intelligence"
     colour = hd.color.CIELabColor.from_dicom_value(list(second.RecommendedDisplayCIELabValue))
-    assert colour.to_rgb(clip=True) == pytest.approx((0, 255, 0), abs=1)
+    assert colour.to_rgb(clip=True) == pytest.approx((0, 0, 255), abs=1)
 
 
 def test_the_object_says_where_it_belongs_and_what_it_is() -> None:
@@ -130,9 +131,10 @@ def test_no_lesion_no_object() -> None:
     assert build_seg(cases.series(), empty, [], cases.CONTEXT) is None
 
 
-def test_more_than_255_lesions() -> None:
+@pytest.mark.parametrize("count", [255, 256, 300])
+def test_more_lesions_than_a_byte_can_count(count: int) -> None:
     labels = np.zeros(cases.SHAPE, np.int32)
-    labels[::2, ::2, ::2].flat[:300] = np.arange(1, 301)
+    labels[::2, ::2, ::2].flat[:count] = np.arange(1, count + 1)
     series = cases.series()
     assert np.array_equal(read_seg(cases.read_back(build(series, labels)), series), labels)
 
@@ -143,6 +145,8 @@ def test_label_map_and_lesions_must_fit() -> None:
         build_seg(series, LABELS, lesions[:-1], cases.CONTEXT)
     with pytest.raises(ResultError, match="the lesions have"):
         build_seg(series, np.where(LABELS == 4, 0, LABELS), lesions, cases.CONTEXT)
+    with pytest.raises(ResultError, match="must be 1 to n"):
+        build_seg(series, np.where(LABELS == 4, 0, LABELS), [*lesions[:3], *lesions[4:]], cases.CONTEXT)
     with pytest.raises(ResultError, match="shape"):
         build_seg(series, LABELS[1:], lesions, cases.CONTEXT)
 
@@ -157,7 +161,7 @@ def _shifted(series: Any, mm: float) -> Any:
 def test_a_segmentation_of_another_grid_is_refused() -> None:
     series = cases.series()
     seg = build(series)
-    for shift in (0.7, 0.03 * series.volume.spacing[0]):
+    for shift in (0.7, *(slices * series.volume.spacing[0] for slices in (0.03, -2, 2))):
         with pytest.raises(ResultError, match="not a slice of the series"):
             read_seg(seg, _shifted(series, shift))
     assert np.array_equal(read_seg(seg, _shifted(series, 0.005 * series.volume.spacing[0])), LABELS)  # rounding
@@ -198,6 +202,20 @@ def test_the_thickness_of_a_slice_is_not_the_distance_to_the_next() -> None:
         dataset.SliceThickness = 1.0
     measures = build(read_series(instances)).SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
     assert (measures.SliceThickness, measures.SpacingBetweenSlices) == (1.0, 2.0)
+
+
+def test_of_a_multi_frame_source_too_the_thickness_is_its_own() -> None:
+    series = cases.enhanced()
+    (shared,) = series.header.SharedFunctionalGroupsSequence
+    shared.PixelMeasuresSequence[0].SliceThickness = 1.0
+    measures = build(series).SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    assert (measures.SliceThickness, measures.SpacingBetweenSlices) == (1.0, 2.0)
+
+
+def test_two_series_at_a_time_are_not_taken_for_each_other() -> None:
+    open_together = [cases.series(), cases.series("sagittal")]
+    for series in open_together:
+        assert np.array_equal(read_seg(build(series), series), LABELS)
 
 
 def test_names_in_any_character_set_survive() -> None:

@@ -78,6 +78,8 @@ def test_logits_are_those_of_torch_in_float32(name, kind, folder):
     assert logits.dtype == torch.float32
     assert error(logits, reference) < 0.02
     assert torch.equal(made.run(windows(3)), logits)
+    turned = windows(2).transpose(2, 4)
+    assert error(made.run(turned), made.run(turned.contiguous()).clone()) < 1e-3
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
@@ -133,12 +135,14 @@ def test_a_recording_that_runs_out_of_memory_is_tried_again_with_fewer(monkeypat
             self.shape, self._forward = example.shape, forward
 
         def __call__(self, windows: torch.Tensor) -> torch.Tensor:
+            assert windows.shape == self.shape, "it replays what it recorded"
             return self._forward(windows)
 
     made = recorded_by(monkeypatch, Recording)
     with pytest.raises(torch.OutOfMemoryError):
         made.run(windows(4))
-    assert made.run(windows(2)).shape == (2, 2, 32, 32, 32)
+    for count in (2, 1):
+        assert made.run(windows(count)).shape == (count, 2, 32, 32, 32)
 
 
 def test_a_window_that_fails_leaves_no_other_running(tmp_path):
@@ -274,6 +278,15 @@ def test_the_engine_that_was_asked_for_is_used_though_another_is_faster(tmp_path
     kept.write_text(json.dumps({"seconds_per_window": {"torch-cpu": 0.1, "openvino-cpu": 0.3}}), "utf-8")
     assert choose(tmp_path, monkeypatch, lambda *_: FakeEngine(), "openvino-cpu").name == "openvino-cpu"
     assert choose(tmp_path, monkeypatch, lambda *_: FakeEngine()).name == "torch-cpu"
+
+
+def test_the_engine_that_was_asked_for_is_tried_again_though_it_failed_before(tmp_path, monkeypatch):
+    assert choose(tmp_path, monkeypatch, lambda *_: FakeEngine(float("nan"))).name == "torch-cpu"
+    assert choose(tmp_path, monkeypatch, lambda *_: FakeEngine(), "openvino-cpu").name == "openvino-cpu"
+
+
+def test_what_was_measured_is_kept_apart_by_network_and_window():
+    assert len({choice._key(*what) for what in (("x", SHAPE), ("another", SHAPE), ("x", (1, 1, 32, 32, 16)))}) == 3
 
 
 def test_a_network_whose_numbers_overflow_is_left_to_torch(tmp_path, monkeypatch):

@@ -79,12 +79,11 @@ def card(monkeypatch, tmp_path):
 
 
 def stale() -> Fault:
-    """What a recording does that always gives what it gave first."""
-    first: list[torch.Tensor] = []
+    """What a recording does that always gives what it gave first of so many windows."""
+    first: dict[int, torch.Tensor] = {}
 
     def fault(logits: torch.Tensor) -> torch.Tensor:
-        first.append(logits.clone())
-        return first[0]
+        return first.setdefault(len(logits), logits.clone())
 
     return fault
 
@@ -205,6 +204,13 @@ def test_another_card_or_version_is_compared_anew(card, monkeypatch):
         monkeypatch.setattr(target, value)
         card.choose()
         assert card.tried == [BF16, BF16_PLAIN]
+
+
+@pytest.mark.parametrize("name", ["unetr.engines.cuda._driver", "platform.node", "torch.__version__"])
+def test_what_agreed_is_kept_apart_by_network_window_and_machine(card, monkeypatch, name):
+    keys = [cuda._key("x", SHAPE), cuda._key("another", SHAPE), cuda._key("x", (1, 1, 8, 8, 16))]
+    monkeypatch.setattr(name, "2.0" if name.endswith("version__") else lambda: "another")
+    assert len({*keys, cuda._key("x", SHAPE)}) == 4
 
 
 def test_without_a_folder_it_is_compared_each_time(card):

@@ -87,6 +87,14 @@ def test_no_voxel_of_tissue_is_left_out():
         assert (result[volume > 0] == 1).all()
 
 
+def test_a_window_that_ends_within_a_block_is_run_for_the_one_beside_it():
+    """A speck whose corner alone lies in the first window: too little to make that corner's block bright."""
+    volume = torch.zeros(40, 40, 40)
+    volume[18:25, 18:25, 18:25] = 1.0
+    result = slide(volume, torch.ones_like, window=(19, 19, 19), overlap=0.5, air=0.2)
+    assert (result[volume > 0] == 1).all()
+
+
 @pytest.mark.parametrize("axis", range(3))
 def test_tissue_in_the_last_voxels_is_seen_though_they_fill_no_block(axis):
     volume = torch.zeros(41, 41, 41)

@@ -17,7 +17,7 @@ from tests.tiny_model import DEFINITION, tiny_bundle, tiny_weights
 from unetr.engines import memory
 from unetr.engines.engine import Engine
 from unetr.errors import ModelError
-from unetr.predictor import Predictor, _smoothed, _without_faint, centred, load_predictor, open_model
+from unetr.predictor import Answer, Predictor, _smoothed, _without_faint, centred, load_predictor, open_model
 from unetr.preprocessing import PRESETS
 from unetr.slices import average_slices
 from unetr.training.export import write_bundle
@@ -251,6 +251,41 @@ def test_a_small_lesion_does_not_lose_its_peak_to_thick_slices(tmp_path, predict
     assert without.probability.max() < 0.8
     with_peak = load_predictor(tiny_bundle(tmp_path, peak=0.9), "cpu").predict(thick, affine)
     np.testing.assert_array_equal(with_peak.mask, without.mask)
+
+
+def test_what_just_reaches_threshold_and_peak_is_lesion():
+    probability = torch.zeros(4, 4, 9)
+    probability[1:3, 1:3, 1:3] = 0.5
+    probability[1:3, 1:3, 6:8] = 0.5
+    probability[1, 1, 1] = 0.75
+    lesion = probability.numpy() > 0
+    lesion[:, :, 6:8] = False  # that one has no peak
+    answer = Answer(probability, torch.clone, "4 x 4 x 9 voxels")
+    np.testing.assert_array_equal(answer.read(0.5, 0.75, 0).mask, lesion)
+
+
+def test_what_is_thinner_than_the_smoothing_is_smoothed_as_with_nothing_around_it():
+    slab = torch.rand(2, 9, 10, generator=torch.Generator().manual_seed(0))
+    around = _smoothed(torch.nn.functional.pad(slab, [12] * 6), 1.5)[12:-12, 12:-12, 12:-12]
+    torch.testing.assert_close(_smoothed(slab.clone(), 1.5), around)
+
+
+def test_the_same_weights_in_another_network_are_kept_apart(tmp_path, monkeypatch):
+    """What was compiled or measured of one is no answer for the other."""
+    seen: set[str] = set()
+
+    def choose(*_: object, identity: str, **__: object) -> Engine:
+        seen.add(identity)
+        return SureEngine()
+
+    monkeypatch.setattr("unetr.predictor.choose_engine", choose)
+    path = tiny_bundle(tmp_path) / "configs" / "inference.json"
+    for heads in (2, 3, 2):
+        inference = json.loads(path.read_text("utf-8"))
+        inference["network_def"]["num_heads"] = heads
+        path.write_text(json.dumps(inference), "utf-8")
+        load_predictor(tmp_path, "cpu")
+    assert len(seen) == 2
 
 
 def test_the_smallest_lesion_comes_from_the_bundle(tmp_path, small):

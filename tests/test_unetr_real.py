@@ -43,6 +43,9 @@ def test_the_lesion_moves_with_the_image(seed):
     assert float(volume.image[lesion].quantile(0.2)) > 1.2 * float(volume.image[ring].quantile(0.8))
     assert (volume.brain | (volume.fraction < 0.5)).all()
     assert (volume.image[~volume.brain] == 0).all()
+    middles = [torch.nonzero(one).double().mean(0) for one in (lesion, volume.brain)]
+    right, _, up = (middles[0] - middles[1]).abs()
+    assert right > up, "18 mm to one side of the middle, 7.5 mm above it"
 
 
 def test_every_other_copy_gets_lesions_and_they_keep_away_from_the_real_ones():

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import openvino
 import torch
 from openvino.frontend import FrontEndManager
@@ -69,7 +68,7 @@ class OpenVinoEngine:
 
     def _together(self, windows: torch.Tensor) -> torch.Tensor:
         """Run no more windows than there are requests; if one fails, that is told when the others have ended."""
-        arrays = [np.ascontiguousarray(window[None].numpy()) for window in windows]
+        arrays = [window[None].numpy() for window in windows]
         requests = self._requests[: len(arrays)]
         try:
             for request, array in zip(requests, arrays, strict=True):
