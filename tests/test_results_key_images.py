@@ -90,7 +90,7 @@ def test_the_centre_of_a_pixel_is_that_of_the_finer_ones_it_is_made_of():
     fine = np.zeros((_FINER * SIZE, _FINER * SIZE), np.uint8)
     ((x, y),) = _finer(np.array([[5.0, 8.0]]))
     fine[int(y) : int(y) + 2, int(x) : int(x) + 2] = 255  # the four around a corner of them
-    assert np.argwhere(Image.fromarray(fine).reduce(_FINER)).tolist() == [[8, 5]]
+    assert np.argwhere(np.asarray(Image.fromarray(fine).reduce(_FINER))).tolist() == [[8, 5]]
     assert (x % _FINER, y % _FINER) == ((_FINER - 1) / 2, (_FINER - 1) / 2)
 
 
