@@ -325,6 +325,16 @@ def test_a_lesion_seen_on_one_sagittal_slice_is_not_measurable_however_large():
     assert "visible on 1 slice" in m.reason
 
 
+def test_a_lesion_in_one_axial_plane_is_not_measurable_on_however_many_sagittal_slices():
+    affine = np.eye(4)
+    affine[:3, :3] = SAGITTAL
+    labels = np.zeros((30, 30, 30), int)
+    labels[5:20, 10, 5:20] = 1
+    (m,) = measure(labels, affine)
+    assert m.longest.length_mm > 10
+    assert "visible on 1 slice" in m.reason
+
+
 def test_a_ring_is_measured_from_rim_to_rim_but_its_core_has_no_volume():
     truth = ring(20, 12)
     shape, affine = grid(ISOTROPIC, AXIAL, np.zeros(3), truth.radius_mm)
