@@ -960,8 +960,10 @@ def test_lesions_are_written_on_their_image_s_own_grid_the_largest_first(tmp_pat
             affine, said = getattr(written, form)(coded=True)
             assert said == code
             np.testing.assert_allclose(affine, image.affine, atol=1e-4)
+        said = written.header["descrip"].item().decode()
+        assert said == f"not a medical device; tiny 1.0, weights {read_bundle(tiny_model).sha256[:12]}"
     shown = capsys.readouterr().out
-    assert "tiny 1.0: threshold 0.5, peak 0.5, from 10 mm3" in shown
+    assert f"tiny 1.0: threshold 0.5, peak 0.5, from 10 mm3\n{read_bundle(tiny_model).statement}\n" in shown
     assert f"one: lesions 3, {(lesions > 0).sum() * np.prod((2.0, 1.5, 1.75)) / 1000:.2f} ml in all" in shown
 
 

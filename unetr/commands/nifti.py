@@ -260,8 +260,10 @@ def as_stored(array: np.ndarray, affine: np.ndarray) -> np.ndarray:
     return nib.orientations.apply_orientation(array, turn)
 
 
-def write_on_grid_of(image: Path, values: np.ndarray, path: Path) -> None:
-    """Write values beside an image: its grid, by sform and qform as it has them, and nothing else of its header.
+def write_on_grid_of(image: Path, values: np.ndarray, path: Path, described: str) -> None:
+    """Write values on an image's grid, by sform and qform as it has them, and nothing else of its header.
+
+    Of ``described`` the header has room for 80 bytes.
 
     Raises
     ------
@@ -273,6 +275,7 @@ def write_on_grid_of(image: Path, values: np.ndarray, path: Path) -> None:
     written.set_qform(*grid.get_qform(coded=True))
     written.set_sform(*grid.get_sform(coded=True))
     written.header.set_xyzt_units("mm")
+    written.header["descrip"] = described.encode("ascii", "replace")[:80]
     try:
         nib.save(written, path)
     except OSError as error:

@@ -28,7 +28,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Mark the lesions in post-contrast T1 (NIfTI): NAME_lesions.nii.gz on the image's own grid, 0 where there is "
         "none, else the lesion's number, the largest first. NAME is what the pattern's * stands for. An image that "
-        "proves useless is named and left out, and the command then ends with 1."
+        "proves useless is named and left out, and the command then ends with 1. Each file's header names the model."
     )
     parser.epilog = _EXAMPLES
     parser.add_argument("folder", type=Path, help="where the results go; what is there of the same name is replaced")
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     after = predictor.info.postprocessing
     print(  # noqa: T201 - the command's answer
         f"{predictor.info.name} {predictor.info.version}: threshold {after.threshold:g}, peak {after.peak:g}, "
-        f"from {after.minimum_volume_mm3:g} mm3"
+        f"from {after.minimum_volume_mm3:g} mm3\n{predictor.info.statement}"
     )
     loads = {image.name: partial(_read, image) for image in images}
     segmented = measure_each(loads, partial(_segment, predictor, options))
@@ -70,17 +70,18 @@ def _read(file: ImageFile) -> tuple[ImageFile, np.ndarray, np.ndarray]:
 def _segment(predictor: Predictor, options: argparse.Namespace, read: tuple[ImageFile, np.ndarray, np.ndarray]) -> None:
     file, stored, affine = read
     image, turned = as_axial(stored, affine)  # as series are read: one preset goes by the order of slices
-    after = predictor.info.postprocessing
+    info, after = predictor.info, predictor.info.postprocessing
+    made_by = f"not a medical device; {info.name} {info.version}, weights {info.sha256[:12]}"
     answer = predictor.ask(image, turned)
     if options.probability:
         whole = replace(answer, probability=answer.probability.clone()).read(after.threshold, _NO_PEAK, 0)
         path = options.folder / f"{file.name}_probability.nii.gz"
-        write_on_grid_of(file.path, as_stored(whole.probability, affine), path)
+        write_on_grid_of(file.path, as_stored(whole.probability, affine), path, made_by)
     prediction = answer.read(after.threshold, after.peak, after.minimum_volume_mm3)
     voxel_mm3 = float(abs(np.linalg.det(affine[:3, :3])))
     lesions = _largest_first(label(prediction.mask), prediction.minimum_volume_mm3 / voxel_mm3)
     path = options.folder / f"{file.name}_lesions.nii.gz"
-    write_on_grid_of(file.path, as_stored(lesions, affine), path)
+    write_on_grid_of(file.path, as_stored(lesions, affine), path, made_by)
     volume = np.count_nonzero(lesions) * voxel_mm3 / 1000
     tqdm.write(f"{file.name}: lesions {lesions.max()}, {volume:.2f} ml in all")
 
