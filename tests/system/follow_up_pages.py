@@ -78,8 +78,9 @@ def drawn(page: Page) -> None:
 def entry(page: Page, number: int) -> Locator:
     """Give the form of visit ``number``, unfolded."""
     form = page.locator(f'form[data-study="{study_of(number)}"]:not(.verify)')
-    if not form.is_visible():
-        page.locator("details.entry", has=form).locator("summary").click()
+    entries = page.locator("details.entry", has=form)
+    if entries.get_attribute("open") is None:  # waits for it: of a page that is still coming, nothing is visible yet
+        entries.locator("summary").click()
     return form
 
 
