@@ -16,6 +16,7 @@ from BDD.database import Database
 from BDD.followup_models import Change, TrackedLesion, VisitAssessment
 from BDD.followup_store import tracked_lesions
 from BDD.identities import root
+from BDD.judgements import judgements_of
 from BDD.models import Patient, Study
 from BDD.records import (
     ChangeNotFoundError,
@@ -26,14 +27,15 @@ from BDD.records import (
     PatientNotFoundError,
     VisitNotFoundError,
 )
-from BDD.visits import followed_now
+from BDD.visits import KnownVisit, shown_now
+from rano.history import Judgement
 from rano.matching import unused
 
 LESION, VISIT = "lesion", "visit"
 LESION_FIELDS = ("name", "target", "not_a_lesion", "merged_into", "split_at")
 BINDING = {"merged_into", "split_from", "split_at"}
 """What a lesion says of these, following goes by."""
-VISIT_FIELDS = ("corticosteroid_mg", "clinical_status", "immunotherapy", "note", "baseline", "verified")
+VISIT_FIELDS = ("corticosteroid_mg", "clinical_status", "immunotherapy", "judgements", "note", "baseline", "verified")
 
 
 def edit_lesion(
@@ -72,22 +74,33 @@ def assess_visit(
 ) -> VisitAssessment:
     """Change what is known of a visit; version 0 is that of a visit of which nothing is known yet.
 
+    Parameters
+    ----------
+    values
+        Some of ``VISIT_FIELDS``; their types were checked. ``judgements``: of some lesions of the visit, by tracking
+        UID; None takes one back, and those of the others stay.
+    version
+        The one that the decision was made on.
+
     Raises
     ------
     VisitNotFoundError, EditConflictError
     EditRefusedError
-        When a visit without a date is to be the baseline.
+        When a visit without a date is to be the baseline, or a lesion is judged that the visit does not show.
     """
     with database.writing() as session:
         study = session.scalar(select(Study).where(Study.study_instance_uid == study_instance_uid))
         if study is None:
             raise VisitNotFoundError(f"no study {study_instance_uid} was segmented yet")
         # Asked before the row is made: a query writes what is new, also where nothing changes in the end.
-        stale = values.get("verified") is not None and values["verified"] != followed_now(session, study)
+        shown = shown_now(session, study)
+        stale = values.get("verified") is not None and (shown is None or values["verified"] != shown.followed())
         known = _visit(session, study.id)
         _same_version(f"the assessment of visit {study_instance_uid}", known.version, version)
         if stale:
             raise EditConflictError(f"visit {study_instance_uid} shows something else by now than what was looked at")
+        if "judgements" in values:
+            values = {**values, "judgements": _judgements(study_instance_uid, shown, known, values["judgements"])}
         _edit_visit(session, study, known, values, made_by)
         return known
 
@@ -179,9 +192,28 @@ def _lesion(session: Session, key: int) -> TrackedLesion:
 def _visit(session: Session, study_key: int) -> VisitAssessment:
     known = session.get(VisitAssessment, study_key)
     if known is None:
-        known = VisitAssessment(study_key=study_key, note="", baseline=False, version=0)
+        known = VisitAssessment(study_key=study_key, judgements={}, note="", baseline=False, version=0)
         session.add(known)
     return known
+
+
+def _judgements(
+    study_instance_uid: str,
+    shown: KnownVisit | None,
+    known: VisitAssessment,
+    values: Mapping[str, Judgement | None],
+) -> dict[str, str]:
+    """Give all judgements of a visit, with those that change."""
+    lesions = shown.lesions if shown else {}
+    wholes: dict[str, str] = {}
+    for identity in shown.identities if shown else ():
+        whole = (identity.part_of or identity.lesion).tracking_uid
+        wholes |= {whole: whole, identity.lesion.tracking_uid: whole}
+    for uid, judgement in values.items():
+        if judgement is not None and uid not in wholes:
+            raise EditRefusedError(f"visit {study_instance_uid} shows no lesion {uid} that could be judged")
+    said = judgements_of(known, lesions) | {wholes.get(uid, uid): judgement for uid, judgement in values.items()}
+    return {uid: str(judgement) for uid, judgement in said.items() if judgement is not None}
 
 
 def _same_version(what: str, current: int, named: int) -> None:

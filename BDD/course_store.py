@@ -143,7 +143,7 @@ def _now(
         tuple(present),
         gone_in_doubt=gone_in_doubt(absent, known.lesions, shown, record.study_instance_uid),
     )
-    return with_assessment(seen, known.said.get(record.study_instance_uid))
+    return with_assessment(seen, known.said.get(record.study_instance_uid), known.lesions)
 
 
 def _standing(study_instance_uid: str, uids: Collection[str], assessment: Assessment) -> report.Standing:

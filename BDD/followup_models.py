@@ -126,6 +126,7 @@ class VisitAssessment(Base):
     """What people know of a visit that no image shows; ``baseline`` says that it was chosen to compare with.
 
     ``immunotherapy``: whether the patient is under it; NULL where it is as at the visit before.
+    ``judgements``: what a reader says of lesions at it, ``rano.history.Judgement`` by tracking UID (``judgements``).
     ``verified``: what they have looked at and found right of how its lesions were followed (``verification.followed``).
     """
 
@@ -135,6 +136,7 @@ class VisitAssessment(Base):
     corticosteroid_mg: Mapped[float | None]
     clinical_status: Mapped[str | None] = mapped_column(String(16))
     immunotherapy: Mapped[bool | None]
+    judgements: Mapped[dict[str, str]] = mapped_column(JSON, default=dict, server_default="{}")
     note: Mapped[str] = mapped_column(Text, default="")
     baseline: Mapped[bool] = mapped_column(default=False)
     version: Mapped[int] = mapped_column(default=1)

@@ -8,6 +8,7 @@ from BDD.course_store import baseline_of
 from BDD.database import Database
 from BDD.followup_models import TrackedLesion
 from BDD.identities import Identity, root
+from BDD.judgements import judgements_of
 from BDD.models import Patient
 from BDD.records import PatientNotFoundError
 from BDD.visits import KnownPatient, KnownVisit, known_patient
@@ -64,6 +65,7 @@ def _timeline(patient: Patient, known: KnownPatient, rules: Rules) -> Timeline:
                 corticosteroid_mg=said.corticosteroid_mg if said else None,
                 clinical_status=said.clinical_status if said else None,
                 immunotherapy=said.immunotherapy if said else None,
+                judgements=judgements_of(said, lesions),
                 note=said.note if said else "",
                 baseline=bool(said and said.baseline),
                 version=said.version if said else 0,

@@ -15,6 +15,7 @@ from BDD.absence_store import Absent, absences_of, gone_in_doubt, not_assessed
 from BDD.followup_models import TrackedLesion, VisitAssessment
 from BDD.followup_store import current_jobs, findings_of, study_of, tracked_lesions
 from BDD.identities import Identity, identify, is_doubted, is_said
+from BDD.judgements import judged
 from BDD.models import Job, Study
 from rano.history import ClinicalStatus, LesionAtVisit, VisitFindings
 
@@ -67,7 +68,7 @@ class KnownVisit:
             gone_in_doubt=gone_in_doubt(self.absent, self.lesions, shown, self.uid),
             verified=self.said is not None and self.said.verified == self.followed(),
         )
-        return with_assessment(seen, self.said)
+        return with_assessment(seen, self.said, self.lesions)
 
     def _lesion(self, identity: Identity) -> LesionAtVisit:
         row = identity.finding.lesion
@@ -154,19 +155,21 @@ def known_visits(
     )
 
 
-def followed_now(session: Session, study: Study) -> str | None:
-    """Name what a study shows now (``verification.followed``); None when it was never segmented."""
+def shown_now(session: Session, study: Study) -> KnownVisit | None:
+    """Read what a study shows now, without what was said of it; None when no segmentation speaks for it."""
     lesions = tracked_lesions(session, study.patient_key)
-    visits = known_visits(session, current_jobs(session, [study.id]), lesions, {})
-    return visits[0].followed() if visits else None
+    return next(iter(known_visits(session, current_jobs(session, [study.id]), lesions, {})), None)
 
 
-def with_assessment(findings: VisitFindings, said: VisitAssessment | None) -> VisitFindings:
-    """Add to what images show of a visit what people have said of the patient."""
+def with_assessment(
+    findings: VisitFindings, said: VisitAssessment | None, lesions: Mapping[int, TrackedLesion]
+) -> VisitFindings:
+    """Add to what images show of a visit what people have said of it; ``lesions`` are all of the patient, by key."""
     if said is None:
         return findings
     return replace(
         findings,
+        lesions=findings.lesions and judged(findings.lesions, said, lesions),
         corticosteroid_mg=said.corticosteroid_mg,
         clinical_status=ClinicalStatus(said.clinical_status) if said.clinical_status else None,
         immunotherapy=said.immunotherapy,

@@ -61,8 +61,7 @@ def counted(visits: Sequence[VisitFindings]) -> list[VisitFindings]:
 
 
 def _piece(lesion: LesionAtVisit) -> LesionAtVisit:
-    equivocal = True if lesion.equivocal is None else lesion.equivocal
-    return replace(lesion, equivocal=equivocal, doubt=lesion.doubt or lesion.part_of is not None)
+    return replace(lesion, equivocal=True, doubt=lesion.doubt or lesion.part_of is not None)
 
 
 def _unmeasured(lesion: LesionAtVisit, holder: LesionAtVisit) -> LesionAtVisit:

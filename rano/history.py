@@ -20,6 +20,15 @@ class ClinicalStatus(StrEnum):
     WORSE = "worse"
 
 
+class Judgement(StrEnum):
+    """What a reader says of a lesion at a visit: the first two of a new one, the others of a non-target one."""
+
+    NEW = "new"
+    EQUIVOCAL = "equivocal"
+    PROGRESSION = "progression"
+    NO_PROGRESSION = "no progression"
+
+
 @dataclass(frozen=True)
 class LesionAtVisit:
     """A lesion as one visit shows it. A lesion known from another visit that this one does not list is gone.
@@ -41,10 +50,10 @@ class LesionAtVisit:
     merged
         Tracking UIDs of the lesions that have merged into this one, once known true for every later visit up to the
         one that shows them by themselves again.
+    judgement
+        What a reader says of it at this visit; it goes before the rule. None leaves it to the rule.
     equivocal
-        Whether a reader doubts that a new lesion is one. None leaves it to the rule.
-    progression
-        Whether a reader calls a non-target lesion unequivocally progressive. None leaves it to the rule.
+        Whether it is open, whatever its size, that it is a lesion of its own.
     doubt
         Whether it is not sure that this is the lesion of the tracking UID, and nobody has decided that.
     refused
@@ -61,8 +70,8 @@ class LesionAtVisit:
     target: bool | None = None
     part_of: str | None = None
     merged: tuple[str, ...] = ()
-    equivocal: bool | None = None
-    progression: bool | None = None
+    judgement: Judgement | None = None
+    equivocal: bool = False
     doubt: bool = False
     refused: bool = False
     within: "LesionAtVisit | None" = None

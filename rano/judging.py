@@ -10,7 +10,7 @@ from rano.criteria import Change, Part, Response, compare, hundredths, judge
 from rano.days_before import DaysBefore
 from rano.families import families, wholes
 from rano.groups import LENGTH, VOLUME, Group, Visit, held
-from rano.history import TARGET_RULES, LesionAtVisit, Rules, TargetRule, VisitFindings, choose_targets
+from rano.history import TARGET_RULES, Judgement, LesionAtVisit, Rules, TargetRule, VisitFindings, choose_targets
 from rano.new_lesions import NewLesions
 from rano.non_targets import judge_non_targets
 from rano.visit_response import Role, VisitResponse
@@ -148,6 +148,7 @@ class Course:
             progression,
             tolerated=[m.label for m in certain],
             equivocal=[m.label for m in doubtful],
+            judged=self._judged(visit),
         )
         # One seen before that this visit can't tell anything of is no progression at it, and rules out every response.
         if missed and radiographic.response is not Response.PD:
@@ -201,13 +202,22 @@ class Course:
     def _judge_non_targets(self, visit: Visit, before: DaysBefore) -> Part | None:
         if not self.non_targets:
             return None
-        of_targets = visit.shown(self.targets)
-        lesions = [lesion for lesion in visit.shown(self.non_targets) if lesion not in of_targets]
+        lesions = self._beside_targets(visit)
         part = judge_non_targets(lesions, visit.families, self.non_targets, before.smallest, self.rules, self.names)
         if part[0] is Response.CR and (joined := self._joined(visit)):
             names = ", ".join(self.names[uid] for uid in joined)
             return Response.NON_CR_NON_PD, f"non-target {names} can't be told from a target"
         return part
+
+    def _beside_targets(self, visit: Visit) -> list[LesionAtVisit]:
+        """Return the lesions of a visit that speak for a non-target lesion and for no target lesion."""
+        of_targets = visit.shown(self.targets)
+        return [lesion for lesion in visit.shown(self.non_targets) if lesion not in of_targets]
+
+    def _judged(self, visit: Visit) -> list[str]:
+        """Say what a reader has said of the lesions of a visit, but for the progression that is itself a reason."""
+        stable = [m.label for m in self._beside_targets(visit) if m.judgement is Judgement.NO_PROGRESSION]
+        return self.new.judged(visit) + [f"{label} has not progressed unequivocally" for label in stable]
 
     def _overall(self, visit: Visit, radiographic: Verdict) -> Verdict:
         return table.overall(

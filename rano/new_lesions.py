@@ -11,7 +11,10 @@ from fractions import Fraction
 from rano import remarks
 from rano.criteria import hundredths
 from rano.groups import Visit
-from rano.history import LesionAtVisit, Rules
+from rano.history import Judgement, LesionAtVisit, Rules
+
+JUDGEMENTS = (Judgement.NEW, Judgement.EQUIVOCAL)
+"""What a reader can say of one."""
 
 
 class NewLesions:
@@ -75,6 +78,11 @@ class NewLesions:
             for uid, whole in self._merged(visit).items()
         ]
 
+    def judged(self, visit: Visit) -> list[str]:
+        """Say what a reader has said of them at a visit."""
+        words = {Judgement.NEW: "is a new lesion beyond doubt", Judgement.EQUIVOCAL: "is equivocal as a new lesion"}
+        return [f"{m.label} {words[m.judgement]}" for m in self._apart(visit) if m.judgement in words]
+
     def _apart(self, visit: Visit) -> list[LesionAtVisit]:
         """Return the lesions that are new by themselves: nothing of what was known is in them."""
         return [m for m in visit.lesions if self._known.isdisjoint(visit.families[m.tracking_uid])]
@@ -125,10 +133,10 @@ class NewLesions:
         return max(visit.date, self._established[uid][1]) if self._counts(uid, visit) else visit.date
 
     def _is_equivocal(self, lesion: LesionAtVisit) -> bool:
-        if lesion.equivocal is not None:
-            return lesion.equivocal
+        if lesion.judgement in JUDGEMENTS:
+            return lesion.judgement is Judgement.EQUIVOCAL
         longest = hundredths(lesion.longest_mm)
-        return longest is None or longest < Fraction(str(self._rules.equivocal_below_mm)) * 100
+        return lesion.equivocal or longest is None or longest < Fraction(str(self._rules.equivocal_below_mm)) * 100
 
 
 def _doubted(days: Sequence[Sequence[Visit]]) -> dict[str, datetime.date]:

@@ -5,7 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
 from rano.criteria import Part, Reading, Response, reached_rise, read, side_by_side
-from rano.history import LesionAtVisit, Rules
+from rano.history import Judgement, LesionAtVisit, Rules
+
+JUDGEMENTS = (Judgement.PROGRESSION, Judgement.NO_PROGRESSION)
+"""What a reader can say of one."""
 
 WAYS: tuple[Callable[[int, int], int], ...] = (max, operator.add)
 """A lesion in parts is read by the largest of them, and by all added. It has grown beyond doubt when both say so: one
@@ -41,8 +44,9 @@ def judge_non_targets(
     names
         Of all lesions, by tracking UID.
     """
-    grown = [f"a reader calls non-target {m.label} unequivocally progressive" for m in lesions if m.progression]
-    said = {uid for lesion in lesions for uid in families[lesion.tracking_uid] if lesion.progression is not None}
+    progressive = [m.label for m in lesions if m.judgement is Judgement.PROGRESSION]
+    grown = [f"a reader calls non-target {label} unequivocally progressive" for label in progressive]
+    said = {uid for lesion in lesions for uid in families[lesion.tracking_uid] if lesion.judgement in JUDGEMENTS}
     by_largest, by_sum = (
         side_by_side(Reading({uid: sizes.get(uid) for uid in group}, {}), read(lesions, families, group, join=way))
         for way, sizes in zip(WAYS, smallest, strict=True)

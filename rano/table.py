@@ -33,6 +33,7 @@ def radiographic(
     progression: Sequence[str] = (),
     tolerated: Sequence[str] = (),
     equivocal: Sequence[str] = (),
+    judged: Sequence[str] = (),
 ) -> Verdict:
     """Combine what the images show.
 
@@ -46,11 +47,14 @@ def radiographic(
         New lesions that are no progression on their own (under immunotherapy), by name.
     equivocal
         Lesions that may be new, by name.
+    judged
+        What a reader has said of lesions besides, in words.
     """
     parts = [part for part in (targets, non_targets) if part is not None]
     progressed = [reason for response, reason in parts if response is Response.PD] + list(progression)
+    by_reader = [f"by a reader's judgement {', '.join(judged)}"] if judged else []
     if progressed:
-        return _verdict(Response.PD, *progressed)
+        return _verdict(Response.PD, *progressed, *by_reader)
     response, *reasons = _without_new_lesions(targets, non_targets)
     lesser = Response.NON_CR_NON_PD if targets is None else Response.SD
     if tolerated:
@@ -62,7 +66,7 @@ def radiographic(
     elif equivocal and response is Response.NED:
         response = Response.NE
         reasons.append(f"it is open whether there is a new lesion: {', '.join(equivocal)}")
-    return _verdict(response, *reasons)
+    return _verdict(response, *reasons, *by_reader)
 
 
 def _without_new_lesions(targets: Part | None, non_targets: Part | None) -> tuple[Response, *tuple[str, ...]]:

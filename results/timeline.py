@@ -6,11 +6,11 @@ The values that the timeline's page, JSON, CSV and PDF are made from.
 import datetime
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from rano.criteria import hundredths, percent_above
-from rano.history import TargetRule
+from rano.history import Judgement, TargetRule
 from rano.remarks import MEASURABLE
 from rano.response import Assessment
 from rano.visit_response import VisitResponse
@@ -134,8 +134,8 @@ class TimelineVisit:
 
     Attributes
     ----------
-    corticosteroid_mg, clinical_status, immunotherapy, note, baseline
-        What people have said of it.
+    corticosteroid_mg, clinical_status, immunotherapy, judgements, note, baseline
+        What people have said of it; the judgements of lesions by tracking UID.
     version
         How often that was changed.
     response
@@ -158,6 +158,7 @@ class TimelineVisit:
     response: VisitResponse
     followed: str = ""
     verified: str | None = None
+    judgements: Mapping[str, Judgement] = field(default_factory=dict)
 
     @property
     def is_verified(self) -> bool:

@@ -30,6 +30,7 @@ COLUMNS = (
     "overall_confirmed",
     "target_rule",
     "doubt",
+    "judgement",
 )
 _CONFIRMED = {True: "yes", False: "no", None: ""}
 _FORMULA = re.compile(r"(^|[;\t\r\n])(?=\s*[=+\-@＝＋－＠])")
@@ -42,13 +43,17 @@ def timeline_csv(timeline: Timeline) -> bytes:
     A lesion that is not found at a visit has 0 mm there; where nobody can tell its size it has none, and
     ``unmeasured`` says why. A visit without any lesion has one row without a lesion. The response is that by
     ``target_rule``; sums are of diameters, whichever it is. Whether a CR or PR lasted is said once a later visit tells.
-    What a person should look at before relying on a visit's response is in each of its rows. What a spreadsheet would
+    What a person should look at before relying on a visit's response is in each of its rows; ``judgement`` is what a
+    reader says of the lesion at the visit. What a spreadsheet would
     take for a formula, a lesion's name or a part of it, gets an apostrophe in front.
     """
     rows: list[dict[str, Any]] = []
     for number, visit in enumerate(timeline.visits):
         common = {**_of_visit(number + 1, visit), "target_rule": timeline.assessment.rules.target_rule}
-        rows += [{**common, **_of_lesion(lesion, number)} for lesion in timeline.counting] or [common]
+        rows += [
+            {**common, **_of_lesion(lesion, number), "judgement": visit.judgements.get(lesion.tracking_uid)}
+            for lesion in timeline.counting
+        ] or [common]
     return csv_file(COLUMNS, [{column: _no_formula(cell) for column, cell in row.items()} for row in rows])
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request, url_for
 
 from BDD import store
-from rano.history import ClinicalStatus
+from rano.history import ClinicalStatus, Judgement
 from routes import bounds, reading
 from routes.context import Context, context
 from routes.followup_json import assessment_to_json, change_to_json, tracked_to_json
@@ -70,7 +70,10 @@ def change_lesion(lesion: int) -> Response:
     },
     text="Version 0 is that of a visit of which nothing was said yet. Fields that are not named stay as they are. "
     "verified says that a person has looked at how the lesions were followed and found it right: `followed` of "
-    "the visit, as the timeline shows it. It holds until that is another, as after a new segmentation. " + _WHO,
+    "the visit, as the timeline shows it. It holds until that is another, as after a new segmentation. judgements are "
+    "a reader's, of lesions of this visit by tracking_uid, and go before the rule: new and equivocal of a new lesion, "
+    "progression (unequivocal) and no progression of a non-target one; null leaves one to the rule again, and lesions "
+    "that are not named stay as they are. " + _WHO,
     body="AssessmentChange",
     headers=_VERSION_AND_USER,
     tag=_TAG,
@@ -196,6 +199,18 @@ def _status(value: Any) -> str | None:
     return value if value is None else str(value)
 
 
+def _judgements(value: Any) -> dict[str, Judgement | None]:
+    if not isinstance(value, dict):
+        raise invalid(f"judgements = {str(value)[:80]!r} is no object of judgements by tracking_uid.")
+    return {reading.uid(uid, "tracking_uid"): _judgement(judgement) for uid, judgement in value.items()}
+
+
+def _judgement(value: Any) -> Judgement | None:
+    if value is not None and value not in list(Judgement):
+        raise invalid(f"the judgement {str(value)[:80]!r} is none of {', '.join(Judgement)}, nor null.")
+    return None if value is None else Judgement(value)
+
+
 def _verified(value: Any) -> str | None:
     if value is not None and not (isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value)):
         raise invalid(f"verified = {str(value)[:80]!r} is neither `followed` of the visit nor null.")
@@ -213,6 +228,7 @@ _VISIT_CHECKS = {
     "corticosteroid_mg": _dose,
     "clinical_status": _status,
     "immunotherapy": lambda value: _yes_no_or_null("immunotherapy", value),
+    "judgements": _judgements,
     "note": lambda value: _text("note", value, bounds.NOTE_LENGTH, empty=True),
     "baseline": lambda value: _yes_or_no("baseline", value),
     "verified": _verified,

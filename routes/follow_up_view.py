@@ -9,6 +9,8 @@ from BDD.change_store import VISIT, to_undo
 from BDD.followup_models import Change
 from BDD.models import Job, LesionRow
 from BDD.records import VisitNotFoundError
+from rano import new_lesions, non_targets
+from rano.history import Judgement
 from results.timeline import LesionSize, SizeChange, Timeline, TimelineLesion, TimelineVisit
 
 _VISITS_ON_PAPER = 8
@@ -16,10 +18,44 @@ _FIELDS = {
     "corticosteroid_mg": "corticosteroids",
     "clinical_status": "clinical status",
     "immunotherapy": "immunotherapy",
+    "judgements": "judgements of lesions",
     "note": "note",
     "baseline": "baseline",
     "verified": "that it was found right",
 }
+
+_JUDGEMENTS = {
+    Judgement.NEW: "new beyond doubt",
+    Judgement.EQUIVOCAL: "equivocal",
+    Judgement.PROGRESSION: "unequivocal progression",
+    Judgement.NO_PROGRESSION: "no progression",
+}
+_OF_ROLE = {"new": new_lesions.JUDGEMENTS, "non_target": non_targets.JUDGEMENTS}
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What a reader says, or can say, of a lesion at a visit.
+
+    Attributes
+    ----------
+    longest_mm
+        Its longest diameter; None where the visit does not measure it.
+    said
+        None leaves it to the rule.
+    choices
+        What can be said of it, in words, by judgement.
+    """
+
+    lesion: TimelineLesion
+    longest_mm: float | None
+    said: Judgement | None
+    choices: Mapping[Judgement, str]
+
+    @property
+    def words(self) -> str:
+        """What is said of it; empty when nothing is."""
+        return self.choices[self.said] if self.said else ""
 
 
 @dataclass(frozen=True)
@@ -30,6 +66,8 @@ class Row:
     ----------
     change
         Of the longest diameter since the visit before.
+    judgement
+        What a reader says of it, in words; empty when nothing is said.
     viewer, picture
         Where the viewer shows it, and its picture.
     """
@@ -37,6 +75,7 @@ class Row:
     lesion: TimelineLesion
     size: LesionSize
     change: SizeChange
+    judgement: str
     viewer: str
     picture: str
 
@@ -84,6 +123,8 @@ class View:
         Its lesions.
     made
         What people have changed of each visit, by StudyInstanceUID.
+    judging
+        What a reader says of lesions at each visit, by StudyInstanceUID.
     cells
         ``cells[i][k]`` leads the viewer to lesion i at visit k; None where it is not there.
     """
@@ -94,6 +135,7 @@ class View:
     chosen: int
     rows: list[Row]
     made: Mapping[str, Made]
+    judging: Mapping[str, Sequence[Judging]]
     cells: list[list[str | None]]
 
     @property
@@ -164,8 +206,21 @@ def arrange(timeline: Timeline, jobs: Sequence[Job], changes: Sequence[Change], 
         chosen=chosen,
         rows=_rows(timeline, lesions, chosen, found) if uids else [],
         made={job.study_instance_uid: _made(changes, job.series.study_key) for job in jobs if job.series},
+        judging={uid: _judging(timeline, lesions, place) for place, uid in enumerate(uids)},
         cells=cells,
     )
+
+
+def _judging(timeline: Timeline, lesions: Sequence[TimelineLesion], place: int) -> list[Judging]:
+    visit = timeline.visits[place]
+    found = []
+    for lesion in lesions:
+        said, size = visit.judgements.get(lesion.tracking_uid), lesion.sizes[place]
+        can = _OF_ROLE.get(lesion.role, ()) if size and visit.response.role == "follow-up" else ()
+        if can or said:  # also what no longer matters, to be taken back
+            choices = {one: words for one, words in _JUDGEMENTS.items() if one in can or one is said}
+            found.append(Judging(lesion, size.longest_mm if size else None, said, choices))
+    return found
 
 
 def _made(changes: Sequence[Change], study_key: int) -> Made:
@@ -198,6 +253,7 @@ def _rows(
                 lesion=lesion,
                 size=size,
                 change=timeline.change(lesion, chosen),
+                judgement=_JUDGEMENTS[said] if (said := visit.judgements.get(lesion.tracking_uid)) else "",
                 viewer=viewer_address(visit, found[size.finding]),
                 picture=f"/studies/{visit.study_instance_uid}/lesions/{lesion.tracking_uid}/image.png",
             )

@@ -452,6 +452,64 @@ def test_immunotherapy_is_taken_over_by_later_visits(database, worker):
     assert responses(timeline_of(database)) == [None, "SD", "SD"]
 
 
+def two_readings(database, worker):
+    """A target, a non-target that grows, and what is new at the second visit."""
+    visit(database, worker, 1, [sized(1, 20.0), sized(2, 5.0)])
+    return visit(database, worker, 2, [sized(1, 20.0), sized(2, 16.0), sized(3, 12.0)])
+
+
+def test_a_reader_goes_before_the_rule(database, worker):
+    two_readings(database, worker)
+    (_, before), _ = responses(timeline_of(database)), assess(database, 2, judgements={"2.25.2": "no progression"})
+    assert (before, responses(timeline_of(database))[1]) == ("PD", "PD")
+    assess(database, 2, version=1, judgements={"2.25.3": "equivocal"})
+    timeline = timeline_of(database)
+    assert timeline.visits[1].judgements == {"2.25.2": "no progression", "2.25.3": "equivocal"}
+    assert responses(timeline)[1] == "SD"
+    words = "GTV_MetIA_3 is equivocal as a new lesion, GTV_MetIA_2 has not progressed unequivocally"
+    assert words in timeline.visits[1].response.radiographic.reason
+    assert words in standings(database)[1].reason, "the report of the visit says it too"
+    assess(database, 2, version=2, judgements={"2.25.2": None})
+    timeline = timeline_of(database)
+    assert (timeline.visits[1].judgements, responses(timeline)[1]) == ({"2.25.3": "equivocal"}, "PD")
+    newest = store.list_changes(database, timeline.patient_key)[0]
+    store.undo_change(database, newest.id, made_by="ben")
+    assert responses(timeline_of(database))[1] == "SD"
+
+
+def test_a_lesion_that_the_visit_does_not_show_cannot_be_judged(database, worker):
+    two_readings(database, worker)
+    with pytest.raises(store.EditRefusedError, match=r"visit 1.2.3.1 shows no lesion 2.25.3"):
+        assess(database, 1, judgements={"2.25.3": "equivocal"})
+    assert assess(database, 1, judgements={"2.25.3": None}).version == 0
+
+
+def test_a_judgement_goes_with_the_lesion_that_people_merge_and_with_all_its_parts(database, worker):
+    two_readings(database, worker)
+    assess(database, 2, judgements={"2.25.2": "no progression", "2.25.3": "equivocal"})
+    timeline = timeline_of(database)
+    visit(database, worker, 3, [sized(1, 20.0), sized(4, 8.0)])
+    visit(database, worker, 4, [sized(1, 20.0), sized(4, 8.0), sized(5, 9.0)])
+    edit(database, "GTV_MetIA_3", merged_into=lesion_named(timeline_of(database), "GTV_MetIA_4").key)
+    edit(database, "GTV_MetIA_5", merged_into=lesion_named(timeline_of(database), "GTV_MetIA_4").key)
+    assert timeline_of(database).visits[1].judgements == {"2.25.2": "no progression", "2.25.4": "equivocal"}
+    assess(database, 3, judgements={"2.25.4": "equivocal"})
+    # Of a part, under its own tracking UID, what is said is said of the whole.
+    assess(database, 4, judgements={"2.25.5": "equivocal"})
+    timeline = timeline_of(database)
+    assert timeline.visits[3].judgements == {"2.25.4": "equivocal"}
+    assert responses(timeline) == [None, "SD", "SD", "SD"]
+
+
+def test_what_is_said_of_the_whole_goes_before_what_was_said_of_a_part(database, worker):
+    two_readings(database, worker)
+    visit(database, worker, 3, [sized(1, 20.0), sized(4, 8.0)])
+    assess(database, 2, judgements={"2.25.3": "equivocal"})
+    edit(database, "GTV_MetIA_3", merged_into=lesion_named(timeline_of(database), "GTV_MetIA_4").key)
+    assess(database, 2, version=1, judgements={"2.25.4": "new"})
+    assert timeline_of(database).visits[1].judgements == {"2.25.4": "new"}
+
+
 def standings(database):
     with database.reading() as session:
         known = known_patient(session, patient_key(database))

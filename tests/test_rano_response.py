@@ -11,7 +11,7 @@ import pytest
 from rano import remarks, table
 from rano.confirmation import Verdict
 from rano.criteria import Response, percent_above
-from rano.history import ClinicalStatus, HistoryError, LesionAtVisit, Rules, VisitFindings, choose_targets
+from rano.history import ClinicalStatus, HistoryError, Judgement, LesionAtVisit, Rules, VisitFindings, choose_targets
 from rano.immunotherapy import carried
 from rano.response import assess, best_until
 from tests.present import present
@@ -327,8 +327,10 @@ def test_a_non_target_lesion_is_compared_with_what_was_measured_of_it():
 
 def test_a_reader_knows_better_about_a_non_target_lesion():
     baseline = visit(0, ("T", 20.0), ("N", 5.0))
-    assert radiographic(baseline, visit(60, ("T", 20.0), lesion("N", 6.0, progression=True)))[1] is PD
-    assert radiographic(baseline, visit(60, ("T", 20.0), lesion("N", 16.0, progression=False)))[1] is SD
+    assert radiographic(baseline, visit(60, ("T", 20.0), lesion("N", 6.0, judgement=Judgement.PROGRESSION)))[1] is PD
+    assert (
+        radiographic(baseline, visit(60, ("T", 20.0), lesion("N", 16.0, judgement=Judgement.NO_PROGRESSION)))[1] is SD
+    )
     assert radiographic(baseline, visit(60, ("T", 20.0), lesion("N", 16.0)))[1] is PD
 
 
@@ -872,7 +874,7 @@ def test_a_piece_of_what_is_no_lesion_is_equivocal_until_somebody_decides():
 
     doubted = visit(60, ("A", 12.0), no_lesion("P", 10.0), lesion("B", 14.0, doubt=True))
     assert last(start, replace(split, verified=True), doubted).doubts, "one of its own"
-    said = lesion("B", 8.0, part_of="P", equivocal=False)
+    said = lesion("B", 8.0, part_of="P", judgement=Judgement.NEW)
     assert last(start, visit(30, ("A", 12.0), no_lesion("P", 10.0), said)).new_lesions == ("B",)
     # A visit without a date tells nothing of those that have one.
     apart, undated = (
@@ -1043,9 +1045,33 @@ def test_a_reader_may_doubt_a_lesion_or_not():
         visits = [visit(0, ("T", 20.0)), visit(30, ("T", 20.0), first), visit(60, ("T", 20.0), second)]
         return radiographic(*visits)[1:]
 
-    assert course(lesion("X", 8.0, equivocal=True), lesion("X", 8.0, equivocal=True)) == [SD, SD]
-    assert course(lesion("X", 8.0, equivocal=True), lesion("X", 8.0)) == [PD, PD]
-    assert course(lesion("X", 2.0, equivocal=False), lesion("X", 2.0)) == [PD, PD]
+    doubted, certain = Judgement.EQUIVOCAL, Judgement.NEW
+    assert course(lesion("X", 8.0, judgement=doubted), lesion("X", 8.0, judgement=doubted)) == [SD, SD]
+    assert course(lesion("X", 8.0, judgement=doubted), lesion("X", 8.0)) == [PD, PD]
+    assert course(lesion("X", 2.0, judgement=certain), lesion("X", 2.0)) == [PD, PD]
+    # What is said of lesions of another kind says nothing of this one.
+    assert course(lesion("X", 8.0, judgement=Judgement.NO_PROGRESSION), lesion("X", 8.0)) == [PD, PD]
+
+
+@pytest.mark.parametrize(
+    ("given", "answer", "words"),
+    [
+        (lesion("X", 8.0, judgement=Judgement.EQUIVOCAL), SD, "X is equivocal as a new lesion"),
+        (lesion("X", 2.0, judgement=Judgement.NEW), PD, "X is a new lesion beyond doubt"),
+        (lesion("N", 16.0, judgement=Judgement.NO_PROGRESSION), SD, "N has not progressed unequivocally"),
+    ],
+)
+def test_a_response_that_rests_on_a_reader_says_so(given, answer, words):
+    baseline = visit(0, ("T", 20.0), ("N", 5.0))
+    verdict = present(last(baseline, visit(30, ("T", 20.0), given)).radiographic)
+    assert verdict.response is answer
+    assert verdict.reason.endswith(f"; by a reader's judgement {words}")
+
+
+def test_what_is_said_of_a_lesion_that_is_neither_new_nor_non_target_is_not_told():
+    baseline = visit(0, ("T", 20.0), ("N", 5.0))
+    for given in (lesion("T", 20.0, judgement=Judgement.NO_PROGRESSION), lesion("N", 5.0, judgement=Judgement.NEW)):
+        assert "reader" not in present(last(baseline, visit(30, given)).radiographic).reason
 
 
 def test_immunotherapy():

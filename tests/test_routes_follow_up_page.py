@@ -260,12 +260,49 @@ def test_immunotherapy_can_be_said_of_each_visit(site, patient):
         assert site.client.post(f"/visits/{study_of(number)}/assessment", json=body).status_code == 200
     assert [chosen(number) for number in (1, 2, 3)] == [["null"], ["true"], ["false"]]
     seen = text(page(site, f"/follow-up/{patient}"))
-    assert "2024-02-05 not known not known not said – 2024-03-04 not known not known yes –" in seen
+    assert "2024-02-05 not known not known not said – – 2024-03-04 not known not known yes – –" in seen
     assert "dose not known, status not known, immunotherapy: yes" in seen
     store.assess_visit(site.database, study_of(3), {"immunotherapy": None}, version=1, made_by="ana")
     seen = text(page(site, f"/follow-up/{patient}"))
-    assert "2024-04-01 not known not known yes, as before –" in seen
+    assert "2024-04-01 not known not known yes, as before – –" in seen
     assert "nothing entered yet, immunotherapy: yes, as before" in seen
+
+
+def test_a_reader_can_judge_what_is_new_and_what_is_no_target(site):
+    visit(site.database, site.number, 1, [sized(1, 20.0), sized(2, 5.0)])
+    visit(site.database, site.number, 2, [sized(1, 20.0), sized(2, 16.0), sized(3, 12.0)])
+    patient = patient_key(site.database)
+
+    def offered(number):
+        markup = page(site, f"/follow-up/{patient}")
+        form = markup[markup.index(f'<form data-study="{study_of(number)}"') :].split("</form>")[0]
+        found = re.findall(r'<label>([^<]*?)\s*<select name="judgement ([\d.]+)">(.*?)</select>', form, re.DOTALL)
+        return {(words, uid): re.findall(r'value="(.*?)"( selected)?>(.*?)<', options) for words, uid, options in found}
+
+    assert offered(1) == {}, "the baseline is what the others are judged by"
+    assert offered(2) == {
+        ("GTV_MetIA_3, new, 12.0 mm", "2.25.3"): [
+            ("", "", "by the rule"),
+            ("new", "", "new beyond doubt"),
+            ("equivocal", "", "equivocal"),
+        ],
+        ("GTV_MetIA_2, non-target, 16.0 mm", "2.25.2"): [
+            ("", "", "by the rule"),
+            ("progression", "", "unequivocal progression"),
+            ("no progression", "", "no progression"),
+        ],
+    }
+    said = {"2.25.3": "equivocal", "2.25.2": "no progression"}
+    store.assess_visit(site.database, study_of(2), {"judgements": said}, version=0, made_by="ana")
+    chosen = [value for options in offered(2).values() for value, selected, _ in options if selected]
+    assert chosen == ["equivocal", "no progression"]
+    seen = text(page(site, f"/follow-up/{patient}"))
+    assert "GTV_MetIA_3 new by a reader: equivocal 12.0 × 9.6" in seen
+    assert "not said GTV_MetIA_3: equivocal; GTV_MetIA_2: no progression –" in seen
+    assert "Undo the last change (judgements of lesions), by ana" in seen
+    # What no longer decides can still be taken back.
+    store.assess_visit(site.database, study_of(2), {"baseline": True}, version=1, made_by="ana")
+    assert [len(options) for options in offered(2).values()] == [2, 2]
 
 
 def test_a_doubt_can_be_ended_beside_it(site, patient):

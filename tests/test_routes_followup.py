@@ -217,6 +217,11 @@ def test_changes_that_cannot_be_meant(site, patient, body):
         {"note": 5},
         {"note": "x" * 4001},
         {"baseline": 1},
+        {"judgements": "equivocal"},
+        {"judgements": [["2.25.1", "equivocal"]]},
+        {"judgements": {"2.25.1": "perhaps"}},
+        {"judgements": {"2.25.1": ["new"]}},
+        {"judgements": {"GTV": "new"}},
         {"verified": True},
         {"verified": "GTV"},
     ],
@@ -279,6 +284,22 @@ def test_immunotherapy_is_said_of_a_visit(site, patient):
     assert site.client.post(address, json={"note": "x", "version": 1}).get_json()["immunotherapy"] is True
     assert site.client.post(address, json={"immunotherapy": None, "version": 2}).get_json()["immunotherapy"] is None
     assert timeline_of(site, patient)["visits"][2]["radiographic"]["response"] == "PD"
+
+
+def test_a_reader_judges_a_lesion_of_a_visit(site, patient):
+    visit(site.database, site.number, 3, [sized(1, 12.0), sized(2, 8.0), sized(3, 9.0)], patient_id="A/1 é%")
+    assert timeline_of(site, patient)["visits"][2]["radiographic"]["response"] == "PD"
+    address = f"/visits/{study_of(3)}/assessment"
+    answer = site.client.post(address, json={"judgements": {"2.25.3": "equivocal"}, "version": 0}).get_json()
+    assert (answer["judgements"], answer["version"]) == ({"2.25.3": "equivocal"}, 1)
+    third = timeline_of(site, patient)["visits"][2]
+    assert (third["assessment"]["judgements"], third["equivocal_lesions"]) == ({"2.25.3": "equivocal"}, ["2.25.3"])
+    assert third["radiographic"]["response"] == "PR"
+    table = csv.DictReader(io.StringIO(site.client.get(f"/patients/{patient}/timeline.csv").data.decode("utf-8-sig")))
+    assert [row["judgement"] for row in table if row["visit"] == "3"] == ["", "", "equivocal"]
+    problem(site.client.post(address, json={"judgements": {"2.25.9": "new"}, "version": 1}), 422)
+    answer = site.client.post(address, json={"judgements": {"2.25.3": None}, "version": 1}).get_json()
+    assert (answer["judgements"], timeline_of(site, patient)["visits"][2]["radiographic"]["response"]) == ({}, "PD")
 
 
 def verify(site, seen, number=2):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rano.history import TARGET_RULES, ClinicalStatus, summed
+from rano.history import TARGET_RULES, ClinicalStatus, Judgement, summed
 from routes import bounds
 from routes.schemas.jobs import SCHEMAS as JOBS
 from routes.schemas.words import (
@@ -42,6 +42,11 @@ _DOSE = {
 _STATUS = {"enum": [*ClinicalStatus, None], "description": "Against the baseline"}
 _WHO = {**USER, "description": "Who changes it; default: anonymous"}
 _JOB_ADDRESSES = {"type": "array", "items": TEXT, "description": "Addresses of the jobs that write it again"}
+_JUDGEMENTS = {
+    "type": "object",
+    "additionalProperties": {"enum": [*Judgement]},
+    "description": "What a reader says of lesions at this visit, by tracking_uid; it goes before the rule",
+}
 _ASSESSMENT: dict[str, Schema] = {
     "corticosteroid_mg": _DOSE,
     "clinical_status": _STATUS,
@@ -49,6 +54,7 @@ _ASSESSMENT: dict[str, Schema] = {
         "type": ["boolean", "null"],
         "description": "New lesions alone are then no progression; null: as at the last earlier visit that says it",
     },
+    "judgements": _JUDGEMENTS,
     "note": {**TEXT, "maxLength": bounds.NOTE_LENGTH},
     "baseline": {"type": "boolean", "description": "Chosen as the visit to compare with"},
     "verified": {
@@ -235,7 +241,15 @@ SCHEMAS: dict[str, Any] = {
     ),
     "ChangedLesion": structure({"lesion": reference("TrackedLesion"), "jobs": _JOB_ADDRESSES}),
     "VisitAssessment": structure({"StudyInstanceUID": UID, **_ASSESSMENT, "version": _VERSION, "jobs": _JOB_ADDRESSES}),
-    "AssessmentChange": structure({**_ASSESSMENT, "version": _VERSION, "user": _WHO}, required=[]),
+    "AssessmentChange": structure(
+        {
+            **_ASSESSMENT,
+            "judgements": {**_JUDGEMENTS, "additionalProperties": {"enum": [*Judgement, None]}},
+            "version": _VERSION,
+            "user": _WHO,
+        },
+        required=[],
+    ),
     "Changes": structure({"changes": list_of("ListedChange")}),
     "Change": structure(_CHANGE),
     "ListedChange": structure(

@@ -60,6 +60,7 @@ class Seen:
             "corticosteroid_mg": visit.corticosteroid_mg,
             "note": visit.note,
             "baseline": visit.baseline,
+            "judgements": visit.judgements,
             "version": visit.version,
         }
 
@@ -80,7 +81,7 @@ def entry(page: Page, number: int) -> Locator:
     form = page.locator(f'form[data-study="{study_of(number)}"]:not(.verify)')
     entries = page.locator("details.entry", has=form)
     if entries.get_attribute("open") is None:  # waits for it: of a page that is still coming, nothing is visible yet
-        entries.locator("summary").click()
+        entries.locator("> summary").click()
     return form
 
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.system
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     def enter(database: store.Database, worker: int) -> None:
         for number, size in enumerate([24.0, 16.0, 22.0], start=1):
-            visit(database, worker, number, [sized(1, size), sized(2, 12.0)])
+            visit(database, worker, number, [sized(1, size), sized(2, 12.0)] + [sized(3, 9.0)] * (number == 3))
 
     with follow_up_page(tmp_path_factory.mktemp("entries"), enter) as served:
         yield served
@@ -28,7 +28,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
 def seen(served: Seen) -> Iterator[Seen]:
     """Begin with nothing said of any visit; nothing may go wrong but what a test takes out of ``errors``."""
     for number in (1, 2, 3):
-        served.colleague(number, corticosteroid_mg=None, clinical_status=None, note="", baseline=False)
+        judgements = dict.fromkeys(served.known(number)["judgements"])
+        served.colleague(
+            number, corticosteroid_mg=None, clinical_status=None, judgements=judgements, note="", baseline=False
+        )
     served.errors.clear()
     served.questions = 0
     yield served
@@ -130,6 +133,43 @@ def test_a_conflict_tells_of_the_baseline_and_does_not_take_it_back(seen: Seen) 
     assert seen.known(2)["baseline"]
 
 
+def test_a_lesion_is_judged_by_a_reader_and_by_the_rule_again(seen: Seen) -> None:
+    page = seen.open()
+    assert "new lesion GTV_MetIA_3" in page.inner_text("[aria-labelledby=state]")
+
+    def judge(words: str) -> None:
+        form = entry(page, 3)
+        if not form.locator("select[name='judgement 2.25.3']").is_visible():
+            form.locator("details.judging > summary").click()
+        form.locator("select[name='judgement 2.25.3']").select_option(label=words)
+        with page.expect_navigation():
+            form.locator("button").click()
+        drawn(page)
+
+    judge("equivocal")
+    assert seen.known(3)["judgements"] == {"2.25.3": "equivocal"}
+    assert "by a reader's judgement GTV_MetIA_3 is equivocal" in page.inner_text("[aria-labelledby=state]")
+    judge("by the rule")
+    assert seen.known(3)["judgements"] == {}
+
+
+def test_a_conflict_tells_of_a_colleagues_judgement_and_keeps_ones_own(seen: Seen) -> None:
+    page = seen.open()
+    form = entry(page, 3)
+    form.locator("details.judging > summary").click()
+    choice = form.locator("select[name='judgement 2.25.3']")
+    choice.select_option(label="equivocal")
+    seen.colleague(3, judgements={"2.25.3": "new"})
+    form.locator("button").click()
+    form.locator(".message.bad").wait_for()
+    assert "judged by a reader: new" in form.locator(".message").inner_text()
+    assert choice.input_value() == "equivocal"
+    with page.expect_navigation():
+        form.locator("button").click()
+    drawn(page)
+    assert seen.known(3)["judgements"] == {"2.25.3": "equivocal"}
+
+
 def test_only_what_was_changed_is_sent(seen: Seen) -> None:
     seen.colleague(3, corticosteroid_mg=2.123456789, note="theirs")
     page = seen.open()
@@ -170,7 +210,7 @@ def test_the_last_change_is_undone_and_what_is_unsaved_stays(seen: Seen) -> None
     page = seen.open()
     entry(page, 3).locator("[name=note]").fill("mine")
     details = page.locator("details.entry", has=entry(page, 3))
-    assert "last changed by ben on" in details.locator("summary").inner_text()
+    assert "last changed by ben on" in details.locator("> summary").inner_text()
     with page.expect_navigation():
         details.locator("form.undo button").click()
     drawn(page)

@@ -87,7 +87,7 @@ def test_an_entry_is_kept_and_judged(seen: Seen) -> None:
     for number, dose in ((1, "4"), (2, "2.5")):
         form = page.locator(f'form[data-study="{study_of(number)}"]')
         if not form.is_visible():
-            page.locator("details.entry", has=form).locator("summary").click()
+            page.locator("details.entry", has=form).locator("> summary").click()
         form.locator("[name=corticosteroid_mg]").fill(dose)
         form.locator("[name=clinical_status]").select_option("stable")
         form.locator("[name=immunotherapy]").select_option("yes" if number == 1 else "as at the visit before")
@@ -96,7 +96,7 @@ def test_an_entry_is_kept_and_judged(seen: Seen) -> None:
             form.locator("button").click()
         page.wait_for_selector("#scatter .main-svg")
     assert "2.5 mg, stable, note, immunotherapy: yes, as before" in page.inner_text(
-        "details.entry:nth-of-type(2) summary"
+        "details.entry:nth-of-type(2) > summary"
     )
     (row,) = [one for one in page.locator("table").first.locator("tr").all_inner_texts() if "2024-03-04" in one]
     assert row.split()[1:3] == ["PR", "PR"], "the overall response too"

@@ -10,6 +10,7 @@ const MEANING = {
   note: (text) => text,
   baseline: (checked) => checked,
 };
+const JUDGEMENT = /^judgement (?<uid>.+)$/; // what a reader says of a lesion: a field of its own for each
 let isOurLoad = false; // the page is loaded again by itself, or with another visit: what is not saved comes along
 
 // -- Fields: a browser knows what stands in one, and what the server put there
@@ -33,17 +34,41 @@ function isChanged(field) {
   return stands(field) !== stood(field);
 }
 
+function fieldsOf(form) {
+  return [...form.elements].filter((field) => field.name);
+}
+
 function changedFields(form) {
-  return Object.keys(MEANING).map((name) => form.elements[name]).filter(isChanged);
+  return fieldsOf(form).filter(isChanged);
+}
+
+function judged(field) {
+  return JUDGEMENT.exec(field.name)?.groups.uid;
+}
+
+// What was changed, as the server takes it.
+function meant(fields) {
+  const values = {};
+  for (const field of fields) {
+    if (judged(field)) values.judgements = { ...values.judgements, [judged(field)]: stands(field) || null };
+    else values[field.name] = MEANING[field.name](stands(field));
+  }
+  return values;
+}
+
+// What the server says of a field, as that shows it.
+function said(field, assessment) {
+  if (judged(field)) return assessment.judgements[judged(field)] ?? "";
+  const value = assessment[field.name];
+  return field.name === "immunotherapy" ? JSON.stringify(value) : value ?? "";
 }
 
 // What the server has by now stands in each field, but in those that were changed here.
 function renew(form, assessment) {
-  for (const name of Object.keys(MEANING)) {
-    const field = form.elements[name];
+  for (const field of fieldsOf(form)) {
     const mine = isChanged(field);
     const here = stands(field);
-    const theirs = name === "immunotherapy" ? JSON.stringify(assessment[name]) : assessment[name] ?? "";
+    const theirs = said(field, assessment);
     if (field.type === "checkbox") field.defaultChecked = theirs;
     else if (field.options) for (const option of field.options) option.defaultSelected = option.value === theirs;
     else field.defaultValue = String(theirs).replace(/\r\n?/g, "\n"); // as browsers keep lines
@@ -54,9 +79,7 @@ function renew(form, assessment) {
 }
 
 function mark(form) {
-  for (const name of Object.keys(MEANING)) {
-    form.elements[name].closest("label").classList.toggle("changed", isChanged(form.elements[name]));
-  }
+  for (const field of fieldsOf(form)) field.closest("label").classList.toggle("changed", isChanged(field));
   form.closest("details").querySelector(".unsaved").hidden = changedFields(form).length === 0;
 }
 
@@ -78,8 +101,11 @@ function bringBack() {
     const form = entries.find((one) => one.dataset.study === study);
     if (!form) continue;
     form.dataset.version = version;
-    for (const [name, value] of Object.entries(fields)) put(form.elements[name], value);
     form.closest("details").open = true;
+    for (const field of fieldsOf(form).filter(({ name }) => name in fields)) {
+      put(field, fields[field.name]);
+      field.closest("details").open = true;
+    }
   }
 }
 
@@ -94,13 +120,15 @@ function watchLeaving() {
 // -- Saving
 
 function inWords(visit, visits) {
-  const { corticosteroid_mg: mg, clinical_status: status, immunotherapy, note, baseline } = visit.assessment;
+  const { corticosteroid_mg: mg, clinical_status: status, immunotherapy, judgements, note, baseline } = visit.assessment;
+  const words = Object.values(judgements);
   const therapy = { true: "immunotherapy", false: "no immunotherapy", null: "immunotherapy as at the visit before" };
   const chosen = visits.find((one) => one.assessment.baseline);
   return [
     mg === null ? "dose not known" : `${mg} mg`,
     status ?? "status not known",
     therapy[immunotherapy],
+    words.length ? `judged by a reader: ${words.join(", ")}` : "no lesion judged by a reader",
     note ? `note “${note}”` : "no note",
     baseline ? "chosen as the baseline" : chosen ? `not the baseline, which is now ${chosen.date}` : "not chosen as the baseline",
   ].join(", ");
@@ -151,7 +179,7 @@ async function refuse(form, answer, what) {
 async function save(form) {
   const isEntry = entries.includes(form);
   const fields = isEntry
-    ? Object.fromEntries(changedFields(form).map((field) => [field.name, MEANING[field.name](stands(field))]))
+    ? meant(changedFields(form))
     : { verified: form.dataset.verified || null };
   if (!Object.keys(fields).length) {
     say(form, "Nothing to save: nothing was changed.", false);
