@@ -197,8 +197,12 @@ def followed(database, worker):
     visit(database, worker, 1, [sized(1, 20.0), sized(2, 15.0)])
     visit(database, worker, 2, [sized(1, 15.0, "2.25.2", "GTV_MetIA_2"), sized(2, 10.0, "2.25.1", "GTV_MetIA_1")])
     with database.writing() as session:
-        for table in ("lesions", "tracked_lesions"):
-            session.execute(text(f"ALTER TABLE {table} DROP COLUMN number"))
+        for table, column in (
+            ("lesions", "number"),
+            ("tracked_lesions", "number"),
+            ("visit_assessments", "judgements"),
+        ):
+            session.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
         session.execute(text("UPDATE alembic_version SET version_num = '0015'"))
     return database
 
