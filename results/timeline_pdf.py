@@ -202,6 +202,7 @@ def _entries(visits: Sequence[TimelineVisit]) -> list[list[str]]:
         ("steroids, as dexamethasone", "mg a day", _dose),
         ("clinical status", "", lambda v: v.clinical_status or ""),
         ("immunotherapy", "", _immunotherapy),
+        ("judged by a reader", "lesions", lambda v: f"{len(v.judgements) or ''}"),
     ]
     rows = [(what, unit, [of(visit) for visit in visits]) for what, unit, of in said]
     return [[what, unit, *(cell or NOTHING for cell in cells)] for what, unit, cells in rows if any(cells)]

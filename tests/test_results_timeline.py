@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.table import Cell
 from matplotlib.text import Text
 
-from rano.history import TARGET_RULES, LesionAtVisit, Rules, TargetRule, VisitFindings
+from rano.history import TARGET_RULES, Judgement, LesionAtVisit, Rules, TargetRule, VisitFindings
 from rano.lesion import Lesion
 from rano.measuring import measure
 from rano.remarks import MEASURABLE, thresholds
@@ -185,12 +185,13 @@ def test_images_and_the_whole_patient_are_told_apart():
 
 def test_what_was_entered_of_a_visit_is_in_the_report():
     made = timeline({"a": [20.0, 20.0]}, visits=2)
-    assert not {"steroids, as dexamethasone", "clinical status", "immunotherapy"} & set(
-        cells_of(timeline_pages(made, {})[0])
-    )
+    entries = {"steroids, as dexamethasone", "clinical status", "immunotherapy", "judged by a reader"}
+    assert not entries & set(cells_of(timeline_pages(made, {})[0]))
     made = entered(made, {"corticosteroid_mg": 0.0, "clinical_status": "stable"}, {"note": "two\nlines"})
     assert row_of(made, "steroids, as dexamethasone", "mg a day") == ["0", "–"]
     assert row_of(made, "clinical status") == ["stable", "–"]
+    judged = entered(made, {}, {"judgements": {"b": Judgement.NEW, "c": Judgement.EQUIVOCAL}})
+    assert row_of(judged, "judged by a reader", "lesions") == ["–", "2"]
     assert "2024-02-05, note: two lines" in words_of(timeline_pages(made, {})[0])
 
 
