@@ -45,7 +45,7 @@ def judge_non_targets(
         Of all lesions, by tracking UID.
     """
     progressive = [m.label for m in lesions if m.judgement is Judgement.PROGRESSION]
-    grown = [f"a reader calls non-target {label} unequivocally progressive" for label in progressive]
+    grown = []
     said = {uid for lesion in lesions for uid in families[lesion.tracking_uid] if lesion.judgement in JUDGEMENTS}
     by_largest, by_sum = (
         side_by_side(Reading({uid: sizes.get(uid) for uid in group}, {}), read(lesions, families, group, join=way))
@@ -54,19 +54,29 @@ def judge_non_targets(
     for uid, (before, after) in by_largest.items():
         if uid not in said and _has_progressed(before, after, rules) and _has_progressed(*by_sum[uid], rules):
             part = "" if by_sum[uid] == (before, after) else ", by its largest part,"
-            grown.append(
-                f"non-target {names[uid]}{part} grew from {before / 100:.2f} mm to {after / 100:.2f} mm "
-                f"(at least {rules.absolute_mm:g} mm and {rules.progressive_percent:g} %, "
-                f"and now at least {rules.non_target_minimum_mm:g} mm long)"
-            )
-    if grown:
-        return Response.PD, "; ".join(grown)
+            grown.append(f"{names[uid]}{part} grew from {before / 100:.2f} mm to {after / 100:.2f} mm")
+    if progressive or grown:
+        return Response.PD, "; ".join([*_by_reader(progressive), *_by_rule(grown, rules)])
     unknown = [lesion.label for lesion in lesions if lesion.longest_mm is None]
     if unknown:
         return Response.NE, f"non-target {', '.join(unknown)} can't be assessed"
     if lesions:
         return Response.NON_CR_NON_PD, "non-target lesions remain without unequivocal progression"
     return Response.CR, "all non-target lesions have gone"
+
+
+def _by_reader(names: Sequence[str]) -> list[str]:
+    return [f"a reader calls non-target {', '.join(names)} unequivocally progressive"] if names else []
+
+
+def _by_rule(grown: Sequence[str], rules: Rules) -> list[str]:
+    if not grown:
+        return []
+    each = "each " if len(grown) > 1 else ""
+    return [
+        f"non-target {'; '.join(grown)} ({each}at least {rules.absolute_mm:g} mm and {rules.progressive_percent:g} %, "
+        f"and now at least {rules.non_target_minimum_mm:g} mm long)"
+    ]
 
 
 def _has_progressed(before: int, after: int, rules: Rules) -> bool:

@@ -1053,6 +1053,17 @@ def test_a_reader_may_doubt_a_lesion_or_not():
     assert course(lesion("X", 8.0, judgement=Judgement.NO_PROGRESSION), lesion("X", 8.0)) == [PD, PD]
 
 
+def test_limits_that_several_lesions_have_passed_are_told_once():
+    baseline = visit(0, ("T", 20.0), ("M", 5.0), ("N", 5.0), ("O", 5.0), ("P", 5.0))
+    said = [lesion(name, 6.0, judgement=Judgement.PROGRESSION) for name in "OP"]
+    grown = visit(30, ("T", 20.0), ("M", 11.0), ("N", 16.0), *said)
+    assert present(last(baseline, grown).radiographic).reason == (
+        "a reader calls non-target O, P unequivocally progressive; "
+        "non-target M grew from 5.00 mm to 11.00 mm; N grew from 5.00 mm to 16.00 mm "
+        "(each at least 5 mm and 20 %, and now at least 10 mm long)"
+    )
+
+
 @pytest.mark.parametrize(
     ("given", "answer", "words"),
     [

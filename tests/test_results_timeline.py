@@ -214,7 +214,7 @@ def test_a_note_that_is_too_long_is_seen_to_be_cut():
 
 
 def test_notes_give_way_to_what_the_newest_visit_says():
-    made = timeline({f"GTV_{n}": [12.0 + 2 * k for k in range(4)] for n in range(30)}, visits=4, doubtful=(1, 2, 3))
+    made = timeline({f"GTV_{n}": [12.0 + 2 * k for k in range(4)] for n in range(50)}, visits=4, doubtful=(1, 2, 3))
     made = entered(made, *({"note": "word " * 800} for _ in range(4)))
     finders = (Finder("unetr 1", "Measured. " * 100), Finder("unetr 2", "Measured. " * 100))
     (figure,) = timeline_pages(replace(made, finders=finders), {})
@@ -546,7 +546,7 @@ def test_of_many_visits_the_table_has_the_newest_each_under_its_date():
     assert any("Not shown: 3 earlier visits" in text.get_text() for text in figure.texts)
 
 
-@pytest.mark.parametrize("count", [60, 200])
+@pytest.mark.parametrize("count", [100, 200])
 def test_however_much_the_newest_visit_says_all_of_it_is_on_pages(count):
     grown: dict[str, list[float | None]] = {f"GTV_MetIA_{n}": [12.0, 18.0, 24.0] for n in range(count)}
     made = timeline(grown, visits=3, doubtful=(1, 2))
