@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from BDD import store
-from BDD.course_store import standing_of
+from BDD.course_store import course, standing_of
 from BDD.followup_models import Finding, TrackedLesion, VisitAssessment
 from BDD.packing import pack_label_map, unpack_label_map
 from BDD.visits import known_patient
@@ -16,6 +16,7 @@ from rano.history import Rules
 from rano.matching import inherit_tracking
 from tests.followup_factory import FIRST_DAY, patient_key, put_in_doubt, sized, study_of, visit
 from tests.present import present
+from tests.store_factory import series_record
 
 
 def timeline_of(database):
@@ -499,6 +500,8 @@ def test_a_judgement_goes_with_the_lesion_that_people_merge_and_with_all_its_par
     timeline = timeline_of(database)
     assert timeline.visits[3].judgements == {"2.25.4": "equivocal"}
     assert responses(timeline) == [None, "SD", "SD", "SD"]
+    assess(database, 4, version=1, judgements={"2.25.5": "new"})
+    assert timeline_of(database).visits[3].judgements == {"2.25.4": "new"}
 
 
 def test_what_is_said_of_the_whole_goes_before_what_was_said_of_a_part(database, worker):
@@ -508,6 +511,32 @@ def test_what_is_said_of_the_whole_goes_before_what_was_said_of_a_part(database,
     edit(database, "GTV_MetIA_3", merged_into=lesion_named(timeline_of(database), "GTV_MetIA_4").key)
     assess(database, 2, version=1, judgements={"2.25.4": "new"})
     assert timeline_of(database).visits[1].judgements == {"2.25.4": "new"}
+
+
+def test_of_two_judgements_the_one_of_the_lesion_that_stands_for_both_holds(database, worker):
+    visit(database, worker, 1, [sized(1, 20.0)])
+    visit(database, worker, 2, [sized(1, 20.0), sized(3, 12.0), sized(4, 8.0)])
+    assess(database, 2, judgements={"2.25.4": "new", "2.25.3": "equivocal"})
+    edit(database, "GTV_MetIA_3", merged_into=lesion_named(timeline_of(database), "GTV_MetIA_4").key)
+    assert timeline_of(database).visits[1].judgements == {"2.25.4": "new"}
+
+
+def test_a_visit_that_is_being_written_again_is_judged_as_it_was(database, worker):
+    two_readings(database, worker)
+    visit(database, worker, 3, [sized(1, 20.0), sized(4, 8.0)])
+    assess(database, 2, judgements={"2.25.2": "no progression", "2.25.3": "equivocal"})
+    assess(database, 3, judgements={"2.25.4": "equivocal"})
+    edit(database, "GTV_MetIA_3", merged_into=lesion_named(timeline_of(database), "GTV_MetIA_4").key)
+    study = study_of(2)
+    record = series_record(
+        patient_id="A-0042",
+        study_instance_uid=study,
+        series_instance_uid=f"{study}.1",
+        study_date=FIRST_DAY + timedelta(weeks=8),
+    )
+    found = [sized(1, 20.0), sized(2, 16.0), sized(4, 12.0)]
+    _, assessment = present(course(database, record, found, [], [], Rules()))
+    assert "On the images: SD" in present(assessment.reason)
 
 
 def standings(database):
