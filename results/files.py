@@ -19,7 +19,6 @@ from results.lettering import plain
 from results.numbers import cm3
 from results.spreadsheet import csv_file
 
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _PANELS = 48
 """Lesions that ``lesions.png`` shows at most: 700 of them would take minutes."""
 
@@ -68,12 +67,18 @@ def write_files(
 
 
 def write_mask(path: Path, series: Series, label_map: npt.NDArray[np.integer]) -> None:
-    """Write a label map as NIfTI: axes (column, row, slice) as is the custom there, affine to patient RAS mm."""
-    to_slice_row_column = np.eye(4)[[2, 1, 0, 3]]
-    affine = _LPS_TO_RAS @ series.volume.affine @ to_slice_row_column
-    image = nib.Nifti1Image(np.asarray(label_map).transpose(2, 1, 0).astype(np.uint16), affine)
+    """Write a label map as NIfTI, on the grid on which ITK reads the series; axes (column, row, slice), RAS mm.
+
+    That grid is right-handed, its slices the other way round than here. Programs that lay a mask on an image voxel by
+    voxel, whatever its header says (ITK-SNAP), would show the lesions mirrored otherwise.
+    """
+    volume = series.volume.with_array(np.asarray(label_map).astype(np.uint16))
+    volume = volume.permute_spatial_axes([2, 1, 0]).ensure_handedness("RIGHT_HANDED", flip_axis=2)
+    affine = volume.get_affine("RAS")
+    image = nib.Nifti1Image(volume.array, affine)
     image.set_sform(affine, code="scanner")
     image.set_qform(affine, code="scanner")
+    image.header.set_xyzt_units("mm")
     nib.save(image, path)
 
 

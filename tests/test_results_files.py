@@ -10,10 +10,11 @@ import matplotlib.image
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK
 
 from BDD.lesion_rows import lesion_row as database_row
 from BDD.models import Job
-from imaging.volume import Series
+from imaging.volume import Series, read_series
 from rano.lesion import Lesion
 from rano.measuring import measure
 from results import files
@@ -56,7 +57,25 @@ def test_the_mask_lies_where_the_lesions_are(tmp_path, plane):
     for form, code in (image.get_sform(coded=True), image.get_qform(coded=True)):  # programs read one or the other
         assert code == 1
         np.testing.assert_allclose(form, image.affine, atol=1e-4)
-    assert image.header.get_xyzt_units()[0] in ("mm", "unknown")
+    assert image.header.get_xyzt_units()[0] == "mm"
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("plane", factory.PLANES)
+def test_the_mask_fits_voxel_by_voxel_on_the_series_as_itk_reads_it(tmp_path, plane, reverse):
+    """ITK-SNAP lays one on the other whatever the mask's header says."""
+    datasets = factory.series_datasets(factory.volume(plane, reverse=reverse))
+    for number, dataset in enumerate(datasets):
+        dataset.save_as(tmp_path / f"{number}.dcm", enforce_file_format=True)
+    image = SimpleITK.ReadImage(SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(tmp_path)))
+    series = read_series(datasets)
+    write_mask(tmp_path / "mask.nii.gz", series, factory.label_map(series.volume))
+    mask = SimpleITK.ReadImage(tmp_path / "mask.nii.gz")
+    assert mask.GetSize() == image.GetSize()
+    for where in ("GetOrigin", "GetSpacing", "GetDirection"):
+        np.testing.assert_allclose(getattr(mask, where)(), getattr(image, where)(), atol=1e-3)
+    brightest = SimpleITK.GetArrayFromImage(image) > 700
+    np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(mask) > 0, brightest)
 
 
 def test_many_lesions_keep_their_numbers(tmp_path):
@@ -64,7 +83,7 @@ def test_many_lesions_keep_their_numbers(tmp_path):
     label_map = np.zeros(series.volume.spatial_shape, np.int32)
     label_map[3, 4, 5] = 300
     write_mask(tmp_path / "mask.nii.gz", series, label_map)
-    assert np.asarray(nib.Nifti1Image.from_filename(tmp_path / "mask.nii.gz").dataobj)[5, 4, 3] == 300
+    assert np.asarray(nib.Nifti1Image.from_filename(tmp_path / "mask.nii.gz").dataobj)[5, 4, -1 - 3] == 300
 
 
 def test_a_row_is_plain_json_in_millimetres(axial):
