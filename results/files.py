@@ -88,8 +88,11 @@ def lesion_row(lesion: Lesion, series: Series) -> dict[str, Any]:
 
 
 def _in_one_cell(value: Any) -> Any:
-    """Give the coordinates of one or two points as words between spaces, and all else as it is."""
-    return " ".join(str(x) for x in np.ravel(value).tolist()) if isinstance(value, list) else value
+    """Give points as the JSON has them, and all else as it is.
+
+    Without its brackets Excel takes "-15.0 -7.0 -5.0" for a formula.
+    """
+    return json.dumps(value) if isinstance(value, list) else value
 
 
 def _montage(

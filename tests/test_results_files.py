@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -127,10 +128,20 @@ def test_the_table_says_what_the_json_says(tmp_path, axial):
     for line, row in zip(table, rows, strict=True):
         assert list(line) == list(row)
         assert float(line["volume_mm3"]) == row["volume_mm3"]
-        assert [float(x) for x in line["centroid_lps_mm"].split()] == row["centroid_lps_mm"]
-        start, end = row["longest_diameter_lps_mm"]
-        assert [float(x) for x in line["longest_diameter_lps_mm"].split()] == [*start, *end]
+        assert json.loads(line["centroid_lps_mm"]) == row["centroid_lps_mm"]
+        assert json.loads(line["longest_diameter_lps_mm"]) == row["longest_diameter_lps_mm"]
         assert line["last_slice_sop_instance_uid"] == row["last_slice_sop_instance_uid"]
+
+
+def test_nothing_in_the_table_is_a_formula(tmp_path, axial):
+    """Excel reckons with what begins with a minus: of a point "-15.0 -7.0 -5.0" it made -27."""
+    series, label_map, (first, *others) = axial
+    measurement = replace(first.measurement, centroid_lps_mm=(-15.0, -7.0, -5.0))
+    lesions = [replace(first, name="=1+1", measurement=measurement), *others]
+    write_files(tmp_path, series, label_map, lesions, results_cases.CONTEXT)
+    table = (tmp_path / "lesions.csv").read_text("utf-8-sig")
+    assert "'=1+1" in table
+    assert not re.search(r'"\s*[=+@-]', table)
 
 
 def picture(folder: Path, series: Series, label_map: np.ndarray, lesions: Sequence[Lesion]) -> np.ndarray:
