@@ -69,11 +69,16 @@ def write_files(
 def write_mask(path: Path, series: Series, label_map: npt.NDArray[np.integer]) -> None:
     """Write a label map as NIfTI, on the grid on which ITK reads the series; axes (column, row, slice), RAS mm.
 
-    That grid is right-handed, its slices the other way round than here. Programs that lay a mask on an image voxel by
-    voxel, whatever its header says (ITK-SNAP), would show the lesions mirrored otherwise.
+    The slices of that grid make it right-handed, the other way round than here; frames are taken as they come.
+    Programs that lay a mask on an image voxel by voxel, whatever its header says (ITK-SNAP), would show the lesions
+    mirrored otherwise.
     """
-    volume = series.volume.with_array(np.asarray(label_map).astype(np.uint16))
-    volume = volume.permute_spatial_axes([2, 1, 0]).ensure_handedness("RIGHT_HANDED", flip_axis=2)
+    volume = series.volume.with_array(np.asarray(label_map).astype(np.uint16)).permute_spatial_axes([2, 1, 0])
+    first, last = (series.slices[k].frame_number for k in (0, -1))
+    if first is None or last is None:
+        volume = volume.ensure_handedness("RIGHT_HANDED", flip_axis=2)
+    elif first > last:
+        volume = volume.flip_spatial(2)
     affine = volume.get_affine("RAS")
     image = nib.Nifti1Image(volume.array, affine)
     image.set_sform(affine, code="scanner")

@@ -61,22 +61,25 @@ def test_the_mask_lies_where_the_lesions_are(tmp_path, plane):
     assert image.header.get_xyzt_units()[0] == "mm"
 
 
+@pytest.mark.parametrize("frames", [False, True])
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("plane", factory.PLANES)
-def test_the_mask_fits_voxel_by_voxel_on_the_series_as_itk_reads_it(tmp_path, plane, reverse):
+def test_the_mask_fits_voxel_by_voxel_on_the_series_as_itk_reads_it(tmp_path, plane, reverse, frames):
     """ITK-SNAP lays one on the other whatever the mask's header says."""
-    datasets = factory.series_datasets(factory.volume(plane, reverse=reverse))
+    source = factory.volume(plane, reverse=reverse)
+    datasets = [factory.multi_frame(source)] if frames else factory.series_datasets(source)
     for number, dataset in enumerate(datasets):
         dataset.save_as(tmp_path / f"{number}.dcm", enforce_file_format=True)
-    image = SimpleITK.ReadImage(SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(tmp_path)))
+    names = SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(tmp_path))
+    image = SimpleITK.ReadImage(names[0] if frames else names)
     series = read_series(datasets)
     write_mask(tmp_path / "mask.nii.gz", series, factory.label_map(series.volume))
     mask = SimpleITK.ReadImage(tmp_path / "mask.nii.gz")
     assert mask.GetSize() == image.GetSize()
     for where in ("GetOrigin", "GetSpacing", "GetDirection"):
         np.testing.assert_allclose(getattr(mask, where)(), getattr(image, where)(), atol=1e-3)
-    brightest = SimpleITK.GetArrayFromImage(image) > 700
-    np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(mask) > 0, brightest)
+    bright = SimpleITK.GetArrayFromImage(image) > 700
+    np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(mask) > 0, bright)
 
 
 def test_many_lesions_keep_their_numbers(tmp_path):
