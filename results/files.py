@@ -58,7 +58,7 @@ def write_files(
 ) -> None:
     """Write ``prediction_mask.nii.gz``, ``lesions.json``, ``lesions.csv`` and ``lesions.png`` into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_mask(folder / "prediction_mask.nii.gz", series, label_map)
+    write_mask(folder / "prediction_mask.nii.gz", series, label_map, context)
     rows = [lesion_row(lesion, series) for lesion in lesions]
     (folder / "lesions.json").write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
     cells = [{name: _in_one_cell(value) for name, value in row.items()} for row in rows]
@@ -66,12 +66,12 @@ def write_files(
     _montage(series, label_map, lesions, context).savefig(folder / "lesions.png", dpi=110, facecolor="black")
 
 
-def write_mask(path: Path, series: Series, label_map: npt.NDArray[np.integer]) -> None:
+def write_mask(path: Path, series: Series, label_map: npt.NDArray[np.integer], context: ResultContext) -> None:
     """Write a label map as NIfTI, on the grid on which ITK reads the series; axes (column, row, slice), RAS mm.
 
     The slices of that grid make it right-handed, the other way round than here; frames are taken as they come.
     Programs that lay a mask on an image voxel by voxel, whatever its header says (ITK-SNAP), would show the lesions
-    mirrored otherwise.
+    mirrored otherwise. The header says what this is not, and names the model.
     """
     volume = series.volume.with_array(np.asarray(label_map).astype(np.uint16)).permute_spatial_axes([2, 1, 0])
     first, last = (series.slices[k].frame_number for k in (0, -1))
@@ -84,6 +84,7 @@ def write_mask(path: Path, series: Series, label_map: npt.NDArray[np.integer]) -
     image.set_sform(affine, code="scanner")
     image.set_qform(affine, code="scanner")
     image.header.set_xyzt_units("mm")
+    image.header["descrip"] = context.content_description.encode("ascii", "replace")
     nib.save(image, path)
 
 

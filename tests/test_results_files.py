@@ -45,7 +45,7 @@ def axial():
 @pytest.mark.parametrize("plane", factory.PLANES)
 def test_the_mask_lies_where_the_lesions_are(tmp_path, plane):
     series, label_map, _ = case(plane)
-    write_mask(tmp_path / "mask.nii.gz", series, label_map)
+    write_mask(tmp_path / "mask.nii.gz", series, label_map, results_cases.CONTEXT)
     image = nib.Nifti1Image.from_filename(tmp_path / "mask.nii.gz")
     assert image.shape == label_map.shape[::-1]
     mask = np.asarray(image.dataobj)
@@ -59,6 +59,7 @@ def test_the_mask_lies_where_the_lesions_are(tmp_path, plane):
         assert code == 1
         np.testing.assert_allclose(form, image.affine, atol=1e-4)
     assert image.header.get_xyzt_units()[0] == "mm"
+    assert image.header["descrip"].item() == b"Not a medical device. UNETR small 1.2.0"
 
 
 @pytest.mark.parametrize("frames", [False, True])
@@ -73,7 +74,7 @@ def test_the_mask_fits_voxel_by_voxel_on_the_series_as_itk_reads_it(tmp_path, pl
     names = SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(tmp_path))
     image = SimpleITK.ReadImage(names[0] if frames else names)
     series = read_series(datasets)
-    write_mask(tmp_path / "mask.nii.gz", series, factory.label_map(series.volume))
+    write_mask(tmp_path / "mask.nii.gz", series, factory.label_map(series.volume), results_cases.CONTEXT)
     mask = SimpleITK.ReadImage(tmp_path / "mask.nii.gz")
     assert mask.GetSize() == image.GetSize()
     for where in ("GetOrigin", "GetSpacing", "GetDirection"):
@@ -86,7 +87,7 @@ def test_many_lesions_keep_their_numbers(tmp_path):
     series = results_cases.series()
     label_map = np.zeros(series.volume.spatial_shape, np.int32)
     label_map[3, 4, 5] = 300
-    write_mask(tmp_path / "mask.nii.gz", series, label_map)
+    write_mask(tmp_path / "mask.nii.gz", series, label_map, results_cases.CONTEXT)
     assert np.asarray(nib.Nifti1Image.from_filename(tmp_path / "mask.nii.gz").dataobj)[5, 4, -1 - 3] == 300
 
 
