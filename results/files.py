@@ -19,7 +19,6 @@ from results.lettering import plain
 from results.numbers import cm3
 from results.spreadsheet import csv_file
 
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _PANELS = 48
 """Lesions that ``lesions.png`` shows at most: 700 of them would take minutes."""
 
@@ -59,7 +58,7 @@ def write_files(
 ) -> None:
     """Write ``prediction_mask.nii.gz``, ``lesions.json``, ``lesions.csv`` and ``lesions.png`` into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_mask(folder / "prediction_mask.nii.gz", series, label_map)
+    write_mask(folder / "prediction_mask.nii.gz", series, label_map, context)
     rows = [lesion_row(lesion, series) for lesion in lesions]
     (folder / "lesions.json").write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
     cells = [{name: _in_one_cell(value) for name, value in row.items()} for row in rows]
@@ -67,13 +66,25 @@ def write_files(
     _montage(series, label_map, lesions, context).savefig(folder / "lesions.png", dpi=110, facecolor="black")
 
 
-def write_mask(path: Path, series: Series, label_map: npt.NDArray[np.integer]) -> None:
-    """Write a label map as NIfTI: axes (column, row, slice) as is the custom there, affine to patient RAS mm."""
-    to_slice_row_column = np.eye(4)[[2, 1, 0, 3]]
-    affine = _LPS_TO_RAS @ series.volume.affine @ to_slice_row_column
-    image = nib.Nifti1Image(np.asarray(label_map).transpose(2, 1, 0).astype(np.uint16), affine)
+def write_mask(path: Path, series: Series, label_map: npt.NDArray[np.integer], context: ResultContext) -> None:
+    """Write a label map as NIfTI, on the grid on which ITK reads the series; axes (column, row, slice), RAS mm.
+
+    The slices of that grid make it right-handed, the other way round than here; frames are taken as they come.
+    Programs that lay a mask on an image voxel by voxel, whatever its header says (ITK-SNAP), would show the lesions
+    mirrored otherwise. The header says what this is not, and names the model.
+    """
+    volume = series.volume.with_array(np.asarray(label_map).astype(np.uint16)).permute_spatial_axes([2, 1, 0])
+    first, last = (series.slices[k].frame_number for k in (0, -1))
+    if first is None or last is None:
+        volume = volume.ensure_handedness("RIGHT_HANDED", flip_axis=2)
+    elif first > last:
+        volume = volume.flip_spatial(2)
+    affine = volume.get_affine("RAS")
+    image = nib.Nifti1Image(volume.array, affine)
     image.set_sform(affine, code="scanner")
     image.set_qform(affine, code="scanner")
+    image.header.set_xyzt_units("mm")
+    image.header["descrip"] = context.content_description.encode("ascii", "replace")
     nib.save(image, path)
 
 
@@ -83,8 +94,11 @@ def lesion_row(lesion: Lesion, series: Series) -> dict[str, Any]:
 
 
 def _in_one_cell(value: Any) -> Any:
-    """Give the coordinates of one or two points as words between spaces, and all else as it is."""
-    return " ".join(str(x) for x in np.ravel(value).tolist()) if isinstance(value, list) else value
+    """Give points as the JSON has them, and all else as it is.
+
+    Without its brackets Excel takes "-15.0 -7.0 -5.0" for a formula.
+    """
+    return json.dumps(value) if isinstance(value, list) else value
 
 
 def _montage(

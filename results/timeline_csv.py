@@ -1,6 +1,5 @@
 """The timeline as a table: one row per lesion and visit, for spreadsheets and statistics."""
 
-import re
 from decimal import Decimal
 from typing import Any
 
@@ -33,8 +32,6 @@ COLUMNS = (
     "judgement",
 )
 _CONFIRMED = {True: "yes", False: "no", None: ""}
-_FORMULA = re.compile(r"(^|[;\t\r\n])(?=\s*[=+\-@＝＋－＠])")
-"""Also behind what may part the fields: a German or French Excel takes semicolons, and no quote within a field."""
 
 
 def timeline_csv(timeline: Timeline) -> bytes:
@@ -44,8 +41,7 @@ def timeline_csv(timeline: Timeline) -> bytes:
     ``unmeasured`` says why. A visit without any lesion has one row without a lesion. The response is that by
     ``target_rule``; sums are of diameters, whichever it is. Whether a CR or PR lasted is said once a later visit tells.
     What a person should look at before relying on a visit's response is in each of its rows; ``judgement`` is what a
-    reader says of the lesion at the visit. What a spreadsheet would
-    take for a formula, a lesion's name or a part of it, gets an apostrophe in front.
+    reader says of the lesion at the visit.
     """
     rows: list[dict[str, Any]] = []
     for number, visit in enumerate(timeline.visits):
@@ -54,7 +50,7 @@ def timeline_csv(timeline: Timeline) -> bytes:
             {**common, **_of_lesion(lesion, number), "judgement": visit.judgements.get(lesion.tracking_uid)}
             for lesion in timeline.counting
         ] or [common]
-    return csv_file(COLUMNS, [{column: _no_formula(cell) for column, cell in row.items()} for row in rows])
+    return csv_file(COLUMNS, rows)
 
 
 def _of_visit(number: int, visit: TimelineVisit) -> dict[str, Any]:
@@ -95,7 +91,3 @@ def _of_lesion(lesion: TimelineLesion, visit: int) -> dict[str, Any]:
 
 def _number(value: float | None) -> Decimal | None:
     return None if value is None else Decimal(f"{value:.2f}")
-
-
-def _no_formula(cell: Any) -> Any:
-    return _FORMULA.sub(r"\1'", cell) if isinstance(cell, str) else cell

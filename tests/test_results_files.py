@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +11,11 @@ import matplotlib.image
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK
 
 from BDD.lesion_rows import lesion_row as database_row
 from BDD.models import Job
-from imaging.volume import Series
+from imaging.volume import Series, read_series
 from rano.lesion import Lesion
 from rano.measuring import measure
 from results import files
@@ -43,7 +45,7 @@ def axial():
 @pytest.mark.parametrize("plane", factory.PLANES)
 def test_the_mask_lies_where_the_lesions_are(tmp_path, plane):
     series, label_map, _ = case(plane)
-    write_mask(tmp_path / "mask.nii.gz", series, label_map)
+    write_mask(tmp_path / "mask.nii.gz", series, label_map, results_cases.CONTEXT)
     image = nib.Nifti1Image.from_filename(tmp_path / "mask.nii.gz")
     assert image.shape == label_map.shape[::-1]
     mask = np.asarray(image.dataobj)
@@ -56,15 +58,37 @@ def test_the_mask_lies_where_the_lesions_are(tmp_path, plane):
     for form, code in (image.get_sform(coded=True), image.get_qform(coded=True)):  # programs read one or the other
         assert code == 1
         np.testing.assert_allclose(form, image.affine, atol=1e-4)
-    assert image.header.get_xyzt_units()[0] in ("mm", "unknown")
+    assert image.header.get_xyzt_units()[0] == "mm"
+    assert image.header["descrip"].item() == b"Not a medical device. UNETR small 1.2.0"
+
+
+@pytest.mark.parametrize("frames", [False, True])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("plane", factory.PLANES)
+def test_the_mask_fits_voxel_by_voxel_on_the_series_as_itk_reads_it(tmp_path, plane, reverse, frames):
+    """ITK-SNAP lays one on the other whatever the mask's header says."""
+    source = factory.volume(plane, reverse=reverse)
+    datasets = [factory.multi_frame(source)] if frames else factory.series_datasets(source)
+    for number, dataset in enumerate(datasets):
+        dataset.save_as(tmp_path / f"{number}.dcm", enforce_file_format=True)
+    names = SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(tmp_path))
+    image = SimpleITK.ReadImage(names[0] if frames else names)
+    series = read_series(datasets)
+    write_mask(tmp_path / "mask.nii.gz", series, factory.label_map(series.volume), results_cases.CONTEXT)
+    mask = SimpleITK.ReadImage(tmp_path / "mask.nii.gz")
+    assert mask.GetSize() == image.GetSize()
+    for where in ("GetOrigin", "GetSpacing", "GetDirection"):
+        np.testing.assert_allclose(getattr(mask, where)(), getattr(image, where)(), atol=1e-3)
+    bright = SimpleITK.GetArrayFromImage(image) > 700
+    np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(mask) > 0, bright)
 
 
 def test_many_lesions_keep_their_numbers(tmp_path):
     series = results_cases.series()
     label_map = np.zeros(series.volume.spatial_shape, np.int32)
     label_map[3, 4, 5] = 300
-    write_mask(tmp_path / "mask.nii.gz", series, label_map)
-    assert np.asarray(nib.Nifti1Image.from_filename(tmp_path / "mask.nii.gz").dataobj)[5, 4, 3] == 300
+    write_mask(tmp_path / "mask.nii.gz", series, label_map, results_cases.CONTEXT)
+    assert np.asarray(nib.Nifti1Image.from_filename(tmp_path / "mask.nii.gz").dataobj)[5, 4, -1 - 3] == 300
 
 
 def test_a_row_is_plain_json_in_millimetres(axial):
@@ -108,10 +132,20 @@ def test_the_table_says_what_the_json_says(tmp_path, axial):
     for line, row in zip(table, rows, strict=True):
         assert list(line) == list(row)
         assert float(line["volume_mm3"]) == row["volume_mm3"]
-        assert [float(x) for x in line["centroid_lps_mm"].split()] == row["centroid_lps_mm"]
-        start, end = row["longest_diameter_lps_mm"]
-        assert [float(x) for x in line["longest_diameter_lps_mm"].split()] == [*start, *end]
+        assert json.loads(line["centroid_lps_mm"]) == row["centroid_lps_mm"]
+        assert json.loads(line["longest_diameter_lps_mm"]) == row["longest_diameter_lps_mm"]
         assert line["last_slice_sop_instance_uid"] == row["last_slice_sop_instance_uid"]
+
+
+def test_nothing_in_the_table_is_a_formula(tmp_path, axial):
+    """Excel reckons with what begins with a minus: of a point "-15.0 -7.0 -5.0" it made -27."""
+    series, label_map, (first, *others) = axial
+    measurement = replace(first.measurement, centroid_lps_mm=(-15.0, -7.0, -5.0))
+    lesions = [replace(first, name="=1+1", measurement=measurement), *others]
+    write_files(tmp_path, series, label_map, lesions, results_cases.CONTEXT)
+    table = (tmp_path / "lesions.csv").read_text("utf-8-sig")
+    assert "'=1+1" in table
+    assert not re.search(r'"\s*[=+@-]', table)
 
 
 def picture(folder: Path, series: Series, label_map: np.ndarray, lesions: Sequence[Lesion]) -> np.ndarray:

@@ -109,14 +109,15 @@ def test_a_folder_becomes_results_that_lie_on_the_lesions(tmp_path, run, capsys,
     assert {path.name for path in out.iterdir()} == FILES
 
     series = read_series(datasets)
-    nifti = nib.Nifti1Image.from_filename(out / "prediction_mask.nii.gz")
+    written = nib.Nifti1Image.from_filename(out / "prediction_mask.nii.gz")
+    nifti = written.as_reoriented([[0, 1], [1, 1], [2, -1]])  # slices in the series' order, which is not ITK's
     mask = np.asarray(nifti.dataobj)
     to_ras = np.diag([-1.0, -1.0, 1.0, 1.0])
     for index in [(0, 0, 0), (5, 7, 11), (47, 63, 55)]:  # slice, row, column; NIfTI has them the other way round
         expected = to_ras @ series.volume.affine @ [*index, 1]
         np.testing.assert_allclose(nifti.affine @ [*index[::-1], 1], expected, atol=1e-3)
-    np.testing.assert_array_equal(nifti.get_sform(coded=True)[1], 1)
-    np.testing.assert_allclose(nifti.get_qform(), nifti.affine, atol=1e-4)
+    np.testing.assert_array_equal(written.get_sform(coded=True)[1], 1)
+    np.testing.assert_allclose(written.get_qform(), written.affine, atol=1e-4)
 
     rows = lesions_of(out)
     assert [list(row) for row in rows] == [KEYS] * 3
