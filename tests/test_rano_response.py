@@ -331,7 +331,8 @@ def test_a_reader_knows_better_about_a_non_target_lesion():
     assert (
         radiographic(baseline, visit(60, ("T", 20.0), lesion("N", 16.0, judgement=Judgement.NO_PROGRESSION)))[1] is SD
     )
-    assert radiographic(baseline, visit(60, ("T", 20.0), lesion("N", 16.0)))[1] is PD
+    for said in (None, Judgement.NEW, Judgement.EQUIVOCAL):
+        assert radiographic(baseline, visit(60, ("T", 20.0), lesion("N", 16.0, judgement=said)))[1] is PD
 
 
 @pytest.mark.parametrize(("longest", "answer"), [(2.99, SD), (3.0, PD), (40.0, PD), (None, SD)])
@@ -1050,7 +1051,8 @@ def test_a_reader_may_doubt_a_lesion_or_not():
     assert course(lesion("X", 8.0, judgement=doubted), lesion("X", 8.0)) == [PD, PD]
     assert course(lesion("X", 2.0, judgement=certain), lesion("X", 2.0)) == [PD, PD]
     # What is said of lesions of another kind says nothing of this one.
-    assert course(lesion("X", 8.0, judgement=Judgement.NO_PROGRESSION), lesion("X", 8.0)) == [PD, PD]
+    other = lesion("X", 2.0, judgement=Judgement.NO_PROGRESSION)
+    assert course(other, other) == [SD, SD]
 
 
 def test_limits_that_several_lesions_have_passed_are_told_once():
