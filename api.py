@@ -18,8 +18,7 @@ from waitress.server import BaseWSGIServer
 from BDD import migrate
 from imaging.leniency import be_lenient
 from jobs import JobQueue
-from Orthanc.archive import Archive
-from Orthanc.dicomweb import open_archive
+from Orthanc.dicomweb import OrthancArchive, open_archive
 from routes import (
     assets,
     bodies,
@@ -70,7 +69,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; ba
 """Of whatever has none of its own; what nginx passes on from Orthanc itself has the same."""
 
 
-def create_app(settings: Settings, archive: Callable[[Settings], Archive] = open_archive) -> Flask:
+def create_app(settings: Settings, archive: Callable[[Settings], OrthancArchive] = open_archive) -> Flask:
     """Make the API; the database is brought to its newest tables.
 
     Parameters

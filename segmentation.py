@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from pydicom import Dataset
@@ -31,7 +31,7 @@ from results.objects import build_objects
 from results.report import Standing
 
 if TYPE_CHECKING:
-    from unetr.predictor import Prediction, Predictor
+    from unetr.predictor import Predictor
 
 SHARES = {
     "fetching": (0.0, 0.1),
@@ -107,8 +107,6 @@ class Outcome:
         How it was chosen; None when the caller named it.
     label_map
         int32, the shape of ``series.volume.array``; n marks the voxels of ``lesions[n - 1]``.
-    prediction
-        What the network said; None when only names have changed.
     objects
         What was stored, by its role; empty when no lesion was found.
     standing
@@ -119,7 +117,6 @@ class Outcome:
 
     series: Series
     selection: Selection | None
-    prediction: "Prediction | None"
     label_map: np.ndarray
     lesions: list[Lesion]
     objects: dict[str, Dataset]
@@ -201,7 +198,7 @@ def segment_study(
         model, now = predictor.info, created or datetime.now(UTC)
         context = ResultContext(job_id, model.name, model.version, model.sha256, model.statement, now)
         objects, standing = _write(archive, series, label_map, lesions, context, outputs, course, on_stored)
-    return Outcome(series, selection, prediction, label_map, lesions, objects, context, watch.seconds, standing)
+    return Outcome(series, selection, label_map, lesions, objects, context, watch.seconds, standing)
 
 
 def write_again(
@@ -236,7 +233,7 @@ def write_again(
         objects, standing = _write(
             archive, series, now.label_map, now.lesions, now.context, outputs, lambda *_: now.standing
         )
-    return Outcome(series, None, None, now.label_map, now.lesions, objects, now.context, watch.seconds, standing)
+    return Outcome(series, None, now.label_map, now.lesions, objects, now.context, watch.seconds, standing)
 
 
 def _write(
@@ -277,7 +274,7 @@ class _Stages:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
-    def __call__(self, state: str) -> Any:
+    def __call__(self, state: str) -> Iterator[None]:
         self.reporter.stage(state)
         start = time.perf_counter()
         yield

@@ -83,17 +83,7 @@ class InstanceTooLargeError(ArchiveError):
 
 
 class Archive(Protocol):
-    """A place that holds DICOM: lists, fetches, stores, and takes its own results out again."""
-
-    def check(self) -> str:
-        """Return the archive's name and version in one line.
-
-        Raises
-        ------
-        ArchiveUnavailableError, ArchiveTimeoutError
-            If it does not answer as it should.
-        """
-        ...
+    """A place that holds DICOM: lists, fetches and stores."""
 
     def list_series(self, study_instance_uid: str) -> list[SeriesSummary]:
         """Describe each series of a study by one instance's header.
@@ -124,15 +114,5 @@ class Archive(Protocol):
         ------
         StoreRejectedError
             If one was not taken. What was stored of the others has been taken out again.
-        """
-        ...
-
-    def retire_series(self, series_instance_uid: str) -> bool:
-        """Remove a result of ours that a newer one replaces; says whether the archive had it.
-
-        Raises
-        ------
-        NotOursError
-            If any instance does not carry our mark; nothing is removed then.
         """
         ...

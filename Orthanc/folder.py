@@ -16,9 +16,9 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from imaging.selection import SeriesSummary
 from Orthanc.archive import (
+    UID_KEYWORDS,
     ArchiveError,
     ArchiveUnavailableError,
-    NotOursError,
     OnProgress,
     SeriesNotFoundError,
     StoreRejectedError,
@@ -49,11 +49,6 @@ class FolderArchive:
         if not self.source.is_dir():
             raise ArchiveUnavailableError(f"{self.source} is not a folder")
         self._studies = _index(self.source)
-
-    def check(self) -> str:
-        """Return the folder and how much was found in it, in one line."""
-        number = sum(len(series) for study in self._studies.values() for series in study.values())
-        return f"{self.source}: {number} DICOM instances in {len(self._studies)} studies"
 
     def study_instance_uids(self) -> list[str]:
         """Return the studies found, ordered by UID."""
@@ -104,18 +99,6 @@ class FolderArchive:
             for part in written.values():
                 part.unlink(missing_ok=True)
             raise StoreRejectedError(f"cannot write to {self.output}: {error}") from error
-
-    def retire_series(self, series_instance_uid: str) -> bool:
-        """Remove a superseded result of ours from the output folder; says whether it was there."""
-        found = False
-        for path in sorted(self.output.glob("*.dcm")):
-            header = _read(path, pixels=False)
-            if header.get("SeriesInstanceUID") == series_instance_uid:
-                if not is_ours(header):
-                    raise NotOursError(f"{path} was not written by this program and is left alone")
-                path.unlink()
-                found = True
-        return found
 
 
 def replace_results(made: Path, output: Path) -> None:
@@ -192,13 +175,12 @@ def _index(folder: Path) -> dict[str, dict[str, Series]]:
                     path,
                     force=True,
                     stop_before_pixels=True,
-                    specific_tags=["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"],
+                    specific_tags=["SOPClassUID", *UID_KEYWORDS],
                 )
-                uids = [str(header[name].value) for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
+                study, series, instance = (str(header[keyword].value) for keyword in UID_KEYWORDS)
             except Exception as error:  # a damaged file can raise anything at all; the others are still good
                 logger.warning("left out %s: not a readable DICOM instance (%s)", path, error)
                 continue
-            study, series, instance = uids
             files = studies.setdefault(study, {}).setdefault(series, {})
             if instance in files:
                 logger.warning("left out %s: the same instance as %s", path, files[instance])

@@ -29,12 +29,7 @@ def encode(dataset: Dataset) -> bytes:
     return file.getvalue()
 
 
-def join(datasets: Iterable[Dataset]) -> bytes:
-    """Encode instances as the body of a STOW-RS request."""
-    return b"".join(batches(map(encode, datasets)))
-
-
-def batches(files: Iterable[bytes], limit: int | None = None) -> Iterator[bytes]:
+def batches(files: Iterable[bytes], limit: int) -> Iterator[bytes]:
     """Put DICOM files into the bodies of as few STOW-RS requests as may be.
 
     Parameters
@@ -42,14 +37,14 @@ def batches(files: Iterable[bytes], limit: int | None = None) -> Iterator[bytes]
     files
         Taken one at a time, when the body before it is done with.
     limit
-        A body that has got so many bytes gets no further file; None puts all into one.
+        A body that has got so many bytes gets no further file.
     """
     body = io.BytesIO()
     for file in files:
         body.write(f"--{BOUNDARY}\r\nContent-Type: application/dicom\r\n\r\n".encode())
         body.write(file)
         body.write(b"\r\n")
-        if limit is not None and body.tell() >= limit:
+        if body.tell() >= limit:
             yield _ended(body)
             body = io.BytesIO()
     if body.tell():

@@ -7,11 +7,10 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from settings import load_settings
+from settings import ROOT, load_settings
 from unetr.bundle import ModelError, read_bundle
 from unetr.loading.converted import usable_bundle
 
-ROOT = Path(__file__).resolve().parent.parent
 GIB = 1 << 30
 
 

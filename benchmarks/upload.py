@@ -14,11 +14,12 @@ from tqdm import tqdm
 
 from benchmarks.arguments import new_parser
 from benchmarks.isolation import FIRST_PORT, own_orthanc, resident_bytes
-from benchmarks.report import ROOT, Skipped, table, verdict
+from benchmarks.report import Skipped, table, verdict
 from Orthanc import multipart
 from services.launcher import not_ready
 from services.orthanc import Account
 from services.processes import Service, Services, free_port
+from settings import ROOT
 from tests import factory
 
 MIB = 1 << 20

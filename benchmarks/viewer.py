@@ -22,12 +22,12 @@ from tqdm import tqdm
 
 from benchmarks.arguments import new_parser
 from benchmarks.isolation import FIRST_PORT, connect, own_orthanc
-from benchmarks.report import ROOT, table, verdict
+from benchmarks.report import table, verdict
 from services import front
 from services.launcher import not_ready
 from services.orthanc import Account
 from services.processes import Services, free_port
-from settings import Settings, load_settings
+from settings import ROOT, Settings, load_settings
 from tests import factory
 
 ROWS, SPACING = 256, (1.0, 1.0, 1.0)

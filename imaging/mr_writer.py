@@ -1,4 +1,4 @@
-"""Write a volume as a series of MR Image Storage instances: for the demo, for tests, and to bring NIfTI volumes in.
+"""Write a volume as a series of MR Image Storage instances: for the demo, the benchmarks and the tests.
 
 Geometry comes from the volume's affine alone; every UID not given is derived from what is given, so that writing
 the same volume twice makes the same instances.
@@ -23,31 +23,17 @@ def write_mr_series(
     *,
     patient_id: str,
     patient_name: str = "",
-    patient_birth_date: str = "",
     patient_sex: str = "",
     study_instance_uid: str | None = None,
     series_instance_uid: str | None = None,
     frame_of_reference_uid: str | None = None,
     study_date: str = "20200101",
     study_time: str = "120000",
-    study_id: str = "1",
     study_description: str = "MR brain",
-    accession_number: str = "",
     series_number: int = 1,
     series_description: str = "T1 3D",
-    acquisition_time: str | None = None,
     contrast_agent: str | None = None,
-    scanning_sequence: Sequence[str] = ("GR",),
-    sequence_variant: Sequence[str] = ("SP",),
-    acquisition_type: str = "3D",
-    repetition_time: float = 7.2,
-    echo_time: float = 2.9,
-    inversion_time: float | None = None,
-    flip_angle: float = 12.0,
-    magnetic_field_strength: float = 3.0,
     image_type: Sequence[str] = ("ORIGINAL", "PRIMARY", "OTHER"),
-    manufacturer: str = "MetIA",
-    manufacturer_model_name: str = "Synthetic MR",
 ) -> list[Dataset]:
     """Make one MR Image Storage instance per slice of a volume.
 
@@ -57,17 +43,13 @@ def write_mr_series(
         A volume, or its array of shape (slice, row, column) and its 4 x 4 affine: 0-based index (slice, row, column)
         to patient LPS in mm. Values are stored as they are (floats rounded), as uint16, or as int16 when any is
         negative, without any rescaling.
-    patient_id, patient_name, patient_birth_date, patient_sex
-        Of the patient; dates as YYYYMMDD.
+    study_date, study_time
+        YYYYMMDD, HHMMSS.
     study_instance_uid, series_instance_uid, frame_of_reference_uid
         Derived from the patient, the study's date and time, and the series number where not given; a volume's own
         frame of reference goes before a derived one.
-    acquisition_time
-        HHMMSS; the study's time where not given.
     contrast_agent
         Name of the agent, or None for a series without contrast.
-    scanning_sequence, sequence_variant, acquisition_type, repetition_time, echo_time, inversion_time, flip_angle
-        As in the MR Image module; times in ms, angle in degrees.
 
     Returns
     -------
@@ -86,8 +68,7 @@ def write_mr_series(
     study_uid = study_instance_uid or uid_of(patient_id, study_date, study_time)
     series_uid = series_instance_uid or uid_of(study_uid, series_number)
     frame_uid = frame_of_reference_uid or volume.frame_of_reference_uid or uid_of(study_uid, "frame of reference")
-    time = acquisition_time or study_time
-    datetime.strptime(study_date + time[:6], "%Y%m%d%H%M%S")  # a wrong date shall fail here, not in an archive
+    datetime.strptime(study_date + study_time[:6], "%Y%m%d%H%M%S")  # a wrong date shall fail here, not in an archive
 
     slice_step, row_step, column_step = volume.spacing
     _, down, right = volume.unit_vectors()
@@ -109,22 +90,22 @@ def write_mr_series(
         ds.SpecificCharacterSet = "ISO_IR 192"
 
         ds.PatientName, ds.PatientID = patient_name, patient_id
-        ds.PatientBirthDate, ds.PatientSex = patient_birth_date, patient_sex
-        ds.StudyInstanceUID, ds.StudyID, ds.StudyDescription = study_uid, study_id, study_description
+        ds.PatientBirthDate, ds.PatientSex = "", patient_sex
+        ds.StudyInstanceUID, ds.StudyID, ds.StudyDescription = study_uid, "1", study_description
         ds.StudyDate, ds.StudyTime = study_date, study_time
-        ds.AccessionNumber, ds.ReferringPhysicianName = accession_number, ""
+        ds.AccessionNumber, ds.ReferringPhysicianName = "", ""
         ds.Modality, ds.SeriesInstanceUID = "MR", series_uid
         ds.SeriesNumber, ds.SeriesDescription, ds.ProtocolName = series_number, series_description, series_description
-        ds.SeriesDate, ds.SeriesTime = study_date, time
+        ds.SeriesDate, ds.SeriesTime = study_date, study_time
         ds.BodyPartExamined, ds.PatientPosition = "BRAIN", "HFS"
         ds.FrameOfReferenceUID, ds.PositionReferenceIndicator = frame_uid, ""
-        ds.Manufacturer, ds.ManufacturerModelName = manufacturer, manufacturer_model_name
+        ds.Manufacturer, ds.ManufacturerModelName = "MetIA", "Synthetic MR"
         ds.DeviceSerialNumber, ds.SoftwareVersions = "0", "1"
 
         ds.ImageType = list(image_type)
         ds.InstanceNumber, ds.AcquisitionNumber = k + 1, 1
-        ds.AcquisitionDate, ds.AcquisitionTime = study_date, time
-        ds.ContentDate, ds.ContentTime = study_date, time
+        ds.AcquisitionDate, ds.AcquisitionTime = study_date, study_time
+        ds.ContentDate, ds.ContentTime = study_date, study_time
         ds.ImagePositionPatient = [_decimal(value) for value in position]
         ds.ImageOrientationPatient = orientation
         ds.PixelSpacing = [_decimal(row_step), _decimal(column_step)]
@@ -132,12 +113,10 @@ def write_mr_series(
         if contrast_agent is not None:
             ds.ContrastBolusAgent, ds.ContrastBolusRoute = contrast_agent, "IV"
 
-        ds.ScanningSequence, ds.SequenceVariant = list(scanning_sequence), list(sequence_variant)
-        ds.ScanOptions, ds.MRAcquisitionType = "", acquisition_type
-        ds.RepetitionTime, ds.EchoTime, ds.EchoTrainLength = repetition_time, echo_time, 1
-        if inversion_time is not None:
-            ds.InversionTime = inversion_time
-        ds.FlipAngle, ds.MagneticFieldStrength = flip_angle, magnetic_field_strength
+        ds.ScanningSequence, ds.SequenceVariant = "GR", "SP"
+        ds.ScanOptions, ds.MRAcquisitionType = "", "3D"
+        ds.RepetitionTime, ds.EchoTime, ds.EchoTrainLength = 7.2, 2.9, 1
+        ds.FlipAngle, ds.MagneticFieldStrength = 12.0, 3.0
 
         ds.Rows, ds.Columns = plane.shape
         ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"

@@ -11,7 +11,7 @@ from flask import Flask, current_app
 
 from BDD import store
 from jobs import JobQueue
-from Orthanc.archive import Archive
+from Orthanc.dicomweb import OrthancArchive
 from rano.history import Rules
 from settings import Settings
 from unetr.catalogue import Catalogue, find_models
@@ -35,8 +35,13 @@ class Context:
     settings: Settings
     database: store.Database
     queue: JobQueue
-    open_archive: Callable[[Settings], Archive]
+    open_archive: Callable[[Settings], OrthancArchive]
     waiting: BoundedSemaphore
+
+    @property
+    def archive(self) -> OrthancArchive:
+        """A connection to the archive, for this request."""
+        return self.open_archive(self.settings)
 
     @property
     def rules(self) -> Rules:

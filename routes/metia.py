@@ -5,7 +5,7 @@ archive holds what was asked for. Everything is done by the same parts that serv
 """
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
@@ -13,7 +13,6 @@ from werkzeug.exceptions import HTTPException
 from BDD import store
 from BDD.models import DONE, FAILED, FINAL_STATES, OPEN_STATES, RELABEL, Job
 from Orthanc.archive import StudyNotFoundError
-from Orthanc.dicomweb import OrthancArchive
 from results.objects import WRITTEN
 from routes import changes, reading, segment, uploads
 from routes.context import Context, context
@@ -91,7 +90,7 @@ def upload() -> Response:
         if not sent:
             return _answer(400, error="No file: expected the field files[].")
         try:
-            here_archive(here).store_files(uploads.instances(sent, here.settings.upload_max_bytes))
+            here.archive.store_files(uploads.instances(sent, here.settings.upload_max_bytes))
         except uploads.NoInstanceError as error:
             return _answer(400, error=str(error))
     return _answer(200, success="DICOM files uploaded and processed successfully")
@@ -152,7 +151,7 @@ def delete_study(study: str) -> Response:
         return _answer(409, error=f"The study is in use: wait for job {job.job_id}, or cancel it.")
     in_archive = True
     try:  # the archive first: whatever it refuses, nothing is forgotten of a study that stays
-        here_archive(here).delete_study(study)
+        here.archive.delete_study(study)
     except StudyNotFoundError:
         in_archive = False  # a second try after half of the work, or deleted in Orthanc itself
     try:
@@ -163,11 +162,6 @@ def delete_study(study: str) -> Response:
     if not known and not in_archive:
         return _answer(404, error=f"There is no study {study}.")
     return _answer(200, success="Instance DICOM supprimée avec succès")
-
-
-def here_archive(here: Context) -> OrthancArchive:
-    """Give the archive for this request: the API serves Orthanc, whatever the pipeline can work on."""
-    return cast(OrthancArchive, here.open_archive(here.settings))
 
 
 def _edit_roi(more: str | None, values: Callable[[Any], dict[str, Any]], success: str) -> Response:

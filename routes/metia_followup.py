@@ -9,7 +9,7 @@ from flask import Blueprint, Response, jsonify, request
 from BDD import store
 from results.palette import rgb
 from routes.context import context
-from routes.metia import ERROR, TAG, error_response, here_archive
+from routes.metia import ERROR, TAG, error_response
 from routes.openapi import Parameters, describe
 from routes.problems import ProblemError
 from routes.schemas.words import TEXT
@@ -29,7 +29,7 @@ def _list_of(summary: str, schema: str, query: Parameters | None = None) -> Call
 @_list_of("List Orthanc's names of its studies", "OrthancStudies")
 def all_studies() -> Response:
     """List studies."""
-    return jsonify(here_archive(context()).study_identifiers())
+    return jsonify(context().archive.study_identifiers())
 
 
 @blueprint.get("/getStudy/<identifier>")
@@ -38,7 +38,7 @@ def study(identifier: str) -> Response:
     """Show a study."""
     if not _ORTHANC_NAME.fullmatch(identifier):
         raise ProblemError(404, "study-not-found", "Study not found", "This is no name that Orthanc gives a study.")
-    return jsonify(here_archive(context()).study(identifier))
+    return jsonify(context().archive.study(identifier))
 
 
 @blueprint.get("/followup-patients")

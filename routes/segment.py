@@ -128,7 +128,7 @@ def _model(here: Context, name: Any) -> str | None:
 
 def _select(here: Context, study: str, series: str | None) -> dict[str, Any]:
     """Choose the series, or take the named one; every candidate is kept with its reasons."""
-    summaries = here.open_archive(here.settings).list_series(study)
+    summaries = here.archive.list_series(study)
     if series is None:
         return {**choose(summaries).to_json(), "named_by_caller": False}
     candidates = rank(summaries)

@@ -24,7 +24,7 @@ _SMALLEST_MM = 5.0
 """From this diameter on a lesion must be found for the demo to count as passed."""
 
 
-def run(settings: Settings, stop: bool) -> int:  # noqa: ARG001 - the launcher's call; ending is its business
+def run(settings: Settings) -> int:
     """Run the demo; returns 0 when every lesion of 5 mm or more was found and nothing else, 1 otherwise."""
     print("\nDemo: a synthetic patient, two visits eight weeks apart")
     visits = make_visits()

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from pydicom import Dataset
+from scipy.spatial.transform import Rotation
 
 from imaging.mr_writer import write_mr_series
 from imaging.uids import uid_of
@@ -78,7 +79,7 @@ class Visit:
 def make_visits() -> list[Visit]:
     """Make both visits; the same every time (about half a minute)."""
     head = make_head(mni152(), Rng(_SEED), GRID, variety=0.0)
-    poses = ((12.0, 4.0, 3.0), (15.0, -3.0, 6.0))  # degrees about right-left, front-back, head-foot
+    poses = ((12.0, -4.0, 3.0), (15.0, 3.0, 6.0))  # degrees about right-left, front-back, head-foot
     return [_visit(head, index, date, pose) for index, (date, pose) in enumerate(zip(_DATES, poses, strict=True))]
 
 
@@ -120,14 +121,7 @@ def _visit(head: Head, index: int, date: str, pose: tuple[float, float, float]) 
 
 def _oblique_affine(degrees: tuple[float, float, float]) -> np.ndarray:
     """Index (slice, row, column) to LPS mm: transverse slices tilted by ``degrees``, centred on the head."""
-    rotation = np.eye(3)
-    for axis, angle in enumerate(np.radians(degrees)):
-        c, s = np.cos(angle), np.sin(angle)
-        i, j = [k for k in range(3) if k != axis]
-        turn = np.eye(3)
-        turn[i, i] = turn[j, j] = c
-        turn[i, j], turn[j, i] = -s, s
-        rotation = rotation @ turn
+    rotation = Rotation.from_euler("XYZ", degrees, degrees=True).as_matrix()
     affine = np.eye(4)
     affine[:3, :3] = rotation[:, [2, 1, 0]]  # slices towards the head, rows towards posterior, columns towards left
     centre = np.array([0.0, 16.0, 6.0])  # of the head in LPS

@@ -6,7 +6,6 @@ start_services.sh and start_services.bat both come here, by way of ``services.bo
 import argparse
 import contextlib
 import dataclasses
-import importlib
 import logging
 import os
 import sys
@@ -175,12 +174,12 @@ def open_browser(settings: Settings, origin: str) -> None:
 
 def describe() -> int:
     """Say what a start would do, and do nothing."""
-    if not ENV.exists():
+    generated = not ENV.exists()
+    if generated:
         say(f"would write {ENV} from {EXAMPLE.name} with a generated password")
-    settings = load_settings(env_file=ENV if ENV.exists() else EXAMPLE)
+    settings = load_settings(env_file=EXAMPLE if generated else ENV)
     front.check_https(settings)
     account = account_of(settings)
-    generated = not ENV.exists()
     if generated:
         account = dataclasses.replace(account, password="(generated)")  # noqa: S106
     chosen = orthanc.plan(account, known_archive.read(settings.var_dir, orthanc.OWN), generated=generated)
@@ -216,7 +215,7 @@ def run(arguments: argparse.Namespace) -> int:
             say("\n".join(rest))
             open_browser(settings, origin)
             if arguments.demo:
-                status = run_demo(services, settings, stop=arguments.stop)
+                status = run_demo(services, settings)
                 if arguments.stop:
                     return status
             else:
@@ -228,11 +227,12 @@ def run(arguments: argparse.Namespace) -> int:
     return status
 
 
-def run_demo(services: Services, settings: Settings, *, stop: bool) -> int:
+def run_demo(services: Services, settings: Settings) -> int:
     """Run the demo; when it fails because a service died, say that instead."""
-    demo = importlib.import_module("services.demo")
+    from services import demo  # torch is needed by no other start
+
     try:
-        return int(demo.run(settings, stop))
+        return demo.run(settings)
     except Exception:
         services.check()
         raise

@@ -14,8 +14,8 @@ from Orthanc.dicomweb import OrthancArchive
 from services import known_archive
 from services.known_archive import NOTHING, KnownArchive
 from services.processes import Service, ServiceError, Services, free_port, is_free
+from settings import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 CONFIGURATION = ROOT / "Orthanc" / "orthanc.json"
 COMPOSE = ("docker", "compose", "--env-file", str(ROOT / ".env"), "-f", str(ROOT / "Orthanc" / "docker-compose.yml"))
 PACKAGES = ("orthanc", "orthanc-dicomweb")

@@ -30,7 +30,8 @@ from BDD.problems import WORKER_LOST, problem_of
 from imaging.errors import ChangedImagesError
 from imaging.volume import Series
 from jobs import JobQueue
-from Orthanc.archive import Archive, ArchiveError, ArchiveTimeoutError, ArchiveUnavailableError, NotOursError
+from Orthanc.archive import ArchiveError, ArchiveTimeoutError, ArchiveUnavailableError, NotOursError
+from Orthanc.dicomweb import OrthancArchive
 from rano.history import Rules
 from rano.lesion import Lesion
 from rano.reduced import reduce_volume
@@ -80,7 +81,7 @@ class Worker:
         self,
         database: store.Database,
         queue_url: str,
-        archive: Archive,
+        archive: OrthancArchive,
         model: Callable[[str | None], "Predictor"],
         number: int,
         retry_delays: Sequence[float],

@@ -11,6 +11,7 @@ from pydicom import Dataset, dcmread
 
 from imaging.selection import SeriesSummary
 from Orthanc.archive import DicomFile, NotOursError, SeriesNotFoundError, StudyNotFoundError
+from Orthanc.dicomweb import OrthancArchive
 from results.context import is_ours
 from unetr.bundle import BundleInfo
 
@@ -23,8 +24,8 @@ def orthanc_name(uid: str) -> str:
     return "-".join(digits[start : start + 8] for start in range(0, 40, 8))
 
 
-class MemoryArchive:
-    """An ``Orthanc.dicomweb.OrthancArchive`` in memory; ``fail`` is called with each method's name and may raise."""
+class MemoryArchive(OrthancArchive):
+    """One in memory; ``fail`` is called with each method's name and may raise."""
 
     def __init__(self, *datasets: Dataset) -> None:
         self.instances: dict[str, Dataset] = {str(dataset.SOPInstanceUID): dataset for dataset in datasets}

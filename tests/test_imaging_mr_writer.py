@@ -20,16 +20,9 @@ def small(plane: str = "axial") -> hd.Volume:
 
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (Debian package dicom3tools) is not installed")
 @pytest.mark.parametrize("plane", factory.PLANES)
-@pytest.mark.parametrize(
-    "attributes",
-    [
-        {"contrast_agent": "Gadobutrol"},
-        {"contrast_agent": None},
-        {"scanning_sequence": ("GR", "IR"), "sequence_variant": ("SK", "SP", "MP"), "inversion_time": 900.0},
-    ],
-)
-def test_dciodvfy_finds_no_error(tmp_path, plane, attributes):
-    dataset = factory.series_datasets(small(plane), **attributes)[0]
+@pytest.mark.parametrize("agent", ["Gadobutrol", None])
+def test_dciodvfy_finds_no_error(tmp_path, plane, agent):
+    dataset = factory.series_datasets(small(plane), contrast_agent=agent)[0]
     dataset.save_as(tmp_path / "slice.dcm", enforce_file_format=True)
     verdict = subprocess.run(["dciodvfy", tmp_path / "slice.dcm"], capture_output=True, text=True, check=False)
     assert "MRImage" in verdict.stderr

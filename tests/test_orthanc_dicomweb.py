@@ -226,8 +226,7 @@ def test_much_is_stored_in_batches_and_taken_out_when_one_fails(
 ) -> None:
     archive, handler = orthanc
     datasets = MR[:5]
-    file = len(multipart.join(datasets[:1]))
-    monkeypatch.setattr(dicomweb, "BATCH_BYTES", file + 1)
+    monkeypatch.setattr(dicomweb, "BATCH_BYTES", 2 * len(multipart.encode(datasets[0])))
     uids = [str(one.SOPInstanceUID) for one in datasets]
     handler.answers = dict(
         [

@@ -11,7 +11,6 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, gen
 from Orthanc.archive import (
     ArchiveError,
     ArchiveUnavailableError,
-    NotOursError,
     SeriesNotFoundError,
     StoreRejectedError,
     StudyNotFoundError,
@@ -78,7 +77,6 @@ def test_finds_instances_anywhere_among_anything(
     assert "cut.dcm" in caplog.text
     assert "text.dcm" in caplog.text
     assert "report.pdf" not in caplog.text
-    assert archive.check().endswith("7 DICOM instances in 1 studies")
 
 
 def test_fetches_pixels_and_reports_progress(source: Path, tmp_path: Path) -> None:
@@ -173,19 +171,6 @@ def test_a_failed_store_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(StoreRejectedError, match="cannot write"):
         FolderArchive(tmp_path, out).store([result("SEG"), broken])
     assert list(out.iterdir()) == []
-
-
-def test_retires_only_its_own(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    archive = FolderArchive(tmp_path, out)
-    ours, theirs = result("SEG"), head()[0]
-    archive.store([ours, theirs])
-    archive.retire_series(ours.SeriesInstanceUID)
-    archive.retire_series(ours.SeriesInstanceUID)
-    assert [path.name for path in out.iterdir()] == ["MR.dcm"]
-    with pytest.raises(NotOursError, match=r"MR\.dcm"):
-        archive.retire_series(theirs.SeriesInstanceUID)
-    assert (out / "MR.dcm").exists()
 
 
 def run(tmp_path: Path, job: str, *modalities: str) -> None:

@@ -220,7 +220,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> FakeServer:
 
 
 def run_demo() -> int:
-    return demo.run(load_settings({}, None), stop=True)
+    return demo.run(load_settings({}, None))
 
 
 def test_everything_found_and_nothing_else(server, capsys):

@@ -73,17 +73,17 @@ def test_a_full_disk_costs_a_warning_and_leaves_nothing(tmp_path, monkeypatch, c
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
-        kept.keep(path, memoryview(b"network"))
+        kept.keep(path, b"network")
     assert "No space left on device" in caplog.text
     assert list(path.parent.iterdir()) == []
-    kept.keep(path, memoryview(b"network"))
+    kept.keep(path, b"network")
     assert [one.read_bytes() for one in path.parent.iterdir()] == [b"network"]
 
 
 @pytest.mark.parametrize("pid", [os.getpid()])
 def test_a_part_is_named_as_what_is_removed(tmp_path, monkeypatch, pid):
     monkeypatch.setattr(Path, "replace", lambda *_: None)  # killed just before
-    kept.keep(tmp_path / f"{key_of(1)}.blob", memoryview(b"network"))
+    kept.keep(tmp_path / f"{key_of(1)}.blob", b"network")
     (part,) = tmp_path.iterdir()
     os.utime(part, (0, 0))
     kept.remove_unused(tmp_path)

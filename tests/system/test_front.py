@@ -80,9 +80,10 @@ def series(origin: str, orthanc: RunningOrthanc) -> list[Dataset]:
         study_instance_uid=generate_uid(),
         series_instance_uid=generate_uid(),
     )
+    (body,) = multipart.batches(map(multipart.encode, datasets), 1 << 30)
     answer = requests.post(
         f"{origin}/dicom-web/studies",
-        data=multipart.join(datasets),
+        data=body,
         headers={"Content-Type": multipart.CONTENT_TYPE, "Accept": "application/dicom+json"},
         timeout=120,
     )

@@ -156,8 +156,8 @@ def test_a_success_that_no_query_confirms_is_none(
     archive: OrthancArchive, study: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = mr_series(study, 2)
-    half = multipart.join([first])
-    monkeypatch.setattr(multipart, "batches", lambda *_: [half])
+    half = list(multipart.batches([multipart.encode(first)], 1))
+    monkeypatch.setattr(multipart, "batches", lambda *_: half)
     with pytest.raises(StoreRejectedError, match=rf"does not find 1 .*: {second.SOPInstanceUID}"):
         archive.store([first, second])
     with pytest.raises(StudyNotFoundError):

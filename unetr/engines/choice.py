@@ -136,7 +136,7 @@ def _measured(makers: dict[str, Callable[[], Engine]], shape: Sequence[int], kep
         else:
             log.warning("%s does not compute this network as PyTorch does, and is not used", name)
     log.info("seconds a window: %s", ", ".join(f"{name} {time:.3f}" for name, time in seconds.items()))
-    keep(kept, memoryview((json.dumps({"seconds_per_window": seconds}, indent=2) + "\n").encode()))
+    keep(kept, (json.dumps({"seconds_per_window": seconds}, indent=2) + "\n").encode())
     return seconds
 
 

@@ -136,7 +136,7 @@ def cuda_engine(load: Callable[[], nn.Module], shape: Sequence[int], *, identity
             _tell(way, seen)
             if kept and not short:
                 content = {"way": str(way), "batch": attempt.engine.batch, "seen": seen}
-                keep(kept, memoryview(json.dumps(content, indent=2).encode()))
+                keep(kept, json.dumps(content, indent=2).encode())
             return attempt.engine
         give_back()
     if short:

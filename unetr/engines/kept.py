@@ -36,7 +36,7 @@ class Use:
                 os.utime(self._path)
 
 
-def keep(path: Path, content: memoryview) -> None:
+def keep(path: Path, content: bytes | memoryview) -> None:
     """Write a file that is whole from the moment it is there; where it cannot be written, a warning."""
     part = path.with_suffix(f".{os.getpid()}")
     try:
