@@ -48,17 +48,8 @@ def site(
 @pytest.fixture
 def viewer(browser: Browser, site: ServerSite) -> Iterator[Viewer]:
     viewer = Viewer(browser, site.url)
-    viewer.page.route("**/ohif/extension/visit.js", look_often)
     yield viewer
     viewer.close()
-
-
-def look_often(route: Route) -> None:
-    """Have the panel look for what is done elsewhere every two seconds: tests need not wait as people can."""
-    answer = route.fetch()
-    often = answer.text().replace("LOOK_MS = 15000;", "LOOK_MS = 2000;")
-    assert often != answer.text()
-    route.fulfill(response=answer, body=often)
 
 
 def store(orthanc: RunningOrthanc, plane: str = "axial", **attributes: Any) -> list[Dataset]:
