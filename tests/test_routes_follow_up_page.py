@@ -300,6 +300,9 @@ def test_a_reader_can_judge_what_is_new_and_what_is_no_target(site):
     assert "GTV_MetIA_3 new by a reader: equivocal 12.0 × 9.6" in seen
     assert "not said GTV_MetIA_3: equivocal; GTV_MetIA_2: no progression –" in seen
     assert "Undo the last change (judgements of lesions), by ana" in seen
+    # What has gone is not judged.
+    visit(site.database, site.number, 3, [sized(1, 20.0), sized(2, 16.0)])
+    assert [uid for _, uid in offered(3)] == ["2.25.2"]
     # What no longer decides can still be taken back.
     store.assess_visit(site.database, study_of(2), {"baseline": True}, version=1, made_by="ana")
     assert [len(options) for options in offered(2).values()] == [2, 2]
