@@ -273,6 +273,20 @@ def test_what_may_be_sent_is_described(site):
     assert described == expected
 
 
+def test_a_body_says_whether_it_may_hold_more(site):
+    document = site.client.get("/openapi.json").get_json()
+    closed = set()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            for content in references(operation.get("requestBody", {}).get("content", {}).get("application/json", {})):
+                name = content.removeprefix("#/components/schemas/")
+                answer = site.client.open(re.sub("{.*?}", "1", path), method=method, json={"more": 1})
+                described = document["components"]["schemas"][name].get("additionalProperties") is False
+                assert ("Unknown: more" in answer.get_data(True)) is described, name
+                closed |= {name} if described else set()
+    assert closed == {"SegmentRequest", "LesionChange", "AssessmentChange", "Undoing"}
+
+
 def test_the_numbers_of_queries_are_described_by_the_bounds_that_are_checked(tmp_path):
     site = ApiSite(tmp_path, API_WAIT_MAX="45")
     bounds = {}

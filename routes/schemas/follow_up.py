@@ -21,6 +21,7 @@ from routes.schemas.words import (
     list_of,
     or_null,
     reference,
+    request_of,
     structure,
 )
 
@@ -221,7 +222,7 @@ SCHEMAS: dict[str, Any] = {
         }
     ),
     "TrackedLesion": structure(_TRACKED),
-    "LesionChange": structure(
+    "LesionChange": request_of(
         {
             "name": NAME,
             "target": _TARGET,
@@ -230,12 +231,11 @@ SCHEMAS: dict[str, Any] = {
             "split_at": {**UID, "description": "StudyInstanceUID of the visit from which on it is another lesion"},
             "version": _VERSION,
             "user": _WHO,
-        },
-        required=[],
+        }
     ),
     "ChangedLesion": structure({"lesion": reference("TrackedLesion"), "jobs": _JOB_ADDRESSES}),
     "VisitAssessment": structure({"StudyInstanceUID": UID, **_ASSESSMENT, "version": _VERSION, "jobs": _JOB_ADDRESSES}),
-    "AssessmentChange": structure({**_ASSESSMENT, "version": _VERSION, "user": _WHO}, required=[]),
+    "AssessmentChange": request_of({**_ASSESSMENT, "version": _VERSION, "user": _WHO}),
     "Changes": structure({"changes": list_of("ListedChange")}),
     "Change": structure(_CHANGE),
     "ListedChange": structure(
@@ -244,6 +244,6 @@ SCHEMAS: dict[str, Any] = {
             "to_undo": {**TRUTH, "description": "Neither taken back nor taking one back; Undo means the first"},
         }
     ),
-    "Undoing": structure({"user": _WHO}, required=[]),
+    "Undoing": request_of({"user": _WHO}),
     "UndoneChange": structure({"change": reference("Change"), "jobs": _JOB_ADDRESSES}),
 }

@@ -4,7 +4,7 @@ from typing import Any
 
 from BDD.models import JOB_STATES, RELABEL, SEGMENT
 from results.objects import WRITTEN
-from routes.schemas.words import MM, TEXT, TIME, TRUTH, UID, list_of, or_null, reference, structure
+from routes.schemas.words import MM, TEXT, TIME, TRUTH, UID, list_of, or_null, reference, request_of, structure
 
 _POINT = {"type": "array", "items": {"type": "number"}, "minItems": 3, "maxItems": 3, "description": "LPS, mm"}
 _CHORD = {"type": "array", "items": _POINT, "minItems": 2, "maxItems": 2, "description": "Both ends, LPS, mm"}
@@ -12,7 +12,7 @@ _FRAME = {"type": ["integer", "null"], "description": "1-based frame; null for s
 _OUTPUTS = {"type": "array", "items": {"enum": list(WRITTEN)}, "minItems": 1, "uniqueItems": True}
 
 SCHEMAS: dict[str, Any] = {
-    "SegmentRequest": structure(
+    "SegmentRequest": request_of(
         {
             "StudyInstanceUID": UID,
             "SeriesInstanceUID": {**UID, "description": "Default: the post-contrast T1 volume is chosen"},

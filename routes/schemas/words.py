@@ -1,5 +1,6 @@
 """What the schemas are made of."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from Orthanc.archive import UID_LENGTH, UID_PATTERN
@@ -35,6 +36,11 @@ def structure(properties: dict[str, Schema], required: list[str] | None = None) 
         "properties": properties,
         "required": list(properties) if required is None else required,
     }
+
+
+def request_of(properties: dict[str, Schema], required: Sequence[str] = ()) -> Schema:
+    """Describe an object that is sent to us, as ``reading.json_object`` reads it: other members are refused."""
+    return {**structure(properties, list(required)), "additionalProperties": False}
 
 
 def reference(schema: str) -> Schema:
