@@ -121,6 +121,7 @@ def test_the_longest_uid_is_a_uid(site):
         ({"outputs": "SEG"}, "SEG, RTSTRUCT"),
         ({"outputs": ["PDF"]}, "SEG, RTSTRUCT, SR"),
         ({"outputs": [{}]}, "SEG, RTSTRUCT"),
+        ({"outputs": ["SEG", "SEG"]}, "each once"),
         ({"Outputs": ["SEG"]}, "Unknown: Outputs"),
     ],
 )
