@@ -4,7 +4,19 @@ from typing import Any
 
 from BDD.models import JOB_STATES, RELABEL, SEGMENT
 from results.objects import WRITTEN
-from routes.schemas.words import MM, TEXT, TIME, TRUTH, UID, list_of, or_null, reference, request_of, structure
+from routes.schemas.words import (
+    MM,
+    TEXT,
+    TEXT_OR_NULL,
+    TIME,
+    TRUTH,
+    UID,
+    list_of,
+    or_null,
+    reference,
+    request_of,
+    structure,
+)
 
 _POINT = {"type": "array", "items": {"type": "number"}, "minItems": 3, "maxItems": 3, "description": "LPS, mm"}
 _CHORD = {"type": "array", "items": _POINT, "minItems": 2, "maxItems": 2, "description": "Both ends, LPS, mm"}
@@ -15,9 +27,13 @@ SCHEMAS: dict[str, Any] = {
     "SegmentRequest": request_of(
         {
             "StudyInstanceUID": UID,
-            "SeriesInstanceUID": {**UID, "description": "Default: the post-contrast T1 volume is chosen"},
-            "model": {**TEXT, "description": "A name of GET /models. Default: the model of MODEL_PATH"},
-            "outputs": {**_OUTPUTS, "description": "What to write. Default: all"},
+            "SeriesInstanceUID": {
+                **UID,
+                "type": ["string", "null"],
+                "description": "Default, or null: the post-contrast T1 volume is chosen",
+            },
+            "model": {**TEXT_OR_NULL, "description": "A name of GET /models. Default, or null: that of MODEL_PATH"},
+            "outputs": {**_OUTPUTS, "type": ["array", "null"], "description": "What to write. Default, or null: all"},
         },
         required=["StudyInstanceUID"],
     ),

@@ -17,6 +17,7 @@ UID: Schema = {
 WHOLE: Schema = {"type": "integer"}
 ID: Schema = {"type": "integer", "format": "int64", "minimum": 0}  # the largest int64 is LARGEST_ID
 TEXT: Schema = {"type": "string"}
+IN_ADDRESS: Schema = {"type": "string", "pattern": f"^[^{bounds.CONTROL}]*$"}
 NAME: Schema = {"type": "string", "minLength": 1, "maxLength": bounds.NAME_LENGTH}
 USER: Schema = {"type": "string", "maxLength": bounds.USER_LENGTH}
 TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
@@ -27,6 +28,7 @@ TIME: Schema = {"type": ["string", "null"], "format": "date-time"}
 MM: Schema = {"type": "number", "description": "mm"}
 ANYTHING: Schema = {"type": "object"}
 BYTES: Schema = {"type": "string", "format": "binary"}
+DICOM_JSON: Schema = {"type": ["array", "object"], "items": {}}
 
 
 def structure(properties: dict[str, Schema], required: list[str] | None = None) -> Schema:
