@@ -9,14 +9,14 @@ from routes.context import context
 from routes.job_json import job_to_json, jobs_to_json
 from routes.openapi import describe
 from routes.problems import ProblemError, invalid
-from routes.schemas.words import UID
+from routes.schemas.words import UID, reference
 from routes.segment import WAIT, answer
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/jobs")
 
 _LIMIT = reading.limit(unless_said=100, most=500)
 _QUERY = {
-    "state": {"enum": list(JOB_STATES), "description": "Only jobs in this state"},
+    "state": {**reference("JobState"), "description": "Only jobs in this state"},
     "StudyInstanceUID": {**UID, "description": "Only jobs of this study"},
     **_LIMIT.query,
 }

@@ -19,6 +19,7 @@ from routes.schemas.words import (
     USER,
     Schema,
     list_of,
+    one_of,
     or_null,
     reference,
     request_of,
@@ -40,7 +41,7 @@ _DOSE = {
     "maximum": bounds.MAXIMUM_MG,
     "description": "mg of dexamethasone a day",
 }
-_STATUS = {"enum": [*ClinicalStatus, None], "description": "Against the baseline"}
+_STATUS = {**or_null("ClinicalStatus"), "description": "Against the baseline"}
 _WHO = {**USER, "description": "Who changes it; default: anonymous"}
 _JOB_ADDRESSES = {"type": "array", "items": TEXT, "description": "Addresses of the jobs that write it again"}
 _ASSESSMENT: dict[str, Schema] = {
@@ -69,7 +70,7 @@ _TRACKED: dict[str, Schema] = {
     "split_from": {"type": ["integer", "null"], "description": "The lesion that it was taken for until people said no"},
 }
 _GROWTH = {
-    "unit": {"enum": ["mm", "mm3"]},
+    "unit": reference("Unit"),
     "total": NUMBER_OR_NULL,
     "baseline": {"type": "number"},
     "nadir": {"type": "number"},
@@ -82,7 +83,7 @@ _GROWTH = {
 }
 _CHANGE: dict[str, Schema] = {
     "id": ID,
-    "subject": {"enum": ["lesion", "visit"]},
+    "subject": reference("ChangeSubject"),
     "subject_id": ID,
     "before": {"type": "object"},
     "after": {"type": "object"},
@@ -109,7 +110,7 @@ SCHEMAS: dict[str, Any] = {
             "PatientID": TEXT_OR_NULL,
             "baseline": {**TEXT_OR_NULL, "description": "StudyInstanceUID of the visit that others are compared with"},
             "baseline_reason": TEXT,
-            "target_rule": {"enum": [*TARGET_RULES], "description": "Which of `targets` of a visit decides here"},
+            "target_rule": {**one_of(TARGET_RULES), "description": "Which of `targets` of a visit decides here"},
             "visits": list_of("TimelineVisit"),
             "lesions": list_of("TimelineLesion"),
             "best_radiographic": reference("BestResponse"),
@@ -124,8 +125,8 @@ SCHEMAS: dict[str, Any] = {
             "job": {**TEXT, "description": "The job that found the lesions"},
             "date": DATE,
             "model": TEXT,
-            "role": {"enum": ["baseline", "follow-up", "before baseline", "unplaced"]},
-            "assessment": structure({**_ASSESSMENT, "version": _VERSION}),
+            "role": one_of(("baseline", "follow-up", "before baseline", "unplaced")),
+            "assessment": reference("Assessment"),
             "under_immunotherapy": {"type": "boolean", "description": "As was said of this visit or of one before"},
             "followed": {
                 **TEXT,
@@ -144,8 +145,11 @@ SCHEMAS: dict[str, Any] = {
             "none_counts": {**TEXT, "description": "Why no lesion counts at this visit; empty where any does"},
         }
     ),
+    "Assessment": structure({**_ASSESSMENT, "version": _VERSION}),
+    "ClinicalStatus": one_of(ClinicalStatus),
+    "Unit": one_of(("mm", "mm3")),
     "Growth": structure(_GROWTH),
-    "DecidingSum": structure({"of": {"enum": [*dict.fromkeys(map(summed, TARGET_RULES))]}, **_GROWTH}),
+    "DecidingSum": structure({"of": one_of(dict.fromkeys(map(summed, TARGET_RULES))), **_GROWTH}),
     "Verdict": structure(
         {
             "response": TEXT,
@@ -166,7 +170,7 @@ SCHEMAS: dict[str, Any] = {
     "TimelineLesion": structure(
         {
             **_TRACKED,
-            "role": {"enum": _ROLES},
+            "role": one_of(_ROLES),
             "sizes": {"type": "array", "items": or_null("Size")},
             "why_no_target": {**TEXT, "description": "Why it cannot be chosen as a target; empty where it can"},
             "not_covered": {
@@ -237,6 +241,7 @@ SCHEMAS: dict[str, Any] = {
     "VisitAssessment": structure({"StudyInstanceUID": UID, **_ASSESSMENT, "version": _VERSION, "jobs": _JOB_ADDRESSES}),
     "AssessmentChange": request_of({**_ASSESSMENT, "version": _VERSION, "user": _WHO}),
     "Changes": structure({"changes": list_of("ListedChange")}),
+    "ChangeSubject": one_of(("lesion", "visit")),
     "Change": structure(_CHANGE),
     "ListedChange": structure(
         {

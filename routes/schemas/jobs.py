@@ -12,6 +12,7 @@ from routes.schemas.words import (
     TRUTH,
     UID,
     list_of,
+    one_of,
     or_null,
     reference,
     request_of,
@@ -21,7 +22,7 @@ from routes.schemas.words import (
 _POINT = {"type": "array", "items": {"type": "number"}, "minItems": 3, "maxItems": 3, "description": "LPS, mm"}
 _CHORD = {"type": "array", "items": _POINT, "minItems": 2, "maxItems": 2, "description": "Both ends, LPS, mm"}
 _FRAME = {"type": ["integer", "null"], "description": "1-based frame; null for single-frame instances"}
-_OUTPUTS = {"type": "array", "items": {"enum": list(WRITTEN)}, "minItems": 1, "uniqueItems": True}
+_OUTPUTS = {**list_of("ResultKind"), "minItems": 1, "uniqueItems": True}
 
 SCHEMAS: dict[str, Any] = {
     "SegmentRequest": request_of(
@@ -40,8 +41,8 @@ SCHEMAS: dict[str, Any] = {
     "Job": structure(
         {
             "id": TEXT,
-            "purpose": {"enum": [SEGMENT, RELABEL], "description": "relabel: written again under changed names"},
-            "state": {"enum": list(JOB_STATES)},
+            "purpose": {**one_of((SEGMENT, RELABEL)), "description": "relabel: written again under changed names"},
+            "state": reference("JobState"),
             "stage": {**TEXT, "description": "The last running state that was reached"},
             "percent": {"type": "integer", "minimum": 0, "maximum": 100},
             "queue_position": {"type": ["integer", "null"], "description": "1 is next; null when it does not wait"},
@@ -72,6 +73,7 @@ SCHEMAS: dict[str, Any] = {
             "notice": TEXT,
         }
     ),
+    "JobState": one_of(JOB_STATES),
     "Jobs": structure({"jobs": list_of("Job")}),
     "Selection": structure(
         {
@@ -91,9 +93,10 @@ SCHEMAS: dict[str, Any] = {
             "excluded": {"type": ["string", "null"], "description": "Why it is never chosen"},
         }
     ),
+    "ResultKind": one_of(WRITTEN),
     "Result": structure(
         {
-            "kind": {"enum": list(WRITTEN)},
+            "kind": reference("ResultKind"),
             "SeriesInstanceUID": UID,
             "SOPInstanceUID": UID,
             "superseded": {**TIME, "description": "Since when a newer version replaces it, or its job has failed"},

@@ -1,6 +1,6 @@
 """What the schemas are made of."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from Orthanc.archive import UID_LENGTH, UID_PATTERN
@@ -43,6 +43,10 @@ def structure(properties: dict[str, Schema], required: list[str] | None = None) 
 def request_of(properties: dict[str, Schema], required: Sequence[str] = ()) -> Schema:
     """Describe an object that is sent to us, as ``reading.json_object`` reads it: other members are refused."""
     return {**structure(properties, list(required)), "additionalProperties": False}
+
+
+def one_of(values: Iterable[str]) -> Schema:
+    return {"type": "string", "enum": list(values)}
 
 
 def reference(schema: str) -> Schema:
