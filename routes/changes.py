@@ -28,7 +28,11 @@ _ERRORS = {
 _TAG = "Follow-up"
 _VERSION_SAID = re.compile("[0-9]{1,10}")
 _USER = {"X-User": {**USER, "description": "Who changes it, in UTF-8; or `user`"}}
-_VERSION_AND_USER = {"If-Match": {**TEXT, "description": 'On which version, such as "3"; or `version`'}, **_USER}
+_VERSION_AND_USER = {
+    "If-Match": {**TEXT, "pattern": '^"?[0-9]{1,10}"?$', "description": 'On which version, such as "3"; or `version`'},
+    **_USER,
+}
+_ETAG = {"ETag": "The version it has now"}
 _WHO = "Who changes it: the header X-User (in UTF-8), or `user`. On which version: the header If-Match, or `version`."
 
 
@@ -46,6 +50,7 @@ _WHO = "Who changes it: the header X-User (in UTF-8), or `user`. On which versio
     + _WHO,
     body="LesionChange",
     headers=_VERSION_AND_USER,
+    gives=_ETAG,
     tag=_TAG,
 )
 def change_lesion(lesion: int) -> Response:
@@ -74,6 +79,7 @@ def change_lesion(lesion: int) -> Response:
     "the visit, as the timeline shows it. It holds until that is another, as after a new segmentation. " + _WHO,
     body="AssessmentChange",
     headers=_VERSION_AND_USER,
+    gives=_ETAG,
     tag=_TAG,
 )
 def assess(study: str) -> Response:

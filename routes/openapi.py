@@ -35,6 +35,7 @@ def describe(
     media_type: str = "text/html",
     error: str | None = None,
     pages: Collection[int] = (),
+    gives: Mapping[str, str] | None = None,
 ) -> Callable[[View], View]:
     """Describe a view.
 
@@ -55,6 +56,8 @@ def describe(
         Name of the schema of errors, where they are no problems.
     pages
         Errors that are answered as what is no JSON is; of an address that nothing can be at, as any error.
+    gives
+        Header of the answers that are no errors -> what it means.
     """
     wrong = _content(error) if error else _PROBLEM
     responses: dict[str, Any] = {}
@@ -62,6 +65,10 @@ def describe(
         shown = _shown(media_type) if status < 400 or status in pages else {}
         content = _content(schema) if schema else shown | (wrong if status >= 400 else {})
         responses[str(status)] = {"description": meaning} | ({} if status == 304 else {"content": content})
+        if gives and status < 400:
+            responses[str(status)]["headers"] = {
+                name: {"description": means, "schema": TEXT} for name, means in gives.items()
+            }
     responses["default"] = {"description": "Any other error", "content": wrong}
     operation: dict[str, Any] = {"summary": summary, "description": text, "tags": [tag], "responses": responses}
     if body:

@@ -28,6 +28,9 @@ WAIT = reading.Number(
 )
 
 
+LOCATION = {"Location": "Address of the job"}
+
+
 @blueprint.post("/segment")
 @describe(
     "Segment a series of a study",
@@ -48,6 +51,7 @@ WAIT = reading.Number(
     text="The series is chosen here and now; what it is worth as a volume shows when the job reads it.",
     body="SegmentRequest",
     query=WAIT.query,
+    gives=LOCATION,
     tag="Segment",
 )
 def segment() -> Response:

@@ -357,6 +357,27 @@ def test_every_answer_says_what_it_holds(site):
                 assert all(one.get("schema") for one in content.values()), path
 
 
+def test_headers_that_lead_on_are_described_and_sent(site):
+    described = {
+        f"{method.upper()} {path} {status}": " ".join(answer["headers"])
+        for path, operations in site.client.get("/openapi.json").get_json()["paths"].items()
+        for method, operation in operations.items()
+        for status, answer in operation["responses"].items()
+        if "headers" in answer
+    }
+    image = "GET /studies/{study}/lesions/{lesion}/image.png"
+    etag = {f"{image} 200", f"{image} 304", "PATCH /lesions/{lesion} 200", "POST /visits/{study}/assessment 200"}
+    location = {
+        f"{asked} {status}"
+        for asked in ("POST /segment", "POST /jobs/{job_id}/retry", "DELETE /jobs/{job_id}")
+        for status in (200, 202)
+    }
+    assert described == dict.fromkeys(etag, "ETag") | dict.fromkeys(location, "Location")
+    address = site.post().headers["Location"]
+    assert site.client.delete(address).headers["Location"] == address
+    assert site.client.post(f"{address}/retry").headers["Location"] == address
+
+
 def test_an_answer_is_of_the_kind_that_is_described(site):
     """Of every address that only reads: what it says of something that is not there, or of everything."""
     document = site.client.get("/openapi.json").get_json()

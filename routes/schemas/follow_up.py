@@ -42,7 +42,7 @@ _DOSE = {
     "description": "mg of dexamethasone a day",
 }
 _STATUS = {**or_null("ClinicalStatus"), "description": "Against the baseline"}
-_WHO = {**USER, "description": "Who changes it; default: anonymous"}
+_WHO = {**USER, "description": "Who changes it, in printable characters; default: anonymous"}
 _JOB_ADDRESSES = {"type": "array", "items": TEXT, "description": "Addresses of the jobs that write it again"}
 _ASSESSMENT: dict[str, Schema] = {
     "corticosteroid_mg": _DOSE,
@@ -51,7 +51,7 @@ _ASSESSMENT: dict[str, Schema] = {
         "type": ["boolean", "null"],
         "description": "New lesions alone are then no progression; null: as at the last earlier visit that says it",
     },
-    "note": {**TEXT, "maxLength": bounds.NOTE_LENGTH},
+    "note": {**TEXT, "maxLength": bounds.NOTE_LENGTH, "description": "Printable characters, tabs and line ends"},
     "baseline": {"type": "boolean", "description": "Chosen as the visit to compare with"},
     "verified": {
         **TEXT_OR_NULL,

@@ -18,7 +18,12 @@ WHOLE: Schema = {"type": "integer"}
 ID: Schema = {"type": "integer", "format": "int64", "minimum": 0}  # the largest int64 is LARGEST_ID
 TEXT: Schema = {"type": "string"}
 IN_ADDRESS: Schema = {"type": "string", "pattern": f"^[^{bounds.CONTROL}]*$"}
-NAME: Schema = {"type": "string", "minLength": 1, "maxLength": bounds.NAME_LENGTH}
+NAME: Schema = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": bounds.NAME_LENGTH,
+    "description": "Printable characters, no backslash; spaces around it are left out",
+}
 USER: Schema = {"type": "string", "maxLength": bounds.USER_LENGTH}
 TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
 TRUTH: Schema = {"type": "boolean"}
