@@ -28,7 +28,12 @@ class _Asset(NamedTuple):
 
 
 @blueprint.get("/static/<name>")
-@describe("A style or a script", {200: ("It", None), 404: ("There is none of this name", None)}, media_type="text/css")
+@describe(
+    "A style or a script",
+    {200: ("It", None), 404: ("There is none of this name", None)},
+    media_type="text/css, text/javascript",
+    tag="Viewer",
+)
 def asset(name: str) -> Response:
     """Give a file; its address names its version, so that it never has to be asked for again."""
     found = _read(name)

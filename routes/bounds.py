@@ -4,6 +4,9 @@ LARGEST_ID = 2**63 - 1
 """The largest that a database can be asked for."""
 LARGEST_VERSION = 2**31
 
+CONTROL = r"\x00-\x08\x0a-\x1f\x7f-\x9f"
+"""What no address has any use for, and PostgreSQL refuses some of. A tab comes with what is pasted from a table."""
+
 NAME_LENGTH, NOTE_LENGTH, USER_LENGTH = 64, 4000, 100
 MAXIMUM_MG = 1000.0
 UNUSUAL_MG = 40.0

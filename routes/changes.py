@@ -26,8 +26,13 @@ _ERRORS = {
     422: ("The change would contradict what is known", None),
 }
 _TAG = "Follow-up"
+_VERSION_SAID = re.compile("[0-9]{1,10}")
 _USER = {"X-User": {**USER, "description": "Who changes it, in UTF-8; or `user`"}}
-_VERSION_AND_USER = {"If-Match": {**TEXT, "description": 'On which version, such as "3"; or `version`'}, **_USER}
+_VERSION_AND_USER = {
+    "If-Match": {**TEXT, "pattern": '^"?[0-9]{1,10}"?$', "description": 'On which version, such as "3"; or `version`'},
+    **_USER,
+}
+_ETAG = {"ETag": "The version it has now"}
 _WHO = "Who changes it: the header X-User (in UTF-8), or `user`. On which version: the header If-Match, or `version`."
 
 
@@ -45,6 +50,7 @@ _WHO = "Who changes it: the header X-User (in UTF-8), or `user`. On which versio
     + _WHO,
     body="LesionChange",
     headers=_VERSION_AND_USER,
+    gives=_ETAG,
     tag=_TAG,
 )
 def change_lesion(lesion: int) -> Response:
@@ -76,6 +82,7 @@ def change_lesion(lesion: int) -> Response:
     "that are not named stay as they are. " + _WHO,
     body="AssessmentChange",
     headers=_VERSION_AND_USER,
+    gives=_ETAG,
     tag=_TAG,
 )
 def assess(study: str) -> Response:
@@ -122,8 +129,8 @@ def _write_again(here: Context) -> list[str]:
 
 
 def _version(body: dict[str, Any]) -> int:
-    tags = list(request.if_match.as_set())
-    value = tags[0] if len(tags) == 1 else body.get("version")
+    header = request.headers.get("If-Match", "").strip().strip('"')
+    value = int(header) if _VERSION_SAID.fullmatch(header) else header or body.get("version")
     if value is None:
         raise ProblemError(
             428,
@@ -132,14 +139,14 @@ def _version(body: dict[str, Any]) -> int:
             "Neither If-Match nor version was sent.",
             "Send the version that the timeline shows, so that nobody's change is lost.",
         )
-    if not re.fullmatch("[0-9]{1,10}", str(value)) or int(value) > bounds.LARGEST_VERSION:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= bounds.LARGEST_VERSION:
         raise invalid(f"version = {str(value)[:80]!r} is no version; expected a whole number.")
-    return int(value)
+    return value
 
 
 def _user(body: dict[str, Any]) -> str:
-    value = _as_sent(request.headers.get("X-User", "")) or body.get("user") or "anonymous"
-    return _text("user", value, bounds.USER_LENGTH)
+    value = _as_sent(request.headers.get("X-User", "")) or body.get("user", "")
+    return "anonymous" if value == "" else _text("user", value, bounds.USER_LENGTH)
 
 
 def _as_sent(header: str) -> str:
@@ -154,7 +161,8 @@ def _text(field: str, value: Any, longest: int, *, empty: bool = False) -> str:
     text = value.strip() if isinstance(value, str) else ""
     printable = all(character.isprintable() or (empty and character in "\n\t") for character in text)
     if not isinstance(value, str) or len(text) > longest or not printable or not (text or empty):
-        raise invalid(f"{field} = {str(value)[:80]!r} is not usable; expected a text of at most {longest} characters.")
+        expected = f"a text of at most {longest} printable characters"
+        raise invalid(f"{field} = {str(value)[:80]!r} is not usable; expected {expected}.")
     return text
 
 

@@ -20,7 +20,7 @@ from routes.context import context
 from routes.follow_up_charts import NAMED, bars, colour_of, curves, scatter, sum_chart
 from routes.follow_up_view import View, arrange
 from routes.openapi import describe
-from routes.schemas.words import TEXT, UID
+from routes.schemas.words import IN_ADDRESS, UID
 
 blueprint = Blueprint("follow_up_page", __name__, url_prefix="/follow-up")
 
@@ -30,7 +30,7 @@ _POLICY = (
 )
 _SHOWN, _CHANGES = 200, 10_000
 _QUERY = {
-    "q": {**TEXT, "description": "Words of the name or the PatientID"},
+    "q": {**IN_ADDRESS, "description": "Words of the name or the PatientID"},
     "StudyInstanceUID": {**UID, "description": "Go to the patient of this study, and to this visit"},
 }
 _VISIT = {"visit": {**UID, "description": "The visit to show closely; the last one by date unless said"}}

@@ -125,6 +125,7 @@ def lesions(study: str) -> Response:
     },
     text="lesion is the tracking UID that the lesion has in this study.",
     headers={"If-None-Match": {**TEXT, "description": "The ETag of the picture that is there already"}},
+    gives={"ETag": "Names the picture, for If-None-Match"},
     media_type="image/png",
     tag=_TAG,
 )

@@ -9,14 +9,14 @@ from routes.context import context
 from routes.job_json import job_to_json, jobs_to_json
 from routes.openapi import describe
 from routes.problems import ProblemError, invalid
-from routes.schemas.words import UID
-from routes.segment import WAIT, answer
+from routes.schemas.words import UID, reference
+from routes.segment import LOCATION, WAIT, answer
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/jobs")
 
 _LIMIT = reading.limit(unless_said=100, most=500)
 _QUERY = {
-    "state": {"enum": list(JOB_STATES), "description": "Only jobs in this state"},
+    "state": {**reference("JobState"), "description": "Only jobs in this state"},
     "StudyInstanceUID": {**UID, "description": "Only jobs of this study"},
     **_LIMIT.query,
 }
@@ -66,6 +66,7 @@ def one(job_id: str) -> Response:
         404: ("No such job", None),
         409: ("It has ended, or is writing its results", None),
     },
+    gives=LOCATION,
 )
 def cancel(job_id: str) -> Response:
     """Cancel a job."""
@@ -84,6 +85,7 @@ def cancel(job_id: str) -> Response:
         409: ("Not possible now", None),
     },
     query=WAIT.query,
+    gives=LOCATION,
 )
 def retry(job_id: str) -> Response:
     """Queue a job again."""

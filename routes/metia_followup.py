@@ -12,7 +12,7 @@ from routes.context import context
 from routes.metia import ERROR, TAG, error_response
 from routes.openapi import Parameters, describe
 from routes.problems import ProblemError
-from routes.schemas.words import TEXT
+from routes.schemas.words import IN_ADDRESS
 
 blueprint = Blueprint("metia_followup", __name__)
 blueprint.register_error_handler(Exception, error_response)
@@ -23,6 +23,10 @@ _ORTHANC_NAME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
 
 def _list_of(summary: str, schema: str, query: Parameters | None = None) -> Callable[[View], View]:
     return describe(summary, {200: ("All of them", schema)}, tag=TAG, error=ERROR, query=query)
+
+
+def _only(name: str, of: str) -> Parameters:
+    return {name: {**IN_ADDRESS, "description": f"Only those of this {of}"}}
 
 
 @blueprint.get("/getAllStudies")
@@ -59,7 +63,7 @@ def patients() -> Response:
 
 
 @blueprint.get("/followup-etudes")
-@_list_of("List their studies", "MetiaStudies", {"idPatient": {**TEXT, "description": "Only those of this patient"}})
+@_list_of("List their studies", "MetiaStudies", _only("idPatient", "patient"))
 def studies() -> Response:
     """List studies."""
     patient = request.args.get("idPatient")
@@ -76,9 +80,7 @@ def studies() -> Response:
 
 
 @blueprint.get("/followup-series")
-@_list_of(
-    "List the series of lesions", "MetiaSeriesList", {"idEtude": {**TEXT, "description": "Only those of this study"}}
-)
+@_list_of("List the series of lesions", "MetiaSeriesList", _only("idEtude", "study"))
 def series() -> Response:
     """List series."""
     found = store.metia_series(context().database, request.args.get("idEtude"))
@@ -86,7 +88,7 @@ def series() -> Response:
 
 
 @blueprint.get("/followup-metastases")
-@_list_of("List the lesions", "MetiaMetastases", {"idSeries": {**TEXT, "description": "Only those of this series"}})
+@_list_of("List the lesions", "MetiaMetastases", _only("idSeries", "series"))
 def metastases() -> Response:
     """List lesions."""
     named = request.args.get("idSeries")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from flask import Flask
 
 from routes.schemas import SCHEMAS
-from routes.schemas.words import BYTES, ID, TEXT, UID, Schema
+from routes.schemas.words import BYTES, DICOM_JSON, ID, IN_ADDRESS, TEXT, UID, Schema
 
 View = TypeVar("View", bound=Callable[..., Any])
 Parameters = Mapping[str, Schema | Callable[[], Schema]]
@@ -35,6 +35,7 @@ def describe(
     media_type: str = "text/html",
     error: str | None = None,
     pages: Collection[int] = (),
+    gives: Mapping[str, str] | None = None,
 ) -> Callable[[View], View]:
     """Describe a view.
 
@@ -54,14 +55,20 @@ def describe(
     error
         Name of the schema of errors, where they are no problems.
     pages
-        Errors that are answered as what is no JSON is.
+        Errors that are answered as what is no JSON is; of an address that nothing can be at, as any error.
+    gives
+        Header of the answers that are no errors -> what it means.
     """
     wrong = _content(error) if error else _PROBLEM
     responses: dict[str, Any] = {}
     for status, (meaning, schema) in answers.items():
-        no_json = wrong if status >= 400 and status not in pages else _bytes(media_type)
-        content = _content(schema) if schema else no_json
+        shown = _shown(media_type) if status < 400 or status in pages else {}
+        content = _content(schema) if schema else shown | (wrong if status >= 400 else {})
         responses[str(status)] = {"description": meaning} | ({} if status == 304 else {"content": content})
+        if gives and status < 400:
+            responses[str(status)]["headers"] = {
+                name: {"description": means, "schema": TEXT} for name, means in gives.items()
+            }
     responses["default"] = {"description": "Any other error", "content": wrong}
     operation: dict[str, Any] = {"summary": summary, "description": text, "tags": [tag], "responses": responses}
     if body:
@@ -79,9 +86,15 @@ def describe(
     return keep
 
 
-def _bytes(media_types: str) -> dict[str, Any]:
+def _shown(media_types: str) -> dict[str, Any]:
     """Describe an answer that is a file or a page."""
-    return {one: {"schema": BYTES} for one in media_types.split(", ")}
+    return {one: {"schema": _schema_of(one)} for one in media_types.split(", ")}
+
+
+def _schema_of(media_type: str) -> Schema:
+    if media_type.startswith("text/"):
+        return TEXT
+    return DICOM_JSON if media_type.endswith("+json") else BYTES
 
 
 def build(app: Flask, version: str) -> dict[str, Any]:
@@ -114,7 +127,7 @@ def _paths(app: Flask) -> dict[str, Any]:
         if described is None:
             raise LookupError(f"{rule.rule} has no @describe")
         in_path = [
-            {"name": name, "in": "path", "required": True, "schema": _IN_PATH.get(kind, TEXT)}
+            {"name": name, "in": "path", "required": True, "schema": _IN_PATH.get(kind, IN_ADDRESS)}
             for kind, name in _PARAMETER.findall(rule.rule)
         ]
         others = [_parameter(*one) for one in described["parameters"]]

@@ -21,8 +21,7 @@ _KINDS = {dict: "an object", list: "an array", str: "a string", int: "a number",
 _KINDS[type(None)] = "null"
 """What JSON calls its values."""
 
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
-"""What no address has any use for, and PostgreSQL refuses some of. A tab comes with what is pasted from a table."""
+_CONTROL = re.compile(f"[{bounds.CONTROL}]")
 
 
 class _Identifier(IntegerConverter):
@@ -122,9 +121,8 @@ class Number:
         return {
             "type": "integer" if self.whole else "number",
             "minimum": self.least,
-            "maximum": self._most(),
             "default": self.unless_said,
-            "description": f"{self.meaning}; what is more than the maximum is cut to it",
+            "description": f"{self.meaning}; what is more than {self._most():g} is cut to it",
         }
 
     def _most(self) -> float:

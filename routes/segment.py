@@ -28,6 +28,9 @@ WAIT = reading.Number(
 )
 
 
+LOCATION = {"Location": "Address of the job"}
+
+
 @blueprint.post("/segment")
 @describe(
     "Segment a series of a study",
@@ -48,6 +51,7 @@ WAIT = reading.Number(
     text="The series is chosen here and now; what it is worth as a volume shows when the job reads it.",
     body="SegmentRequest",
     query=WAIT.query,
+    gives=LOCATION,
     tag="Segment",
 )
 def segment() -> Response:
@@ -110,9 +114,10 @@ def wait_for(here: Context, job: Job, seconds: float) -> Job:
 def _outputs(value: Any) -> list[str]:
     if value is None:
         return list(WRITTEN)
-    if not isinstance(value, list) or not value or any(kind not in list(WRITTEN) for kind in value):
-        raise invalid(f"outputs = {str(value)[:80]} is not usable; expected a list of {', '.join(WRITTEN)}.")
-    return [kind for kind in WRITTEN if kind in value]
+    wanted = [kind for kind in WRITTEN if isinstance(value, list) and kind in value]
+    if not wanted or len(wanted) != len(value):  # something else is in it, or the same twice
+        raise invalid(f"outputs = {str(value)[:80]} is not usable; expected a list of {', '.join(WRITTEN)}, each once.")
+    return wanted
 
 
 def _model(here: Context, name: Any) -> str | None:

@@ -108,7 +108,7 @@ def extension(name: str) -> Response:
 @describe(
     "A file of the viewer",
     {200: ("The file", None), 404: ("OHIF has no such file", None)},
-    media_type="application/octet-stream",
+    media_type="*/*",
     tag=_TAG,
 )
 def asset(name: str) -> Response:

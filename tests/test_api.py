@@ -273,6 +273,20 @@ def test_what_may_be_sent_is_described(site):
     assert described == expected
 
 
+def test_a_body_says_whether_it_may_hold_more(site):
+    document = site.client.get("/openapi.json").get_json()
+    closed = set()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            for content in references(operation.get("requestBody", {}).get("content", {}).get("application/json", {})):
+                name = content.removeprefix("#/components/schemas/")
+                answer = site.client.open(re.sub("{.*?}", "1", path), method=method, json={"more": 1})
+                described = document["components"]["schemas"][name].get("additionalProperties") is False
+                assert ("Unknown: more" in answer.get_data(True)) is described, name
+                closed |= {name} if described else set()
+    assert closed == {"SegmentRequest", "LesionChange", "AssessmentChange", "Undoing"}
+
+
 def test_the_numbers_of_queries_are_described_by_the_bounds_that_are_checked(tmp_path):
     site = ApiSite(tmp_path, API_WAIT_MAX="45")
     bounds = {}
@@ -281,7 +295,9 @@ def test_the_numbers_of_queries_are_described_by_the_bounds_that_are_checked(tmp
             for one in operation["parameters"]:
                 schema = one["schema"]
                 if one["in"] == "query" and schema.get("type") in ("number", "integer"):
-                    bounds[one["name"], path] = (schema["minimum"], schema["default"], schema["maximum"])
+                    (most,) = re.findall("more than (.*) is cut to it", one["description"])
+                    bounds[one["name"], path] = (schema["minimum"], schema["default"], int(most))
+                    assert "maximum" not in schema, "what is more is taken, too"
                     for said, refused in ((schema["minimum"] - 1, True), (schema["minimum"], False)):
                         address = f"{re.sub('{.*?}', '1', path)}?{one['name']}={said}"
                         told = site.client.open(address, method=method, json={"StudyInstanceUID": STUDY}).get_data(True)
@@ -300,7 +316,7 @@ def test_the_numbers_of_queries_are_described_by_the_bounds_that_are_checked(tmp
 def test_what_an_address_holds_is_described_as_what_it_is(site):
     paths = site.client.get("/openapi.json").get_json()["paths"]
     kinds = {
-        (path, one["name"]): one["schema"]["type"] + ("s" if "pattern" in one["schema"] else "")
+        (path, one["name"]): one["schema"]["type"] + ("s" if "maxLength" in one["schema"] else "")
         for path, operations in paths.items()
         for operation in operations.values()
         for one in operation["parameters"]
@@ -308,6 +324,16 @@ def test_what_an_address_holds_is_described_as_what_it_is(site):
     }
     assert kinds["/patients/{patient}/timeline", "patient"] == "integer"
     assert {kind for (_, name), kind in kinds.items() if name == "study"} == {"strings"}
+
+
+def test_no_address_is_described_to_hold_what_is_refused(site):
+    assert problem(site.client.get("/jobs/a%01"))["status"] == 400
+    for path, operations in site.client.get("/openapi.json").get_json()["paths"].items():
+        for operation in operations.values():
+            for one in operation["parameters"]:
+                schema = one["schema"]
+                if one["in"] != "header" and schema.get("type") == "string" and "enum" not in schema:
+                    assert not re.search(schema["pattern"], "1\x01"), (path, one["name"])
 
 
 def test_a_client_made_from_the_document_can_upload(site):
@@ -331,6 +357,27 @@ def test_every_answer_says_what_it_holds(site):
                 assert all(one.get("schema") for one in content.values()), path
 
 
+def test_headers_that_lead_on_are_described_and_sent(site):
+    described = {
+        f"{method.upper()} {path} {status}": " ".join(answer["headers"])
+        for path, operations in site.client.get("/openapi.json").get_json()["paths"].items()
+        for method, operation in operations.items()
+        for status, answer in operation["responses"].items()
+        if "headers" in answer
+    }
+    image = "GET /studies/{study}/lesions/{lesion}/image.png"
+    etag = {f"{image} 200", f"{image} 304", "PATCH /lesions/{lesion} 200", "POST /visits/{study}/assessment 200"}
+    location = {
+        f"{asked} {status}"
+        for asked in ("POST /segment", "POST /jobs/{job_id}/retry", "DELETE /jobs/{job_id}")
+        for status in (200, 202)
+    }
+    assert described == dict.fromkeys(etag, "ETag") | dict.fromkeys(location, "Location")
+    address = site.post().headers["Location"]
+    assert site.client.delete(address).headers["Location"] == address
+    assert site.client.post(f"{address}/retry").headers["Location"] == address
+
+
 def test_an_answer_is_of_the_kind_that_is_described(site):
     """Of every address that only reads: what it says of something that is not there, or of everything."""
     document = site.client.get("/openapi.json").get_json()
@@ -342,8 +389,24 @@ def test_an_answer_is_of_the_kind_that_is_described(site):
             responses = operations["get"]["responses"]
             described = responses.get(str(answer.status_code), responses["default"])["content"]
             assert answer.mimetype in described, address
-    answer = site.client.get("/follow-up?StudyInstanceUID=1.2.3")
-    assert answer.mimetype in document["paths"]["/follow-up"]["get"]["responses"][str(answer.status_code)]["content"]
+    for address, path in (
+        ("/follow-up?StudyInstanceUID=1.2.3", "/follow-up"),
+        (f"/follow-up/{2**63}", "/follow-up/{patient}"),
+        ("/static/follow_up_entries.js", "/static/{name}"),
+    ):
+        answer = site.client.get(address)
+        assert answer.mimetype in document["paths"][path]["get"]["responses"][str(answer.status_code)]["content"]
+
+
+def test_what_is_text_is_described_as_text(site):
+    """Makers of clients take bytes for a file, and fail on a table or a page; and JSON is neither."""
+    for path, operations in site.client.get("/openapi.json").get_json()["paths"].items():
+        for operation in operations.values():
+            for answer in operation["responses"].values():
+                for media_type, content in answer.get("content", {}).items():
+                    is_bytes = content["schema"].get("format") == "binary"
+                    is_text = media_type.startswith("text/") or "json" in media_type
+                    assert is_bytes is not is_text, (path, media_type)
 
 
 def test_a_route_without_description_does_not_start(site):
@@ -373,6 +436,25 @@ def test_every_reference_leads_somewhere(site):
     )
 
 
+def enumerations(node):
+    if isinstance(node, dict):
+        if "enum" in node:
+            yield node
+        for value in node.values():
+            yield from enumerations(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from enumerations(value)
+
+
+def test_an_enumeration_is_described_once_and_with_its_type(site):
+    """Makers of clients make a type of each; and nothing of one that may be anything."""
+    found = list(enumerations(site.client.get("/openapi.json").get_json()))
+    assert {one.get("type") for one in found} == {"string"}
+    values = [one["enum"] for one in found]
+    assert [twice for twice in values if values.count(twice) > 1] == []
+
+
 def test_the_page_shows_every_address_and_needs_no_internet(site):
     page = site.client.get("/docs").get_data(as_text=True)
     document = site.client.get("/openapi.json").get_json()
@@ -388,9 +470,10 @@ def test_the_page_shows_every_address_and_needs_no_internet(site):
 
 def test_the_page_tells_bounds_and_what_holds_unless_said(site):
     page = site.client.get("/docs").get_data(as_text=True)
-    for words in ("integer, 1 to 500; 100 unless said", "number, 0 to 300; 0 unless said", "at most 4000 characters"):
+    known = ("integer, at least 1; 100 unless said", "</a> or null", "at most 4000 characters")
+    for words in known:
         assert words in page
-    assert "improved | stable | worse | null" in page
+    assert "<p>improved | stable | worse</p>" in page
 
 
 def test_the_index_links_exist(site):

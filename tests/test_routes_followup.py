@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 
 import pytest
 from scipy import ndimage
@@ -172,6 +173,13 @@ def test_the_second_editor_gets_409_and_nothing_is_lost(site, patient):
 def test_a_change_without_a_version_is_428(site, patient):
     path = f"/lesions/{timeline_of(site, patient)['lesions'][0]['id']}"
     problem(site.client.patch(path, json={"name": "mine"}), 428)
+    operation = site.client.get("/openapi.json").get_json()["paths"]["/lesions/{lesion}"]["patch"]
+    (described,) = (one["schema"]["pattern"] for one in operation["parameters"] if one["name"] == "If-Match")
+    assert re.search(described, '"1"')
+    for tag in ("*", 'W/"1"', '"1", "2"', "9" * 5000):
+        told = problem(site.client.patch(path, json={"name": "mine", "version": 1}, headers={"If-Match": tag}), 400)
+        assert "is no version" in told["detail"], tag
+        assert not re.search(described, tag)
 
 
 @pytest.mark.parametrize(
@@ -191,9 +199,11 @@ def test_a_change_without_a_version_is_428(site, patient):
         {"split_at": "visit 2"},
         {"version": -1},
         {"version": True},
-        {"version": "x"},
-        {"version": "9" * 5000},
+        {"version": "1"},
+        {"version": 10**30},
         {"user": 5},
+        {"user": 0},
+        {"user": None},
         {"colour": "red"},
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 
 from BDD import store
 from Orthanc.archive import ArchiveTimeoutError, ArchiveUnavailableError
+from routes.schemas import SCHEMAS
 from tests import factory
 from tests.api_factory import MR, SERIES, STUDY, ApiSite
 from tests.jobs_factory import MemoryArchive
@@ -121,6 +122,7 @@ def test_the_longest_uid_is_a_uid(site):
         ({"outputs": "SEG"}, "SEG, RTSTRUCT"),
         ({"outputs": ["PDF"]}, "SEG, RTSTRUCT, SR"),
         ({"outputs": [{}]}, "SEG, RTSTRUCT"),
+        ({"outputs": ["SEG", "SEG"]}, "each once"),
         ({"Outputs": ["SEG"]}, "Unknown: Outputs"),
     ],
 )
@@ -296,6 +298,7 @@ def test_two_at_the_same_moment(site):
 def test_the_same_series_with_other_outputs_has_to_wait(site):
     first = site.post()
     document = problem(site.post(outputs=["SEG"]))
+    assert set(document) <= set(SCHEMAS["Problem"]["properties"])
     assert document["status"] == 409
     assert document["job"] == first.headers["Location"]
 

@@ -19,8 +19,10 @@ from routes.schemas.words import (
     USER,
     Schema,
     list_of,
+    one_of,
     or_null,
     reference,
+    request_of,
     structure,
 )
 
@@ -39,12 +41,12 @@ _DOSE = {
     "maximum": bounds.MAXIMUM_MG,
     "description": "mg of dexamethasone a day",
 }
-_STATUS = {"enum": [*ClinicalStatus, None], "description": "Against the baseline"}
-_WHO = {**USER, "description": "Who changes it; default: anonymous"}
+_STATUS = {**or_null("ClinicalStatus"), "description": "Against the baseline"}
+_WHO = {**USER, "description": "Who changes it, in printable characters; default: anonymous"}
 _JOB_ADDRESSES = {"type": "array", "items": TEXT, "description": "Addresses of the jobs that write it again"}
 _JUDGEMENTS = {
     "type": "object",
-    "additionalProperties": {"enum": [*Judgement]},
+    "additionalProperties": reference("Judgement"),
     "description": "What a reader says of lesions at this visit, by tracking_uid; it goes before the rule",
 }
 _ASSESSMENT: dict[str, Schema] = {
@@ -55,7 +57,7 @@ _ASSESSMENT: dict[str, Schema] = {
         "description": "New lesions alone are then no progression; null: as at the last earlier visit that says it",
     },
     "judgements": _JUDGEMENTS,
-    "note": {**TEXT, "maxLength": bounds.NOTE_LENGTH},
+    "note": {**TEXT, "maxLength": bounds.NOTE_LENGTH, "description": "Printable characters, tabs and line ends"},
     "baseline": {"type": "boolean", "description": "Chosen as the visit to compare with"},
     "verified": {
         **TEXT_OR_NULL,
@@ -74,7 +76,7 @@ _TRACKED: dict[str, Schema] = {
     "split_from": {"type": ["integer", "null"], "description": "The lesion that it was taken for until people said no"},
 }
 _GROWTH = {
-    "unit": {"enum": ["mm", "mm3"]},
+    "unit": reference("Unit"),
     "total": NUMBER_OR_NULL,
     "baseline": {"type": "number"},
     "nadir": {"type": "number"},
@@ -87,7 +89,7 @@ _GROWTH = {
 }
 _CHANGE: dict[str, Schema] = {
     "id": ID,
-    "subject": {"enum": ["lesion", "visit"]},
+    "subject": reference("ChangeSubject"),
     "subject_id": ID,
     "before": {"type": "object"},
     "after": {"type": "object"},
@@ -114,7 +116,7 @@ SCHEMAS: dict[str, Any] = {
             "PatientID": TEXT_OR_NULL,
             "baseline": {**TEXT_OR_NULL, "description": "StudyInstanceUID of the visit that others are compared with"},
             "baseline_reason": TEXT,
-            "target_rule": {"enum": [*TARGET_RULES], "description": "Which of `targets` of a visit decides here"},
+            "target_rule": {**one_of(TARGET_RULES), "description": "Which of `targets` of a visit decides here"},
             "visits": list_of("TimelineVisit"),
             "lesions": list_of("TimelineLesion"),
             "best_radiographic": reference("BestResponse"),
@@ -129,8 +131,8 @@ SCHEMAS: dict[str, Any] = {
             "job": {**TEXT, "description": "The job that found the lesions"},
             "date": DATE,
             "model": TEXT,
-            "role": {"enum": ["baseline", "follow-up", "before baseline", "unplaced"]},
-            "assessment": structure({**_ASSESSMENT, "version": _VERSION}),
+            "role": one_of(("baseline", "follow-up", "before baseline", "unplaced")),
+            "assessment": reference("Assessment"),
             "under_immunotherapy": {"type": "boolean", "description": "As was said of this visit or of one before"},
             "followed": {
                 **TEXT,
@@ -149,8 +151,12 @@ SCHEMAS: dict[str, Any] = {
             "none_counts": {**TEXT, "description": "Why no lesion counts at this visit; empty where any does"},
         }
     ),
+    "Assessment": structure({**_ASSESSMENT, "version": _VERSION}),
+    "ClinicalStatus": one_of(ClinicalStatus),
+    "Judgement": one_of(Judgement),
+    "Unit": one_of(("mm", "mm3")),
     "Growth": structure(_GROWTH),
-    "DecidingSum": structure({"of": {"enum": [*dict.fromkeys(map(summed, TARGET_RULES))]}, **_GROWTH}),
+    "DecidingSum": structure({"of": one_of(dict.fromkeys(map(summed, TARGET_RULES))), **_GROWTH}),
     "Verdict": structure(
         {
             "response": TEXT,
@@ -171,7 +177,7 @@ SCHEMAS: dict[str, Any] = {
     "TimelineLesion": structure(
         {
             **_TRACKED,
-            "role": {"enum": _ROLES},
+            "role": one_of(_ROLES),
             "sizes": {"type": "array", "items": or_null("Size")},
             "why_no_target": {**TEXT, "description": "Why it cannot be chosen as a target; empty where it can"},
             "not_covered": {
@@ -227,7 +233,7 @@ SCHEMAS: dict[str, Any] = {
         }
     ),
     "TrackedLesion": structure(_TRACKED),
-    "LesionChange": structure(
+    "LesionChange": request_of(
         {
             "name": NAME,
             "target": _TARGET,
@@ -236,21 +242,20 @@ SCHEMAS: dict[str, Any] = {
             "split_at": {**UID, "description": "StudyInstanceUID of the visit from which on it is another lesion"},
             "version": _VERSION,
             "user": _WHO,
-        },
-        required=[],
+        }
     ),
     "ChangedLesion": structure({"lesion": reference("TrackedLesion"), "jobs": _JOB_ADDRESSES}),
     "VisitAssessment": structure({"StudyInstanceUID": UID, **_ASSESSMENT, "version": _VERSION, "jobs": _JOB_ADDRESSES}),
-    "AssessmentChange": structure(
+    "AssessmentChange": request_of(
         {
             **_ASSESSMENT,
-            "judgements": {**_JUDGEMENTS, "additionalProperties": {"enum": [*Judgement, None]}},
+            "judgements": {**_JUDGEMENTS, "additionalProperties": or_null("Judgement")},
             "version": _VERSION,
             "user": _WHO,
-        },
-        required=[],
+        }
     ),
     "Changes": structure({"changes": list_of("ListedChange")}),
+    "ChangeSubject": one_of(("lesion", "visit")),
     "Change": structure(_CHANGE),
     "ListedChange": structure(
         {
@@ -258,6 +263,6 @@ SCHEMAS: dict[str, Any] = {
             "to_undo": {**TRUTH, "description": "Neither taken back nor taking one back; Undo means the first"},
         }
     ),
-    "Undoing": structure({"user": _WHO}, required=[]),
+    "Undoing": request_of({"user": _WHO}),
     "UndoneChange": structure({"change": reference("Change"), "jobs": _JOB_ADDRESSES}),
 }

@@ -4,28 +4,45 @@ from typing import Any
 
 from BDD.models import JOB_STATES, RELABEL, SEGMENT
 from results.objects import WRITTEN
-from routes.schemas.words import MM, TEXT, TIME, TRUTH, UID, list_of, or_null, reference, structure
+from routes.schemas.words import (
+    MM,
+    TEXT,
+    TEXT_OR_NULL,
+    TIME,
+    TRUTH,
+    UID,
+    list_of,
+    one_of,
+    or_null,
+    reference,
+    request_of,
+    structure,
+)
 
 _POINT = {"type": "array", "items": {"type": "number"}, "minItems": 3, "maxItems": 3, "description": "LPS, mm"}
 _CHORD = {"type": "array", "items": _POINT, "minItems": 2, "maxItems": 2, "description": "Both ends, LPS, mm"}
 _FRAME = {"type": ["integer", "null"], "description": "1-based frame; null for single-frame instances"}
-_OUTPUTS = {"type": "array", "items": {"enum": list(WRITTEN)}, "minItems": 1, "uniqueItems": True}
+_OUTPUTS = {**list_of("ResultKind"), "minItems": 1, "uniqueItems": True}
 
 SCHEMAS: dict[str, Any] = {
-    "SegmentRequest": structure(
+    "SegmentRequest": request_of(
         {
             "StudyInstanceUID": UID,
-            "SeriesInstanceUID": {**UID, "description": "Default: the post-contrast T1 volume is chosen"},
-            "model": {**TEXT, "description": "A name of GET /models. Default: the model of MODEL_PATH"},
-            "outputs": {**_OUTPUTS, "description": "What to write. Default: all"},
+            "SeriesInstanceUID": {
+                **UID,
+                "type": ["string", "null"],
+                "description": "Default, or null: the post-contrast T1 volume is chosen",
+            },
+            "model": {**TEXT_OR_NULL, "description": "A name of GET /models. Default, or null: that of MODEL_PATH"},
+            "outputs": {**_OUTPUTS, "type": ["array", "null"], "description": "What to write. Default, or null: all"},
         },
         required=["StudyInstanceUID"],
     ),
     "Job": structure(
         {
             "id": TEXT,
-            "purpose": {"enum": [SEGMENT, RELABEL], "description": "relabel: written again under changed names"},
-            "state": {"enum": list(JOB_STATES)},
+            "purpose": {**one_of((SEGMENT, RELABEL)), "description": "relabel: written again under changed names"},
+            "state": reference("JobState"),
             "stage": {**TEXT, "description": "The last running state that was reached"},
             "percent": {"type": "integer", "minimum": 0, "maximum": 100},
             "queue_position": {"type": ["integer", "null"], "description": "1 is next; null when it does not wait"},
@@ -56,6 +73,7 @@ SCHEMAS: dict[str, Any] = {
             "notice": TEXT,
         }
     ),
+    "JobState": one_of(JOB_STATES),
     "Jobs": structure({"jobs": list_of("Job")}),
     "Selection": structure(
         {
@@ -75,9 +93,10 @@ SCHEMAS: dict[str, Any] = {
             "excluded": {"type": ["string", "null"], "description": "Why it is never chosen"},
         }
     ),
+    "ResultKind": one_of(WRITTEN),
     "Result": structure(
         {
-            "kind": {"enum": list(WRITTEN)},
+            "kind": reference("ResultKind"),
             "SeriesInstanceUID": UID,
             "SOPInstanceUID": UID,
             "superseded": {**TIME, "description": "Since when a newer version replaces it, or its job has failed"},

@@ -9,7 +9,7 @@ ERROR = "Error"
 _ROI = {
     "study_instance_uid": UID,
     "serie_instance_uid": {**UID, "description": "Of the RTSTRUCT"},
-    "roi_number": WHOLE,
+    "roi_number": {**WHOLE, "minimum": 0},
 }
 _METASTASIS = {
     "id": ID,

@@ -57,10 +57,11 @@ SCHEMAS: dict[str, Any] = {
                 "detail": TEXT,
                 "what_to_do": TEXT,
                 "instance": {**TEXT, "description": "The address that was asked for; not of the problem of a job"},
+                "job": {**TEXT, "description": "Address of the job that is in the way"},
                 "candidates": {**list_of("Candidate"), "description": "The series of a study, where none was chosen"},
             },
             required=["type", "title", "status", "detail", "what_to_do"],
         ),
-        "description": "RFC 9457; further members say more, such as the job or the models that are in the way",
+        "description": "RFC 9457; further members say more, such as the models there are",
     },
 }

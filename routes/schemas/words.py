@@ -1,5 +1,6 @@
 """What the schemas are made of."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from Orthanc.archive import UID_LENGTH, UID_PATTERN
@@ -16,7 +17,13 @@ UID: Schema = {
 WHOLE: Schema = {"type": "integer"}
 ID: Schema = {"type": "integer", "format": "int64", "minimum": 0}  # the largest int64 is LARGEST_ID
 TEXT: Schema = {"type": "string"}
-NAME: Schema = {"type": "string", "minLength": 1, "maxLength": bounds.NAME_LENGTH}
+IN_ADDRESS: Schema = {"type": "string", "pattern": f"^[^{bounds.CONTROL}]*$"}
+NAME: Schema = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": bounds.NAME_LENGTH,
+    "description": "Printable characters, no backslash; spaces around it are left out",
+}
 USER: Schema = {"type": "string", "maxLength": bounds.USER_LENGTH}
 TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
 TRUTH: Schema = {"type": "boolean"}
@@ -26,6 +33,7 @@ TIME: Schema = {"type": ["string", "null"], "format": "date-time"}
 MM: Schema = {"type": "number", "description": "mm"}
 ANYTHING: Schema = {"type": "object"}
 BYTES: Schema = {"type": "string", "format": "binary"}
+DICOM_JSON: Schema = {"type": ["array", "object"], "items": {}}
 
 
 def structure(properties: dict[str, Schema], required: list[str] | None = None) -> Schema:
@@ -35,6 +43,15 @@ def structure(properties: dict[str, Schema], required: list[str] | None = None) 
         "properties": properties,
         "required": list(properties) if required is None else required,
     }
+
+
+def request_of(properties: dict[str, Schema], required: Sequence[str] = ()) -> Schema:
+    """Describe an object that is sent to us, as ``reading.json_object`` reads it: other members are refused."""
+    return {**structure(properties, list(required)), "additionalProperties": False}
+
+
+def one_of(values: Iterable[str]) -> Schema:
+    return {"type": "string", "enum": list(values)}
 
 
 def reference(schema: str) -> Schema:
