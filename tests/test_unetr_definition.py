@@ -155,6 +155,11 @@ def test_networks_for_something_else(entries, words):
         describe(define(**entries))
 
 
+def test_where_no_channels_are_said_one_goes_in_and_two_come_out():
+    for network in (describe(define()), describe(ROI, script=True)):
+        assert (network["in_channels"], network["out_channels"]) == (1, 2)
+
+
 def test_torchscript_needs_no_definition():
     formats = {"inputs": {"image": {"num_channels": 1}}, "outputs": {"pred": {"num_channels": 4}}}
     metadata = {"network_data_format": formats}
