@@ -317,6 +317,17 @@ def test_diameters_of_just_what_is_wanted_are_enough(row_mm, column_mm, failed):
     assert m.reason.endswith(failed), m.reason
 
 
+@pytest.mark.parametrize("frame", [SAGITTAL, CORONAL, Rotation.from_rotvec([0.5, 0.4, 0.3]).as_matrix() @ AXIAL])
+def test_a_lesion_that_fills_its_volume_is_measured_to_its_corners(frame):
+    """As with room around it: the planes that are resampled reach to where it ends."""
+    affine = np.eye(4)
+    affine[:3, :3] = frame * [2.0, 0.5, 0.5]
+    block = np.ones((1, 20, 24))
+    (filling,), (amid,) = (measure(one.astype(int), affine, one) for one in (block, np.pad(block, 5)))
+    assert filling.longest.length_mm == pytest.approx(amid.longest.length_mm, abs=1e-6)
+    assert filling.diameter_3d_mm == pytest.approx(amid.diameter_3d_mm, abs=1e-6)
+
+
 def test_a_lesion_seen_on_one_sagittal_slice_is_not_measurable_however_large():
     affine = np.eye(4)
     affine[:3, :3] = SAGITTAL * [8.0, 0.5, 0.5]
