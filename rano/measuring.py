@@ -92,13 +92,14 @@ def _measure_lesion(
 ) -> Measurement:
     # One voxel of nothing all around: a lesion at the volume's edge ends there.
     crop = tuple(slice(max(span.start - MARGIN, 0), span.stop + MARGIN) for span in box)
-    labels = np.pad(label_map[crop], 1)
+    labels = label_map[crop]
     to_lps = affine @ _translation([span.start - 1 for span in crop])
     if probability is None:
-        share = (labels == label).astype(np.float64)
-        full = from_mask(labels == label, np.linalg.norm(affine[:3, :3], axis=0))
+        inside = np.pad(labels == label, 1)
+        share = inside.astype(np.float64)
+        full = from_mask(inside, np.linalg.norm(affine[:3, :3], axis=0))
     else:
-        share = full = from_probability(labels, label, np.pad(probability[crop], 1))
+        share = full = np.pad(from_probability(labels, label, probability[crop]), 1)
 
     centroid = _transform(to_lps, np.array(ndimage.center_of_mass(share)))
     acquired = _is_axial(affine)
@@ -113,7 +114,7 @@ def _measure_lesion(
     # The acquired slices, also where the axial planes were resampled: these are no sharper than what they come from.
     apart = float(np.linalg.norm(affine[:3, 0]))
     measurable, reason = _judge(longest.length_mm, perpendicular.length_mm, visible, apart)
-    sure = None if probability is None else confidence(probability[crop][label_map[crop] == label])
+    sure = None if probability is None else confidence(probability[crop][labels == label])
     return Measurement(
         label=label,
         volume_mm3=float(share.sum() * abs(np.linalg.det(affine[:3, :3]))),

@@ -33,7 +33,8 @@ def from_probability(labels: npt.NDArray[np.integer], label: int, probability: n
     Parameters
     ----------
     labels
-        A box cut from the label map, shape (slices, rows, columns): the lesion and ``MARGIN`` voxels around it.
+        A box cut from the label map, shape (slices, rows, columns): the lesion and ``MARGIN`` voxels around it, as far
+        as the volume goes. What the volume cuts off goes on beyond it.
     label
         The lesion's value.
     probability
@@ -49,7 +50,7 @@ def from_probability(labels: npt.NDArray[np.integer], label: int, probability: n
     near = ndimage.binary_dilation(inside, _TOUCHING) & (labels == 0)
     others = ndimage.binary_dilation((labels != 0) & ~inside, _TOUCHING)
     deep = ndimage.binary_erosion(inside, _TOUCHING, border_value=1)
-    full = np.where(inside, np.clip(probability, _LEAST_INSIDE, 1), 0).astype(np.float64)
+    full = np.where(inside, np.maximum(probability, _LEAST_INSIDE), 0).astype(np.float64)
     full[deep] = 1
     full[near] = np.clip(probability[near], 0, LEVEL) * np.where(others[near], 0.5, 1)
     return full

@@ -30,6 +30,16 @@ def test_longest_distance_is_that_of_brute_force(cloud):
     assert longest_distance(cloud) == pytest.approx(pdist(cloud).max(), abs=1e-9)
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_longest_diameter_of_an_outline_of_many_corners_nearly_as_far_apart(seed):
+    """A rough circle away from the origin: the wrong one of its corners is wrong by little, but wrong."""
+    rng = np.random.default_rng(seed)
+    turn, radius = rng.uniform(0, 2 * np.pi, 200), rng.uniform(9.7, 10, 200)
+    outline = [50, -30] + radius[:, None] * np.column_stack([np.cos(turn), np.sin(turn)])
+    start, end = longest_diameter(outline)
+    assert np.linalg.norm(end - start) == pytest.approx(pdist(outline).max(), abs=1e-9)
+
+
 def test_longest_diameter_of_a_regular_polygon():
     turn = np.arange(7) * 2 * np.pi / 7
     start, end = longest_diameter(10 * np.column_stack([np.cos(turn), np.sin(turn)]))

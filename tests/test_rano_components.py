@@ -38,10 +38,16 @@ def test_a_component_of_just_the_minimum_is_a_lesion(axes):
     assert label_lesions(mask, np.diag(axes), 10).max() == 1
 
 
-def test_more_components_than_a_byte_can_count():
+def test_more_components_than_a_byte_can_count_are_in_the_order_of_the_array_where_they_are_equal():
     mask = np.zeros((2, 40, 40), bool)
     mask[0, ::2, ::2] = True
-    assert np.array_equal(np.unique(label_lesions(mask, AFFINE, 0)), np.arange(401))
+    labels = label_lesions(mask, AFFINE, 0)
+    assert np.array_equal(labels[mask], np.arange(1, 401))
+    mask[1, ::4, ::4] = True  # every other one of every other row is larger
+    labels = label_lesions(mask, AFFINE, 0)
+    larger = mask[1] & mask[0]
+    assert np.array_equal(labels[0][larger], np.arange(1, 101))
+    assert np.array_equal(labels[0][mask[0] & ~larger], np.arange(101, 401))
 
 
 @pytest.mark.parametrize("step", [(0, 0, 1), (0, 1, 1), (1, 1, 1), (1, -1, 1)])

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from rano.confidence import confidence
 from rano.lesion import Measurement
 from rano.measuring import measure
 from tests.reference_objects import (
@@ -300,6 +301,7 @@ def test_a_row_of_ten_voxels_of_1_mm_is_10_mm_in_spite_of_rounding():
     ("row_mm", "column_mm", "failed"),
     [
         (1.0, 1.0, ""),
+        (0.9996, 0.9992, ""),  # 9.996 mm and 4.996 mm are printed as 10.00 and 5.00
         (0.999, 1.0, "Not measurable: longest diameter 9.99 mm is below 10 mm."),
         (1.0, 0.998, "Not measurable: perpendicular 4.99 mm is below 5 mm."),
     ],
@@ -313,6 +315,17 @@ def test_diameters_of_just_what_is_wanted_are_enough(row_mm, column_mm, failed):
     (m,) = measure(labels, affine, labels.astype(np.float32))
     assert m.measurable is not bool(failed)
     assert m.reason.endswith(failed), m.reason
+
+
+@pytest.mark.parametrize("frame", [SAGITTAL, CORONAL, Rotation.from_rotvec([0.5, 0.4, 0.3]).as_matrix() @ AXIAL])
+def test_a_lesion_that_fills_its_volume_is_measured_to_its_corners(frame):
+    """As with room around it: the planes that are resampled reach to where it ends."""
+    affine = np.eye(4)
+    affine[:3, :3] = frame * [2.0, 0.5, 0.5]
+    block = np.ones((1, 20, 24))
+    (filling,), (amid,) = (measure(one.astype(int), affine, one) for one in (block, np.pad(block, 5)))
+    assert filling.longest.length_mm == pytest.approx(amid.longest.length_mm, abs=1e-6)
+    assert filling.diameter_3d_mm == pytest.approx(amid.diameter_3d_mm, abs=1e-6)
 
 
 def test_a_lesion_seen_on_one_sagittal_slice_is_not_measurable_however_large():
@@ -367,6 +380,17 @@ def test_islands_of_one_lesion_in_a_plane_are_measured_together():
     assert m.longest.length_mm == pytest.approx(np.hypot(20, 3), abs=0.1)
 
 
+def test_the_perpendicular_is_the_longest_of_all_islands():
+    """A small island and a large one, joined by a bridge in the plane below."""
+    labels = np.zeros((4, 30, 30), int)
+    labels[1, 13:17, 5:9] = labels[1, 10:20, 15:19] = labels[2, 14:16, 7:17] = 1
+    affine = np.eye(4)
+    affine[:3, :3] = AXIAL
+    (m,) = measure(labels, affine, labels.astype(float))
+    assert m.longest.length_mm > 14
+    assert m.perpendicular.length_mm > 8
+
+
 def test_lesions_that_touch_are_measured_as_if_the_other_were_not_there():
     """Two halves of one block: neither takes volume or length from the other, and none is lost between them."""
     labels = np.zeros((8, 12, 30), int)
@@ -398,6 +422,36 @@ def test_a_faint_lesion_is_not_smaller_for_being_faint():
     (faint,) = measure(labels, affine, labels * 0.7 + (labels == 0) * 0.3)
     assert faint.volume_mm3 == pytest.approx(clear.volume_mm3, rel=0.1)
     assert faint.longest.length_mm == pytest.approx(clear.longest.length_mm, abs=0.5)
+
+
+def test_terraces_of_thick_sagittal_slices_are_smoothed_as_far_as_they_are_wide():
+    """A ball's mask: as it is 2 mm too long on average, smoothed 0.7 mm; further would eat into the ball."""
+    truth, errors = sphere(20), []
+    for beside in np.linspace(-0.4, 0.4, 5):
+        shape, affine = grid((3.0, 0.7, 0.7), SAGITTAL, np.array([beside, beside / 2, 0]), truth.radius_mm)
+        index = np.moveaxis(np.indices(shape), 0, -1)
+        (m,) = measure(truth.contains(index @ affine[:3, :3].T + affine[:3, 3]).astype(int), affine)
+        errors.append(m.longest.length_mm - truth.longest_mm)
+    assert np.mean(errors) == pytest.approx(0.72, abs=0.1)
+
+
+def test_of_a_faint_lesion_that_the_volume_cuts_in_half_half_is_measured():
+    labels = np.pad(np.ones((10, 10, 10), int), 4)
+    probability = np.where(labels, 0.7, 0.3)
+    (whole,) = measure(labels, np.eye(4), probability)
+    for half in (np.s_[9:], np.s_[:9], np.s_[:, 9:], np.s_[:, :, :9]):
+        (cut,) = measure(labels[half], np.eye(4), probability[half])
+        assert cut.volume_mm3 == pytest.approx(whole.volume_mm3 / 2)
+
+
+def test_each_lesion_is_as_sure_as_its_own_voxels():
+    labels = np.zeros((6, 10, 10), int)
+    labels[1:3, 1:4, 1:4], labels[4, 6:9, 6:9] = 1, 2
+    probability = np.choose(labels, [0.25, 0.875, 0.625])
+    first, second = measure(labels, np.eye(4), probability)
+    assert first.confidence == confidence(np.array([0.875]))
+    assert second.confidence == confidence(np.array([0.625]))
+    assert all(m.confidence is None for m in measure(labels, np.eye(4)))
 
 
 def test_labels_are_kept_in_order_and_may_have_gaps():

@@ -52,6 +52,12 @@ def test_in_a_few_slices_all_tissue_counts():
     assert brain_brightness(slab) == float(tissue_median(slab))
 
 
+def test_of_what_is_far_smaller_than_a_head_all_tissue_counts():
+    image = torch.zeros(60, 60, 60)
+    image[20:40, 20:40, 20:40] = 100
+    assert brain_brightness(image) == 100
+
+
 def test_an_empty_image_is_refused():
     with pytest.raises(NothingToSegmentError):
         brain_brightness(torch.zeros(20, 20, 20))

@@ -76,6 +76,7 @@ def test_no_network(network):
         ({"act": "@circle"}, "lead back"),
         ({"act": "@multiplied"}, "'@multiplied', which is no plain value"),
         ({"act": "@imports#0"}, "expression"),
+        *(({"act": f"@{inside}"}, "which is no plain value") for inside in ("few#1", "few#x", "few#-1", "text#in")),
     ],
 )
 def test_what_is_no_plain_value_is_refused(entries, words):
@@ -86,13 +87,15 @@ def test_what_is_no_plain_value_is_refused(entries, words):
         "circle": "@circle",
         "multiplied": ["@multiplied"] * 100,
         "imports": ["$import os"],
+        "few": [7],
+        "text": "inner",
     }
     with pytest.raises(DefinitionError, match=words):
         describe(define(**entries) | others)
 
 
 def test_references_to_plain_values_are_followed():
-    others = {"classes": 3, "alias": "@classes", "sizes": {"roi": [32, 64, 96], "list": [[1, 2], [3, 4]]}}
+    others = {"classes": {"0": 3}, "alias": "@classes#0", "sizes": {"roi": [32, 64, 96], "list": [[1, 2], [3, 4]]}}
     entries = {"out_channels": "@alias", "blocks_down": "@sizes#list#1", "blocks_up": "@sizes::list::0"}
     inference = define(**entries) | others | {"inferer": {"roi_size": "@sizes#roi"}}
     network = describe(inference)
@@ -153,6 +156,25 @@ def test_a_window_that_is_none(size):
 def test_networks_for_something_else(entries, words):
     with pytest.raises(DefinitionError, match=words):
         describe(define(**entries))
+
+
+def test_where_no_channels_are_said_one_goes_in_and_two_come_out():
+    for network in (describe(define()), describe(ROI, script=True)):
+        assert (network["in_channels"], network["out_channels"]) == (1, 2)
+
+
+def test_one_channel_out_is_enough():
+    assert describe(define(out_channels=1))["out_channels"] == 1
+
+
+@pytest.mark.parametrize("around", [lambda value: [value], lambda value: {"a": value}], ids=["lists", "dictionaries"])
+def test_values_nested_too_deep_are_refused(around):
+    value = 1
+    for _ in range(20):
+        value = around(value)
+    assert plain(value, {}) == value
+    with pytest.raises(DefinitionError, match="nested too deep"):
+        plain(around(value), {})
 
 
 def test_torchscript_needs_no_definition():

@@ -12,6 +12,7 @@ def test_a_mean_has_the_interval_that_is_known_of_it():
     values = np.random.default_rng(1).normal(3.0, 1.0, 400)
     expected = values.mean() + np.array([-1.96, 1.96]) * values.std() / 20
     assert of_ratio(values, np.ones(400)) == pytest.approx(tuple(expected), abs=0.01)
+    assert of_ratio(values, np.full(400, 1e-3)) == pytest.approx(tuple(1e3 * expected), abs=10)
 
 
 def test_the_same_volumes_give_the_same_interval():
@@ -45,6 +46,11 @@ def test_none_or_all_is_not_certain():
 
 def test_where_nothing_can_be_said_nothing_is():
     for interval in (of_share([1], [2]), of_share([0, 0], [0, 0]), of_ratio([0.8], [1]), of_rate([3])):
+        assert all(math.isnan(end) for end in interval)
+
+
+def test_where_all_volumes_say_the_same_no_draw_differs():
+    for interval in (of_rate([3] * 8), of_share([1, 2] * 4, [3, 6] * 4), of_ratio([0.1, 0.3] * 4, [1, 3] * 4)):
         assert all(math.isnan(end) for end in interval)
 
 

@@ -35,8 +35,6 @@ def of_ratio(above: ArrayLike, below: ArrayLike) -> Interval:
     times = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), _RESAMPLES)
     totals = times @ denominators
     usable = totals > 0
-    if not usable.any():
-        return np.nan, np.nan
     ratios = (times @ numerators)[usable] / totals[usable]
     low, high = np.quantile(ratios, (_TAIL, 1 - _TAIL))
     return (float(low), float(high)) if np.ptp(ratios) > 1e-12 else (np.nan, np.nan)
