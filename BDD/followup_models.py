@@ -136,7 +136,7 @@ class VisitAssessment(Base):
     corticosteroid_mg: Mapped[float | None]
     clinical_status: Mapped[str | None] = mapped_column(String(16))
     immunotherapy: Mapped[bool | None]
-    judgements: Mapped[dict[str, str]] = mapped_column(JSON, default=dict, server_default="{}")
+    judgements: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
     note: Mapped[str] = mapped_column(Text, default="")
     baseline: Mapped[bool] = mapped_column(default=False)
     version: Mapped[int] = mapped_column(default=1)

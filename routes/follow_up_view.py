@@ -149,6 +149,11 @@ class View:
         return {lesion.key: lesion.name for lesion in self.timeline.lesions}
 
     @property
+    def is_judged(self) -> bool:
+        """Whether a reader has said anything of any lesion."""
+        return any(one.said for of_visit in self.judging.values() for one in of_visit)
+
+    @property
     def sheets(self) -> list[range]:
         """The places of the visits, in as many runs of like length as a sheet of paper is wide for."""
         count = len(self.visits)

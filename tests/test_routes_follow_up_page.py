@@ -260,11 +260,11 @@ def test_immunotherapy_can_be_said_of_each_visit(site, patient):
         assert site.client.post(f"/visits/{study_of(number)}/assessment", json=body).status_code == 200
     assert [chosen(number) for number in (1, 2, 3)] == [["null"], ["true"], ["false"]]
     seen = text(page(site, f"/follow-up/{patient}"))
-    assert "2024-02-05 not known not known not said – – 2024-03-04 not known not known yes – –" in seen
+    assert "2024-02-05 not known not known not said – 2024-03-04 not known not known yes –" in seen
     assert "dose not known, status not known, immunotherapy: yes" in seen
     store.assess_visit(site.database, study_of(3), {"immunotherapy": None}, version=1, made_by="ana")
     seen = text(page(site, f"/follow-up/{patient}"))
-    assert "2024-04-01 not known not known yes, as before – –" in seen
+    assert "2024-04-01 not known not known yes, as before –" in seen
     assert "nothing entered yet, immunotherapy: yes, as before" in seen
 
 

@@ -102,6 +102,7 @@ def test_lesions_of_an_earlier_version_get_their_numbers(database: store.Databas
     with database.writing() as session:
         for table in ("lesions", "tracked_lesions"):
             session.execute(text(f"ALTER TABLE {table} DROP COLUMN number"))
+        session.execute(text("ALTER TABLE visit_assessments DROP COLUMN judgements"))
         session.execute(text("UPDATE alembic_version SET version_num = '0015'"))
     migrate.upgrade(url)
     for table in ("lesions", "tracked_lesions"):

@@ -128,7 +128,7 @@ function inWords(visit, visits) {
     mg === null ? "dose not known" : `${mg} mg`,
     status ?? "status not known",
     therapy[immunotherapy],
-    words.length ? `judged by a reader: ${words.join(", ")}` : "no lesion judged by a reader",
+    ...(words.length ? [`judged by a reader: ${words.join(", ")}`] : []),
     note ? `note “${note}”` : "no note",
     baseline ? "chosen as the baseline" : chosen ? `not the baseline, which is now ${chosen.date}` : "not chosen as the baseline",
   ].join(", ");

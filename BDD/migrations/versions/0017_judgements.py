@@ -14,7 +14,11 @@ depends_on = None
 
 def upgrade() -> None:
     with op.batch_alter_table("visit_assessments") as table:
-        table.add_column(sa.Column("judgements", sa.JSON(), nullable=False, server_default="{}"))
+        table.add_column(sa.Column("judgements", sa.JSON(), nullable=True))
+    assessments = sa.table("visit_assessments", sa.column("judgements", sa.JSON()))
+    op.execute(assessments.update().values(judgements={}))
+    with op.batch_alter_table("visit_assessments") as table:
+        table.alter_column("judgements", existing_type=sa.JSON(), nullable=False)
 
 
 def downgrade() -> None:
