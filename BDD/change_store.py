@@ -28,7 +28,6 @@ from BDD.records import (
     VisitNotFoundError,
 )
 from BDD.visits import KnownVisit, shown_now
-from rano.history import Judgement
 from rano.matching import unused
 
 LESION, VISIT = "lesion", "visit"
@@ -36,6 +35,9 @@ LESION_FIELDS = ("name", "target", "not_a_lesion", "merged_into", "split_at")
 BINDING = {"merged_into", "split_from", "split_at"}
 """What a lesion says of these, following goes by."""
 VISIT_FIELDS = ("corticosteroid_mg", "clinical_status", "immunotherapy", "judgements", "note", "baseline", "verified")
+
+OF_WHAT_IS_SHOWN = {"judgements", "verified"}
+"""What is said of a visit's lesions, which have to be read for it."""
 
 
 def edit_lesion(
@@ -93,7 +95,7 @@ def assess_visit(
         if study is None:
             raise VisitNotFoundError(f"no study {study_instance_uid} was segmented yet")
         # Asked before the row is made: a query writes what is new, also where nothing changes in the end.
-        shown = shown_now(session, study)
+        shown = shown_now(session, study) if OF_WHAT_IS_SHOWN & values.keys() else None
         stale = values.get("verified") is not None and (shown is None or values["verified"] != shown.followed())
         known = _visit(session, study.id)
         _same_version(f"the assessment of visit {study_instance_uid}", known.version, version)
@@ -201,7 +203,7 @@ def _judgements(
     study_instance_uid: str,
     shown: KnownVisit | None,
     known: VisitAssessment,
-    values: Mapping[str, Judgement | None],
+    values: Mapping[str, str | None],
 ) -> dict[str, str]:
     """Give all judgements of a visit, with those that change."""
     lesions = shown.lesions if shown else {}

@@ -4,7 +4,7 @@ A judgement is kept by tracking UID. What people merge later goes by what was sa
 else by what was said of the one that was merged into it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from BDD.followup_models import TrackedLesion, VisitAssessment
@@ -22,17 +22,21 @@ def judgements_of(said: VisitAssessment | None, lesions: Mapping[int, TrackedLes
     lesions
         All tracked lesions of the patient by key.
     """
-    kept = {} if said is None else said.judgements
-    wholes = _wholes(lesions)
+    if said is None or not said.judgements:  # as of nearly every visit of every course that is looked at
+        return {}
+    kept, wholes = said.judgements, _wholes(lesions)
     by_whole = {wholes.get(uid, uid): Judgement(word) for uid, word in kept.items()}
     return by_whole | {uid: Judgement(kept[uid]) for uid in by_whole if uid in kept}
 
 
 def judged(
-    found: Iterable[LesionAtVisit], said: VisitAssessment | None, lesions: Mapping[int, TrackedLesion]
+    found: tuple[LesionAtVisit, ...], said: VisitAssessment, lesions: Mapping[int, TrackedLesion]
 ) -> tuple[LesionAtVisit, ...]:
     """Give the lesions of a visit with what a reader has said of each, of a part what was said of the whole."""
-    by_whole, wholes = judgements_of(said, lesions), _wholes(lesions)
+    by_whole = judgements_of(said, lesions)
+    if not by_whole:
+        return found
+    wholes = _wholes(lesions)
     return tuple(replace(one, judgement=by_whole.get(wholes.get(one.tracking_uid, one.tracking_uid))) for one in found)
 
 

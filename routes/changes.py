@@ -5,6 +5,7 @@ the answer is 409, and nothing is lost. No DICOM is touched here: what the archi
 """
 
 import re
+from enum import StrEnum
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request, url_for
@@ -201,22 +202,19 @@ def _dose(value: Any) -> float | None:
     return float(value)
 
 
-def _status(value: Any) -> str | None:
-    if value is not None and value not in list(ClinicalStatus):
-        raise invalid(f"clinical_status = {str(value)[:80]!r} is none of {', '.join(ClinicalStatus)}, nor null.")
+def _one_of_or_null(field: str, words: type[StrEnum], value: Any) -> str | None:
+    if value is not None and value not in list(words):
+        raise invalid(f"{field} = {str(value)[:80]!r} is none of {', '.join(words)}, nor null.")
     return value if value is None else str(value)
 
 
-def _judgements(value: Any) -> dict[str, Judgement | None]:
+def _judgements(value: Any) -> dict[str, str | None]:
     if not isinstance(value, dict):
         raise invalid(f"judgements = {str(value)[:80]!r} is no object of judgements by tracking_uid.")
-    return {reading.uid(uid, "tracking_uid"): _judgement(judgement) for uid, judgement in value.items()}
-
-
-def _judgement(value: Any) -> Judgement | None:
-    if value is not None and value not in list(Judgement):
-        raise invalid(f"the judgement {str(value)[:80]!r} is none of {', '.join(Judgement)}, nor null.")
-    return None if value is None else Judgement(value)
+    return {
+        reading.uid(uid, "tracking_uid"): _one_of_or_null("a judgement", Judgement, judgement)
+        for uid, judgement in value.items()
+    }
 
 
 def _verified(value: Any) -> str | None:
@@ -234,7 +232,7 @@ _LESION_CHECKS = {
 }
 _VISIT_CHECKS = {
     "corticosteroid_mg": _dose,
-    "clinical_status": _status,
+    "clinical_status": lambda value: _one_of_or_null("clinical_status", ClinicalStatus, value),
     "immunotherapy": lambda value: _yes_no_or_null("immunotherapy", value),
     "judgements": _judgements,
     "note": lambda value: _text("note", value, bounds.NOTE_LENGTH, empty=True),

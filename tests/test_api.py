@@ -415,15 +415,20 @@ def test_a_route_without_description_does_not_start(site):
         build(site.app, "1")
 
 
-def references(node):
+def holding(key, node):
+    """Give the objects of a document that have a member of this name."""
     if isinstance(node, dict):
-        if "$ref" in node:
-            yield node["$ref"]
+        if key in node:
+            yield node
         for value in node.values():
-            yield from references(value)
+            yield from holding(key, value)
     elif isinstance(node, list):
         for value in node:
-            yield from references(value)
+            yield from holding(key, value)
+
+
+def references(node):
+    return (one["$ref"] for one in holding("$ref", node))
 
 
 def test_every_reference_leads_somewhere(site):
@@ -436,20 +441,9 @@ def test_every_reference_leads_somewhere(site):
     )
 
 
-def enumerations(node):
-    if isinstance(node, dict):
-        if "enum" in node:
-            yield node
-        for value in node.values():
-            yield from enumerations(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from enumerations(value)
-
-
 def test_an_enumeration_is_described_once_and_with_its_type(site):
     """Makers of clients make a type of each; and nothing of one that may be anything."""
-    found = list(enumerations(site.client.get("/openapi.json").get_json()))
+    found = list(holding("enum", site.client.get("/openapi.json").get_json()))
     assert {one.get("type") for one in found} == {"string"}
     values = [one["enum"] for one in found]
     assert [twice for twice in values if values.count(twice) > 1] == []
