@@ -11,6 +11,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
+from alembic import command
+
 from BDD import migrate, store
 from BDD.models import Job, Patient
 from rano.lesion import Chord, Confidence, Lesion, Measurement
@@ -69,6 +71,12 @@ def lesion(label: int = 1, *, name: str = "", tracking_uid: str = "", volume_mm3
             confidence=Confidence(0.93, 0.25),
         ),
     )
+
+
+def back_to(database: store.Database, revision: str) -> None:
+    """Take the tables back to those of an earlier version, with the rows that are in them."""
+    with database.engine.begin() as connection:
+        command.downgrade(migrate._config(connection), revision)
 
 
 def series_record(**changes: Any) -> store.SeriesRecord:

@@ -21,6 +21,7 @@ from BDD.store import load_timeline
 from rano.history import Rules
 from settings import SettingsError
 from tests.followup_factory import patient_key, sized, visit
+from tests.store_factory import back_to
 
 
 @pytest.fixture
@@ -196,14 +197,7 @@ def followed(database, worker):
     """A database of revision 0015 with a patient's two visits."""
     visit(database, worker, 1, [sized(1, 20.0), sized(2, 15.0)])
     visit(database, worker, 2, [sized(1, 15.0, "2.25.2", "GTV_MetIA_2"), sized(2, 10.0, "2.25.1", "GTV_MetIA_1")])
-    with database.writing() as session:
-        for table, column in (
-            ("lesions", "number"),
-            ("tracked_lesions", "number"),
-            ("visit_assessments", "judgements"),
-        ):
-            session.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
-        session.execute(text("UPDATE alembic_version SET version_num = '0015'"))
+    back_to(database, "0015")
     return database
 
 

@@ -29,7 +29,7 @@ from tests import factory
 from tests.factory import Sphere
 from tests.followup_factory import patient_key, sized, visit
 from tests.jobs_factory import MemoryArchive, PredictorStub
-from tests.store_factory import at_once, count_in_threads, new_worker, queued_job
+from tests.store_factory import at_once, back_to, count_in_threads, new_worker, queued_job
 from tests.system.conftest import RunningOrthanc
 from tests.system.processes import ServerSite
 from tests.system.servers import PostgreSQL, Redis, find_postgresql, find_redis, running
@@ -99,11 +99,7 @@ def test_an_empty_database_is_migrated_by_whoever_starts_first(servers: tuple[Po
 
 def test_lesions_of_an_earlier_version_get_their_numbers(database: store.Database, url: str) -> None:
     visit(database, new_worker(database), 1, [sized(1, 20.0), sized(2, 15.0)])
-    with database.writing() as session:
-        for table in ("lesions", "tracked_lesions"):
-            session.execute(text(f"ALTER TABLE {table} DROP COLUMN number"))
-        session.execute(text("ALTER TABLE visit_assessments DROP COLUMN judgements"))
-        session.execute(text("UPDATE alembic_version SET version_num = '0015'"))
+    back_to(database, "0015")
     migrate.upgrade(url)
     for table in ("lesions", "tracked_lesions"):
         with database.reading() as session:
