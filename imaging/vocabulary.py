@@ -60,6 +60,13 @@ FILLERS = (
     r"|mezzo|meio|medium|agent\w*|admin\w*|ammin\w*|podan\w*|srodk\w*|toedien\w*|gabe|gift))*"
 )
 
+# Better or other images, not those after contrast. Software that makes multi-frame images of a series calls it
+# "enhanced conversion", in the standard's own sense of "Enhanced MR".
+NOT_CONTRAST = (
+    r"(?:edges?|image|noise|snr|resolution|details?|quality|ai|dl|deep learning|sharp\w*|super) enh\w*"
+    r"|enhanced (?:conversion|converted|multi ?frame|dicom)"
+)
+
 NATIVE = r"nat(?:if|iv\w*|yw\w*)?|unenh\w*|basal(?:e|es)?$|plain"
 
 # Chinese and Japanese write no spaces. Not enhanced, before enhancement, plain scan; enhanced.

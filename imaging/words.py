@@ -67,6 +67,8 @@ _BOTH = re.compile(
     rf"|\b(?:{v.HAN_BEFORE})(?: \S+)? (?:{v.HAN_AFTER})\b"
 )
 
+_NOT_CONTRAST = re.compile(rf"\b(?:{v.NOT_CONTRAST})\b")
+
 _BEFORE = re.compile(
     rf"\b(?:{v.BEFORE}|{v.NONE}|{v.BEFORE_LETTERS}){v.FILLERS} {v.CONTRAST}\b"
     rf"|\b(?:{v.BEFORE}|{v.NONE}|o|v){v.JOINED}\b|\b(?:pre|non?)c(?:on)?\b|\bn c\b"
@@ -112,7 +114,7 @@ def contrast_words(words: str) -> tuple[str | None, str | None]:
     words
         A description that has gone through ``plain``.
     """
-    words = _BOTH.sub(" | ", words)
+    words = _NOT_CONTRAST.sub(" | ", _BOTH.sub(" | ", words))
     before = _BEFORE.search(words)
     words = _BEFORE.sub(" | ", words)
     after = _WITH_AGENT.search(words) or _AFTER.search(_UNSURE.sub(r"\1 |", words))

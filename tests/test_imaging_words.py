@@ -48,6 +48,8 @@ AFTER = [
     "3D T1 (C+)",
     "CE T1 3D",
     "T1 contrast enhanced",
+    "T1 enhanced",
+    "T1 Gd (enhanced conversion)",
     "T1 Dotarem",
     "T1 MPRAGE Gadovist",
     "T1 +Gd FS",
@@ -125,6 +127,10 @@ NEITHER = [
     "C-spine T1",
     "t1_se_cor",
     "T1 space sag",
+    "T1 3D (enhanced conversion)",
+    "T1 Enhanced Multi-frame",
+    "T1 MPRAGE AI-enhanced",
+    "T1 edge enhanced",
     "",
 ]
 
