@@ -5,6 +5,7 @@ from datetime import datetime
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from imaging.planes import find_value, groups_of_first_plane
@@ -81,6 +82,15 @@ class Protocol:
         return self._number("InversionTime") or self._number("InversionTimes")
 
     @cached_property
+    def orientation(self) -> npt.NDArray[np.float64] | None:
+        """ImageOrientationPatient of the first plane, shape (6,)."""
+        try:
+            cosines = np.array(find_value(self._groups, "ImageOrientationPatient"), dtype=float)
+        except (TypeError, ValueError):
+            return None
+        return cosines if cosines.shape == (6,) and np.isfinite(cosines).all() else None
+
+    @cached_property
     def sequence(self) -> frozenset[str]:
         """ScanningSequence (GR, SE, IR, EP); of an enhanced instance the same in these words."""
         value = self.header.get("ScanningSequence") or ()
@@ -136,8 +146,8 @@ class Protocol:
         ]
         if any(abs(a - b) > 0.1 * max(a, b) for a, b in pairs if a is not None and b is not None):
             return False
-        mine, theirs = (p.header.get("ImageOrientationPatient") for p in (self, other))
-        return not (mine and theirs) or bool(np.abs(np.array(mine, float) - np.array(theirs, float)).max() < 0.5)
+        mine, theirs = self.orientation, other.orientation
+        return mine is None or theirs is None or bool(np.abs(mine - theirs).max() < 0.5)
 
     @cached_property
     def _groups(self) -> tuple[Dataset, ...]:

@@ -488,6 +488,28 @@ def test_another_plane_is_no_repetition():
         choose(study(("t1_mprage", MPRAGE | axial, 5), ("t1_mprage", MPRAGE | sagittal, 15)))
 
 
+@pytest.mark.parametrize(("second", "repeated"), [([1, 0, 0, 0, 1, 0], True), ([0, 1, 0, 0, 0, -1], False)])
+def test_the_plane_of_enhanced_images_counts_too(second, repeated):
+    series = []
+    for hour, orientation in ((9, [1, 0, 0, 0, 1, 0]), (10, second)):
+        header = factory.multi_frame(contrast_agent=None, series_description="T1 3D")
+        header.SOPClassUID, header.SeriesInstanceUID = EnhancedMRImageStorage, f"1.2.{hour}"
+        header.AcquisitionDateTime = f"20240517{hour:02}0000"
+        for frame in header.PerFrameFunctionalGroupsSequence:
+            frame.PlaneOrientationSequence = [Dataset()]
+            frame.PlaneOrientationSequence[0].ImageOrientationPatient = orientation
+        series.append(SeriesSummary(header, 1))
+    reasons = [reason for candidate in rank(series) for reason in candidate.reasons]
+    assert any("acquired 60 min before" in reason for reason in reasons) is repeated
+
+
+def test_an_orientation_that_is_none_says_nothing():
+    """Seen in images that were anonymised or converted: a value too few."""
+    whole, short = ({"ImageOrientationPatient": o} for o in ([1, 0, 0, 0, 1, 0], [1, 0, 0, 0, 1]))
+    ranked = rank(study(("t1_mprage", MPRAGE | whole, 5), ("t1_mprage", MPRAGE | short, 15)))
+    assert any("same protocol was acquired 10 min before" in reason for reason in ranked[0].reasons)
+
+
 @pytest.mark.parametrize(("longer", "chosen"), [(1.09, True), (1.2, False)])
 def test_how_far_the_timing_of_one_protocol_may_differ(longer, chosen):
     later = MPRAGE | {"RepetitionTime": 2000 * longer}
