@@ -70,6 +70,7 @@ class Settings:
     front_port: int
     front_certificate: Path | None
     front_key: Path | None
+    front_users: Path | None
     var_dir: Path
     log_level: str
 
@@ -131,8 +132,9 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
         ohif_dir=read.path("OHIF_DIR", str(var_dir / "ohif")),
         front_host=read.host("FRONT_HOST", "127.0.0.1"),
         front_port=int(read.number("FRONT_PORT", "8080", 1, 65535, whole=True)),
-        front_certificate=read.path("FRONT_CERTIFICATE", "") if read.text("FRONT_CERTIFICATE", "") else None,
-        front_key=read.path("FRONT_KEY", "") if read.text("FRONT_KEY", "") else None,
+        front_certificate=read.file("FRONT_CERTIFICATE"),
+        front_key=read.file("FRONT_KEY"),
+        front_users=read.file("FRONT_USERS"),
         var_dir=var_dir,
         log_level=read.choice("LOG_LEVEL", "INFO", LOG_LEVELS),
     )
@@ -178,6 +180,9 @@ class _Reader:
 
     def path(self, key: str, default: str) -> Path:
         return (ROOT / Path(self.text(key, default)).expanduser()).resolve()
+
+    def file(self, key: str) -> Path | None:
+        return self.path(key, "") if self.text(key, "") else None
 
     def number(self, key: str, default: str, low: float, high: float, *, whole: bool = False) -> float:
         value = self.text(key, default)

@@ -146,16 +146,8 @@ def _version(body: dict[str, Any]) -> int:
 
 
 def _user(body: dict[str, Any]) -> str:
-    value = _as_sent(request.headers.get("X-User", "")) or body.get("user", "")
+    value = reading.named_user() or body.get("user", "")
     return "anonymous" if value == "" else _text("user", value, bounds.USER_LENGTH)
-
-
-def _as_sent(header: str) -> str:
-    """Read a header as UTF-8 where it is that; servers take each byte for a character of Latin-1."""
-    try:
-        return header.encode("latin-1").decode("utf-8")
-    except UnicodeError:
-        return header
 
 
 def _text(field: str, value: Any, longest: int, *, empty: bool = False) -> str:

@@ -92,6 +92,7 @@ def one(patient: int) -> Response:
         thresholds=thresholds(timeline.assessment.rules),
         summed=summed(timeline.assessment.rules.target_rule),
         measurable=MEASURABLE,
+        user=reading.named_user(),
         user_length=bounds.USER_LENGTH,
         note_length=bounds.NOTE_LENGTH,
         maximum_mg=bounds.MAXIMUM_MG,

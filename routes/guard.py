@@ -1,7 +1,7 @@
 """Who may ask: looked at before every route, whatever it does.
 
-There is no login: whoever reaches the server may use it. But a browser on a machine that reaches it also runs the pages
-of others, and these reach it too.
+There is no login here (nginx has one, see ``services.front``): whoever reaches the API may use it. But a browser on a
+machine that reaches it also runs the pages of others, and these reach it too.
 """
 
 import ipaddress

@@ -95,6 +95,18 @@ def uid(value: object, keyword: str) -> str:
     return value
 
 
+def named_user() -> str:
+    """Give the name in X-User, which nginx sets to that of the login where there is one; empty without.
+
+    It is UTF-8 where it can be that: servers take each byte of a header for a character of Latin-1.
+    """
+    header = request.headers.get("X-User", "")
+    try:
+        return header.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return header
+
+
 @dataclass(frozen=True)
 class Number:
     """A number in the query: checked by the bounds that OpenAPI tells.

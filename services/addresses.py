@@ -1,6 +1,16 @@
 """Addresses in one form: of what listens here, for URLs and for nginx; IPv6 is in brackets there."""
 
+import ipaddress
+
 from settings import Settings
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only programs of this machine reach what listens on ``host``."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def reachable(host: str) -> str:

@@ -1,24 +1,27 @@
 """nginx in front of the API and Orthanc: one address for the viewer, and images at full speed.
 
 It is used where it is installed and ORTHANC_URL is plain http; everything works without it, through the API: that it
-cannot be started, or ends, ends nothing else. Only https is had from nginx alone: where that is asked for, nothing
-starts without it.
+cannot be started, or ends, ends nothing else. Only https and a login are had from nginx alone: where one of them is
+asked for, nothing starts without it.
 """
 
 import base64
 import os
 import re
+import secrets
 import shutil
 import warnings
 from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from urllib3.exceptions import InsecureRequestWarning
 
 from Orthanc.direct import direct_session
-from services.addresses import reachable, with_port
+from services.addresses import is_loopback, reachable, with_port
 from services.processes import AtDeath, ServiceError, Services, free_port
 from settings import ROOT, Settings
 
@@ -56,24 +59,58 @@ def is_https(settings: Settings) -> bool:
     return bool(settings.front_certificate or settings.front_key)
 
 
-def check_https(settings: Settings) -> None:
-    """Let nobody who asks for https get http instead.
+def is_needed(settings: Settings) -> bool:
+    """Whether something is asked for that is had from nginx alone."""
+    return is_https(settings) or settings.front_users is not None
+
+
+def check(settings: Settings) -> None:
+    """Let nobody who asks for https get http instead, nor who asks for a login go without.
 
     Raises
     ------
     ServiceError
-        When https is asked for and cannot be had: a file of it is missing, or nginx cannot be used.
+        When one of them is asked for and cannot be had: a file of it is missing, or nginx cannot be used; or when a
+        login would protect nothing.
     """
-    if not is_https(settings):
-        return
-    for key, path in (("FRONT_CERTIFICATE", settings.front_certificate), ("FRONT_KEY", settings.front_key)):
-        if path is None or not path.is_file():
-            raise ServiceError(f"https needs FRONT_CERTIFICATE and FRONT_KEY in .env; {key} names no file: {path}")
-    if (why := obstacle(settings)) is not None:
+    https = {"FRONT_CERTIFICATE": settings.front_certificate, "FRONT_KEY": settings.front_key}
+    login = {"FRONT_USERS": settings.front_users}
+    for what, files in (("https", https), ("a login", login)):
+        if not any(files.values()):
+            continue
+        keys = " and ".join(files)
+        for key, path in files.items():
+            if path is None or not path.is_file():
+                raise ServiceError(f"{what} needs {keys} in .env; {key} names no file: {path}")
+        if (why := obstacle(settings)) is not None:
+            raise ServiceError(
+                f"{keys} in .env ask for {what}, which needs nginx: {why}. Without, there is http and no login, on "
+                "this machine alone, for a proxy of your own that has both"
+            )
+    if settings.front_users is not None:
+        _check_login(settings)
+
+
+def _check_login(settings: Settings) -> None:
+    if not is_loopback(settings.api_host):
         raise ServiceError(
-            f"FRONT_CERTIFICATE and FRONT_KEY in .env ask for https, which needs nginx: {why}. Without both there is "
-            "http on this machine alone, for a proxy with https of your own"
+            f"FRONT_USERS in .env asks for a login, which the API has none of, and others reach it at "
+            f"API_HOST={settings.api_host}: leave API_HOST empty"
         )
+    if not is_https(settings) and not is_loopback(settings.front_host):
+        raise ServiceError(
+            f"FRONT_USERS in .env asks for a login, and without https names and passwords cross the network for all to "
+            f"read: give FRONT_CERTIFICATE and FRONT_KEY, or leave FRONT_HOST={settings.front_host} empty and let a "
+            "proxy with https stand in front"
+        )
+
+
+def open_to_all(settings: Settings) -> list[str]:
+    """Name the settings by which others on the network reach patients' data without a login."""
+    open_ = {"API_HOST": settings.api_host}
+    if settings.front_users is None and is_possible(settings):
+        open_["FRONT_HOST"] = settings.front_host
+    return [f"{key}={host}" for key, host in open_.items() if not is_loopback(host)]
 
 
 def url(settings: Settings) -> str:
@@ -95,10 +132,12 @@ def configuration(settings: Settings, folder: Path) -> str:
     folder
         For its temporary files and its pid.
     """
-    tls = ""
+    tls = users = ""
     if settings.front_certificate and settings.front_key:
         files = in_quotes(settings.front_certificate), in_quotes(settings.front_key)
         tls = 'ssl_certificate "{}"; ssl_certificate_key "{}";'.format(*files)
+    if settings.front_users:
+        users = f'auth_basic "MetIA server"; auth_basic_user_file "{in_quotes(settings.front_users)}";'
     orthanc = urlsplit(settings.orthanc_url)
     login = f"{settings.orthanc_username}:{settings.orthanc_password}".encode()
     values = {
@@ -108,7 +147,8 @@ def configuration(settings: Settings, folder: Path) -> str:
         "FRONT_UPLOAD": str(settings.upload_max_bytes),
         "FRONT_API": with_port(reachable(settings.api_host), settings.api_port),
         "FRONT_ORTHANC": with_port(orthanc.hostname or "", orthanc.port or 80),
-        "FRONT_LOGIN": base64.b64encode(login).decode(),
+        "FRONT_LOGIN": users,
+        "FRONT_ORTHANC_LOGIN": base64.b64encode(login).decode(),
     }
     return re.sub(r"\$\{(\w+)\}", lambda name: values[name[1]], TEMPLATE.read_text(encoding="utf-8"))
 
@@ -121,9 +161,9 @@ def start(services: Services, settings: Settings) -> Settings:
     NoFrontError
         When nginx cannot be started, or the API not be reached through it; it is ended then.
     ServiceError
-        When https is asked for and cannot be had, or another service has ended meanwhile.
+        When https or a login is asked for and cannot be had, or another service has ended meanwhile.
     """
-    check_https(settings)
+    check(settings)
     folder = settings.var_dir / "nginx"
     try:
         settings = replace(settings, front_port=free_port(settings.front_port))
@@ -135,6 +175,8 @@ def start(services: Services, settings: Settings) -> Settings:
         command = [str(find_nginx()), "-p", str(folder), "-c", str(path), "-g", "daemon off;"]
         services.start("nginx", command, folder, {}, AtDeath.GO_ON)
         services.wait_for("nginx", lambda: _missing(f"{url(settings)}/health"), WAIT_SECONDS)
+        if settings.front_users is not None:
+            _check_locked(settings)
     except (ServiceError, OSError) as error:
         services.stop("nginx")
         services.check()
@@ -145,9 +187,23 @@ def start(services: Services, settings: Settings) -> Settings:
 
 def _missing(address: str) -> str | None:
     try:
-        with warnings.catch_warnings(action="ignore", category=InsecureRequestWarning):
-            # The site's own certificate, on this machine.
-            answer = direct_session().get(address, timeout=5, verify=False)
+        answer = _get(address)
     except requests.RequestException as error:
         return f"no answer from {address}: {type(error).__name__}"
     return None if answer.ok else f"{address} answers {answer.status_code}"
+
+
+def _check_locked(settings: Settings) -> None:
+    """Try a user whom nobody has: nginx reads the file for him, and lets him in nowhere."""
+    status = _get(url(settings), auth=(secrets.token_hex(), "")).status_code
+    if status != HTTPStatus.UNAUTHORIZED:
+        raise ServiceError(
+            f"nginx answers {status} to a user whom FRONT_USERS={settings.front_users} does not name, not 401: it "
+            "cannot read the file (started by root, it does so as another account: see docs/operations.md)"
+        )
+
+
+def _get(address: str, **more: Any) -> requests.Response:
+    with warnings.catch_warnings(action="ignore", category=InsecureRequestWarning):
+        # The site's own certificate, on this machine.
+        return direct_session().get(address, timeout=5, verify=False, **more)

@@ -93,9 +93,9 @@ def start(services: Services, settings: Settings, generated: bool = False) -> tu
     Raises
     ------
     ServiceError
-        When something does not start; without nginx all goes on, unless https is asked for.
+        When something does not start; without nginx all goes on, unless https or a login is asked for.
     """
-    front.check_https(settings)
+    front.check(settings)
     wanted = account_of(settings)
     chosen = orthanc.plan(wanted, known_archive.read(settings.var_dir, orthanc.OWN), generated=generated)
     say(f"Archive: {chosen.words}")
@@ -116,7 +116,7 @@ def start(services: Services, settings: Settings, generated: bool = False) -> tu
         try:
             settings = front.start(services, settings)
         except front.NoFrontError as error:
-            if front.is_https(settings):
+            if front.is_needed(settings):
                 raise
             say(f"No nginx, the API serves viewer and images instead: {error}")
         else:
@@ -156,13 +156,14 @@ def not_ready(url: str) -> Callable[[], str | None]:
 
 def addresses(settings: Settings, origin: str, seconds: float) -> list[str]:
     """Return the lines that tell a person where everything is."""
-    url = api_url(settings)
+    url, open_ = api_url(settings), front.open_to_all(settings)
     return [
         f"MetIA server is ready ({seconds:.1f} s)",
         f"  Viewer   {viewer_url(origin) if has_viewer(settings) else 'not installed: see above'}",
         f"  API      {url}        try {url}/docs",
         f"  Orthanc  {settings.orthanc_url}        user {settings.orthanc_username}, password in .env",
         f"  Logs     {settings.var_dir / 'log'}",
+        *(f"No login: by {one} everybody on the network sees and changes patients' data" for one in open_),
     ]
 
 
@@ -178,7 +179,7 @@ def describe() -> int:
     if generated:
         say(f"would write {ENV} from {EXAMPLE.name} with a generated password")
     settings = load_settings(env_file=EXAMPLE if generated else ENV)
-    front.check_https(settings)
+    front.check(settings)
     account = account_of(settings)
     if generated:
         account = dataclasses.replace(account, password="(generated)")  # noqa: S106

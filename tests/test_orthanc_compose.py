@@ -123,15 +123,25 @@ def test_the_image_has_what_the_address_of_a_server_needs() -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the container's shell")
-@pytest.mark.parametrize("asked", [{}, {"FRONT_CERTIFICATE": "/a.pem"}, {"FRONT_KEY": "/a.key"}])
-def test_who_asks_for_https_does_not_get_http(services: dict[str, Any], asked: dict[str, str]) -> None:
-    assert {"FRONT_CERTIFICATE", "FRONT_KEY"} <= set(services["front"]["environment"])
+@pytest.mark.parametrize(
+    ("asked", "refused"),
+    [
+        ({}, None),
+        ({"FRONT_CERTIFICATE": "/a.pem"}, "FRONT_CERTIFICATE and FRONT_KEY in .env ask for https"),
+        ({"FRONT_KEY": "/a.key"}, "FRONT_CERTIFICATE and FRONT_KEY in .env ask for https"),
+        ({"FRONT_USERS": "/users"}, "FRONT_USERS in .env asks for a login"),
+    ],
+)
+def test_who_asks_for_https_or_a_login_does_not_go_without(
+    services: dict[str, Any], asked: dict[str, str], refused: str | None
+) -> None:
+    assert {"FRONT_CERTIFICATE", "FRONT_KEY", "FRONT_USERS"} <= set(services["front"]["environment"])
     *shell, script = services["front"]["entrypoint"]
     script = script.replace("$$", "$").replace("/docker-entrypoint.sh", "echo")
     done = subprocess.run([*shell, script], env=os.environ | asked, capture_output=True, text=True, check=False)
     assert done.returncode == (1 if asked else 0)
     assert ("nginx" in done.stdout) is not bool(asked)
-    assert done.stderr.startswith("FRONT_CERTIFICATE and FRONT_KEY in .env ask for https") is bool(asked)
+    assert done.stderr.startswith(refused or "")
     assert len(done.stderr.splitlines()) == len(asked)
 
 

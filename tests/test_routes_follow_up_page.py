@@ -232,12 +232,22 @@ def test_who_changed_a_visit_and_what_can_be_undone(site, patient):
     assert re.findall(r'data-undo="(\d+)"', markup) == [str(first["id"])], "what was undone is not undone again"
 
 
+def test_who_has_logged_in_is_not_asked_for_a_name(site, patient):
+    """The name comes in the header that nginx sets, as UTF-8."""
+    name = 'Zoë "Z" <b>'
+    page_of = site.client.get(f"/follow-up/{patient}", headers={"X-User": name.encode().decode("latin-1")})
+    (value,) = re.findall(r'<input id="user"[^>]* value="([^"]*)" readonly>', page_of.text)
+    assert html.unescape(value) == name
+    assert "<b>" not in value
+
+
 def test_what_can_be_entered_is_what_the_server_takes(site, patient, monkeypatch):
     for name, value in (("NOTE_LENGTH", 41), ("USER_LENGTH", 11), ("MAXIMUM_MG", 12.5), ("UNUSUAL_MG", 8.5)):
         monkeypatch.setattr(f"routes.bounds.{name}", value)
     markup = page(site, f"/follow-up/{patient}")
     assert re.search(r'<textarea name="note"[^>]* maxlength="41">', markup)
     assert re.search(r'<input id="user"[^>]* maxlength="11"', markup)
+    assert "readonly" not in markup
     assert re.search(r'<input name="corticosteroid_mg"[^>]* max="12.5" data-unusual="8.5"', markup)
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -71,8 +72,8 @@ class Echo(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def echo(port: int) -> Iterator[None]:
-    with ThreadingHTTPServer(("127.0.0.1", port), Echo) as server:
+def echo(port: int, handler: type[Echo] = Echo) -> Iterator[None]:
+    with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield
         server.shutdown()
@@ -118,6 +119,53 @@ def test_while_the_api_restarts_nginx_says_so_as_the_api_would(tmp_path: Path) -
             assert page.headers["Vary"] == "Accept"
 
 
+class WhoAsks(Echo):
+    """A server that answers with what it is told of the asker."""
+
+    def do_GET(self) -> None:
+        said = f"{self.headers['X-User']} {self.headers['Authorization']}".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="made with openssl")
+def test_the_api_is_told_who_has_logged_in_and_nothing_else_is_believed() -> None:
+    if front.find_nginx() is None:
+        pytest.skip("nginx is not installed")
+    api = free_port(26300)
+    # Started by root, nginx reads as another account, which has no way into the folders of tests.
+    with tempfile.TemporaryDirectory() as folder, echo(api, WhoAsks), Services(Path(folder) / "log") as services:
+        Path(folder).chmod(0o755)
+        users = Path(folder) / "users"
+        settings = settings_from(API_PORT=str(api), FRONT_PORT=str(free_port(28300)), VAR_DIR=f"{folder}/var")
+        free, claimed = front.start(services, settings), {"X-User": "bruno"}
+        assert requests.get(front.url(free), headers=claimed, timeout=30).text == "bruno None"
+        services.stop("nginx")
+        hashed = subprocess.run(
+            ["openssl", "passwd", "-6", "secret"], capture_output=True, text=True, check=True
+        ).stdout
+        users.write_text(f"anna:{hashed}")
+        users.chmod(0o644)
+        locked = front.url(front.start(services, replace(settings, front_users=users)))
+        assert requests.get(locked, headers=claimed, timeout=30).status_code == 401
+        assert requests.get(locked, headers=claimed, auth=("anna", "secret"), timeout=30).text == "anna None"
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="root alone starts nginx as another account")
+def test_users_that_nginx_cannot_read_are_told(tmp_path: Path) -> None:
+    if front.find_nginx() is None:
+        pytest.skip("nginx is not installed")
+    users, api = tmp_path / "users", free_port(26400)
+    users.touch(mode=0o600)
+    settings = settings_from(API_PORT=str(api), VAR_DIR=str(tmp_path), FRONT_USERS=str(users))
+    with echo(api), Services(tmp_path / "log") as services:
+        with pytest.raises(front.NoFrontError, match=r"nginx answers 500 .* does not name, not 401: it cannot read"):
+            front.start(services, settings)
+        assert services.running == []
+
+
 @pytest.fixture
 def https(tmp_path: Path) -> dict[str, str]:
     """The files of https, as empty as the settings need them."""
@@ -130,7 +178,7 @@ def https(tmp_path: Path) -> dict[str, str]:
 def test_https_needs_both_files(tmp_path: Path, https: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(front, "find_nginx", lambda: "nginx")
     settings = settings_from(**https)
-    front.check_https(settings)
+    front.check(settings)
     text = front.configuration(settings, tmp_path)
     assert re.search(r"listen 127\.0\.0\.1:8080 ssl;", text)
     assert f'ssl_certificate_key "{settings.front_key}";' in text
@@ -138,7 +186,7 @@ def test_https_needs_both_files(tmp_path: Path, https: dict[str, str], monkeypat
     for wrong in ({"FRONT_KEY": ""}, {"FRONT_CERTIFICATE": ""}, {"FRONT_KEY": str(tmp_path / "none")}):
         (key,) = wrong
         with pytest.raises(ServiceError, match=f"{key} names no file"):
-            front.check_https(settings_from(**https | wrong))
+            front.check(settings_from(**https | wrong))
 
 
 @pytest.mark.parametrize(
@@ -159,6 +207,74 @@ def test_who_asks_for_https_never_gets_http(
     for start in (lambda: launcher.start(Services(Path("log")), settings_from(**https | environ)), launcher.describe):
         with pytest.raises(ServiceError, match=words):
             start()
+
+
+@pytest.fixture
+def users(tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "users").touch()
+    return {"FRONT_USERS": str(tmp_path / "users")}
+
+
+@pytest.mark.parametrize(
+    ("environ", "nginx", "words"),
+    [
+        ({}, None, "asks? for a login, which needs nginx: nginx is not installed"),
+        ({"FRONT_USERS": "/none"}, "nginx", "FRONT_USERS names no file: /none"),
+        ({"API_HOST": "0.0.0.0"}, "nginx", "others reach it at API_HOST=0.0.0.0: leave API_HOST empty"),
+        (
+            {"FRONT_HOST": "10.1.2.3"},
+            "nginx",
+            "cross the network for all to read: give FRONT_CERTIFICATE and FRONT_KEY",
+        ),
+    ],
+)
+def test_who_asks_for_a_login_never_goes_without(
+    monkeypatch: pytest.MonkeyPatch, users: dict[str, str], environ: dict[str, str], nginx: str | None, words: str
+) -> None:
+    monkeypatch.setattr(front, "find_nginx", lambda: nginx)
+    monkeypatch.setattr(launcher.orthanc, "plan", lambda *_, **__: pytest.fail("nothing is started before"))
+    with pytest.raises(ServiceError, match=words):
+        launcher.start(Services(Path("log")), settings_from(**users | environ))
+
+
+@pytest.mark.parametrize("environ", [{}, {"FRONT_HOST": "localhost"}, {"FRONT_HOST": "::1", "API_HOST": "127.0.0.2"}])
+def test_on_this_machine_a_login_needs_no_https(
+    monkeypatch: pytest.MonkeyPatch, users: dict[str, str], environ: dict[str, str]
+) -> None:
+    monkeypatch.setattr(front, "find_nginx", lambda: "nginx")
+    front.check(settings_from(**users | environ))
+
+
+def test_on_the_network_a_login_has_https(
+    monkeypatch: pytest.MonkeyPatch, users: dict[str, str], https: dict[str, str]
+) -> None:
+    monkeypatch.setattr(front, "find_nginx", lambda: "nginx")
+    settings = settings_from(**users, **https, FRONT_HOST="0.0.0.0")
+    front.check(settings)
+    assert front.open_to_all(settings) == []
+
+
+@pytest.mark.parametrize(
+    ("environ", "nginx", "open_"),
+    [
+        ({}, "nginx", []),
+        ({"FRONT_HOST": "0.0.0.0"}, "nginx", ["FRONT_HOST=0.0.0.0"]),
+        ({"FRONT_HOST": "0.0.0.0"}, None, []),
+        (
+            {"API_HOST": "metia.hospital.example", "FRONT_HOST": "::"},
+            "nginx",
+            ["API_HOST=metia.hospital.example", "FRONT_HOST=::"],
+        ),
+    ],
+)
+def test_what_is_open_to_the_network_is_named(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], nginx: str | None, open_: list[str]
+) -> None:
+    monkeypatch.setattr(front, "find_nginx", lambda: nginx)
+    settings = settings_from(**environ)
+    assert front.open_to_all(settings) == open_
+    told = launcher.addresses(settings, "http://localhost:8080", 1.0)[5:]
+    assert told == [f"No login: by {one} everybody on the network sees and changes patients' data" for one in open_]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import os
 import socket
 import ssl
 import subprocess
+import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -101,12 +102,18 @@ def test_a_query_as_the_viewer_sends_it(origin: str, series: list[Dataset]) -> N
 
 
 def test_a_series_arrives_as_it_was_sent(origin: str, series: list[Dataset]) -> None:
+    answer = arrives(origin, series)
+    assert "no-store" in answer.headers["Cache-Control"]
+
+
+def arrives(origin: str, series: list[Dataset], auth: tuple[str, str] | None = None) -> requests.Response:
+    """Fetch a series, and see that it is the one that was stored."""
     address = f"{origin}/dicom-web/studies/{series[0].StudyInstanceUID}/series/{series[0].SeriesInstanceUID}"
-    with requests.get(address, headers={"Accept": multipart.ACCEPT}, stream=True, timeout=60) as answer:
+    with requests.get(address, headers={"Accept": multipart.ACCEPT}, stream=True, timeout=60, auth=auth) as answer:
         assert answer.status_code == 200
         fetched = {one.SOPInstanceUID: one.PixelData for one in multipart.split(answer.iter_content(1 << 16))}
     assert fetched == {one.SOPInstanceUID: one.PixelData for one in series}
-    assert "no-store" in answer.headers["Cache-Control"]
+    return answer
 
 
 def test_a_frame_and_the_metadata(origin: str, series: list[Dataset]) -> None:
@@ -313,6 +320,59 @@ def test_https(settings: Settings, tmp_path: Path, site: ServerSite) -> None:
         assert _agrees(port, ssl.TLSVersion.TLSv1_2, "AES256-GCM-SHA384") is None, "no forward secrecy"
         assert _agrees(port, ssl.TLSVersion.TLSv1_2, "ECDHE-RSA-AES128-SHA") is None
         assert _agrees(port, ssl.TLSVersion.TLSv1_1) is None
+
+
+@pytest.fixture(scope="module")
+def locked(settings: Settings, site: ServerSite) -> Iterator[str]:
+    """The address of nginx with a login, for anna and bruno."""
+    need_nginx()
+    # Started by root, nginx reads as another account, which has no way into the folders of tests.
+    with tempfile.TemporaryDirectory(prefix="Klinik Süd ") as folder:
+        Path(folder).chmod(0o755)
+        users = Path(folder) / "users"
+        kinds = {"anna": "-6", "bruno": "-apr1"}
+        hashed = {name: _openssl("passwd", kind, f"{name}'s password") for name, kind in kinds.items()}
+        users.write_text("".join(f"{name}:{text}\n" for name, text in hashed.items()))
+        users.chmod(0o644)
+        with Services(Path(folder) / "log") as services:
+            var = Path(folder) / "var"
+            yield front.url(front.start(services, replace(settings, front_users=users, var_dir=var)))
+
+
+def _openssl(*arguments: str) -> str:
+    return subprocess.run(["openssl", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_without_a_login_nothing_is_seen(locked: str, site: ServerSite, series: list[Dataset]) -> None:
+    study = f"/dicom-web/studies/{series[0].StudyInstanceUID}"
+    one = f"{study}/series/{series[0].SeriesInstanceUID}/instances/{series[7].SOPInstanceUID}"
+    paths = ["/", "/ohif/", "/follow-up", "/patients", "/openapi.json", "/dicom-web/studies", f"{study}/metadata"]
+    for path in (*paths, f"{one}/frames/1", f"{one}/rendered", "/nothing"):
+        for auth in (None, ("anna", "bruno's password"), ("carla", "")):
+            for method in ("GET", "POST", "DELETE", "OPTIONS"):
+                answer = requests.request(method, f"{locked}{path}", auth=auth, timeout=30)
+                assert answer.status_code == 401, (path, auth, method)
+                # Twice where the API is to say what is amiss with images: to it, nobody gets without a login either.
+                assert set(answer.headers["WWW-Authenticate"].split(", ")) == {'Basic realm="MetIA server"'}
+                assert answer.headers["Content-Type"] == "application/problem+json"
+                assert answer.json()["title"] == "Unauthorized"
+    page = requests.get(f"{locked}/ohif/", headers={"Accept": "text/html"}, timeout=30)
+    assert page.status_code == 401
+    assert "Log in; who runs the server can add you." in page.text
+    assert requests.get(f"{locked}/health", timeout=30).json() == {"status": "alive"}
+
+
+@pytest.mark.parametrize("name", ["anna", "bruno"])
+def test_with_a_login_all_is_as_it_was(locked: str, series: list[Dataset], name: str) -> None:
+    login = requests.Session()
+    login.auth = (name, f"{name}'s password")
+    assert "OHIF" in login.get(f"{locked}/ohif/viewer", timeout=30).text
+    arrives(locked, series, login.auth)
+    study = f"{locked}/dicom-web/studies/{series[0].StudyInstanceUID}"
+    assert login.get(f"{study}/series", timeout=30).json()[0]["0020000E"]["Value"] == [series[0].SeriesInstanceUID]
+    answer = login.get(f"{study}/series/1.2.3/metadata", timeout=30)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (404, "application/problem+json")
+    assert "WWW-Authenticate" not in answer.headers
 
 
 def _agrees(port: int, version: ssl.TLSVersion, ciphers: str = "ALL") -> str | None:

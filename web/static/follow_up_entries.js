@@ -254,6 +254,7 @@ function listenToVisit() {
 
 function rememberUser() {
   const user = document.getElementById("user");
+  if (user.readOnly) return; // the name of the login
   user.value = localStorage.getItem("metia-user") ?? "";
   user.addEventListener("change", () => localStorage.setItem("metia-user", user.value.trim()));
 }
