@@ -132,12 +132,13 @@ def configuration(settings: Settings, folder: Path) -> str:
     folder
         For its temporary files and its pid.
     """
-    tls = users = ""
+    tls, users, access_log = "", "", "off"
     if settings.front_certificate and settings.front_key:
         files = in_quotes(settings.front_certificate), in_quotes(settings.front_key)
         tls = 'ssl_certificate "{}"; ssl_certificate_key "{}";'.format(*files)
     if settings.front_users:
         users = f'auth_basic "MetIA server"; auth_basic_user_file "{in_quotes(settings.front_users)}";'
+        access_log = f'"{in_quotes(settings.var_dir / "log" / "access.log")}" who if=$told'
     orthanc = urlsplit(settings.orthanc_url)
     login = f"{settings.orthanc_username}:{settings.orthanc_password}".encode()
     values = {
@@ -148,6 +149,7 @@ def configuration(settings: Settings, folder: Path) -> str:
         "FRONT_API": with_port(reachable(settings.api_host), settings.api_port),
         "FRONT_ORTHANC": with_port(orthanc.hostname or "", orthanc.port or 80),
         "FRONT_LOGIN": users,
+        "FRONT_ACCESS_LOG": access_log,
         "FRONT_ORTHANC_LOGIN": base64.b64encode(login).decode(),
     }
     return re.sub(r"\$\{(\w+)\}", lambda name: values[name[1]], TEMPLATE.read_text(encoding="utf-8"))
@@ -167,7 +169,8 @@ def start(services: Services, settings: Settings) -> Settings:
     folder = settings.var_dir / "nginx"
     try:
         settings = replace(settings, front_port=free_port(settings.front_port))
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for needed in (folder, settings.var_dir / "log"):
+            needed.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = folder / "nginx.conf"
         path.unlink(missing_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:

@@ -323,20 +323,23 @@ def test_https(settings: Settings, tmp_path: Path, site: ServerSite) -> None:
 
 
 @pytest.fixture(scope="module")
-def locked(settings: Settings, site: ServerSite) -> Iterator[str]:
-    """The address of nginx with a login, for anna and bruno."""
-    need_nginx()
-    # Started by root, nginx reads as another account, which has no way into the folders of tests.
+def open_folder() -> Iterator[Path]:
+    """One that nginx gets into: started by root, it reads as another account, which sees no folder of pytest's."""
     with tempfile.TemporaryDirectory(prefix="Klinik Süd ") as folder:
         Path(folder).chmod(0o755)
-        users = Path(folder) / "users"
-        kinds = {"anna": "-6", "bruno": "-apr1"}
-        hashed = {name: _openssl("passwd", kind, f"{name}'s password") for name, kind in kinds.items()}
-        users.write_text("".join(f"{name}:{text}\n" for name, text in hashed.items()))
-        users.chmod(0o644)
-        with Services(Path(folder) / "log") as services:
-            var = Path(folder) / "var"
-            yield front.url(front.start(services, replace(settings, front_users=users, var_dir=var)))
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def locked(settings: Settings, site: ServerSite, open_folder: Path) -> Iterator[str]:
+    """The address of nginx with a login, for anna and bruno."""
+    need_nginx()
+    users, kinds = open_folder / "users", {"anna": "-6", "bruno": "-apr1"}
+    hashed = {name: _openssl("passwd", kind, f"{name}'s password") for name, kind in kinds.items()}
+    users.write_text("".join(f"{name}:{text}\n" for name, text in hashed.items()))
+    users.chmod(0o644)
+    with Services(open_folder / "log") as services:
+        yield front.url(front.start(services, replace(settings, front_users=users, var_dir=open_folder)))
 
 
 def _openssl(*arguments: str) -> str:
@@ -373,6 +376,23 @@ def test_with_a_login_all_is_as_it_was(locked: str, series: list[Dataset], name:
     answer = login.get(f"{study}/series/1.2.3/metadata", timeout=30)
     assert (answer.status_code, answer.headers["Content-Type"]) == (404, "application/problem+json")
     assert "WWW-Authenticate" not in answer.headers
+
+
+def test_who_has_looked_at_what_is_noted_and_whom_he_searched_for_is_not(
+    locked: str, open_folder: Path, series: list[Dataset]
+) -> None:
+    anna, study = ("anna", "anna's password"), f"/dicom-web/studies/{series[0].StudyInstanceUID}"
+    asked = [("/ohif/", anna), ("/dicom-web/studies?PatientName=Front%5EM*", anna), (f"{study}/metadata", anna)]
+    asked += [(f"{study}/metadata", ("bruno", "anna's password")), ("/jobs/x", anna)]
+    for path, login in asked:
+        requests.get(f"{locked}{path}", auth=login, timeout=30)
+    noted = [line.split(" ", 2)[2] for line in (open_folder / "log" / "access.log").read_text().splitlines()]
+    assert noted[-3:] == [
+        '"anna" GET /dicom-web/studies 200',
+        f'"anna" GET {study}/metadata 200',
+        f'"bruno" GET {study}/metadata 401',
+    ]
+    assert not any("Front" in line or "PatientName" in line for line in noted)
 
 
 def _agrees(port: int, version: ssl.TLSVersion, ciphers: str = "ALL") -> str | None:
