@@ -197,11 +197,11 @@ def _missing(address: str) -> str | None:
 
 
 def _check_locked(settings: Settings) -> None:
-    """Try a user whom nobody has: nginx reads the file for him, and lets him in nowhere."""
-    status = _get(url(settings), auth=(secrets.token_hex(), "")).status_code
+    """Try a password that nobody has: nginx reads the file for it, lets nobody in, and notes whose try it was."""
+    status = _get(url(settings), auth=("start_services", secrets.token_hex())).status_code
     if status != HTTPStatus.UNAUTHORIZED:
         raise ServiceError(
-            f"nginx answers {status} to a user whom FRONT_USERS={settings.front_users} does not name, not 401: it "
+            f"nginx answers {status} to a login that FRONT_USERS={settings.front_users} does not have, not 401: it "
             "cannot read the file (started by root, it does so as another account: see docs/operations.md)"
         )
 

@@ -161,7 +161,7 @@ def test_users_that_nginx_cannot_read_are_told(tmp_path: Path) -> None:
     users.touch(mode=0o600)
     settings = settings_from(API_PORT=str(api), VAR_DIR=str(tmp_path), FRONT_USERS=str(users))
     with echo(api), Services(tmp_path / "log") as services:
-        with pytest.raises(front.NoFrontError, match=r"nginx answers 500 .* does not name, not 401: it cannot read"):
+        with pytest.raises(front.NoFrontError, match=r"nginx answers 500 .* does not have, not 401: it cannot read"):
             front.start(services, settings)
         assert services.running == []
 
