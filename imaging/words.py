@@ -55,8 +55,12 @@ def plain(text: str) -> str:
 # "post" and "pre" also go with operations and treatments, the posterior fossa, and saturation bands.
 _NOT_TREATMENT = (
     r"(?! ?(?:op\b|oper\w*|surg\w*|chir\w*|cirug\w*|rt\b|tx\b|radio\w*|treat\w*|therap\w*|trait\w*|bestrahl\w*"
+    r"|srs\b|f?srt\b|[sw]brt\b|gk\w*|gamma\b|cyber\w*|litt\b|laser\b|chemo\w*|immun\w*|crani\w*|kraniot\w*|biops\w*"
+    r"|embol\w*|shunt\w*|trauma\w*|stroke|ictal|mort\w*|recon\w*|rekon\w*"
     r"|fossa|proc\w*|res\w*|sat\b))"
 )
+_POST = r"post\d?|apres|nach"
+_PRE = "pre|prae|pra|avant|antes"
 
 # Says both, so nothing: the name of a whole protocol rather than of a series. "Con" is also short for contrast.
 _WITH, _WITHOUT = f"(?:w|z|{v.AFTER})", f"(?:{v.BEFORE})"
@@ -77,7 +81,7 @@ _BEFORE = re.compile(
     r"|\b(?:[ck]ontrast\w*|km|gd)(?:free|frei)\b"
     rf"|\b(?:{v.NATIVE})\b"
     r"|\b(?:without|wo|sans|ohne|sin|senza|sem|zonder|uten|utan|uden|bez)$"
-    rf"|\b(?:pre|prae|pra|avant|antes){_NOT_TREATMENT}\b"
+    rf"|\b(?:{_PRE}){_NOT_TREATMENT}\b"
     rf"|\b(?:{v.HAN_BEFORE})\b"
 )
 
@@ -96,9 +100,11 @@ _AFTER = re.compile(
     rf"|\b(?:{v.TELLING})\b"
     rf"|\b(?:t1|{_SEQUENCES}|se|tse|fse) (?:fs )?c\b"
     r"|\b(?:with|avec|mit)$"
-    rf"|\b(?:post\d?|apres|nach){_NOT_TREATMENT}\b"
+    rf"|\b(?:{_POST}){_NOT_TREATMENT}\b"
     rf"|\b(?:{v.HAN_AFTER})\b"
 )
+
+_BEFORE_OR_AFTER = re.compile(rf"\b(?:{_PRE}|{_POST})\b")
 
 # What a field for the contrast agent says when there was none, or when nobody knew.
 _NO_AGENT = re.compile(
@@ -122,8 +128,11 @@ def contrast_words(words: str) -> tuple[str | None, str | None]:
 
 
 def without_contrast_words(words: str) -> str:
-    """Return what is left of a description when the words about contrast are gone: the protocol's name."""
-    for pattern in (_BOTH, _BEFORE, _WITH_AGENT, _UNSURE, _AFTER):
+    """Return what is left of a description when the words about contrast are gone: the protocol's name.
+
+    So is "before" and "after" a treatment: of two series of one study it can only be meant of the contrast.
+    """
+    for pattern in (_BOTH, _BEFORE, _WITH_AGENT, _UNSURE, _AFTER, _BEFORE_OR_AFTER):
         words = pattern.sub(" ", words)
     return " ".join(words.split())
 

@@ -477,6 +477,17 @@ def test_reconstructions_of_one_acquisition_are_no_repetition(seconds):
         choose(study(("t1_mprage", MPRAGE, 5), ("t1_mprage", MPRAGE, 5 + seconds / 60)))
 
 
+@pytest.mark.parametrize("treatment", ["SRS", "GK", "RT", "op"])
+def test_before_and_after_a_treatment_is_before_and_after_contrast_in_one_study(treatment):
+    series = study((f"AX T1 PRE {treatment}", SPGR, 5), (f"AX T1 POST {treatment}", SPGR, 15))
+    assert choose(series).chosen.series_instance_uid == "1.2.3.2"
+
+
+def test_before_a_treatment_is_not_before_contrast():
+    series = study(("AX T1 PRE SRS", SPGR | AGENT, 5), ("AX T2", T2, 15))
+    assert choose(series).chosen.series_instance_uid == "1.2.3.1"
+
+
 def test_the_same_protocol_a_minute_later_is_a_repetition():
     series = study(("t1_mprage", MPRAGE, 5), ("t1_mprage", MPRAGE, 6))
     assert choose(series).chosen.series_instance_uid == "1.2.3.2"
