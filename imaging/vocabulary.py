@@ -26,7 +26,8 @@ LANGUAGES = {
     "portuguese": Language("com|apos", "sem|antes", r"nenhum\w*|nao"),
     "dutch": Language("met|na", "zonder|voor", "geen|niet"),
     "nordic": Language("med|etter|efter", "uten|utan|uden|for|fore|innan|inden|ilman|ennen", "ingen|inget|intet|ikke"),
-    "slavic": Language("ze|po", "bez|brez|przed|pred", r"brak|nie|zadn\w*"),
+    "slavic": Language("ze|po|nakon|poslije|posle", "bez|brez|przed|pred|prije", r"brak|nie|zadn\w*|nema"),
+    "baltic": Language("ar|su|pec|parast", "pirms|pries|enne", "nera|ei"),
     "romanian": Language("cu|dupa", "fara|inainte", "niciun"),
 }
 
@@ -39,6 +40,12 @@ AFTER_LETTERS = "w|m|z"
 BEFORE_LETTERS = r"w o|o|(?<!\bi )v"  # not the v of i.v.
 # "s" with the ending of "with" in Slavic languages: s kontrastem, s kontrastom.
 AFTER_SLAVIC = r"s kontrast(?:em|om|nim|ni)\w*"
+
+# Endings that say "without" (German, English, Estonian, Turkish), and what stands behind (Turkish: before).
+WITHOUT_ENDING = r"(?:free|frei|los|less|ita|ivaba|siz)\w*"
+BEFORE_BEHIND = r"oncesi\w*"
+# With such an ending "contrast" stands behind a preposition, of whichever language; in Catalan "sense" is "without".
+INFLECTED = r"(?:[^\W\d]{4,8} kontrast(?:a|e|i|it|o|u|y)|sense contrast)\b"
 
 AND = r"and|und|et|puis|y|e|ed|en|og|och|i|a|or|ou|oder|o|\+"
 

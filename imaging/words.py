@@ -14,7 +14,7 @@ Pattern = re.Pattern[str]
 
 _SEQUENCES = "mp2rage|mprage|fspgr|spgr|bravo|vibe|lava|thrive|space|cube|vista|flair|tfe"
 _BEFORE_T = "axial|sagittal|coronal|ax|sag|cor|tra|tse|se|fs|[23]d|iso|vol|fl|gre|ir|s|e"
-_LETTERS = str.maketrans({"ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d"} | dict.fromkeys("‐‑‒–—−", "-"))
+_LETTERS = str.maketrans({"ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ı": "i"} | dict.fromkeys("‐‑‒–—−", "-"))
 
 _TAKE_APART: tuple[tuple[Pattern, str], ...] = tuple(
     (re.compile(pattern), replacement)
@@ -77,8 +77,8 @@ _BEFORE = re.compile(
     rf"\b(?:{v.BEFORE}|{v.NONE}|{v.BEFORE_LETTERS}){v.FILLERS} {v.CONTRAST}\b"
     rf"|\b(?:{v.BEFORE}|{v.NONE}|o|v){v.JOINED}\b|\b(?:pre|non?)c(?:on)?\b|\bn c\b"
     rf"|(?<!\b\d )(?<!\b\d\d )\b0 {v.JOINED}\b"  # not the end of "1.0 KM"
-    rf"|\b(?:{v.TELLING}) (?:neg\w*|free|frei|none|nein|nil|non?$|0(?: 0)*(?: ml)?$)\b"
-    r"|\b(?:[ck]ontrast\w*|km|gd)(?:free|frei)\b"
+    rf"|\b(?:{v.TELLING}) (?:neg\w*|free|frei|none|nein|nil|off|{v.BEFORE_BEHIND}|non?$|0(?: 0)*(?: ml)?$)\b"
+    rf"|\b(?:[ck]ontrast(?:mittel)?|km|gd){v.WITHOUT_ENDING}\b"
     rf"|\b(?:{v.NATIVE})\b"
     r"|\b(?:without|wo|sans|ohne|sin|senza|sem|zonder|uten|utan|uden|bez)$"
     rf"|\b(?:{_PRE}){_NOT_TREATMENT}\b"
@@ -91,6 +91,7 @@ _WITH_AGENT = re.compile(rf"\b(?:{v.AFTER}|{v.AFTER_LETTERS}){v.FILLERS} {v.CONT
 _UNSURE = re.compile(
     rf"(?<!\S)(dash|(?!(?:{v.AFTER}|{v.AFTER_LETTERS}|{v.NO_PREPOSITION}|{v.TELLING})\b)"
     rf"(?:[a-z]|(?=[a-z]*[aeiouy])[a-z]{{2,3}}|[^\W\da-z]+))(?: (?:{v.TELLING}))+\b(?! ?\+)"
+    rf"|\b{v.INFLECTED}"
 )
 
 _AFTER = re.compile(

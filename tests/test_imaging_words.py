@@ -56,6 +56,15 @@ AFTER = [
     "post gd t1 without fat sat",
     "T1 GADO SANS FS",
     "T1 post gd (postop)",
+    "T1 kontrastlı",
+    "T1 kontrast sonrası",
+    "T1 pärast kontrasti",
+    "T1 nakon kontrasta",
+    "T1 poslije kontrasta",
+    "T1 pēc kontrasta",
+    "T1 su kontrastu",
+    "T1 axial kontrast",
+    "sT1W_3D_TFE_SENSE_GD",
 ]
 
 BEFORE = [
@@ -95,6 +104,18 @@ BEFORE = [
     "T1 vor KM",
     "T1 vor Kontrastmittelgabe",
     "T1 ohne Gd",
+    "T1 kontrastlos",
+    "T1 contrastless",
+    "T1 Gd off",
+    "T1 kontrastsız",
+    "T1 KONTRASTSIZ",
+    "T1 kontrast öncesi",
+    "T1 kontrastita",
+    "T1 kontrastivaba",
+    "T1 enne kontrasti",
+    "T1 prije kontrasta",
+    "T1 pirms kontrasta",
+    "T1 prieš kontrastą",
 ]
 
 NEITHER = [
@@ -138,6 +159,8 @@ NEITHER = [
     "C-spine T1",
     "t1_se_cor",
     "T1 space sag",
+    "T1 sense contrast",  # Catalan: without; or Philips's SENSE, and contrast
+    "T1 ljabez kontrasta",  # whatever it means in front of an inflected word
     "T1 3D (enhanced conversion)",
     "T1 Enhanced Multi-frame",
     "T1 MPRAGE AI-enhanced",
