@@ -37,6 +37,10 @@ _IMAGE_TYPES = {
     "T1 MAP": "a parametric map",
     "T2 MAP": "a parametric map",
     "VELOCITY MAP": "angiography",
+    "VRT": "a rendering",
+    "VOLREND": "a rendering",
+    "FAT": "fat alone",
+    "F": "fat alone",
 }
 
 _ACQUISITION_CONTRASTS = {

@@ -424,6 +424,7 @@ EXCLUDED = [
     ("TOF 3D", SPGR, "angiography"),
     ("MRA CE", SPGR, "angiography"),
     ("T1 gado MIP", SPGR, "projection"),
+    ("T1 post gd", SPGR | {"ImageType": ["DERIVED", "SECONDARY", "VRT"]}, "rendering"),
     ("T1 SUB post-pre", SPGR, "subtraction"),
     ("T1 post gd", SPGR | {"ImageType": ["DERIVED", "SECONDARY", "SUBTRACTION"]}, "subtraction"),
     ("T1 post gd", SPGR | {"ImageType": ["DERIVED", "SECONDARY", "MIP"]}, "projection"),
@@ -481,6 +482,13 @@ def test_reconstructions_of_one_acquisition_are_no_repetition(seconds):
 def test_before_and_after_a_treatment_is_before_and_after_contrast_in_one_study(treatment):
     series = study((f"AX T1 PRE {treatment}", SPGR, 5), (f"AX T1 POST {treatment}", SPGR, 15))
     assert choose(series).chosen.series_instance_uid == "1.2.3.2"
+
+
+@pytest.mark.parametrize(("water", "fat"), [("WATER", "FAT"), ("W", "F")])
+def test_of_a_dixon_series_the_water_is_chosen(water, fat):
+    kinds = ({"ImageType": ["DERIVED", "PRIMARY", "DIXON", kind]} for kind in (fat, water))
+    of_fat, of_water = (("t1_vibe_dixon_tra_KM", SPGR | kind, 10) for kind in kinds)
+    assert choose(study(of_fat, of_water)).chosen.series_instance_uid == "1.2.3.2"
 
 
 def test_before_a_treatment_is_not_before_contrast():
