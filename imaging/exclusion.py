@@ -39,8 +39,11 @@ _IMAGE_TYPES = {
     "VELOCITY MAP": "angiography",
     "VRT": "a rendering",
     "VOLREND": "a rendering",
-    "FAT": "fat alone",
-    "F": "fat alone",
+    "FAT": "a fat image of a Dixon series",
+    "F": "a fat image of a Dixon series",
+    "OPP_PHASE": "an opposed-phase image of a Dixon series",
+    "OUT_PHASE": "an opposed-phase image of a Dixon series",
+    "OP": "an opposed-phase image of a Dixon series",
 }
 
 _ACQUISITION_CONTRASTS = {
@@ -113,7 +116,11 @@ _NAMES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("T2-weighted", _UNLESS_T1 + r"\b(?:t2|ciss|fiesta|b ?ffe|drive|haste|ssfse|trufi)\b"),
         ("proton density", _UNLESS_T1 + r"\b(?:pd|pdw|dp|rho)\b"),
         ("an inversion recovery of another weighting", _UNLESS_T1 + r"\b(?:stir|dir|psir)\b"),
-        ("a fat or opposed-phase image of a Dixon series", r"\bdixon\b.*\b(?:f|fat|opp|out|op)$"),
+        (
+            "a fat or opposed-phase image of a Dixon series",
+            r"\b(?:m ?)?(?:dixon|flex|ideal)\b.*\b(?:f|fat|opp|out|op)$|^(?:fat(?! ?s)|(?:out|opp\w*) (?:of )?phase)\b"
+            r"|\bs? ?f m ?dixon\b",
+        ),
     )
 )
 

@@ -484,11 +484,25 @@ def test_before_and_after_a_treatment_is_before_and_after_contrast_in_one_study(
     assert choose(series).chosen.series_instance_uid == "1.2.3.2"
 
 
-@pytest.mark.parametrize(("water", "fat"), [("WATER", "FAT"), ("W", "F")])
-def test_of_a_dixon_series_the_water_is_chosen(water, fat):
-    kinds = ({"ImageType": ["DERIVED", "PRIMARY", "DIXON", kind]} for kind in (fat, water))
-    of_fat, of_water = (("t1_vibe_dixon_tra_KM", SPGR | kind, 10) for kind in kinds)
-    assert choose(study(of_fat, of_water)).chosen.series_instance_uid == "1.2.3.2"
+@pytest.mark.parametrize("kinds", [["FAT", "OPP_PHASE", "WATER"], ["F", "OP", "W"], ["OUT_PHASE", "FAT", "IN_PHASE"]])
+def test_fat_and_opposed_phase_of_a_dixon_series_are_no_candidates(kinds):
+    series = [
+        ("t1_vibe_dixon_tra_KM", SPGR | {"ImageType": ["DERIVED", "PRIMARY", "DIXON", kind]}, 10) for kind in kinds
+    ]
+    assert choose(study(*series)).chosen.series_instance_uid == "1.2.3.3"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["FAT: Ax T1 FLEX +C", "OutPhase: Ax T1 FLEX +C", "WATER: Ax T1 FLEX +C"],
+        ["sF mDIXON T1 +C", "t1_vibe_dixon_KM_opp", "sW mDIXON T1 +C"],
+        ["T1 IDEAL +C fat", "Out of phase: T1 +C", "Fat Sat Ax T1 +C"],
+    ],
+)
+def test_so_are_those_whose_names_say_it(names):
+    series = study(*((name, SPGR, 10) for name in names))
+    assert choose(series).chosen.series_instance_uid == "1.2.3.3"
 
 
 def test_before_a_treatment_is_not_before_contrast():
