@@ -1087,6 +1087,14 @@ def test_what_is_said_of_a_lesion_that_is_neither_new_nor_non_target_is_not_told
         assert "reader" not in present(last(baseline, visit(30, given)).radiographic).reason
 
 
+def test_what_a_reader_said_holds_at_that_visit_only_also_where_the_next_cannot_measure_the_lesion():
+    baseline = visit(0, ("T", 20.0), ("N", 5.0))
+    said = lesion("N", 6.0, judgement=Judgement.PROGRESSION)
+    judged = visit(30, ("T", 20.0), said, lesion("vessel", 20.0, refused=True))
+    merged = visit(60, ("T", 20.0), lesion("vessel", 26.0, refused=True, merged=("N",)))
+    assert radiographic(baseline, judged, merged) == [None, PD, SD]
+
+
 @pytest.mark.parametrize(
     ("lesions", "judgeable"),
     [
