@@ -68,9 +68,8 @@ def store(
 
 def store_beside(orthanc: RunningOrthanc, datasets: list[Dataset], **attributes: Any) -> list[Dataset]:
     """Store a series in the study of another."""
-    return store(
-        orthanc, **{name: str(getattr(datasets[0], word)) for name, word in _OF_THE_STUDY.items()}, **attributes
-    )
+    of_the_study: dict[str, Any] = {name: str(getattr(datasets[0], word)) for name, word in _OF_THE_STUDY.items()}
+    return store(orthanc, **of_the_study, **attributes)
 
 
 _OF_THE_STUDY = {
