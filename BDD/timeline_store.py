@@ -57,6 +57,7 @@ def _timeline(patient: Patient, known: KnownPatient, rules: Rules) -> Timeline:
         patient_id=patient.patient_id,
         visits=tuple(
             TimelineVisit(
+                key=visit.study.id,
                 study_instance_uid=visit.uid,
                 series_instance_uid=visit.job.series_instance_uid,
                 job_id=visit.job.job_id,

@@ -66,4 +66,4 @@ def _piece(lesion: LesionAtVisit) -> LesionAtVisit:
 
 def _unmeasured(lesion: LesionAtVisit, holder: LesionAtVisit) -> LesionAtVisit:
     doubt = lesion.tracking_uid in holder.merged
-    return replace(lesion, longest_mm=None, volume_mm3=None, merged=(), doubt=doubt, within=holder)
+    return replace(lesion, longest_mm=None, volume_mm3=None, merged=(), judgement=None, doubt=doubt, within=holder)

@@ -11,7 +11,9 @@ from rano.days_before import DaysBefore
 from rano.families import families, wholes
 from rano.groups import LENGTH, VOLUME, Group, Visit, held
 from rano.history import TARGET_RULES, Judgement, LesionAtVisit, Rules, TargetRule, VisitFindings, choose_targets
+from rano.new_lesions import JUDGEMENTS as OF_NEW
 from rano.new_lesions import NewLesions
+from rano.non_targets import JUDGEMENTS as OF_NON_TARGET
 from rano.non_targets import judge_non_targets
 from rano.visit_response import Role, VisitResponse
 
@@ -129,6 +131,7 @@ class Course:
             answer,
             by_target_rule={rule: response for rule, (response, _) in by_rule.items()},
             non_targets=non_targets and non_targets[0],
+            judgeable=self._judgeable(visit),
             radiographic=radiographic,
             overall=self._overall(visit, radiographic),
             notes=answer.notes + ((earlier,) if earlier else ()),
@@ -213,6 +216,12 @@ class Course:
         """Return the lesions of a visit that speak for a non-target lesion and for no target lesion."""
         of_targets = visit.shown(self.targets)
         return [lesion for lesion in visit.shown(self.non_targets) if lesion not in of_targets]
+
+    def _judgeable(self, visit: Visit) -> dict[str, tuple[Judgement, ...]]:
+        """Tell what a reader can say of each lesion, where the visit measures one."""
+        open_to = [(m, OF_NEW) for m in self.new.apart(visit)]
+        open_to += [(m, OF_NON_TARGET) for m in self._beside_targets(visit)]
+        return {m.tracking_uid: judgements for m, judgements in open_to if m.longest_mm is not None}
 
     def _judged(self, visit: Visit) -> list[str]:
         """Say what a reader has said of the lesions of a visit, but for the progression that is itself a reason."""

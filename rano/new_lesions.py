@@ -41,7 +41,7 @@ class NewLesions:
 
     def shown(self, visit: Visit) -> list[LesionAtVisit]:
         """Return all new lesions of a visit; one that has merged with known ones is as large as they are together."""
-        return self._apart(visit) + [
+        return self.apart(visit) + [
             replace(whole, tracking_uid=uid, name=f"{self._names[uid]} (merged with {self._partners(whole, visit)})")
             for uid, whole in self._merged(visit).items()
         ]
@@ -81,9 +81,9 @@ class NewLesions:
     def judged(self, visit: Visit) -> list[str]:
         """Say what a reader has said of them at a visit."""
         words = {Judgement.NEW: "is a new lesion beyond doubt", Judgement.EQUIVOCAL: "is equivocal as a new lesion"}
-        return [f"{m.label} {words[m.judgement]}" for m in self._apart(visit) if m.judgement in words]
+        return [f"{m.label} {words[m.judgement]}" for m in self.apart(visit) if m.judgement in words]
 
-    def _apart(self, visit: Visit) -> list[LesionAtVisit]:
+    def apart(self, visit: Visit) -> list[LesionAtVisit]:
         """Return the lesions that are new by themselves: nothing of what was known is in them."""
         return [m for m in visit.lesions if self._known.isdisjoint(visit.families[m.tracking_uid])]
 
@@ -118,7 +118,7 @@ class NewLesions:
             if assessed:
                 seen = {uid: since for uid, since in seen.items() if uid in there}
             for visit in assessed:
-                for lesion in self._apart(visit):
+                for lesion in self.apart(visit):
                     since = seen.setdefault(lesion.tracking_uid, visit.date)
                     if not self._is_equivocal(lesion):
                         established.setdefault(lesion.tracking_uid, (since, visit.date))

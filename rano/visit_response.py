@@ -7,7 +7,7 @@ from typing import Literal
 
 from rano.confirmation import Verdict
 from rano.criteria import Change, Response
-from rano.history import TargetRule
+from rano.history import Judgement, TargetRule
 
 Role = Literal["target", "non_target", "new"]
 """What a lesion counts as from the baseline on; new is what a visit calls new, or equivocal."""
@@ -32,6 +32,9 @@ class VisitResponse:
     new_lesions, equivocal_lesions
         Tracking UIDs of lesions that were not there at the baseline, and of those in doubt. A new lesion that has
         merged with one that was there is among them for as long as they are one.
+    judgeable
+        What a reader can say of lesions that the visit measures, by tracking UID. Whatever else is said of them, or of
+        others, has no effect.
     radiographic, overall
         The response; None at the baseline and before.
     immunotherapy
@@ -54,6 +57,8 @@ class VisitResponse:
     non_targets: Response | None = None
     new_lesions: tuple[str, ...] = ()
     equivocal_lesions: tuple[str, ...] = ()
+    # Not in the repr, by which what was written is compared with what would be: no report tells it.
+    judgeable: Mapping[str, tuple[Judgement, ...]] = field(default_factory=dict, repr=False)
     radiographic: Verdict | None = None
     overall: Verdict | None = None
     immunotherapy: bool = False

@@ -134,6 +134,8 @@ class TimelineVisit:
 
     Attributes
     ----------
+    key
+        What changes of it go by.
     corticosteroid_mg, clinical_status, immunotherapy, judgements, note, baseline
         What people have said of it; the judgements of lesions by tracking UID.
     version
@@ -159,6 +161,7 @@ class TimelineVisit:
     followed: str = ""
     verified: str | None = None
     judgements: Mapping[str, Judgement] = field(default_factory=dict)
+    key: int = 0
 
     @property
     def is_verified(self) -> bool:

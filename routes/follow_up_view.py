@@ -9,7 +9,6 @@ from BDD.change_store import VISIT, to_undo
 from BDD.followup_models import Change
 from BDD.models import Job, LesionRow
 from BDD.records import VisitNotFoundError
-from rano import new_lesions, non_targets
 from rano.history import Judgement
 from results.timeline import LesionSize, SizeChange, Timeline, TimelineLesion, TimelineVisit
 
@@ -30,7 +29,6 @@ _JUDGEMENTS = {
     Judgement.PROGRESSION: "unequivocal progression",
     Judgement.NO_PROGRESSION: "no progression",
 }
-_OF_ROLE = {"new": new_lesions.JUDGEMENTS, "non_target": non_targets.JUDGEMENTS}
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class Judging:
     said
         None leaves it to the rule.
     choices
-        What can be said of it, in words, by judgement.
+        What can be said of it, and what is said though it has no effect, in words, by judgement.
     """
 
     lesion: TimelineLesion
@@ -220,12 +218,22 @@ def _judging(timeline: Timeline, lesions: Sequence[TimelineLesion], place: int) 
     visit = timeline.visits[place]
     found = []
     for lesion in lesions:
-        said, size = visit.judgements.get(lesion.tracking_uid), lesion.sizes[place]
-        can = _OF_ROLE.get(lesion.role, ()) if size and visit.response.role == "follow-up" else ()
-        if can or said:  # also what no longer matters, to be taken back
-            choices = {one: words for one, words in _JUDGEMENTS.items() if one in can or one is said}
+        size = lesion.sizes[place]
+        if choices := _choices(visit, lesion):
+            said = visit.judgements.get(lesion.tracking_uid)
             found.append(Judging(lesion, size.longest_mm if size else None, said, choices))
     return found
+
+
+def _choices(visit: TimelineVisit, lesion: TimelineLesion) -> dict[Judgement, str]:
+    """Tell what can be said of a lesion, and what is said of it without effect: that is there to be taken back."""
+    can = visit.response.judgeable.get(lesion.tracking_uid, ())
+    said = visit.judgements.get(lesion.tracking_uid)
+    return {
+        one: words if one in can else f"{words}, without effect"
+        for one, words in _JUDGEMENTS.items()
+        if one in can or one is said
+    }
 
 
 def _made(changes: Sequence[Change], study_key: int) -> Made:
@@ -258,7 +266,7 @@ def _rows(
                 lesion=lesion,
                 size=size,
                 change=timeline.change(lesion, chosen),
-                judgement=_JUDGEMENTS[said] if (said := visit.judgements.get(lesion.tracking_uid)) else "",
+                judgement=_choices(visit, lesion)[said] if (said := visit.judgements.get(lesion.tracking_uid)) else "",
                 viewer=viewer_address(visit, found[size.finding]),
                 picture=f"/studies/{visit.study_instance_uid}/lesions/{lesion.tracking_uid}/image.png",
             )

@@ -70,6 +70,7 @@ def _visit(visit: TimelineVisit, rule: TargetRule) -> dict[str, Any]:
     response = visit.response
     decides = _growth(response.change(rule))
     return {
+        "id": visit.key,
         "StudyInstanceUID": visit.study_instance_uid,
         "SeriesInstanceUID": visit.series_instance_uid,
         "job": visit.job_id,
@@ -86,6 +87,7 @@ def _visit(visit: TimelineVisit, rule: TargetRule) -> dict[str, Any]:
         "non_targets": response.non_targets,
         "new_lesions": list(response.new_lesions),
         "equivocal_lesions": list(response.equivocal_lesions),
+        "judgeable": {uid: list(judgements) for uid, judgements in response.judgeable.items()},
         "radiographic": _verdict(response.radiographic),
         "overall": _verdict(response.overall),
         "notes": list(response.notes),

@@ -1087,6 +1087,42 @@ def test_what_is_said_of_a_lesion_that_is_neither_new_nor_non_target_is_not_told
         assert "reader" not in present(last(baseline, visit(30, given)).radiographic).reason
 
 
+def test_what_a_reader_said_holds_at_that_visit_only_also_where_the_next_cannot_measure_the_lesion():
+    baseline = visit(0, ("T", 20.0), ("N", 5.0))
+    said = lesion("N", 6.0, judgement=Judgement.PROGRESSION)
+    judged = visit(30, ("T", 20.0), said, lesion("vessel", 20.0, refused=True))
+    merged = visit(60, ("T", 20.0), lesion("vessel", 26.0, refused=True, merged=("N",)))
+    assert radiographic(baseline, judged, merged) == [None, PD, SD]
+
+
+@pytest.mark.parametrize(
+    ("lesions", "judgeable"),
+    [
+        ([lesion("T", 20.0), lesion("N", 5.0), lesion("X", 8.0)], {"X": "new", "N": "non-target"}),
+        ([lesion("T", 20.0), lesion("N", None), lesion("X", None)], {}),
+        ([lesion("N", 25.0, merged=("T",)), lesion("X", 8.0)], {"X": "new"}),
+        ([lesion("T", 25.0, merged=("X",)), lesion("N", 5.0)], {"N": "non-target"}),
+        ([lesion("T", 20.0), lesion("X", 8.0, merged=("N",))], {"X": "non-target"}),
+        ([lesion("T", 20.0), lesion("N", 5.0), lesion("P", 4.0, part_of="N")], {"N": "non-target", "P": "non-target"}),
+    ],
+)
+def test_what_a_reader_can_say_is_what_has_an_effect(lesions, judgeable):
+    of = {
+        "new": (Judgement.NEW, Judgement.EQUIVOCAL),
+        "non-target": (Judgement.PROGRESSION, Judgement.NO_PROGRESSION),
+    }
+    baseline = visit(0, ("T", 20.0), ("N", 5.0))
+    course = assess([baseline, visit(30, *lesions)])
+    assert [one.judgeable for one in course.visits] == [{}, {uid: of[kind] for uid, kind in judgeable.items()}]
+    for given, said in itertools.product([one for one in lesions if one.longest_mm], Judgement):
+        judged = [replace(one, judgement=said) if one is given else one for one in lesions]
+        verdict = present(last(baseline, visit(30, *judged)).radiographic)
+        has_effect = said in course.visits[1].judgeable.get(given.tracking_uid, ())
+        assert ("reader" in verdict.reason) is has_effect, (given.tracking_uid, said)
+    # By the repr it is told whether results are to be written again: not for what none of them says.
+    assert repr(course.visits[1]) == repr(replace(course.visits[1], judgeable={}))
+
+
 def test_immunotherapy():
     visits = visit(0, ("T", 20.0)), visit(60, ("T", 10.0), ("X", 8.0)), visit(120, ("T", 16.0), ("X", 8.0))
     assert radiographic(*visits) == [None, PD, PD]

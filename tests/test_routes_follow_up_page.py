@@ -313,9 +313,14 @@ def test_a_reader_can_judge_what_is_new_and_what_is_no_target(site):
     # What has gone is not judged.
     visit(site.database, site.number, 3, [sized(1, 20.0), sized(2, 16.0)])
     assert [uid for _, uid in offered(3)] == ["2.25.2"]
-    # What no longer decides can still be taken back.
+    # What no longer decides is called that, and can still be taken back.
     store.assess_visit(site.database, study_of(2), {"baseline": True}, version=1, made_by="ana")
-    assert [len(options) for options in offered(2).values()] == [2, 2]
+    assert [[words for *_, words in options] for options in offered(2).values()] == [
+        ["by the rule", "no progression, without effect"],
+        ["by the rule", "equivocal, without effect"],
+    ]
+    seen = text(page(site, f"/follow-up/{patient}?visit={study_of(2)}"))
+    assert "by a reader: equivocal, without effect" in seen
 
 
 def test_a_doubt_can_be_ended_beside_it(site, patient):

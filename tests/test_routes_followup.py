@@ -54,6 +54,7 @@ def test_patients_and_their_timelines(site, patient):
     assert "33.33 %" in verdict["reason"]
     assert verdict["sentence"] == f"{verdict['reason']}. {verdict['confirmation']}."
     assert [one["none_counts"] for one in timeline["visits"]] == ["", ""]
+    assert [one["judgeable"] for one in timeline["visits"]] == [{}, {}], "both lesions are targets"
     assert [one["why_no_target"] for one in timeline["lesions"]] == ["" for _ in timeline["lesions"]]
     assert [[size["longest_diameter_mm"] for size in one["sizes"]] for one in timeline["lesions"]] == [
         [20.0, 12.0],
@@ -298,10 +299,13 @@ def test_immunotherapy_is_said_of_a_visit(site, patient):
 
 def test_a_reader_judges_a_lesion_of_a_visit(site, patient):
     visit(site.database, site.number, 3, [sized(1, 12.0), sized(2, 8.0), sized(3, 9.0)], patient_id="A/1 é%")
-    assert timeline_of(site, patient)["visits"][2]["radiographic"]["response"] == "PD"
+    third = timeline_of(site, patient)["visits"][2]
+    assert (third["radiographic"]["response"], third["judgeable"]) == ("PD", {"2.25.3": ["new", "equivocal"]})
     address = f"/visits/{study_of(3)}/assessment"
     answer = site.client.post(address, json={"judgements": {"2.25.3": "equivocal"}, "version": 0}).get_json()
     assert (answer["judgements"], answer["version"]) == ({"2.25.3": "equivocal"}, 1)
+    (change,) = site.client.get(f"/patients/{patient}/changes").get_json()["changes"]
+    assert (change["subject"], change["subject_id"]) == ("visit", third["id"])
     third = timeline_of(site, patient)["visits"][2]
     assert (third["assessment"]["judgements"], third["equivocal_lesions"]) == ({"2.25.3": "equivocal"}, ["2.25.3"])
     assert third["radiographic"]["response"] == "PR"

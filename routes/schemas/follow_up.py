@@ -126,6 +126,7 @@ SCHEMAS: dict[str, Any] = {
     ),
     "TimelineVisit": structure(
         {
+            "id": {**ID, "description": "`subject_id` of the changes of this visit"},
             "StudyInstanceUID": UID,
             "SeriesInstanceUID": UID,
             "job": {**TEXT, "description": "The job that found the lesions"},
@@ -145,6 +146,11 @@ SCHEMAS: dict[str, Any] = {
             "non_targets": TEXT_OR_NULL,
             "new_lesions": {"type": "array", "items": UID},
             "equivocal_lesions": {"type": "array", "items": UID},
+            "judgeable": {
+                "type": "object",
+                "additionalProperties": list_of("Judgement"),
+                "description": "What a reader can say of lesions, by tracking_uid; other judgements have no effect",
+            },
             "radiographic": or_null("Verdict"),
             "overall": or_null("Verdict"),
             "notes": {"type": "array", "items": TEXT},

@@ -52,20 +52,24 @@ def viewer(browser: Browser, site: ServerSite) -> Iterator[Viewer]:
     viewer.close()
 
 
-def store(orthanc: RunningOrthanc, plane: str = "axial", **attributes: Any) -> list[Dataset]:
+def store(
+    orthanc: RunningOrthanc,
+    plane: str = "axial",
+    lesions: Sequence[factory.Sphere] = factory.LESIONS,
+    **attributes: Any,
+) -> list[Dataset]:
     """Store a series of a new study of a new patient."""
     uids = {name: generate_uid() for name in ("study_instance_uid", "series_instance_uid", "frame_of_reference_uid")}
     attributes = {"patient_id": generate_uid()[-12:], **uids, **attributes}
-    datasets = factory.series_datasets(factory.volume(plane), **attributes)
+    datasets = factory.series_datasets(factory.volume(plane, lesions=lesions), **attributes)
     orthanc.archive.store(datasets)
     return datasets
 
 
 def store_beside(orthanc: RunningOrthanc, datasets: list[Dataset], **attributes: Any) -> list[Dataset]:
     """Store a series in the study of another."""
-    return store(
-        orthanc, **{name: str(getattr(datasets[0], word)) for name, word in _OF_THE_STUDY.items()}, **attributes
-    )
+    of_the_study: dict[str, Any] = {name: str(getattr(datasets[0], word)) for name, word in _OF_THE_STUDY.items()}
+    return store(orthanc, **of_the_study, **attributes)
 
 
 _OF_THE_STUDY = {
@@ -481,6 +485,56 @@ def places_of_rows(viewer: Viewer) -> list[float]:
 def refused(site: ServerSite, study: str) -> list[str]:
     """Names of what people have called no lesion."""
     return [one["name"] for one in lesions_of(site, study) if one["not_a_lesion"]]
+
+
+def test_a_lesion_is_judged_where_it_is_read(viewer: Viewer, orthanc: RunningOrthanc, site: ServerSite) -> None:
+    """By pointer and by keys; the response goes by it at once, and no row moves."""
+    first = store(orthanc, lesions=factory.LESIONS[::2])
+    second = store(orthanc, study_date="20240601", patient_id=str(first[0].PatientID))
+    for study in map(study_of, (first, second)):
+        assert site.post(study).json()["state"] == "done"
+        said = {"version": 0, "corticosteroid_mg": 2, "clinical_status": "stable"}
+        assert requests.post(f"{site.url}/visits/{study}/assessment", json=said, timeout=10).ok
+    (_, newcomer, _) = lesions_of(site, study_of(second))
+    long = {"name": "left frontal, treated with stereotactic radiosurgery", "version": newcomer["version"]}
+    assert requests.patch(f"{site.url}/lesions/{newcomer['id']}", json=long, timeout=10).ok
+    viewer.open(study_of(second))
+    viewer.wait_for_result()
+    target, new, non_target = viewer.rows()
+    places = places_of_rows(viewer)
+    field = viewer.page.get_by_label("Judgement of")
+    assert field.is_disabled(), f"{target} is a target"
+    viewer.page.wait_for_selector(".metia-response >> text=Progressive disease")
+
+    viewer.page.click(name_of(new))
+    assert field.locator("option").all_inner_texts() == ["by the rule", "new beyond doubt", "equivocal"]
+    field.select_option(label="equivocal")
+    viewer.page.wait_for_selector(f'tr[data-lesion="{new}"] >> text=reader: equivocal')
+    viewer.page.wait_for_selector(".metia-response >> text=Stable disease")
+    assert f"by a reader's judgement {new} is equivocal as a new lesion" in viewer.page.inner_text(".metia-verdict")
+    assert viewer.page.inner_text(".metia-undo") == f"Undo: {new} was judged equivocal"
+    assert places_of_rows(viewer) == places
+    viewer.screenshot("viewer-judged")
+
+    viewer.page.focus(name_of(non_target))
+    for key in ("Enter", "Tab", "Tab"):  # it is chosen, and the field is behind its last button
+        viewer.page.keyboard.press(key)
+    assert field.evaluate("field => field === document.activeElement")
+    for key in ("ArrowDown", "ArrowDown", "Enter"):  # the list, and the first of it
+        viewer.page.keyboard.press(key)
+    viewer.page.wait_for_selector(f'tr[data-lesion="{non_target}"] >> text=reader: unequivocal progression')
+    viewer.page.wait_for_selector(".metia-response >> text=Progressive disease")
+    assert places_of_rows(viewer) == places
+
+    viewer.page.click(f"text=Undo: {non_target} was judged unequivocal progression")
+    viewer.page.wait_for_selector(".metia-response >> text=Stable disease")
+    viewer.page.click(name_of(new))
+    assert field.input_value() == "equivocal"
+    field.select_option(label="by the rule")
+    viewer.page.wait_for_selector(".metia-judged", state="detached")
+    viewer.page.wait_for_selector(".metia-response >> text=Progressive disease")
+    assert places_of_rows(viewer) == places
+    assert viewer.errors == []
 
 
 def test_a_name_that_another_lesion_has_is_kept_for_another_try(

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { lastChange } from './metia/course.js';
 import { decision } from './metia/words.js';
-import { job, lesion, open, problem, serve, until, wait } from './stubs.mjs';
+import { job, lesion, open, problem, serve, until, visit, wait } from './stubs.mjs';
 
 const LESIONS = [lesion(1, 'L1'), lesion(3, 'L3'), lesion(4, 'L4', { part_of: 2 })];
 const change = (id, subject_id, more = {}) => ({
@@ -18,16 +18,27 @@ const change = (id, subject_id, more = {}) => ({
   ...more,
 });
 
+const VISIT = visit('A', { id: 5 });
+const judged = (id, more = {}) => ({
+  ...change(id, VISIT.id, { subject: 'visit' }),
+  before: { judgements: {} },
+  after: { judgements: { '2.25.3': 'equivocal' } },
+  ...more,
+});
+
 const cases = [
   ['the newest of a lesion in the list', [change(9, 3), change(8, 1)], 9],
-  ['what was said of a visit is not undone here', [change(9, 1, { subject: 'visit' }), change(8, 1)], 8],
+  ['what was said of a visit is not undone here', [change(9, VISIT.id, { subject: 'visit' }), change(8, 1)], 8],
+  ['but what was said of a lesion at it is', [judged(9), change(8, 1)], 9],
+  ['not at another visit', [judged(9, { subject_id: 6 }), change(8, 1)], 8],
+  ['nor together with a dose', [judged(9, { after: { judgements: {}, corticosteroid_mg: 4 } }), judged(8)], undefined],
   ['nor what was said of a lesion of another visit', [change(9, 7), change(8, 1)], 8],
   ['a part of a lesion is one in the list', [change(9, 2)], 9],
   ['what the server says is not undone', [change(9, 3, { to_undo: false }), change(8, 1)], 8],
   ['nothing', [change(9, 7)], undefined],
 ];
 for (const [what, changes, id] of cases) {
-  test(what, () => assert.equal(lastChange(changes, LESIONS)?.id, id));
+  test(what, () => assert.equal(lastChange(changes, LESIONS, VISIT)?.id, id));
 }
 
 const words = [
@@ -40,6 +51,18 @@ const words = [
 ];
 for (const [more, text] of words) {
   test(`in words: ${text}`, () => assert.equal(decision(change(9, 3, more), LESIONS), text));
+}
+
+const said = [
+  [{}, 'L3 was judged equivocal'],
+  [{ before: { judgements: { '2.25.3': 'new' } }, after: { judgements: {} } }, 'L3 was left to the rule again'],
+  [
+    { before: { judgements: { '2.25.1': 'new' } }, after: { judgements: { '2.25.1': 'new', '2.25.3': 'no progression' } } },
+    'L3 was judged no progression',
+  ],
+];
+for (const [more, text] of said) {
+  test(`in words: ${text}`, () => assert.equal(decision(judged(9, more), LESIONS), text));
 }
 
 test('changes and undoing are made in the name of whoever is entered on the follow-up page', async () => {
@@ -60,6 +83,7 @@ test('changes and undoing are made in the name of whoever is entered on the foll
   for (const [asked, action] of [
     ['POST /changes/9/undo', () => page.session.undo()],
     ['PATCH /lesions/1', () => page.session.change(page.state().lesions[0], { name: 'X' })],
+    ['POST /visits/A/assessment', () => page.session.judge(page.state().lesions[0], 'new')],
   ]) {
     const request = await sent(action);
     assert.equal(request.asked, asked);
@@ -190,5 +214,47 @@ test('undo that is pressed twice takes one change back', async () => {
   await Promise.all([page.session.undo(), page.session.undo()]);
   assert.deepEqual([server.count('POST /changes/9/undo'), server.count('POST /changes/8/undo')], [1, 0]);
   assert.equal(page.state().undoable.id, 8);
+  page.end();
+});
+
+// A server that keeps what is said of the visit, with one lesion that can be judged.
+function judging() {
+  const kept = { judgements: {}, version: 3 };
+  const { server } = keeping({
+    'GET /patients/1/timeline': () => ({
+      visits: [visit('A', { assessment: structuredClone(kept), judgeable: { '2.25.1': ['new', 'equivocal'] } })],
+      lesions: [{ id: 1, name: 'L1', tracking_uid: '2.25.1', role: 'new', why_no_target: '', sizes: [null], holds: [[]] }],
+    }),
+    'POST /visits/A/assessment': ({ headers, body }) => {
+      if (headers.get('If-Match') !== `"${kept.version}"`) return problem(409);
+      const all = Object.entries({ ...kept.judgements, ...body.judgements });
+      kept.judgements = Object.fromEntries(all.filter(([, word]) => word));
+      kept.version += 1;
+      return structuredClone(kept);
+    },
+  });
+  return { kept, server };
+}
+
+test('a judgement is made on the version that was seen, or on what the same person has made of it', async () => {
+  const { kept, server } = judging();
+  const page = await listing();
+  const [first] = page.state().lesions;
+  await Promise.all(['new', 'new', 'equivocal'].map(word => page.session.judge(first, word)));
+  assert.deepEqual([page.state().problem, kept.judgements, kept.version], [null, { '2.25.1': 'equivocal' }, 5]);
+  assert.equal(page.state().lesions[0].judging.said, 'equivocal');
+  assert.equal(server.count('POST /visits/A/assessment'), 2, 'what is pressed twice is done once');
+  await page.session.judge(page.state().lesions[0], null);
+  assert.deepEqual([kept.judgements, page.state().lesions[0].judging.said], [{}, null]);
+  page.end();
+});
+
+test('but not on what others have said of the visit in between, which shows', async () => {
+  const { kept } = judging();
+  const page = await listing();
+  const [first] = page.state().lesions;
+  Object.assign(kept, { judgements: { '2.25.1': 'new' }, version: 4 });
+  await page.session.judge(first, 'equivocal');
+  assert.deepEqual([page.state().problem.status, page.state().lesions[0].judging.said], [409, 'new']);
   page.end();
 });

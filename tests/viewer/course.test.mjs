@@ -3,12 +3,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { withCourse } from './metia/course.js';
 import { changeOf } from './metia/words.js';
-import { lesion, open, serve, until, job } from './stubs.mjs';
+import { lesion, open, serve, until, job, visit } from './stubs.mjs';
 
 const size = { longest_diameter_mm: 10 };
 const known = (id, name, more = {}) => ({
   id,
   name,
+  tracking_uid: `2.25.${id}`,
   role: 'target',
   sizes: [size, size],
   not_covered: [false, false],
@@ -19,7 +20,7 @@ const known = (id, name, more = {}) => ({
 });
 const timeline = {
   baseline: 'A',
-  visits: [{ StudyInstanceUID: 'A' }, { StudyInstanceUID: 'B' }],
+  visits: [visit('A'), visit('B')],
   lesions: [
     known(1, 'plexus', { role: 'not_a_lesion', holds: [[], ['L3']] }),
     known(2, 'sinus', { role: 'not_a_lesion' }),
@@ -82,4 +83,16 @@ test('why it is no target the server says', () => {
   const [told] = withCourse([lesion(3, 'L3')], course, 'B');
   assert.equal(told.whyNoTarget, 'Not there');
   assert.equal(withCourse([lesion(1, 'L1')], null, 'A')[0].whyNoTarget, '');
+});
+
+test('what a reader says, and can say, is that of the visit, and of a part that of the whole', () => {
+  const course = structuredClone(timeline);
+  const assessment = { judgements: { '2.25.3': 'equivocal' }, version: 4 };
+  course.visits[1] = visit('B', { assessment, judgeable: { '2.25.3': ['new', 'equivocal'] } });
+  const parts = [lesion(3, 'L3'), lesion(4, 'L4', { part_of: 3 })];
+  for (const { judging } of withCourse(parts, course, 'B')) {
+    assert.deepEqual(judging, { uid: '2.25.3', name: 'L3', version: 4, said: 'equivocal', can: ['new', 'equivocal'] });
+  }
+  const [{ judging }] = withCourse([lesion(1, 'plexus')], course, 'B');
+  assert.deepEqual([judging.said, judging.can], [null, []]);
 });

@@ -28,10 +28,62 @@ test('an empty list says what that means, as everywhere', () => {
   assert.equal(text(lesionTable({ state: { study: 'A', timeline, lesions: [] } })), none_counts);
 });
 
+const shown = (id, name, more = {}) => ({
+  ...lesion(id, name),
+  holds: [],
+  whyNoTarget: '',
+  judging: { name, said: null, can: [] },
+  ...more,
+});
+
 test('who cannot be a target says why', () => {
-  const state = { lesions: [{ ...lesion(1, 'L1'), holds: [], whyNoTarget: 'Not measurable at the baseline' }] };
+  const state = { lesions: [shown(1, 'L1', { whyNoTarget: 'Not measurable at the baseline' })] };
   const [box] = all(lesionTable({ state, session: {} }), one => one.type === 'input');
   assert.deepEqual([box.disabled, box.title], [true, 'Not measurable at the baseline']);
+});
+
+const NEW = shown(1, 'L1', { role: 'new', judging: { name: 'L1', said: 'equivocal', can: ['new', 'equivocal'] } });
+const OLD = shown(2, 'L2', { role: 'target', judging: { name: 'L2', said: 'new', can: [] } });
+const TARGET = shown(3, 'L3', { role: 'target' });
+
+// The field in which the chosen lesion is judged.
+const field = (lesions, selected) =>
+  all(lesionTable({ state: { lesions, selected }, session: {} }), one => one.className === 'metia-judging')[0];
+const choices = drawn => all(drawn, one => one.type === 'option').map(one => text(one.children));
+
+test('a lesion is judged by the words that have an effect; what has none can only be taken back', () => {
+  const [ofNew, ofOld, ofTarget, ofNone] = [1, 2, 3, null].map(chosen => field([NEW, OLD, TARGET], chosen));
+  assert.match(text(ofNew), /^Judgement of new lesion L1 /);
+  assert.deepEqual(choices(ofNew), ['by the rule', 'new beyond doubt', 'equivocal']);
+  assert.match(text(ofOld), /^Judgement of target L2 /);
+  assert.deepEqual(choices(ofOld), ['by the rule', 'new beyond doubt, without effect']);
+  const [value, disabled] = ['value', 'disabled'].map(one => drawn => all(drawn, ({ type }) => type === 'select')[0][one]);
+  assert.deepEqual([ofNew, ofOld, ofTarget, ofNone].map(value), ['equivocal', 'new', '', '']);
+  assert.deepEqual([ofNew, ofOld, ofTarget, ofNone].map(disabled), [false, false, true, true]);
+  assert.equal(field([TARGET], 3), undefined, 'where there is none to be judged');
+});
+
+test('who was judged by a reader says so in its row', () => {
+  const rows = all(lesionTable({ state: { lesions: [NEW, OLD, TARGET] }, session: {} }), one => one['data-lesion']);
+  const marks = rows.map(row => all(row, one => /reader/.test(one.title)).map(one => [text(one.children), one.title]));
+  assert.deepEqual(marks, [
+    [['reader: equivocal', 'By a reader: equivocal']],
+    [['no effect: new beyond doubt', 'By a reader: new beyond doubt, without effect']],
+    [],
+  ]);
+});
+
+test('a key that moves through the judgements opens their list, and enters none on the way', () => {
+  const [select] = all(field([NEW], 1), one => one.type === 'select');
+  const done = [];
+  const press = key =>
+    select.onKeyDown({
+      key,
+      preventDefault: () => done.push(`${key} alone does nothing`),
+      currentTarget: { showPicker: () => done.push('opened') },
+    });
+  ['ArrowDown', 'Tab'].forEach(press);
+  assert.deepEqual(done, ['ArrowDown alone does nothing', 'opened']);
 });
 
 const CANDIDATES = [

@@ -46,6 +46,15 @@ export const lesion = (id, name, more = {}) => ({
   ...more,
 });
 
+// As the timeline has one.
+export const visit = (study, more = {}) => ({
+  id: study.charCodeAt(0),
+  StudyInstanceUID: study,
+  assessment: { judgements: {}, version: 0 },
+  judgeable: {},
+  ...more,
+});
+
 export const problem = (status, more = {}) => ({ status, title: `Problem ${status}`, ...more });
 
 // `answers`: 'METHOD path' -> what is answered, or a function of the request that gives it; null is a lost connection. What is not

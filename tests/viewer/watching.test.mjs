@@ -1,7 +1,7 @@
 // What is done elsewhere, on other pages or by others, shows in a panel that has its result already.
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
-import { job, lesion, open, problem, serve, until, wait } from './stubs.mjs';
+import { job, lesion, open, problem, serve, until, visit, wait } from './stubs.mjs';
 
 let page;
 afterEach(() => {
@@ -28,7 +28,7 @@ async function shown(more = {}) {
 test('what others change is there within a while', async () => {
   const { answers } = await shown();
   answers[LESIONS] = known(lesion(1, 'theirs', { version: 2 }));
-  answers[TIMELINE] = { visits: [{ StudyInstanceUID: 'A', overall: { response: 'SD' } }], lesions: [] };
+  answers[TIMELINE] = { visits: [visit('A', { overall: { response: 'SD' } })], lesions: [] };
   await wait(16000);
   assert.deepEqual(names(), ['theirs']);
   assert.equal(page.state().timeline.visits[0].overall.response, 'SD');

@@ -49,4 +49,10 @@ export const change = (lesion, values) =>
   call('PATCH', `/lesions/${lesion.id}`, values, { 'If-Match': `"${lesion.version}"`, ...by() }).then(
     said => said.lesion
   );
+// What a reader says of a lesion at a visit, null: nothing. Gives what is known of the visit then.
+export const judge = (study, version, lesion, said) =>
+  call('POST', `/visits/${uid(study)}/assessment`, { judgements: { [lesion]: said } }, {
+    'If-Match': `"${version}"`,
+    ...by(),
+  });
 export const undo = change => call('POST', `/changes/${change.id}/undo`, undefined, by());

@@ -3,16 +3,16 @@ import * as api from './api.js';
 
 // `get` gives what the panel says now: which lesions there are, and what can be undone.
 export function createEdits(get) {
-  const mine = new Map(); // a version of a lesion -> the one that this person has made of it
-  const key = ({ id, version }) => `${id} ${version}`;
+  const mine = new Map(); // a version of a lesion, or of the visit -> the one that this person has made of it
   let last = Promise.resolve();
+  const now = lesion => get().lesions.find(one => one.id === lesion.id);
 
   // Made on what was seen, and on whatever this person has made of that since.
-  async function change(lesion, values) {
-    let { version } = lesion;
-    while (mine.has(key({ ...lesion, version }))) version = mine.get(key({ ...lesion, version }));
-    const before = { ...lesion, version };
-    mine.set(key(before), (await api.change(before, values)).version);
+  async function make(what, seen, request) {
+    let version = seen;
+    while (mine.has(`${what} ${version}`)) version = mine.get(`${what} ${version}`);
+    const made = await request(version);
+    if (made.version !== version) mine.set(`${what} ${version}`, made.version);
   }
 
   return {
@@ -23,11 +23,17 @@ export function createEdits(get) {
     },
     // Each says whether there is anything left to do: not for the second press of two.
     change: {
-      make: change,
+      make: (lesion, values) =>
+        make(lesion.id, lesion.version, version => api.change({ ...lesion, version }, values)),
       isMade(lesion, values) {
-        const now = get().lesions.find(one => one.id === lesion.id);
-        return Boolean(now) && Object.keys(values).every(field => now[field] === values[field]);
+        const there = now(lesion);
+        return Boolean(there) && Object.keys(values).every(field => there[field] === values[field]);
       },
+    },
+    judge: {
+      make: ({ judging: { uid, version: seen } }, said) =>
+        make('visit', seen, version => api.judge(get().study, version, uid, said)),
+      isMade: (lesion, said) => now(lesion)?.judging.said === said,
     },
     undo: { make: api.undo, isMade: ({ id }) => get().undoable?.id !== id },
   };

@@ -1,5 +1,6 @@
 // The table of lesions: sort, jump, rename, target, "not a lesion", undo.
 import { visitOf } from './course.js';
+import { judgingBox, mark } from './judging.js';
 import { h, useMemo, useState } from './react.js';
 import { changeOf, cm3, decision, size, who } from './words.js';
 
@@ -61,6 +62,7 @@ export function lesionTable({ state: { study, timeline, lesions, selected, undoa
         rows.map(lesion => h(row, { key: lesion.id, lesion, chosen: lesion.label === selected, session }))
       )
     ),
+    h(judgingBox, { lesions, selected, session }),
     h(
       'div',
       { className: 'metia-row' },
@@ -88,7 +90,13 @@ function row({ lesion, chosen, session }) {
   return h(
     'tr',
     {
-      className: [chosen && 'metia-chosen', lesion.not_a_lesion && 'metia-refused'].filter(Boolean).join(' '),
+      className: [
+        chosen && 'metia-chosen',
+        lesion.not_a_lesion && 'metia-refused',
+        lesion.judging.said && 'metia-judged',
+      ]
+        .filter(Boolean)
+        .join(' '),
       'data-lesion': lesion.name,
       onClick: () => session.select(lesion),
     },
@@ -189,6 +197,7 @@ function nameCell({ lesion, chosen, session }) {
             onKeyDown: opens,
           },
           h('span', null, lesion.name)
-        )
+        ),
+    mark(lesion.judging)
   );
 }

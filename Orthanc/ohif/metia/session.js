@@ -33,6 +33,7 @@ export function createSession(viewer) {
     select: lesion => visit?.select(lesion),
     step: by => visit?.step(by),
     change: (lesion, values) => visit?.change(lesion, values),
+    judge: (lesion, said) => visit?.judge(lesion, said),
     undo: () => visit?.undo(),
     dismiss: () => visit?.dismiss(),
     set: changes => store.set(changes),

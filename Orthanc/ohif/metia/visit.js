@@ -2,7 +2,7 @@
 // left ends there: nothing that is said of it, answer or error, reaches the panel of another.
 import * as api from './api.js';
 import { insist, pause } from './asking.js';
-import { lastChange, withCourse } from './course.js';
+import { lastChange, visitOf, withCourse } from './course.js';
 import { createEdits } from './edits.js';
 import { failure, isOpen, latest, underWay, written } from './jobs.js';
 
@@ -242,7 +242,7 @@ export function createVisit({ viewer, store, known }) {
     loaded = { number, said };
     if (said === before) return;
     const told = viewer.agree(withCourse(lesions, timeline, study), known.seg);
-    set({ lesions: told, patient, timeline, undoable: lastChange(made, lesions) });
+    set({ lesions: told, patient, timeline, undoable: lastChange(made, lesions, visitOf(timeline, study)) });
   }
 
   const agree = () => set({ lesions: viewer.agree(get().lesions, known.seg) });
@@ -296,6 +296,7 @@ export function createVisit({ viewer, store, known }) {
     },
     cancel: act(() => here(api.cancel(get().job.id))),
     change: edit(edits.change),
+    judge: edit(edits.judge),
     undo: () => undo(get().undoable),
     dismiss: () => set({ problem: null }),
     // OHIF shows a report on the first slice, which is air.

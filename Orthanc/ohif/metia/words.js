@@ -42,6 +42,19 @@ export function changeOf({ change, doubtful, holds, not_a_lesion: refused }) {
   return `${signed(change.mm)} (${signed(change.percent, 2)} %)${doubt}`;
 }
 
+const ROLES = { target: 'target ', non_target: 'non-target ', new: 'new lesion ' };
+
+// A lesion by its name, and what it counts as.
+export const called = (name, role) => `${ROLES[role] ?? ''}${name}`;
+
+// As the follow-up page has them.
+export const JUDGEMENTS = {
+  new: 'new beyond doubt',
+  equivocal: 'equivocal',
+  progression: 'unequivocal progression',
+  'no progression': 'no progression',
+};
+
 const DECISIONS = {
   name: name => `renamed "${name}"`,
   not_a_lesion: refused => (refused ? 'called no lesion' : 'called a lesion again'),
@@ -51,10 +64,21 @@ const DECISIONS = {
 };
 
 // What somebody decided of a lesion, under the name that it has or had: 'L3 was called no lesion'.
-export function decision({ before, after, subject_id: id }, lesions) {
+export function decision({ subject, before, after, subject_id: id }, lesions) {
+  if (subject === 'visit') return judgements(before.judgements, after.judgements, lesions);
   const what = Object.keys(after).flatMap(field => DECISIONS[field]?.(after[field]) ?? []);
   const lesion = lesions.find(one => one.id === id || one.part_of === id);
   return `${before.name ?? lesion?.name ?? 'a lesion'} was ${what.join(', ')}`;
+}
+
+// What a reader said of lesions, by tracking UID: 'L3 was judged equivocal'.
+function judgements(before, after, lesions) {
+  const changed = Object.keys({ ...before, ...after }).filter(uid => before[uid] !== after[uid]);
+  const told = changed.map(uid => {
+    const name = lesions.find(one => one.tracking_uid === uid)?.name ?? 'a lesion';
+    return `${name} was ${uid in after ? `judged ${JUDGEMENTS[after[uid]]}` : 'left to the rule again'}`;
+  });
+  return told.join(', ');
 }
 
 export const who = ({ by, at }) => `${by}, ${new Date(at).toLocaleString()}`;
