@@ -78,7 +78,7 @@ _BEFORE = re.compile(
     rf"|\b(?:{v.BEFORE}|{v.NONE}|o|v){v.JOINED}\b|\b(?:pre|non?)c(?:on)?\b|\bn c\b"
     rf"|(?<!\b\d )(?<!\b\d\d )\b0 {v.JOINED}\b"  # not the end of "1.0 KM"
     rf"|\b(?:{v.TELLING}) (?:neg\w*|free|frei|none|nein|nil|off|{v.BEFORE_BEHIND}|non?$|0(?: 0)*(?: ml)?$)\b"
-    rf"|\b(?:[ck]ontrast(?:mittel)?|km|gd){v.WITHOUT_ENDING}\b"
+    rf"|\b(?:[ck]ontrast\w*?|km|gd){v.WITHOUT_ENDING}\b"
     rf"|\b(?:{v.NATIVE})\b"
     r"|\b(?:without|wo|sans|ohne|sin|senza|sem|zonder|uten|utan|uden|bez)$"
     rf"|\b(?:{_PRE}){_NOT_TREATMENT}\b"

@@ -146,6 +146,7 @@ class TimelineVisit:
         Name of how its lesions were followed, and of what a person has found right of that; "" and None where unknown.
     """
 
+    key: int
     study_instance_uid: str
     series_instance_uid: str
     job_id: str
@@ -161,7 +162,6 @@ class TimelineVisit:
     followed: str = ""
     verified: str | None = None
     judgements: Mapping[str, Judgement] = field(default_factory=dict)
-    key: int = 0
 
     @property
     def is_verified(self) -> bool:

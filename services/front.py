@@ -78,13 +78,13 @@ def check(settings: Settings) -> None:
     for what, files in (("https", https), ("a login", login)):
         if not any(files.values()):
             continue
-        keys = " and ".join(files)
+        keys, ask = " and ".join(files), "ask" if len(files) > 1 else "asks"
         for key, path in files.items():
             if path is None or not path.is_file():
                 raise ServiceError(f"{what} needs {keys} in .env; {key} names no file: {path}")
         if (why := obstacle(settings)) is not None:
             raise ServiceError(
-                f"{keys} in .env ask for {what}, which needs nginx: {why}. Without, there is http and no login, on "
+                f"{keys} in .env {ask} for {what}, which needs nginx: {why}. Without, there is http and no login, on "
                 "this machine alone, for a proxy of your own that has both"
             )
     if settings.front_users is not None:

@@ -105,6 +105,8 @@ BEFORE = [
     "T1 vor Kontrastmittelgabe",
     "T1 ohne Gd",
     "T1 kontrastlos",
+    "T1 kontrastmittelgabefrei",
+    "T1 contrastmedialess",
     "T1 contrastless",
     "T1 Gd off",
     "T1 kontrastsız",

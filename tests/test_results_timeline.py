@@ -63,9 +63,9 @@ def timeline(
         patient_id=patient_id,
         visits=tuple(
             TimelineVisit(
-                one.visit, f"{one.visit}.1", "job", one.date, "unetr 1", None, None, None, "", False, 0, response
+                key, one.visit, f"{one.visit}.1", "job", one.date, "unetr 1", None, None, None, "", False, 0, response
             )
-            for one, response in zip(findings, assessment.visits, strict=True)
+            for key, (one, response) in enumerate(zip(findings, assessment.visits, strict=True))
         ),
         lesions=tuple(
             TimelineLesion(
