@@ -118,8 +118,8 @@ _NAMES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("an inversion recovery of another weighting", _UNLESS_T1 + r"\b(?:stir|dir|psir)\b"),
         (
             "a fat or opposed-phase image of a Dixon series",
-            r"\b(?:m ?)?(?:dixon|flex|ideal)\b.*\b(?:f|fat|opp|out|op)$|^(?:fat(?! ?s)|(?:out|opp\w*) (?:of )?phase)\b"
-            r"|\bs? ?f m ?dixon\b",
+            r"\b(?:dixon|flex|ideal)\b.*\b(?:f|fat|opp|out|(?<!post )(?<!pre )(?<!nach )(?<!vor )op)$"  # no operation
+            r"|^(?:fat(?! ?s)|(?:out|opp\w*) (?:of )?phase)\b|\bs? ?f m ?dixon\b",
         ),
     )
 )

@@ -505,6 +505,11 @@ def test_so_are_those_whose_names_say_it(names):
     assert choose(series).chosen.series_instance_uid == "1.2.3.3"
 
 
+@pytest.mark.parametrize("name", ["Ax T1 FLEX +C post op", "t1_vibe_dixon_KM nach OP", "T1 IDEAL +C preop"])
+def test_an_operation_is_no_opposed_phase(name):
+    assert choose(study((name, SPGR, 10))).chosen.description == name
+
+
 def test_before_a_treatment_is_not_before_contrast():
     series = study(("AX T1 PRE SRS", SPGR | AGENT, 5), ("AX T2", T2, 15))
     assert choose(series).chosen.series_instance_uid == "1.2.3.1"
