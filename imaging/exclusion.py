@@ -6,7 +6,8 @@ from pydicom.uid import UID, EnhancedMRImageStorage, LegacyConvertedEnhancedMRIm
 
 from imaging.geometry import MINIMUM_SLICES
 from imaging.protocol import Protocol
-from imaging.words import T1
+from imaging.vocabulary import CONTRAST
+from imaging.words import HEAD, OTHER_PART, T1, plain
 
 _IMAGES = (MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
 
@@ -59,7 +60,7 @@ _ACQUISITION_CONTRASTS = {
 }
 
 _UNLESS_T1 = rf"^(?!.*{T1.pattern}).*"
-_UNLESS_HEAD = r"^(?!.*\b(?:head|brain|kopf|schadel|tete|crane|cerveau|cerebr\w*|ence(?:f|ph)al\w*)\b).*"
+_UNLESS_HEAD = rf"^(?!.*{HEAD.pattern}).*"
 
 # The first that fits is told. Patterns are on words made plain.
 _NAMES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
@@ -81,6 +82,10 @@ _NAMES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
             r"|report|rapport|bericht|key images?)\b",
         ),
         ("a subtraction", r"\b(?:sub(?! ?\d)|subs|subtr\w*|soustr\w*)\b"),
+        (
+            "a rendering, or made of other images",
+            r"\b(?:vrt|render\w*|fused|fusioniert|overlays?|masks?|differen[cz]\w*|segmented|segmentation\w*|contours?|annot\w*|colou?r\w*)\b",
+        ),
         ("an intensity projection", r"\b(?:m ?ips?|min ?ip|max ?ip|projection\w*)\b"),
         (
             "diffusion",
@@ -90,7 +95,7 @@ _NAMES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         (
             "perfusion or another dynamic series",
             r"\b(?:perf|perfusion\w*|dsc|dce|pwi|r?cb[vf]|mtt|ttp|tmax|p?c?asl|ktrans|dyn\w*|twist|tricks"
-            r"|(?:test|care) ?bolus|bolus track\w*)\b",
+            r"|grasp|disco|4d|(?:test|care) ?bolus|bolus track\w*)\b",
         ),
         ("functional MR", r"\b(?:f ?mri|bold|resting|irmf)\b"),
         ("spectroscopy", r"\b(?:mrs|mrsi|spectro\w*|spektro\w*|svs|csi)\b"),
@@ -103,22 +108,19 @@ _NAMES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
             r"\b(?:tof|mra|mrv|arm|mr ?angio\w*|angio\w*|veno\w*|phlebo\w*|phase contrast|inhance|s?3di mc\w*|willis"
             r"|carotid\w*|troncs)\b",
         ),
-        ("a parametric map", r"\b(?:maps?|mapit|magic|synt?hetic|relaxo\w*|t1 rho)\b"),
-        (
-            "of another part of the body",
-            r"\b(?:[ctl] ?spine|spine|spinal|lumb\w*|thoracic|cervical|rachis|rachid\w*|moelle|medull\w*|hws|bws|lws"
-            r"|wirbel\w*|myelo\w*|abdomen|liver|breast|pelvis|knee)\b",
-        ),
-        ("of another part of the body", _UNLESS_HEAD + r"\b(?:neck|cou|hals)\b"),
+        ("a parametric map", r"\b(?:u?maps?|mapit|magic|synt?hetic|relaxo\w*|t1 rho|molli|mrac)\b"),
+        ("of another part of the body", OTHER_PART.pattern),
+        ("of another part of the body", _UNLESS_HEAD + r"\b(?:neck|cou|hals|laryn\w*|thyroid\w*|schilddruse\w*)\b"),
         ("one of the inversions of which an MP2RAGE is made", r"\binv ?[12]\b"),
         ("FLAIR", _UNLESS_T1 + r"\b(?:flair|dark ?fluid|tirm)\b"),
         ("FLAIR", r"\bt2 (?:\w+ )*flair\b"),
-        ("T2-weighted", _UNLESS_T1 + r"\b(?:t2|ciss|fiesta|b ?ffe|drive|haste|ssfse|trufi)\b"),
+        ("T2-weighted", _UNLESS_T1 + r"\b(?:t2|ciss|cosmic|fiesta|b ?ffe|drive|haste|ssfse|trufi)\b"),
         ("proton density", _UNLESS_T1 + r"\b(?:pd|pdw|dp|rho)\b"),
         ("an inversion recovery of another weighting", _UNLESS_T1 + r"\b(?:stir|dir|psir)\b"),
         (
             "a fat or opposed-phase image of a Dixon series",
-            r"\b(?:dixon|flex|ideal)\b.*\b(?:f|fat|opp|out|(?<!post )(?<!pre )(?<!nach )(?<!vor )op)$"  # no operation
+            r"\b(?:m?dixon|flex|ideal)\b.*\b(?:f|fat|opp|out|(?<!post )(?<!pre )(?<!nach )(?<!vor )op)"  # no operation
+            rf"(?:[ +]+{CONTRAST})*$"
             r"|^(?:fat(?! ?s)|(?:out|opp\w*) (?:of )?phase)\b|\bs? ?f m ?dixon\b",
         ),
     )
@@ -157,7 +159,9 @@ def _by_acquisition(protocol: Protocol) -> str | None:
     if int(header.get("NumberOfTemporalPositions") or 1) > 1:
         return f"a dynamic series of {header.NumberOfTemporalPositions} time points"
     body_part = str(header.get("BodyPartExamined") or "")
-    if "SPINE" in body_part.upper():
+    if OTHER_PART.search(plain(body_part)) and not HEAD.search(
+        protocol.words
+    ):  # the scanner's own, often left as it was
         return f"of another part of the body (BodyPartExamined {body_part})"
     if echo_time is not None and echo_time >= 50:
         return f"T2-weighted (echo time {echo_time:g} ms)"

@@ -27,8 +27,12 @@ LANGUAGES = {
     "dutch": Language("met|na", "zonder|voor", "geen|niet"),
     "nordic": Language("med|etter|efter", "uten|utan|uden|for|fore|innan|inden|ilman|ennen", "ingen|inget|intet|ikke"),
     "slavic": Language("ze|po|nakon|poslije|posle", "bez|brez|przed|pred|prije", r"brak|nie|zadn\w*|nema"),
-    "baltic": Language("ar|su|pec|parast", "pirms|pries|enne", "nera|ei"),
+    "baltic": Language("ar|su|pec|parast", "pirms|pries|be|enne", "nera|ei"),
     "romanian": Language("cu|dupa", "fara|inainte", "niciun"),
+    "russian and ukrainian": Language("с|со|после|з|із|після", "без|до|перед", "нет|не|ні|немає"),
+    "greek": Language("με|μετα", "χωρισ|ανευ|πριν|προ", "οχι|δεν"),
+    "indonesian": Language("dengan|dgn|setelah|sesudah", "tanpa|sebelum", "tidak"),
+    "vietnamese": Language("co|sau", "truoc|khong", "chua"),
 }
 
 AFTER = "|".join(language.after for language in LANGUAGES.values())
@@ -41,30 +45,34 @@ BEFORE_LETTERS = r"w o|o|(?<!\bi )v"  # not the v of i.v.
 # "s" with the ending of "with" in Slavic languages: s kontrastem, s kontrastom.
 AFTER_SLAVIC = r"s kontrast(?:em|om|nim|ni)\w*"
 
-# Endings that say "without" (German, English, Estonian, Turkish), and what stands behind (Turkish: before).
-WITHOUT_ENDING = r"(?:free|frei|los|less|ita|ivaba|siz)\w*"
-BEFORE_BEHIND = r"oncesi\w*"
+# Endings that say "without" (German, English, Estonian, Turkish), and what stands behind (Turkish: before; Hungarian:
+# without, before, after; in front of the agent the last is the Swedish "without").
+WITHOUT_ENDING = r"(?:free|frei|los|less|ita|ineta|ivaba|siz)\w*"
+BEFORE_BEHIND = r"oncesi\w*|nelkul\w*|elott\w*"
+AFTER_BEHIND = r"utan\w*"
 # With such an ending "contrast" stands behind a preposition, of whichever language; in Catalan "sense" is "without".
 INFLECTED = r"(?:[^\W\d]{4,8} kontrast(?:a|e|i|it|o|u|y)|sense contrast)\b"
 
-AND = r"and|und|et|puis|y|e|ed|en|og|och|i|a|or|ou|oder|o|\+"
+AND = r"and|und|et|puis|y|e|ed|en|og|och|i|a|or|ou|oder|o|и|та|και|\+"
 
 AGENT = (
     r"gd|gd ?dtpa|gd ?dota|gad\w*|dotarem|dotagraf|dotagita|dotavision|cyclolux|magnevist|prohance|multihance"
     r"|clariscan|pixxoscan|omniscan|elucirem|vueway|primovist|artirem"
+    r"|гад\w*|магневист\w*|дотарем\w*|омнискан\w*|примовист\w*"
 )
 # What says by itself that there is contrast; mdc: mezzo di contrasto, civ: contraste intravenoso.
 TELLING = (
-    rf"{AGENT}|contrast\w*|kontras[tc]\w*|(?:[nmp] ?)?km(?:gabe)?|m ?d ?c|c ?i ?v|ce|enh(?:anced)?"
-    r"|inj(?:ect\w*)?|inyect\w*|iniett\w*"
+    rf"{AGENT}|contrast\w*|kontras\w*|(?:[nmp] ?)?km(?:gabe)?|m ?d ?c|c ?i ?v|ce|enh(?:anced)?"
+    r"|inj(?:ect\w*)?|inyect\w*|iniett\w*|tehost\w*|контраст\w*|ку|σκιαγρ\w*|εγχυσ\w*|tiem(?: thuoc)?|thuoc|doi quang"
 )
 # What says so only beside one of the words above.
 CONTRAST = rf"(?:{TELLING}|km\w*|cm|c|iv|i v|inj\w*|inyec\w*|iniez\w*|pdc|k ?l|enh\w*|con)"
-JOINED = r"(?:contrast\w*|kontras[tc]\w*|gd|gad\w*|km\w*|mdc|inj\w*|enh\w*)"
+JOINED = r"(?:contrast\w*|kontras\w*|gd|gad\w*|km\w*|mdc|inj\w*|enh\w*)"
 
 FILLERS = (
     r"(?: (?:iv|i v|the|any|use|of|to|de|del|della|di|da|do|du|d|l|la|el|il|al|a|van|von|av|produit|produto|medio"
-    r"|mezzo|meio|medium|agent\w*|admin\w*|ammin\w*|podan\w*|srodk\w*|toedien\w*|gabe|gift))*"
+    r"|mezzo|meio|medium|subst\w*|agent\w*|admin\w*|ammin\w*|podan\w*|srodk\w*|toedien\w*|gabe|gift"
+    r"|в в|введени\w*|απο))*"
 )
 
 # Better or other images, not those after contrast. Software that makes multi-frame images of a series calls it
@@ -74,11 +82,13 @@ NOT_CONTRAST = (
     r"|enhanced (?:conversion|converted|multi ?frame|dicom)"
 )
 
-NATIVE = r"nat(?:if|iv\w*|yw\w*)?|unenh\w*|basal(?:e|es)?$|plain"
+NATIVE = r"nat(?:if|iv\w*|yw\w*)?|нативн\w*|unenh\w*|basal(?:e|es)?$|plain"
 
-# Chinese and Japanese write no spaces. Not enhanced, before enhancement, plain scan; enhanced.
-HAN_BEFORE = "(?:未|非|无|無)(?:增强|增強|造影|强化)|(?:增强|增強|造影|注射)前|平扫|平掃|単純"
-HAN_AFTER = "(?:增强|增強|造影|强化)[后後]?|注射[后後]"
+# Chinese and Japanese write no spaces, Korean some. Not enhanced, before enhancement, plain scan; enhanced.
+UNSPACED_BEFORE = (
+    "(?:未|非|无|無)(?:增强|增強|造影|强化)|(?:增强|增強|造影|注射)前|平扫|平掃|単純|[비무]조영|조영제?(?:증강)? ?전"
+)
+UNSPACED_AFTER = "(?:增强|增強|造影|强化)[后後]?|注射[后後]|조영제?(?:증강)?(?: ?후)?"
 
 # Short words that may stand in front of an agent and are no prepositions: planes, sequences, fat, places, uses.
 NO_PREPOSITION = (

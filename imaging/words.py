@@ -31,14 +31,16 @@ _TAKE_APART: tuple[tuple[Pattern, str], ...] = tuple(
         (rf"\b(t1w?|{_SEQUENCES}|t?se|fse|fs)-(?=c\b(?! ?\+))", r" \1 minus "),
         (rf"(?<=\s)- (?=(?:{v.TELLING})\b(?! ?\+))", " dash "),  # a minus or a dash, nobody knows
         (r"&", " and "),
+        (r"т(?=[12])", "t"),
         (r"t2 ?\*", " t2star "),
         (r"[^\w+]", " "),
         (r"([^\x00-\x7f]+)", r" \1 "),
-        (rf"({v.HAN_BEFORE}|{v.HAN_AFTER})", r" \1 "),
+        (rf"({v.UNSPACED_BEFORE}|{v.UNSPACED_AFTER})", r" \1 "),
         (rf"\b((?:{_BEFORE_T})*)t([12])(?!\d|star)w?", r" \1 t\2 "),
         (r"(?<!\d)([23])d", r" \1d "),
         (rf"({_SEQUENCES})", r" \1 "),
         (r" +", " "),
+        (rf"\b({v.TELLING}) (?:{v.AFTER_BEHIND})\b", r"post \1"),
     )
 )
 
@@ -46,6 +48,7 @@ _TAKE_APART: tuple[tuple[Pattern, str], ...] = tuple(
 def plain(text: str) -> str:
     """Return a description as lower-case words without accents, run-together names taken apart."""
     text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    text = unicodedata.normalize("NFC", text)  # Korean syllables in one piece again
     text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text).casefold().translate(_LETTERS)  # nachKM, postGd
     for pattern, replacement in _TAKE_APART:
         text = pattern.sub(replacement, text)
@@ -68,7 +71,7 @@ _BOTH = re.compile(
     r"\b(?!(?:pre|prior|before|without|wo) con\b)"
     rf"(?:{_WITH}(?: (?:{v.AND}))* {_WITHOUT}|{_WITHOUT}(?: (?:{v.AND}))* {_WITH})\b"
     rf"(?:{v.FILLERS} {v.CONTRAST}\b)*"
-    rf"|\b(?:{v.HAN_BEFORE})(?: \S+)? (?:{v.HAN_AFTER})\b"
+    rf"|\b(?:{v.UNSPACED_BEFORE})(?: \S+)? (?:{v.UNSPACED_AFTER})\b"
 )
 
 _NOT_CONTRAST = re.compile(rf"\b(?:{v.NOT_CONTRAST})\b")
@@ -82,7 +85,7 @@ _BEFORE = re.compile(
     rf"|\b(?:{v.NATIVE})\b"
     r"|\b(?:without|wo|sans|ohne|sin|senza|sem|zonder|uten|utan|uden|bez)$"
     rf"|\b(?:{_PRE}){_NOT_TREATMENT}\b"
-    rf"|\b(?:{v.HAN_BEFORE})\b"
+    rf"|\b(?:{v.UNSPACED_BEFORE})\b"
 )
 
 _WITH_AGENT = re.compile(rf"\b(?:{v.AFTER}|{v.AFTER_LETTERS}){v.FILLERS} {v.CONTRAST}\b|\b{v.AFTER_SLAVIC}\b")
@@ -96,13 +99,13 @@ _UNSURE = re.compile(
 
 _AFTER = re.compile(
     rf"\+ ?(?:{v.CONTRAST}|k)\b"
-    r"|\b(?:c|ce|gd|gado?|km|iv|k|inj) ?\+"
+    r"|\b(?:c|ce|gd|gado?|km|ivc?|k|inj|ку|с) ?\+|\+ ?с\b"
     rf"|\b(?:{v.AFTER}){v.JOINED}\b|\bpostc(?:on)?\b"
     rf"|\b(?:{v.TELLING})\b"
     rf"|\b(?:t1|{_SEQUENCES}|se|tse|fse) (?:fs )?c\b"
-    r"|\b(?:with|avec|mit)$"
+    r"|\b(?:with|avec|mit)$|\b(?:single|double|triple) dose\b"
     rf"|\b(?:{_POST}){_NOT_TREATMENT}\b"
-    rf"|\b(?:{v.HAN_AFTER})\b"
+    rf"|\b(?:{v.UNSPACED_AFTER})\b"
 )
 
 _BEFORE_OR_AFTER = re.compile(rf"\b(?:{_PRE}|{_POST})\b")
@@ -153,7 +156,15 @@ BLACK_BLOOD = re.compile(
 FAT_SUPPRESSED = re.compile(r"\b(?:fs|fat ?sat|spir|spair|dixon|flex|ideal|fettsat\w*|sat graisse)\b")
 SMALL_FIELD = re.compile(
     r"\b(?:orbit\w*|sella\w*|selle|hypophys\w*|pituit\w*|iac|cai|iam|khbw|felsenbein\w*|rocher\w*|cavernous|neck"
-    r"|hals|cou)\b"
+    r"|hals|cou|face|facial|gesicht\w*|visage|parotis|parotid\w*|tmj|mastoid\w*|nnh|npc|naso ?phary\w*|paranasal\w*)\b"
+)
+HEAD = re.compile(r"\b(?:head|brain|kopf|schadel|tete|crane|cerveau|cerebr\w*|ence(?:f|ph)al\w*)\b")
+OTHER_PART = re.compile(
+    r"\b(?:[ctls] ?spine|[ctl] ?sp|spine|spinal|(?:lumb|lomb|thora[ck]|torac|cervic|dorsal|sacr|sakr)\w*|rachis"
+    r"|rachid\w*|moelle|medull(?!obl)\w*|midoll\w*|ruckenmark\w*|myel\w*|colonna|columna\w*|coluna|[hbl]ws|\w*wirbel\w*"
+    r"|\w*rygg\w*|wervel\w*|kregos\w*|omurga\w*|позвоно\w*|шеин\w*|поясн\w*|грудн\w*|\w*[颈頸腰胸]椎\w*|脊\w*"
+    r"|[경흉요척]추\w*|abdom\w*|liver|leber|foie|kidneys?|renal|pancrea\w*|prostat\w*|pelvi[cs]|becken|breasts?|mamma\w*"
+    r"|chest|thorax|heart|herz|cardiac|knee|knie|shoulder|schulter|brachial\w*)\b"
 )
 REFORMATTED = re.compile(r"\b(?:mpr|reformat\w*|rfmt|recon\w*|rekon\w*|mpvr)\b")
 REPEATED = re.compile(r"\b(?:repeat\w*|rpt|repet\w*|wdh|wiederhol\w*)\b")

@@ -448,6 +448,19 @@ EXCLUDED = [
     ("Asset Cal", SPGR, "calibration"),
     ("T1 NECK +C", SPGR, "another part"),
     ("mp2rage INV2 gd", SPGR, "inversions"),
+    *(
+        (f"T1 {part} Gd", SPGR, "another part")
+        for part in ("lombaire", "Halswirbelsäule", "colonna", "rygg", "kręgosłup")
+    ),
+    *(
+        (f"T1 {part} Gd", SPGR, "another part")
+        for part in ("позвоночник", "шейный отдел", "颈椎", "경추", "prostate", "L-SP")
+    ),
+    ("T1 post gd", SPGR | {"BodyPartExamined": "BREAST"}, "BREAST"),
+    *((f"T1 Gd {made}", SPGR, "made of other images") for made in ("fused", "overlay", "segmentation", "difference")),
+    ("T1 Gd GRASP", SPGR, "dynamic"),
+    ("T1 DISCO Gd", SPGR, "dynamic"),
+    *((name, SPGR, "Dixon") for name in ("t1_vibe_dixon_F KM", "mDIXON-OP Gd", "T1 FLEX out +C")),
 ]
 
 
@@ -466,10 +479,15 @@ def test_what_is_never_chosen_says_why(description, attributes, reason):
     [
         *("sub-001_T1post", "T1 FLAIR +C", "T1 double dose gd", "t1_fl3d_FA20 km"),
         *("Ax T1 FSPGR ASSET +C", "BRAVO ASSET +C", "T1 +C HEAD NECK", "T1 Kopf Hals KM"),
+        *("T1 medulloblastoma +C", "T1 fusion +C", "t1_vibe_dixon_W KM", "mDIXON-W Gd"),
     ],
 )
 def test_look_alikes_are_not_excluded(description):
     assert choose(study((description, SPGR, 20))).chosen.description == description
+
+
+def test_a_name_that_says_head_goes_before_the_body_part_of_the_scanner():
+    assert choose(study(("T1 brain +C", SPGR | {"BodyPartExamined": "CHEST"}, 20))).chosen.description == "T1 brain +C"
 
 
 @pytest.mark.parametrize("seconds", [0, 40])

@@ -295,6 +295,42 @@ BY_LANGUAGE: dict[str, tuple[list[str], list[str], list[str]]] = {
         ["T1 增强", "头颅T1增强", "Ax T1 增強", "T1增强后", "T1 造影後", "T1 注射后"],
         ["T1 平扫+增强", "T1 平扫及增强", "头颅T1", "T1 无Gd"],
     ),
+    "Russian and Ukrainian": (
+        ["T1 без контраста", "T1 до КУ", "Т1 нативная", "T1 без Gd", "BRAVO до Gd", "T1 до введения контраста"],
+        ["T1 с контрастом", "Т1 ПОСЛЕ КОНТРАСТА", "T1+КУ", "T1 с КУ", "T1 С+", "T1 +С", "T1 Гадовист", "T1 після Gd"],
+        ["T1 до и после контраста", "T1 аксиальная", "T1 до операции"],
+    ),
+    "Greek": (
+        ["T1 χωρίς σκιαγραφικό", "T1 πριν σκιαγραφικό", "T1 άνευ Gd"],
+        ["T1 με σκιαγραφικό", "T1 μετά σκιαγραφικό", "T1 μετά Gd", "T1 μετά από έγχυση"],
+        ["T1 πριν και μετά σκιαγραφικό"],
+    ),
+    "Korean": (
+        ["T1 조영전", "T1 조영 전", "T1 비조영", "조영제 전 T1"],
+        ["T1 조영증강", "조영 후 T1", "T1 조영후", "T1조영", "T1 조영제 후"],
+        ["뇌 T1", "T1 조영전 조영후"],
+    ),
+    "Indonesian and Vietnamese": (
+        ["T1 tanpa kontras", "T1 sebelum kontras", "T1 trước tiêm", "T1 không tiêm thuốc"],
+        ["T1 dengan kontras", "T1 setelah kontras", "T1 sau tiêm", "T1 có thuốc"],
+        [],
+    ),
+    "Hungarian, where it stands behind": (
+        ["T1 kontraszt nélkül", "T1 kontrasztanyag nélkül", "T1 Gd nélkül", "T1 kontrasztanyag előtt"],
+        ["T1 kontrasztanyag után", "T1 Gd után", "T1 kontrasztos"],
+        [],
+    ),
+    "Finnish, Estonian, Lithuanian and Romanian": (
+        [
+            "T1 ilman tehostetta",
+            "T1 ennen tehostetta",
+            "T1 kontrastaineta",
+            "T1 be kontrasto",
+            "T1 fără subst. de contrast",
+        ],
+        ["T1 tehosteella", "T1 cu substanță de contrast"],
+        [],
+    ),
     "in signs": (
         [
             "Ax T1 -C",
@@ -313,7 +349,7 @@ BY_LANGUAGE: dict[str, tuple[list[str], list[str], list[str]]] = {
     "a language that nobody has entered": (
         [],
         [],
-        ["T1 без Gd", "BRAVO до Gd", "T1 bej Gd", "T1 aj gado", "T1 x KM", "T1 post op aj gado"],
+        ["T1 ללא Gd", "BRAVO بدون Gd", "T1 bej Gd", "T1 aj gado", "T1 x KM", "T1 post op aj gado"],
     ),
     "short words that are no prepositions": (
         [],
