@@ -240,7 +240,8 @@ def test_a_slice_turned():
     datasets[3].ImageOrientationPatient = [np.cos(0.05), np.sin(0.05), 0, -np.sin(0.05), np.cos(0.05), 0]
     message = refusal(datasets, errors.InconsistentOrientationError)
     assert f"{np.rad2deg(0.05):.2f} degrees" in message
-    assert "mm at the edge" in message
+    edge_mm = max(datasets[3].Rows * datasets[3].PixelSpacing[0], datasets[3].Columns * datasets[3].PixelSpacing[1]) / 2
+    assert f" {2 * edge_mm * np.sin(0.05 / 2):.1f} mm at the edge" in message
 
 
 def test_a_localizer_of_three_planes():
