@@ -74,12 +74,12 @@ _NAMES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         (
             "a calibration",
             r"\b(?:calib\w*|asset cal\w*|ref(?:erence)? scan|sense ref|coil ?(?:survey|sens\w*)|b[01] ?map"
-            r"|field ?map\w*)\b|^asset$",
+            r"|field ?map\w*|shim\w*|auto ?align)\b|^asset$",
         ),
         (
             "a screen capture or a report",
-            r"\b(?:screen ?(?:save|shot|cap\w*)|snapshots?|captures?|phoenix ?zip ?report|phoenix\w*|dose ?report"
-            r"|report|rapport|bericht|key images?)\b",
+            r"\b(?:screen ?(?:saves?|shots?|cap\w*)|pos ?disp|snapshots?|captures?|phoenix ?zip ?report|phoenix\w*"
+            r"|dose ?report|report|rapport|bericht|key images?)\b",
         ),
         ("a subtraction", r"\b(?:sub(?! ?\d)|subs|subtr\w*|soustr\w*)\b"),
         (
@@ -90,7 +90,7 @@ _NAMES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         (
             "diffusion",
             r"\b(?:dwi\w*|dti\w*|diff|diffusion\w*|e?adc|dadc|tracew?|b ?(?:500|800|1000|1200|1500|2000)"
-            r"|col ?fa|hardi|ivim|resolve|tensor)\b",
+            r"|col ?fa|hardi|ivim|(?<!deep )resolve|tensor)\b",
         ),
         (
             "perfusion or another dynamic series",
@@ -105,16 +105,23 @@ _NAMES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ),
         (
             "angiography",
-            r"\b(?:tof|mra|mrv|arm|mr ?angio\w*|angio\w*|veno\w*|phlebo\w*|phase contrast|inhance|s?3di mc\w*|willis"
-            r"|carotid\w*|troncs)\b",
+            r"\b(?:tof|(?:ce)?mr[av]|arm|mr ?angio\w*|angio\w*|veno\w*|phlebo\w*|phase contrast|inhance|s?3di mc\w*"
+            r"|willis|carotid\w*|troncs)\b",
         ),
-        ("a parametric map", r"\b(?:u?maps?|mapit|magic|synt?hetic|relaxo\w*|t1 rho|molli|mrac)\b"),
+        (
+            "a parametric map",
+            r"\b(?:u?maps?|mapit|magic|synt?hetic|relaxo\w*|t1 rho|molli|mrac|mtr|cest|aptw?|elasto\w*)\b",
+        ),
         ("of another part of the body", OTHER_PART.pattern),
         ("of another part of the body", _UNLESS_HEAD + r"\b(?:neck|cou|hals|laryn\w*|thyroid\w*|schilddruse\w*)\b"),
         ("one of the inversions of which an MP2RAGE is made", r"\binv ?[12]\b"),
         ("FLAIR", _UNLESS_T1 + r"\b(?:flair|dark ?fluid|tirm)\b"),
         ("FLAIR", r"\bt2 (?:\w+ )*flair\b"),
-        ("T2-weighted", _UNLESS_T1 + r"\b(?:t2|ciss|cosmic|fiesta|b ?ffe|drive|haste|ssfse|trufi)\b"),
+        (
+            "T2-weighted",
+            _UNLESS_T1
+            + r"\b(?:t2|ciss|cosmic|fiesta|b ?ffe|b ?tfe|b?ssfp|dess|medic|merge|drive|haste|ssfse|trufi|fisp)\b",
+        ),
         ("proton density", _UNLESS_T1 + r"\b(?:pd|pdw|dp|rho)\b"),
         ("an inversion recovery of another weighting", _UNLESS_T1 + r"\b(?:stir|dir|psir)\b"),
         (

@@ -92,6 +92,6 @@ UNSPACED_AFTER = "(?:增强|增強|造影|强化)[后後]?|注射[后後]|조영
 
 # Short words that may stand in front of an agent and are no prepositions: planes, sequences, fat, places, uses.
 NO_PREPOSITION = (
-    "ax|axi|sag|cor|kor|tra|obl|se|tse|fse|gre|ge|eg|es|ir|tir|tfe|fe|ffe|tfi|fat|sat|iso|vol|fov|mri|irm|uni|inv|den|air"
+    "ax|axi|sag|cor|kor|tra|obl|we|se|tse|fse|gre|ge|eg|es|ir|tir|tfe|fe|ffe|tfi|fat|sat|iso|vol|fov|mri|irm|uni|inv|den|air"
     "|dis|nav|neu|new|rep|sel|iac|cai|iam|iv|min|max|epi|ute|op|and|und|et|m|n|p|k"
 )

@@ -160,8 +160,8 @@ SMALL_FIELD = re.compile(
 )
 HEAD = re.compile(r"\b(?:head|brain|kopf|schadel|tete|crane|cerveau|cerebr\w*|ence(?:f|ph)al\w*)\b")
 OTHER_PART = re.compile(
-    r"\b(?:[ctls] ?spine|[ctl] ?sp|spine|spinal|(?:lumb|lomb|thora[ck]|torac|cervic|dorsal|sacr|sakr)\w*|rachis"
-    r"|rachid\w*|moelle|medull(?!obl)\w*|midoll\w*|ruckenmark\w*|myel\w*|colonna|columna\w*|coluna|[hbl]ws|\w*wirbel\w*"
+    r"\b(?:[ctls] ?spine|(?<!\+)[ctl] ?sp|spine|spinal|(?:lumb|lomb|thora[ck]|torac|cervic|dorsal|sacr|sakr)\w*|rachis"
+    r"|rachid\w*|moelle|medull(?!obl)\w*|midoll\w*|ruckenmark\w*|myelo\w*|colonna|columna\w*|coluna|[hbl]ws|\w*wirbel\w*"
     r"|\w*rygg\w*|wervel\w*|kregos\w*|omurga\w*|позвоно\w*|шеин\w*|поясн\w*|грудн\w*|\w*[颈頸腰胸]椎\w*|脊\w*"
     r"|[경흉요척]추\w*|abdom\w*|liver|leber|foie|kidneys?|renal|pancrea\w*|prostat\w*|pelvi[cs]|becken|breasts?|mamma\w*"
     r"|chest|thorax|heart|herz|cardiac|knee|knie|shoulder|schulter|brachial\w*)\b"

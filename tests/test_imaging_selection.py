@@ -459,6 +459,10 @@ EXCLUDED = [
     ("T1 post gd", SPGR | {"BodyPartExamined": "BREAST"}, "BREAST"),
     *((f"T1 Gd {made}", SPGR, "made of other images") for made in ("fused", "overlay", "segmentation", "difference")),
     ("T1 Gd GRASP", SPGR, "dynamic"),
+    ("PosDisp: [5] t1_se_tra KM", SPGR, "screen capture"),
+    ("CEMRA Gd", SPGR, "angiography"),
+    ("MTR Gd", SPGR, "map"),
+    ("bSSFP Gd", SPGR, "T2-weighted"),
     ("T1 DISCO Gd", SPGR, "dynamic"),
     *((name, SPGR, "Dixon") for name in ("t1_vibe_dixon_F KM", "mDIXON-OP Gd", "T1 FLEX out +C")),
 ]
@@ -479,7 +483,15 @@ def test_what_is_never_chosen_says_why(description, attributes, reason):
     [
         *("sub-001_T1post", "T1 FLAIR +C", "T1 double dose gd", "t1_fl3d_FA20 km"),
         *("Ax T1 FSPGR ASSET +C", "BRAVO ASSET +C", "T1 +C HEAD NECK", "T1 Kopf Hals KM"),
-        *("T1 medulloblastoma +C", "T1 fusion +C", "t1_vibe_dixon_W KM", "mDIXON-W Gd"),
+        *(
+            "T1 medulloblastoma +C",
+            "T1 +C SP",
+            "T1 Deep Resolve +C",
+            "T1 MPRAGE WE KM",
+            "T1 fusion +C",
+            "t1_vibe_dixon_W KM",
+            "mDIXON-W Gd",
+        ),
     ],
 )
 def test_look_alikes_are_not_excluded(description):
