@@ -35,9 +35,11 @@ _IMAGE_TYPES = {
     "P": "a phase image",
     "PHASE": "a phase image",
     "PHASE MAP": "a phase image",
-    "T1 MAP": "a parametric map",
-    "T2 MAP": "a parametric map",
+    "I": "an imaginary part",
+    "IMAGINARY": "an imaginary part",
     "VELOCITY MAP": "angiography",
+    "FF": "a fat image of a Dixon series",
+    "FAT_FRACTION": "a fat image of a Dixon series",
     "VRT": "a rendering",
     "VOLREND": "a rendering",
     "FAT": "a fat image of a Dixon series",
@@ -147,8 +149,8 @@ def exclusion(protocol: Protocol) -> str | None:
     if photometric != "MONOCHROME2" or str(header.get("BurnedInAnnotation") or "") == "YES":
         return f"a picture ({photometric}), not measured values"
     for kind in protocol.image_type:
-        if kind in _IMAGE_TYPES:
-            return f"{_IMAGE_TYPES[kind]} (ImageType {kind})"
+        if kind in _IMAGE_TYPES or kind.endswith((" MAP", "_MAP")):
+            return f"{_IMAGE_TYPES.get(kind, 'a parametric map')} (ImageType {kind})"
     for name, pattern in _NAMES:
         if found := pattern.search(protocol.words):
             return f"{name} ('{found.group().split()[-1]}' in '{protocol.description}')"

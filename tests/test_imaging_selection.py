@@ -429,6 +429,8 @@ EXCLUDED = [
     ("T1 post gd", SPGR | {"ImageType": ["DERIVED", "SECONDARY", "SUBTRACTION"]}, "subtraction"),
     ("T1 post gd", SPGR | {"ImageType": ["DERIVED", "SECONDARY", "MIP"]}, "projection"),
     ("T1 post gd", SPGR | {"ImageType": ["ORIGINAL", "PRIMARY", "P"]}, "phase"),
+    *(("T1 gd", SPGR | {"ImageType": ["ORIGINAL", "PRIMARY", f"{k} MAP"]}, "map") for k in ("T1", "R2_STAR", "B1")),
+    ("T1 post gd", SPGR | {"ImageType": ["ORIGINAL", "PRIMARY", "I_FFE", "I", "FFE"]}, "imaginary"),
     ("Screenshot", SPGR, "screen"),
     ("T1 post gd", SPGR | {"SOPClassUID": SecondaryCaptureImageStorage}, "Secondary Capture"),
     ("T1 post gd", SPGR | {"PhotometricInterpretation": "RGB"}, "picture"),
