@@ -74,6 +74,15 @@ def test_a_slice_off_its_place():
     assert "from 1.10 to 1.90 mm" in message
 
 
+@pytest.mark.parametrize("end", [0, -1])
+def test_an_end_slice_too_near_to_its_neighbour(end):
+    datasets = slices()
+    move(datasets[end], along=-0.4 if end else 0.4)
+    message = refusal(datasets, errors.InconsistentSpacingError)
+    assert "gap of 1.10 mm" in message
+    assert "expected 1.50 mm" in message
+
+
 def test_a_gap_that_no_number_of_slices_fills_is_not_one_of_missing_slices():
     datasets = slices()
     for ds in datasets[9:]:
