@@ -57,10 +57,13 @@ def plain(text: str) -> str:
 
 # "post" and "pre" also go with operations and treatments, the posterior fossa, and saturation bands.
 _NOT_TREATMENT = (
-    r"(?! ?(?:op\b|oper\w*|surg\w*|chir\w*|cirug\w*|rt\b|tx\b|radio\w*|treat\w*|therap\w*|trait\w*|bestrahl\w*"
-    r"|srs\b|f?srt\b|[sw]brt\b|gk\w*|gamma\b|cyber\w*|litt\b|laser\b|chemo\w*|immun\w*|crani\w*|kraniot\w*|biops\w*"
-    r"|embol\w*|shunt\w*|trauma\w*|stroke|ictal|mort\w*|recon\w*|rekon\w*"
-    r"|fossa|proc\w*|res\w*|sat\b))"
+    r"(?! ?(?:op\b|oper\w*|surg\w*|chir\w*|cirug\w*|rt[xt]?\b|r?tx\b|rx\b|radi[aoc]\w*|irradi\w*|proton\w*|treat\w*"
+    r"|therap\w*|trait\w*|bestrahl\w*|srs\b|f?srt\b|[sw]brt\b|gk\w*|gamma\b|cyber\w*|litt\b|laser\b|ablat\w*|chemo\w*"
+    r"|immun\w*|steroid\w*|[ck]orti[ck]o\w*|dexa\w*|avastin|beva\w*|[cz]y[ck]l\w*|c\d+\b|\d+ ?(?:wk|m|mo|y|yr)\b"
+    r"|\d+ ?(?:day|week|month|year|tag|woche|monat|jahr|jour|mois)\w*|tumou?r res\w*|\w*[ck]tom(?:y|ie|ia)\w*"
+    r"|[ck]rani\w*|biops\w*|interv\w*|e[xk][csz]\w*|embol\w*|shunt\w*|evd\b|dbs\b|s?eeg\b|ele[ck]tro\w*|implant\w*|clip\w*|coil\w*"
+    r"|trauma\w*|tbi\b|injury|fall\b|stroke|seizure\w*|ictal|partum|covid\w*|vac[ck]\w*|an\w?esth\w*|sedat\w*|mort\w*"
+    r"|recon\w*|rekon\w*|fossa|proc\w*|res\w*|sat\b|satur\w*))"
 )
 _POST = r"post\d?|apres|nach"
 _PRE = "pre|prae|pra|avant|antes"
