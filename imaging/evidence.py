@@ -223,14 +223,15 @@ def _timed(series: Sequence[Evidence]) -> list[tuple[datetime, Evidence]]:
 def _weigh_agents(study: Sequence[Evidence]) -> None:
     """The header's contrast agent counts, unless it was typed for the whole examination.
 
-    It was where all series of different times carry it, those of other weightings too. Where a name says which series
-    is the first after contrast, it does not count for an earlier one.
+    It was where all series of different times carry it, those of other weightings too; where they say no times, but one
+    of them by its name that it is after contrast, as well. Where a name says which series is the first after contrast,
+    it does not count for an earlier one.
     """
     mr = [each for each in study if each.protocol.header.get("Modality") == "MR"]
     timed = _timed(mr)
     times = [moment for moment, _ in timed]
     several = any(each.excluded and "DERIVED" not in each.protocol.image_type for each in mr)
-    several = several or (bool(times) and max(times) - min(times) >= REPETITION)
+    several = several or (max(times) - min(times) >= REPETITION if times else any(each.says_after for each in mr))
     on_all = several and all(each.protocol.contrast_agent for each in mr)
     first_named = min(((when, each.protocol.description) for when, each in timed if each.says_after), default=None)
     for each in mr:

@@ -82,7 +82,10 @@ NOT_CONTRAST = (
     r"|enhanced (?:conversion|converted|multi ?frame|dicom)"
 )
 
-NATIVE = r"nat(?:if|iv\w*|yw\w*)?|нативн\w*|unenh\w*|basal(?:e|es)?$|plain"
+# Where nothing follows, or but a plane, a size or the sequence: "T1 w/o ax" is not "T1 w/o fat".
+NOTHING_MORE = r"(?=$| (?:ax\w*|sag\w*|[ck]or\w*|tra\w*|iso\w*|[23]d|t1|mpr\w*|repeat|\d[\d ]*mm)\b)"
+
+NATIVE = rf"nat(?:if|iv\w*|yw\w*)?|нативн\w*|unenh\w*|basal(?:e|es)?{NOTHING_MORE}|plain"
 
 # Chinese and Japanese write no spaces, Korean some. Not enhanced, before enhancement, plain scan; enhanced.
 UNSPACED_BEFORE = (

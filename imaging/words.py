@@ -86,7 +86,7 @@ _BEFORE = re.compile(
     rf"|\b(?:{v.TELLING}) (?:neg\w*|free|frei|none|nein|nil|off|{v.BEFORE_BEHIND}|non?$|0(?: 0)*(?: ml)?$)\b"
     rf"|\b(?:[ck]ontrast\w*?|km|gd){v.WITHOUT_ENDING}\b"
     rf"|\b(?:{v.NATIVE})\b"
-    r"|\b(?:without|wo|sans|ohne|sin|senza|sem|zonder|uten|utan|uden|bez)$"
+    rf"|\b(?:without|wo|sans|ohne|sin|senza|sem|zonder|uten|utan|uden|bez){v.NOTHING_MORE}"
     rf"|\b(?:{_PRE}){_NOT_TREATMENT}\b"
     rf"|\b(?:{v.UNSPACED_BEFORE})\b"
 )

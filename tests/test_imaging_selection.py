@@ -500,6 +500,12 @@ def test_look_alikes_are_not_excluded(description):
     assert choose(study((description, SPGR, 20))).chosen.description == description
 
 
+def test_an_agent_on_all_series_without_times_is_not_that_of_the_one_that_says_nothing():
+    series = study(("3D BRAVO", SPGR | AGENT), ("AX T1 SE POST GD", SE2D | AGENT))
+    assert choose(series).chosen.description == "AX T1 SE POST GD"
+    assert "every series of the study carries it" in rank(series)[1].reasons[-2]
+
+
 def test_a_name_that_says_head_goes_before_the_body_part_of_the_scanner():
     assert choose(study(("T1 brain +C", SPGR | {"BodyPartExamined": "CHEST"}, 20))).chosen.description == "T1 brain +C"
 

@@ -69,6 +69,7 @@ AFTER = [
 ]
 
 BEFORE = [
+    *("AX T1 w/o 3D", "T1 W/O SAG", "T1 basale tra", "T1 ohne sag", "T1 sans ax 1 mm"),
     "without contrast",
     "T1 w/o contrast",
     "T1 W/O",
