@@ -165,8 +165,8 @@ def _by_acquisition(protocol: Protocol) -> str | None:
         return "echo planar: diffusion, perfusion or functional MR"
     if str(header.get("AngioFlag") or "") == "Y" or "TOF" in (header.get("SequenceVariant") or ()):
         return "angiography (AngioFlag, SequenceVariant)"
-    if int(header.get("NumberOfTemporalPositions") or 1) > 1:
-        return f"a dynamic series of {header.NumberOfTemporalPositions} time points"
+    if protocol.number_of_time_points > 1:
+        return f"a dynamic series of {protocol.number_of_time_points} time points"
     body_part = str(header.get("BodyPartExamined") or "")
     if OTHER_PART.search(plain(body_part)) and not HEAD.search(
         protocol.words

@@ -4,6 +4,7 @@ A plane says where it lies and how its stored values become real ones, wherever 
 itself, or in the functional groups of its frame or of all frames.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -13,7 +14,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from imaging.errors import NoGeometryError
+from imaging.errors import NoGeometryError, UnreadablePixelsError
 
 # How far direction cosines may be from unit length and from a right angle: about what two decimals make of them.
 _ROUNDING = 0.01
@@ -143,15 +144,14 @@ def _plane(dataset: Dataset, frame_number: int | None, groups: tuple[Dataset, ..
         keyword: _numbers(groups, keyword, length)
         for keyword, length in (("ImagePositionPatient", 3), ("ImageOrientationPatient", 6), ("PixelSpacing", 2))
     }
-    slope, intercept = find_value(groups, "RescaleSlope"), find_value(groups, "RescaleIntercept")
     return Plane(
         slice=where,
         dataset=dataset,
         position=numbers["ImagePositionPatient"],
         orientation=unit_vectors(numbers["ImageOrientationPatient"]),
         pixel_spacing=numbers["PixelSpacing"],
-        slope=1.0 if slope in (None, "") else float(slope),
-        intercept=0.0 if intercept in (None, "") else float(intercept),
+        slope=_rescale(groups, "RescaleSlope", 1.0),
+        intercept=_rescale(groups, "RescaleIntercept", 0.0),
         padding=_padding(dataset),
         groups=groups,
     )
@@ -191,6 +191,22 @@ def _padding(dataset: Dataset) -> tuple[int, int] | None:
     if value in (None, ""):
         return None
     return int(value), int(value if limit in (None, "") else limit)
+
+
+def _rescale(groups: Sequence[Dataset], keyword: str, unless_said: float) -> float:
+    value = find_value(groups, keyword)
+    if value in (None, ""):
+        return unless_said
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise UnreadablePixelsError(
+            f"{keyword} of an instance is {value!s} where one number is needed: nobody knows what its pixels mean. "
+            "Choose another series, or send it again."
+        )
+    return number
 
 
 def _numbers(groups: Sequence[Dataset], keyword: str, length: int) -> np.ndarray:

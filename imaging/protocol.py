@@ -51,7 +51,12 @@ class Protocol:
     @cached_property
     def number_of_slices(self) -> int:
         """Instances, or frames where there are more."""
-        return max(self.number_of_instances, int(self.header.get("NumberOfFrames") or 1))
+        return max(self.number_of_instances, self._count("NumberOfFrames"))
+
+    @cached_property
+    def number_of_time_points(self) -> int:
+        """NumberOfTemporalPositions; 1 where it does not say."""
+        return self._count("NumberOfTemporalPositions")
 
     @cached_property
     def is_3d(self) -> bool | None:
@@ -157,11 +162,15 @@ class Protocol:
         return str(self.header.get(keyword) or "").strip()
 
     def _number(self, keyword: str) -> float | None:
-        value = find_value(self._groups, keyword)
         try:
+            value = find_value(self._groups, keyword)
             return None if value is None else float(np.ravel(np.asarray(value, dtype=float))[0])
-        except (ValueError, IndexError):
+        except (ValueError, OverflowError, IndexError):
             return None
+
+    def _count(self, keyword: str) -> int:
+        number = self._number(keyword)
+        return int(number) if number is not None and np.isfinite(number) else 1
 
 
 def _moment(text: str) -> datetime | None:

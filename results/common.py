@@ -1,5 +1,6 @@
 """What every result takes from its source series: patient and study, geometry verbatim, references."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import TypeVar
@@ -171,12 +172,12 @@ def lesion_boxes(series: Series, label_map: LabelMap, lesions: Sequence[Lesion])
 
 
 def _thickness(plane: Plane) -> float | None:
-    """Return the SliceThickness of a plane, where its source gives one."""
-    for group in plane.groups:
-        for holder in (*(group.get("PixelMeasuresSequence") or ()), group):
-            if holder.get("SliceThickness"):
-                return float(holder.SliceThickness)
-    return None
+    """Return the SliceThickness of a plane, where its source gives one that can be."""
+    try:
+        thickness = float(find_value(plane.groups, "SliceThickness"))
+    except (TypeError, ValueError):
+        return None
+    return thickness if 0 < thickness < math.inf else None
 
 
 def _decode(items: Iterable[Dataset]) -> None:

@@ -6,7 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import EnhancedMRImageStorage, MRImageStorage, SecondaryCaptureImageStorage, SegmentationStorage
 
 from imaging.protocol import Protocol
@@ -498,6 +500,16 @@ def test_what_is_never_chosen_says_why(description, attributes, reason):
 )
 def test_look_alikes_are_not_excluded(description):
     assert choose(study((description, SPGR, 20))).chosen.description == description
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+@pytest.mark.parametrize("keyword", ["NumberOfTemporalPositions", "NumberOfFrames"])
+@pytest.mark.parametrize("value", [b"abc ", b"1.5\\2 ", b"1e400 ", b"nan ", b"\\ "])
+def test_a_count_that_is_no_number_ends_no_choice(keyword, value):
+    series = study(("T1 post gd", SPGR, 20))
+    tag = Tag(keyword)
+    series[0].header[tag] = RawDataElement(tag, "IS", len(value), value, 0, False, True)
+    assert choose(series).chosen.description == "T1 post gd"
 
 
 def test_an_agent_on_all_series_without_times_is_not_that_of_the_one_that_says_nothing():

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels import pixel_array
+from pydicom.tag import Tag
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 from scipy.spatial.transform import Rotation
 
@@ -136,6 +138,16 @@ def test_the_size_of_a_jpeg_2000_begins_where_its_image_does(before):
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID, ds.PixelData = JPEG2000Lossless, encapsulate([before + head])
     assert list(sizes(ds)) == [(36, 40)]
+
+
+@pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])
+@pytest.mark.parametrize("value", ["abc", "1\\2", "nan"])
+def test_a_rescale_that_is_no_number_is_told(keyword, value):
+    datasets = factory.series_datasets(small())
+    tag = Tag(keyword)
+    datasets[1][tag] = RawDataElement(tag, "DS", len(value), value.encode(), 0, False, True)
+    with pytest.raises(errors.UnreadablePixelsError, match=f"{keyword} of an instance is "):
+        read_series(datasets)
 
 
 def test_a_rescale_that_is_left_blank_is_none():

@@ -204,6 +204,16 @@ def test_the_thickness_of_a_slice_is_not_the_distance_to_the_next() -> None:
     assert (measures.SliceThickness, measures.SpacingBetweenSlices) == (1.0, 2.0)
 
 
+@pytest.mark.parametrize("thickness", ["abc", "1\\2", "1e400", "-1"])
+def test_a_thickness_that_is_none_is_the_distance_to_the_next_slice(thickness: str) -> None:
+    instances = cases.datasets()
+    tag = Tag("SliceThickness")
+    for dataset in instances:
+        dataset[tag] = RawDataElement(tag, "DS", len(thickness), thickness.encode(), 0, False, True)
+    measures = build(read_series(instances)).SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    assert measures.SliceThickness == measures.SpacingBetweenSlices == 2.0
+
+
 def test_of_a_multi_frame_source_too_the_thickness_is_its_own() -> None:
     series = cases.enhanced()
     (shared,) = series.header.SharedFunctionalGroupsSequence
