@@ -76,7 +76,7 @@ _NAMES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         (
             "a calibration",
             r"\b(?:calib\w*|asset cal\w*|ref(?:erence)? scan|sense ref|coil ?(?:survey|sens\w*)|b[01] ?map"
-            r"|field ?map\w*|shim\w*|auto ?align)\b|^asset$",
+            r"|field ?map\w*|shim\w*)\b|^asset$",
         ),
         (
             "a screen capture or a report",

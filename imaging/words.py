@@ -57,7 +57,7 @@ def plain(text: str) -> str:
 
 # "post" and "pre" also go with operations and treatments, the posterior fossa, and saturation bands.
 _NOT_TREATMENT = (
-    r"(?! ?(?:op\b|oper\w*|surg\w*|chir\w*|cirug\w*|rt[xt]?\b|r?tx\b|rx\b|radi[aoc]\w*|irradi\w*|proton\w*|treat\w*"
+    r"(?! ?(?:op\b|oper\w*|surg\w*|chir\w*|cirug\w*|rt[xt]?\b|r?tx\b|rx\b|radi(?:at|o)\w*|irradi\w*|proton\w*|treat\w*"
     r"|therap\w*|trait\w*|bestrahl\w*|srs\b|f?srt\b|[sw]brt\b|gk\w*|gamma\b|cyber\w*|litt\b|laser\b|ablat\w*|chemo\w*"
     r"|immun\w*|steroid\w*|[ck]orti[ck]o\w*|dexa\w*|avastin|beva\w*|[cz]y[ck]l\w*|c\d+\b|\d+ ?(?:wk|m|mo|y|yr)\b"
     r"|\d+ ?(?:day|week|month|year|tag|woche|monat|jahr|jour|mois)\w*|tumou?r res\w*|\w*[ck]tom(?:y|ie|ia)\w*"
