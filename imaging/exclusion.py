@@ -86,7 +86,8 @@ _NAMES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("a subtraction", r"\b(?:sub(?! ?\d)|subs|subtr\w*|soustr\w*)\b"),
         (
             "a rendering, or made of other images",
-            r"\b(?:vrt|render\w*|fused|fusioniert|overlays?|masks?|differen[cz]\w*|segmented|segmentation\w*|contours?|annot\w*|colou?r\w*)\b",
+            r"\b(?:vrt|render\w*|fused|fusioniert|overlays?|masks?|differen[cz]\w*|segmented|segmentation\w*|contours?"
+            r"|annot\w*|colou?r\w*)\b",
         ),
         ("an intensity projection", r"\b(?:m ?ips?|min ?ip|max ?ip|projection\w*)\b"),
         (
@@ -168,9 +169,8 @@ def _by_acquisition(protocol: Protocol) -> str | None:
     if protocol.number_of_time_points > 1:
         return f"a dynamic series of {protocol.number_of_time_points} time points"
     body_part = str(header.get("BodyPartExamined") or "")
-    if OTHER_PART.search(plain(body_part)) and not HEAD.search(
-        protocol.words
-    ):  # the scanner's own, often left as it was
+    # The scanner's own, and often left as it was for the patient before: a name that says "head" goes before it.
+    if OTHER_PART.search(plain(body_part)) and not HEAD.search(protocol.words):
         return f"of another part of the body (BodyPartExamined {body_part})"
     if echo_time is not None and echo_time >= 50:
         return f"T2-weighted (echo time {echo_time:g} ms)"
