@@ -7,7 +7,7 @@ from pydicom.uid import UID, EnhancedMRImageStorage, LegacyConvertedEnhancedMRIm
 from imaging.geometry import MINIMUM_SLICES
 from imaging.protocol import Protocol
 from imaging.vocabulary import CONTRAST
-from imaging.words import HEAD, OTHER_PART, T1, plain
+from imaging.words import HEAD, NECK, OTHER_PART, T1, plain
 
 _IMAGES = (MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
 
@@ -116,7 +116,7 @@ _NAMES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
             r"\b(?:u?maps?|mapit|magic|synt?hetic|relaxo\w*|t1 rho|molli|mrac|mtr|cest|aptw?|elasto\w*)\b",
         ),
         ("of another part of the body", OTHER_PART.pattern),
-        ("of another part of the body", _UNLESS_HEAD + r"\b(?:neck|cou|hals|laryn\w*|thyroid\w*|schilddruse\w*)\b"),
+        ("of another part of the body", _UNLESS_HEAD + NECK.pattern),
         ("one of the inversions of which an MP2RAGE is made", r"\binv ?[12]\b"),
         ("FLAIR", _UNLESS_T1 + r"\b(?:flair|dark ?fluid|tirm)\b"),
         ("FLAIR", r"\bt2 (?:\w+ )*flair\b"),
@@ -168,10 +168,12 @@ def _by_acquisition(protocol: Protocol) -> str | None:
         return "angiography (AngioFlag, SequenceVariant)"
     if protocol.number_of_time_points > 1:
         return f"a dynamic series of {protocol.number_of_time_points} time points"
-    body_part = str(header.get("BodyPartExamined") or "")
-    # The scanner's own, and often left as it was for the patient before: a name that says "head" goes before it.
-    if OTHER_PART.search(plain(body_part)) and not HEAD.search(protocol.words):
-        return f"of another part of the body (BodyPartExamined {body_part})"
+    for keyword in ("BodyPartExamined", "ProtocolName", "StudyDescription"):
+        text = str(header.get(keyword) or "")
+        said = plain(text)
+        # Of the whole examination, or left as it was for the patient before: a name that says "head" goes before it.
+        if (OTHER_PART.search(said) or NECK.search(said)) and not HEAD.search(f"{protocol.words} {said}"):
+            return f"of another part of the body ({keyword} {text})"
     if echo_time is not None and echo_time >= 50:
         return f"T2-weighted (echo time {echo_time:g} ms)"
     gradient = "GR" in protocol.sequence and "SE" not in protocol.sequence

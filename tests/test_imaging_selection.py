@@ -519,8 +519,44 @@ def test_an_agent_on_all_series_without_times_is_not_that_of_the_one_that_says_n
     assert "every series of the study carries it" in rank(series)[1].reasons[-2]
 
 
-def test_a_name_that_says_head_goes_before_the_body_part_of_the_scanner():
-    assert choose(study(("T1 brain +C", SPGR | {"BodyPartExamined": "CHEST"}, 20))).chosen.description == "T1 brain +C"
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"StudyDescription": "MRI LUMBAR SPINE W/WO CONTRAST"},
+        {"StudyDescription": "MRT Abdomen"},
+        {"StudyDescription": "MRI neck soft tissue"},
+        {"StudyDescription": "요추 MRI"},
+        {"StudyDescription": "IRM rachis entier"},
+        {"ProtocolName": "C-SPINE W/WO"},
+        {"BodyPartExamined": "PROSTATE"},
+    ],
+)
+def test_what_is_said_of_the_examination_says_which_part_of_the_body_it_is(said):
+    spine = study(("SAG T1 FS POST", SPGR | said, 20))
+    with pytest.raises(NoCandidateError):
+        choose(spine)
+    (keyword, text), *_ = said.items()
+    assert rank(spine)[0].excluded == f"of another part of the body ({keyword} {text})"
+
+
+@pytest.mark.parametrize(
+    ("description", "said"),
+    [
+        ("T1 brain +C", {"BodyPartExamined": "CHEST"}),
+        ("AX T1 POST BRAIN", {"StudyDescription": "MRI CERVICAL SPINE"}),
+        ("T1 +C", {"StudyDescription": "MRI BRAIN AND C-SPINE"}),
+        ("T1 KM", {"StudyDescription": "MRT Neurokranium und HWS"}),
+        ("T1 +C", {"StudyDescription": "breast ca, mets?"}),
+        ("T1 +C", {"StudyDescription": "Mammakarzinom, Filiae"}),
+        ("T1 +C", {"StudyDescription": "renal cell carcinoma"}),
+        ("T1 +C", {"StudyDescription": "Ca mammae"}),
+        ("T1 +C", {"StudyDescription": "頭部・脊髄MRI"}),
+        ("T1 +C", {"StudyDescription": "Medulloblastoma"}),
+        ("T1 +C", {"BodyPartExamined": "HEADNECK", "ProtocolName": "t1_mprage_sag"}),
+    ],
+)
+def test_a_name_that_says_head_goes_before_another_part_and_a_primary_is_no_part(description, said):
+    assert choose(study((description, SPGR | said, 20))).chosen.description == description
 
 
 @pytest.mark.parametrize("seconds", [0, 40])
