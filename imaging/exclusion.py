@@ -7,7 +7,7 @@ from pydicom.uid import UID, EnhancedMRImageStorage, LegacyConvertedEnhancedMRIm
 from imaging.geometry import MINIMUM_SLICES
 from imaging.protocol import Protocol
 from imaging.vocabulary import CONTRAST
-from imaging.words import HEAD, NECK, OTHER_PART, T1, plain
+from imaging.words import BRAIN_SEQUENCE, HEAD, NECK, OTHER_PART, T1, plain
 
 _IMAGES = (MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
 
@@ -157,7 +157,7 @@ def exclusion(protocol: Protocol) -> str | None:
             return f"{name} ('{found.group().split()[-1]}' in '{protocol.description}')"
     if (contrast := protocol.acquisition_contrast) in _ACQUISITION_CONTRASTS:
         return f"{_ACQUISITION_CONTRASTS[contrast]} (AcquisitionContrast {contrast})"
-    return _by_acquisition(protocol)
+    return _by_acquisition(protocol) or _by_examination(protocol)
 
 
 def _by_acquisition(protocol: Protocol) -> str | None:
@@ -168,12 +168,6 @@ def _by_acquisition(protocol: Protocol) -> str | None:
         return "angiography (AngioFlag, SequenceVariant)"
     if protocol.number_of_time_points > 1:
         return f"a dynamic series of {protocol.number_of_time_points} time points"
-    for keyword in ("BodyPartExamined", "ProtocolName", "StudyDescription"):
-        text = str(header.get(keyword) or "")
-        said = plain(text)
-        # Of the whole examination, or left as it was for the patient before: a name that says "head" goes before it.
-        if (OTHER_PART.search(said) or NECK.search(said)) and not HEAD.search(f"{protocol.words} {said}"):
-            return f"of another part of the body ({keyword} {text})"
     if echo_time is not None and echo_time >= 50:
         return f"T2-weighted (echo time {echo_time:g} ms)"
     gradient = "GR" in protocol.sequence and "SE" not in protocol.sequence
@@ -181,4 +175,19 @@ def _by_acquisition(protocol: Protocol) -> str | None:
         return f"T2*-weighted (gradient echo at {echo_time:g} ms)"
     if protocol.number_of_slices < MINIMUM_SLICES:
         return f"{protocol.number_of_slices} slice(s): no volume"
+    return None
+
+
+def _by_examination(protocol: Protocol) -> str | None:
+    """Look at what is said of the whole examination, or was left as it was for the patient before.
+
+    The series' own name goes before it.
+    """
+    if BRAIN_SEQUENCE.search(protocol.words):
+        return None
+    for keyword in ("BodyPartExamined", "ProtocolName", "StudyDescription"):
+        text = str(protocol.header.get(keyword) or "")
+        said = plain(text)
+        if (OTHER_PART.search(said) or NECK.search(said)) and not HEAD.search(f"{protocol.words} {said}"):
+            return f"of another part of the body ({keyword} {text})"
     return None

@@ -174,11 +174,13 @@ _SPINE = (
 _ORGANS = (
     r"abdom\w*|liver|leber|lever|foie|hepat\w*|mrcp|entero\w*|rect[aou]\w*|kidneys?|renal|nieren?|pancrea\w*|prostat\w*"
     r"|pelvi[cs]|pelvien\w*|b[ae]cken|buik|breasts?|mammae?|mammaire\w*|mammo\w*|chest|thorax|heart|herz|cardiac|shoulders?"
-    r"|schulter|brachial\w*|knees?|knie|ankles?|wrists?|elbows?|mri (?:\w+ )?(?:hips?|hands?|foot|feet)"
+    r"|schulter|brachial\w*|knees?|knie|ankles?|wrists?|elbows?|extremit\w*|femur|humerus|uter[ui]\w*|bladder"
+    r"|mri (?:\w+ )?(?:hips?|hands?|foot|feet)"
 )
 # An organ may also be where the metastases came from.
 _PRIMARY = r"(?! ?(?:cell|ca|c|cc|can[ck]\w*|[ck]ar[cz]\w*|tumou?r\w*|met\w*|malig\w*|primary)\b)"
 OTHER_PART = re.compile(rf"\b(?:{_SPINE}|(?<!\bca )(?:{_ORGANS}){_PRIMARY})\b")
+BRAIN_SEQUENCE = re.compile(r"\b(?:mp ?rage|mp2rage|bravo|brain ?view)\b")
 NECK = re.compile(r"\b(?:neck|cou|hals|laryn\w*|thyroid\w*|schilddruse\w*)\b")
 REFORMATTED = re.compile(r"\b(?:mpr|reformat\w*|rfmt|recon\w*|rekon\w*|mpvr)\b")
 REPEATED = re.compile(r"\b(?:repeat\w*|rpt|repet\w*|wdh|wiederhol\w*)\b")

@@ -544,6 +544,7 @@ def test_what_is_said_of_the_examination_says_which_part_of_the_body_it_is(said)
     [
         ("T1 brain +C", {"BodyPartExamined": "CHEST"}),
         ("AX T1 POST BRAIN", {"StudyDescription": "MRI CERVICAL SPINE"}),
+        ("AX BRAVO POST", {"StudyDescription": "MRI CERVICAL SPINE"}),
         ("T1 +C", {"StudyDescription": "MRI BRAIN AND C-SPINE"}),
         ("T1 KM", {"StudyDescription": "MRT Neurokranium und HWS"}),
         ("T1 +C", {"StudyDescription": "breast ca, mets?"}),
