@@ -172,7 +172,7 @@ _SPINE = (
     r"|\w*rygg\w*|wervel\w*|kregos\w*|omurga\w*|pater[en]\w*|позвоно\w*|шеин\w*|поясн\w*|грудн\w*|\w*[颈頸腰胸]椎\w*|脊\w*|[경흉요척]추\w*"
 )
 _ORGANS = (
-    r"abdom\w*|liver|leber|lever|foie|hepat\w*|mrcp|entero\w*|rect[aou]\w*|kidneys?|renal|nieren?|pancrea\w*|prostat\w*"
+    r"abdom\w*|liver|leber|lever|foie|hepat\w*|mrcp|entero\w*|rect(?:um|al)\w*|kidneys?|renal|nieren?|pancrea\w*|prostat\w*"
     r"|pelvi[cs]|pelvien\w*|b[ae]cken|buik|breasts?|mammae?|mammaire\w*|mammo\w*|chest|thorax|heart|herz|cardiac|shoulders?"
     r"|schulter|brachial\w*|knees?|knie|ankles?|wrists?|elbows?|extremit\w*|femur|humerus|uter[ui]\w*|bladder"
     r"|mri (?:\w+ )?(?:hips?|hands?|foot|feet)"

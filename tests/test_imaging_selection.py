@@ -493,6 +493,7 @@ def test_what_is_never_chosen_says_why(description, attributes, reason):
             "T1 Deep Resolve +C",
             "T1 MPRAGE WE KM",
             "T1 AutoAlign KM",
+            "T1 rectangular FOV +C",
             "T1 fusion +C",
             "t1_vibe_dixon_W KM",
             "mDIXON-W Gd",
