@@ -175,7 +175,7 @@ _ORGANS = (
     r"abdom\w*|liver|leber|lever|foie|hepat\w*|mrcp|entero\w*|rect(?:um|al)\w*|kidneys?|renal|nieren?|pancrea\w*|prostat\w*"
     r"|pelvi[cs]|pelvien\w*|b[ae]cken|buik|breasts?|mammae?|mammaire\w*|mammo\w*|chest|thorax|heart|herz|cardiac|shoulders?"
     r"|schulter|brachial\w*|knees?|knie|ankles?|wrists?|elbows?|extremit\w*|femur|humerus|uter[ui]\w*|bladder"
-    r"|mri (?:\w+ )?(?:hips?|hands?|foot|feet)"
+    r"|(?:whole|total) ?body|ganzkorper\w*|corps entier|mri (?:\w+ )?(?:hips?|hands?|foot|feet)"
 )
 # An organ may also be where the metastases came from.
 _PRIMARY = r"(?! ?(?:cell|ca|c|cc|can[ck]\w*|[ck]ar[cz]\w*|tumou?r\w*|met\w*|malig\w*|primary)\b)"

@@ -525,6 +525,7 @@ def test_an_agent_on_all_series_without_times_is_not_that_of_the_one_that_says_n
     [
         {"StudyDescription": "MRI LUMBAR SPINE W/WO CONTRAST"},
         {"StudyDescription": "MRT Abdomen"},
+        {"StudyDescription": "PET MR whole body"},
         {"StudyDescription": "MRI neck soft tissue"},
         {"StudyDescription": "요추 MRI"},
         {"StudyDescription": "IRM rachis entier"},
