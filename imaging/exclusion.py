@@ -4,10 +4,11 @@ import re
 
 from pydicom.uid import UID, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage, MRImageStorage
 
+from imaging.body_parts import BRAIN_SEQUENCE, HEAD, NECK, OTHER_PART
 from imaging.geometry import MINIMUM_SLICES
 from imaging.protocol import Protocol
 from imaging.vocabulary import CONTRAST
-from imaging.words import BRAIN_SEQUENCE, HEAD, NECK, OTHER_PART, T1, plain
+from imaging.words import T1, plain
 
 _IMAGES = (MRImageStorage, EnhancedMRImageStorage, LegacyConvertedEnhancedMRImageStorage)
 
