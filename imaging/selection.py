@@ -26,6 +26,8 @@ from imaging.protocol import Protocol
 
 MARGIN = 2.0
 """Two series whose points differ by no more than this tie."""
+_TOLD = 3
+"""Of so many excluded series the message says why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +129,7 @@ def choose(series: Sequence[SeriesSummary]) -> Selection:
     fit = [candidate for candidate, evidence in ranked if evidence.qualifies]
     if not fit:
         nearest = next((each for each in candidates if each.excluded is None), None)
-        told = f" The nearest is '{nearest.description}': {nearest.reasons[-1]}." if nearest else ""
+        told = f" The nearest is '{nearest.description}': {nearest.reasons[-1]}." if nearest else _why_none(candidates)
         raise NoCandidateError(
             f"None of the {len(candidates)} series shows that it is a post-contrast T1 volume.{told} "
             "Name the SeriesInstanceUID to segment.",
@@ -140,6 +142,14 @@ def choose(series: Sequence[SeriesSummary]) -> Selection:
             f"{len(tied)} series are equally good: {names}. Name the SeriesInstanceUID to segment.", candidates
         )
     return Selection(fit[0], candidates)
+
+
+def _why_none(excluded: Sequence[Candidate]) -> str:
+    """Tell why the first few of them can never be chosen."""
+    if not excluded:
+        return ""
+    why = "; ".join(f"'{each.description}': {each.excluded}" for each in excluded[:_TOLD])
+    return f" {why}{f'; and {len(excluded) - _TOLD} more' if len(excluded) > _TOLD else ''}."
 
 
 def _ranked(series: Sequence[SeriesSummary]) -> list[tuple[Candidate, Evidence]]:

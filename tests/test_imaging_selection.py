@@ -534,11 +534,17 @@ def test_an_agent_on_all_series_without_times_is_not_that_of_the_one_that_says_n
     ],
 )
 def test_what_is_said_of_the_examination_says_which_part_of_the_body_it_is(said):
-    spine = study(("SAG T1 FS POST", SPGR | said, 20))
-    with pytest.raises(NoCandidateError):
-        choose(spine)
-    (keyword, text), *_ = said.items()
-    assert rank(spine)[0].excluded == f"of another part of the body ({keyword} {text})"
+    ((keyword, text),) = said.items()
+    with pytest.raises(NoCandidateError) as caught:
+        choose(study(("SAG T1 FS POST", SPGR | said, 20)))
+    assert f"'SAG T1 FS POST': of another part of the body ({keyword} {text})." in str(caught.value)
+
+
+def test_of_many_series_that_can_never_be_chosen_three_are_told():
+    with pytest.raises(
+        NoCandidateError, match=r"'Scout': a localizer \(.*\); 'DWI': diffusion \(.*; and 2 more\. Name"
+    ):
+        choose(study(("Scout", SPGR), ("DWI", EPI), ("ADC", EPI), ("SWI", SWI), ("TOF", SPGR)))
 
 
 @pytest.mark.parametrize(
