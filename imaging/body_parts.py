@@ -1,6 +1,6 @@
-"""Which part of the body a name is of: the head, the neck or another one, in the languages of ``imaging.vocabulary``.
+"""Which part of the body a name is of: the head, a part of it, the neck or another one.
 
-The patterns are on words made plain (``imaging.words.plain``).
+In the languages of ``imaging.vocabulary``; the patterns are on words made plain (``imaging.words.plain``).
 """
 
 import re
@@ -25,4 +25,9 @@ _ORGANS = (
 _PRIMARY = r"(?! ?(?:cell|ca|c|cc|can[ck]\w*|[ck]ar[cz]\w*|tumou?r\w*|met\w*|malig\w*|primary)\b)"
 OTHER_PART = re.compile(rf"\b(?:{_SPINE}|(?<!\bca )(?:{_ORGANS}){_PRIMARY})\b")
 BRAIN_SEQUENCE = re.compile(r"\b(?:mp ?rage|mp2rage|bravo|brain ?view)\b")
-NECK = re.compile(r"\b(?:neck|cou|hals|laryn\w*|thyroid\w*|schilddruse\w*)\b")
+_NECK = "neck|cou|hals"
+NECK = re.compile(rf"\b(?:{_NECK}|laryn\w*|thyroid\w*|schilddruse\w*)\b")
+SMALL_FIELD = re.compile(
+    r"\b(?:orbit\w*|sella\w*|selle|hypophys\w*|pituit\w*|iac|cai|iam|khbw|felsenbein\w*|rocher\w*|cavernous"
+    rf"|{_NECK}|face|facial|gesicht\w*|visage|parotis|parotid\w*|tmj|mastoid\w*|nnh|npc|naso ?phary\w*|paranasal\w*)\b"
+)

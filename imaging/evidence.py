@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from imaging import words
+from imaging import body_parts, words
 from imaging.exclusion import exclusion
 from imaging.protocol import Protocol
 
@@ -192,7 +192,7 @@ RULES: tuple[tuple[str, float, Callable[[Protocol], str | None]], ...] = (
         lambda protocol: "corrected for distortion" if {"DIS2D", "DIS3D"} & {*protocol.image_type} else None,
     ),
     ("quality", -4, _named(words.UNCORRECTED, "the scanner made a corrected version of it")),
-    ("quality", -30, _named(words.SMALL_FIELD, "not the whole brain")),
+    ("quality", -30, _named(body_parts.SMALL_FIELD, "not the whole brain")),
     ("quality", -3, _named(words.FAT_SUPPRESSED, "fat suppressed")),
     ("quality", 3, _named(words.REPEATED, "the first one was probably spoilt")),
 )

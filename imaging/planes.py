@@ -197,10 +197,7 @@ def _rescale(groups: Sequence[Dataset], keyword: str, unless_said: float) -> flo
     value = find_value(groups, keyword)
     if value in (None, ""):
         return unless_said
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
+    number = find_number(groups, keyword)
     if not math.isfinite(number):
         raise UnreadablePixelsError(
             f"{keyword} of an instance is {value!s} where one number is needed: nobody knows what its pixels mean. "
@@ -254,3 +251,11 @@ def find_value(groups: Sequence[Dataset], keyword: str) -> Any:
         if keyword in group:
             return group[keyword].value
     return None
+
+
+def find_number(groups: Sequence[Dataset], keyword: str) -> float:
+    """Return the nearest value of an attribute as one number; nan where it is missing, several, or none."""
+    try:
+        return float(find_value(groups, keyword))
+    except (TypeError, ValueError):
+        return math.nan

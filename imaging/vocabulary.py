@@ -98,3 +98,14 @@ NO_PREPOSITION = (
     "ax|axi|sag|cor|kor|tra|obl|we|se|tse|fse|gre|ge|eg|es|ir|tir|tfe|fe|ffe|tfi|fat|sat|iso|vol|fov|mri|irm|uni|inv|den|air"
     "|dis|nav|neu|new|rep|sel|iac|cai|iam|iv|min|max|epi|ute|op|and|und|et|m|n|p|k"
 )
+
+# What "post" and "pre" also go with: operations, treatments and the time since, the posterior fossa, saturation bands.
+TREATMENT = (
+    r"op\b|oper\w*|surg\w*|chir\w*|cirug\w*|rt[xt]?\b|r?tx\b|rx\b|radi(?:at|o)\w*|irradi\w*|proton\w*|treat\w*"
+    r"|therap\w*|trait\w*|bestrahl\w*|srs\b|f?srt\b|[sw]brt\b|gk\w*|gamma\b|cyber\w*|litt\b|laser\b|ablat\w*|chemo\w*"
+    r"|immun\w*|steroid\w*|[ck]orti[ck]o\w*|dexa\w*|avastin|beva\w*|[cz]y[ck]l\w*|c\d+\b|\d+ ?(?:wk|m|mo|y|yr)\b"
+    r"|\d+ ?(?:day|week|month|year|tag|woche|monat|jahr|jour|mois)\w*|tumou?r res\w*|\w*[ck]tom(?:y|ie|ia)\w*"
+    r"|[ck]rani\w*|biops\w*|interv\w*|e[xk][csz]\w*|embol\w*|shunt\w*|evd\b|dbs\b|s?eeg\b|ele[ck]tro\w*|implant\w*|clip\w*|coil\w*"
+    r"|trauma\w*|tbi\b|injury|fall\b|stroke|seizure\w*|ictal|partum|covid\w*|vac[ck]\w*|an\w?esth\w*|sedat\w*|mort\w*"
+    r"|recon\w*|rekon\w*|fossa|proc\w*|res\w*|sat\b|satur\w*"
+)

@@ -55,16 +55,7 @@ def plain(text: str) -> str:
     return text.strip()
 
 
-# "post" and "pre" also go with operations and treatments, the posterior fossa, and saturation bands.
-_NOT_TREATMENT = (
-    r"(?! ?(?:op\b|oper\w*|surg\w*|chir\w*|cirug\w*|rt[xt]?\b|r?tx\b|rx\b|radi(?:at|o)\w*|irradi\w*|proton\w*|treat\w*"
-    r"|therap\w*|trait\w*|bestrahl\w*|srs\b|f?srt\b|[sw]brt\b|gk\w*|gamma\b|cyber\w*|litt\b|laser\b|ablat\w*|chemo\w*"
-    r"|immun\w*|steroid\w*|[ck]orti[ck]o\w*|dexa\w*|avastin|beva\w*|[cz]y[ck]l\w*|c\d+\b|\d+ ?(?:wk|m|mo|y|yr)\b"
-    r"|\d+ ?(?:day|week|month|year|tag|woche|monat|jahr|jour|mois)\w*|tumou?r res\w*|\w*[ck]tom(?:y|ie|ia)\w*"
-    r"|[ck]rani\w*|biops\w*|interv\w*|e[xk][csz]\w*|embol\w*|shunt\w*|evd\b|dbs\b|s?eeg\b|ele[ck]tro\w*|implant\w*|clip\w*|coil\w*"
-    r"|trauma\w*|tbi\b|injury|fall\b|stroke|seizure\w*|ictal|partum|covid\w*|vac[ck]\w*|an\w?esth\w*|sedat\w*|mort\w*"
-    r"|recon\w*|rekon\w*|fossa|proc\w*|res\w*|sat\b|satur\w*))"
-)
+_NOT_TREATMENT = rf"(?! ?(?:{v.TREATMENT}))"
 _POST = r"post\d?|apres|nach"
 _PRE = "pre|prae|pra|avant|antes"
 
@@ -157,10 +148,6 @@ BLACK_BLOOD = re.compile(
     r"\b(?:space|cube|vista|mvox|isofse|black ?blood|bb|msde|motsa|dante|sang noir|3d tse|3d fse)\b"
 )
 FAT_SUPPRESSED = re.compile(r"\b(?:fs|fat ?sat|spir|spair|dixon|flex|ideal|fettsat\w*|sat graisse)\b")
-SMALL_FIELD = re.compile(
-    r"\b(?:orbit\w*|sella\w*|selle|hypophys\w*|pituit\w*|iac|cai|iam|khbw|felsenbein\w*|rocher\w*|cavernous|neck"
-    r"|hals|cou|face|facial|gesicht\w*|visage|parotis|parotid\w*|tmj|mastoid\w*|nnh|npc|naso ?phary\w*|paranasal\w*)\b"
-)
 REFORMATTED = re.compile(r"\b(?:mpr|reformat\w*|rfmt|recon\w*|rekon\w*|mpvr)\b")
 REPEATED = re.compile(r"\b(?:repeat\w*|rpt|repet\w*|wdh|wiederhol\w*)\b")
 UNCORRECTED = re.compile(r"^orig\b")

@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.valuerep import DSfloat, validate_value
 from scipy import ndimage
 
-from imaging.planes import Plane, find_value, planes_of
+from imaging.planes import Plane, find_number, find_value, planes_of
 from imaging.volume import Series
 from rano.lesion import Lesion
 
@@ -173,10 +173,7 @@ def lesion_boxes(series: Series, label_map: LabelMap, lesions: Sequence[Lesion])
 
 def _thickness(plane: Plane) -> float | None:
     """Return the SliceThickness of a plane, where its source gives one that can be."""
-    try:
-        thickness = float(find_value(plane.groups, "SliceThickness"))
-    except (TypeError, ValueError):
-        return None
+    thickness = find_number(plane.groups, "SliceThickness")
     return thickness if 0 < thickness < math.inf else None
 
 

@@ -454,11 +454,10 @@ EXCLUDED = [
     ("mp2rage INV2 gd", SPGR, "inversions"),
     *(
         (f"T1 {part} Gd", SPGR, "another part")
-        for part in ("lombaire", "Halswirbelsäule", "colonna", "rygg", "kręgosłup")
-    ),
-    *(
-        (f"T1 {part} Gd", SPGR, "another part")
-        for part in ("позвоночник", "шейный отдел", "颈椎", "경추", "prostate", "L-SP")
+        for part in (
+            *("lombaire", "Halswirbelsäule", "colonna", "rygg", "kręgosłup"),
+            *("позвоночник", "шейный отдел", "颈椎", "경추", "prostate", "L-SP"),
+        )
     ),
     ("T1 post gd", SPGR | {"BodyPartExamined": "BREAST"}, "BREAST"),
     *((f"T1 Gd {made}", SPGR, "made of other images") for made in ("fused", "overlay", "segmentation", "difference")),
