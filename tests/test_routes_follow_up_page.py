@@ -286,7 +286,7 @@ def test_a_reader_can_judge_what_is_new_and_what_is_no_target(site):
     def offered(number):
         markup = page(site, f"/follow-up/{patient}")
         form = markup[markup.index(f'<form data-study="{study_of(number)}"') :].split("</form>")[0]
-        found = re.findall(r'<label>([^<]*?)\s*<select name="judgement ([\d.]+)">(.*?)</select>', form, re.DOTALL)
+        found = re.findall(r'<label>([^<]*?)\s*<select name="judgement ([\d.]+)"[^>]*>(.*?)</select>', form, re.DOTALL)
         return {(words, uid): re.findall(r'value="(.*?)"( selected)?>(.*?)<', options) for words, uid, options in found}
 
     assert offered(1) == {}, "the baseline is what the others are judged by"

@@ -162,7 +162,7 @@ def test_a_conflict_tells_of_a_colleagues_judgement_and_keeps_ones_own(seen: See
     seen.colleague(3, judgements={"2.25.3": "new"})
     form.locator("button").click()
     form.locator(".message.bad").wait_for()
-    assert "judged by a reader: new" in form.locator(".message").inner_text()
+    assert "judged by a reader: GTV_MetIA_3: new beyond doubt" in form.locator(".message").inner_text()
     assert choice.input_value() == "equivocal"
     with page.expect_navigation():
         form.locator("button").click()

@@ -119,16 +119,18 @@ function watchLeaving() {
 
 // -- Saving
 
-function inWords(visit, visits) {
-  const { corticosteroid_mg: mg, clinical_status: status, immunotherapy, judgements, note, baseline } = visit.assessment;
-  const words = Object.values(judgements);
+// Of a visit as the server has it, which by now stands behind the fields of its form.
+function inWords(form, visit, visits) {
+  const { corticosteroid_mg: mg, clinical_status: status, immunotherapy, note, baseline } = visit.assessment;
+  const judgements = fieldsOf(form).filter((field) => judged(field) && stood(field)).map((field) => (
+    `${field.dataset.lesion}: ${[...field.options].find((option) => option.defaultSelected).text}`));
   const therapy = { true: "immunotherapy", false: "no immunotherapy", null: "immunotherapy as at the visit before" };
   const chosen = visits.find((one) => one.assessment.baseline);
   return [
     mg === null ? "dose not known" : `${mg} mg`,
     status ?? "status not known",
     therapy[immunotherapy],
-    ...(words.length ? [`judged by a reader: ${words.join(", ")}`] : []),
+    ...(judgements.length ? [`judged by a reader: ${judgements.join("; ")}`] : []),
     note ? `note “${note}”` : "no note",
     baseline ? "chosen as the baseline" : chosen ? `not the baseline, which is now ${chosen.date}` : "not chosen as the baseline",
   ].join(", ");
@@ -146,7 +148,7 @@ async function explainConflict(form) {
   const visit = visits.find((one) => one.StudyInstanceUID === form.dataset.study);
   renew(form, visit.assessment);
   say(form, "Not saved: somebody else has changed this visit since you opened the page. "
-    + `It says now: ${inWords(visit, visits)}. ` + (changedFields(form).length
+    + `It says now: ${inWords(form, visit, visits)}. ` + (changedFields(form).length
     ? "What you changed is still in the form, marked; Save again puts it in place of theirs, loading the page again drops it."
     : "That is what you entered too."), true);
 }
