@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 from tqdm import tqdm
 
 from benchmarks.arguments import add_model, new_parser
@@ -80,10 +79,8 @@ def compare(number: int, visit: "Visit", measurements: Sequence[Measurement]) ->
     left = list(measurements)
     pairs = []
     for truth in visit.lesions:
-        distances = [np.linalg.norm(np.subtract(m.centroid_lps_mm, truth.centre_lps_mm)) for m in left]
-        nearest = int(np.argmin(distances)) if distances else None
-        found = nearest is not None and distances[nearest] < truth.diameter_mm / 2
-        pairs.append(Pair(number, truth, left.pop(nearest) if found and nearest is not None else None))
+        place = truth.found_at([m.centroid_lps_mm for m in left])
+        pairs.append(Pair(number, truth, None if place is None else left.pop(place)))
     return pairs + [Pair(number, None, measurement) for measurement in left]
 
 

@@ -8,7 +8,6 @@ import time
 from typing import Any
 from urllib.parse import urljoin
 
-import numpy as np
 from tqdm import tqdm
 
 from BDD.models import DONE, FINAL_STATES
@@ -16,7 +15,7 @@ from Orthanc.dicomweb import open_archive
 from Orthanc.direct import direct_session
 from services import demo_timeline
 from services.addresses import api_url
-from services.demo_patient import PATIENT_ID, Truth, Visit, make_visits
+from services.demo_patient import PATIENT_ID, Visit, make_visits
 from settings import Settings
 
 _POLL_SECONDS = 0.3
@@ -71,13 +70,13 @@ def _compare(number: int, visit: Visit, job: dict[str, Any]) -> bool:
     remaining = list(job["lesions"])
     complete = True
     for truth in visit.lesions:
-        found = _nearest(truth, remaining)
+        place = truth.found_at([lesion["centroid_lps_mm"] for lesion in remaining])
         line = f"  {truth.name:<18} {truth.diameter_mm:10.1f} "
-        if found is None:
+        if place is None:
             complete &= truth.diameter_mm < _SMALLEST_MM
             print(f"{line}{'-':>9} {truth.volume_mm3:12.0f} {'-':>9}  missed")
             continue
-        remaining.remove(found)
+        found = remaining.pop(place)
         print(
             f"{line}{found['longest_diameter_mm']:9.1f} {truth.volume_mm3:12.0f} {found['volume_mm3']:9.0f}"
             f"  found as {found['name']}"
@@ -88,13 +87,3 @@ def _compare(number: int, visit: Visit, job: dict[str, Any]) -> bool:
             f" {'-':>12} {extra['volume_mm3']:9.0f}  {extra['name']} is a false positive"
         )
     return complete and not remaining
-
-
-def _nearest(truth: Truth, lesions: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The measured lesion whose centre lies within the true one."""
-
-    def distance(lesion: dict[str, Any]) -> float:
-        return float(np.linalg.norm(np.subtract(lesion["centroid_lps_mm"], truth.centre_lps_mm)))
-
-    closest = min(lesions, key=distance, default=None)
-    return closest if closest is not None and distance(closest) < truth.diameter_mm / 2 else None

@@ -4,6 +4,7 @@ Every lesion is a sphere, so that its true diameter is the same in whatever plan
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import highdicom as hd
@@ -61,6 +62,12 @@ class Truth:
     @property
     def volume_mm3(self) -> float:
         return math.pi / 6 * self.diameter_mm**3
+
+    def found_at(self, centroids_lps_mm: Sequence[Sequence[float]]) -> int | None:
+        """Return the place in the list of the centroid that lies within the lesion, of several the most central one."""
+        distances = [math.dist(centroid, self.centre_lps_mm) for centroid in centroids_lps_mm]
+        nearest = min(range(len(distances)), key=distances.__getitem__, default=None)
+        return nearest if nearest is not None and distances[nearest] < self.diameter_mm / 2 else None
 
 
 @dataclass(frozen=True)
