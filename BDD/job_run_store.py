@@ -112,7 +112,10 @@ def requeue_orphans(
     (``running`` names the job that it does run). One begun ``max_attempts`` times already fails with ``problem``.
     """
     now = datetime.now(UTC)
-    lost = or_(and_(Job.worker_key == worker, Job.job_id != (running or "")), is_dead(now))
+    lost = or_(
+        and_(Job.worker_key == worker, Job.job_id != (running or "")),
+        and_(Job.worker_key != worker, is_dead(now)),  # its own last heartbeat is old after the machine has slept
+    )
     query = select(Job).join(Worker, Job.worker_key == Worker.id).where(Job.state.in_(RUNNING_STATES), lost)
     with database.writing() as session:
         orphans = list(session.scalars(query))

@@ -370,6 +370,15 @@ def test_a_worker_finds_the_job_it_dropped(database):
     assert store.requeue_orphans(database, worker, running=None, max_attempts=3, problem=PROBLEM) == [job.job_id]
 
 
+def test_a_worker_that_has_slept_does_not_take_its_own_job_for_lost(database):
+    """A laptop wakes up, or the clock is set: the last heartbeat is old, and the next one is a moment away."""
+    worker = new_worker(database)
+    job = running_job(database, worker)
+    age(database, worker, store.ALIVE_SECONDS + 25)
+    assert store.requeue_orphans(database, worker, running=job.job_id, max_attempts=3, problem=PROBLEM) == []
+    assert store.advance(database, job.job_id, worker, fraction=0.6)
+
+
 def test_a_job_that_kills_its_workers_fails_in_the_end(database):
     other = new_worker(database)
     job = queued_job(database)
