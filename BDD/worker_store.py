@@ -13,6 +13,8 @@ from BDD.records import ModelRecord
 
 ALIVE_SECONDS = 15
 """A worker not seen for this long counts as dead; it says it is alive several times as often."""
+SILENT_SECONDS = 6
+"""A worker that lives has said so within this: its heartbeat comes twice as often."""
 
 
 def worker_started(database: Database, *, pid: int) -> int:
@@ -32,9 +34,10 @@ def worker_ready(database: Database, worker: int, *, model: ModelRecord, device:
 
 
 def worker_seen(database: Database, worker: int) -> None:
-    """Say that the worker is alive."""
+    """Say that the worker is alive, also where another took it for dead."""
     with database.writing() as session:
-        session.execute(update(Worker).where(Worker.id == worker).values(seen_at=datetime.now(UTC)))
+        alive = {"seen_at": datetime.now(UTC), "stopped_at": None}
+        session.execute(update(Worker).where(Worker.id == worker).values(alive))
 
 
 def worker_stopped(database: Database, worker: int, *, error: str | None = None) -> None:
@@ -45,16 +48,19 @@ def worker_stopped(database: Database, worker: int, *, error: str | None = None)
 
 
 def bury_dead_workers(database: Database, worker: int, is_running: Callable[[int], bool]) -> None:
-    """Mark this machine's workers whose process is gone as stopped, without waiting for their heartbeat to age.
+    """Mark this machine's workers whose process is gone as stopped once they are silent, before they count as dead.
 
-    ``worker`` is the caller's own number; a worker with its host and pid but another number was its predecessor.
+    ``worker`` is the caller's own number; a worker with its host and pid but another number was its predecessor, or
+    is a container's or a cloned machine's beside it: host and pid are the same there, and its heart beats.
     """
+    now = datetime.now(UTC)
+    silent = Worker.seen_at < now - timedelta(seconds=SILENT_SECONDS)
     with database.writing() as session:
         own = session.get_one(Worker, worker)
-        query = select(Worker).where(Worker.host == own.host, Worker.id != own.id, Worker.stopped_at.is_(None))
+        query = select(Worker).where(Worker.host == own.host, Worker.id != own.id, Worker.stopped_at.is_(None), silent)
         for row in session.scalars(query):
             if row.pid == own.pid or not is_running(row.pid):
-                row.stopped_at = datetime.now(UTC)
+                row.stopped_at = now
 
 
 def live_workers(database: Database) -> list[Worker]:

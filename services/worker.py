@@ -59,10 +59,14 @@ def work(settings: Settings) -> int:
         archive = open_archive(settings)
         rules = Rules(target_rule=settings.rano_target_rule)
         worker = Worker(database, settings.queue_url, archive, models, number, settings.job_retry_delays, rules)
-        store.bury_dead_workers(database, number, _is_running)
-        worker.recover()
+
+        def upkeep() -> None:
+            store.bury_dead_workers(database, number, _is_running)
+            worker.recover()
+
+        upkeep()
         worker.tidy()
-        threads.append(_repeat("upkeep", worker.recover, stop))
+        threads.append(_repeat("upkeep", upkeep, stop))
         if settings.auto_segment:
             router = AutoRouter(database, worker.queue, open_archive(settings))
             threading.Thread(target=router.run, args=(stop,), daemon=True).start()

@@ -7,14 +7,18 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from unittest.mock import MagicMock
 
 import pytest
 
 from BDD import migrate, store
+from BDD.models import Worker
+from BDD.worker_store import SILENT_SECONDS
 from services import outages, worker
 from services.processes import WRONG_SETTINGS
 from settings import ROOT, load_settings
@@ -91,6 +95,32 @@ def test_the_heart_beats_while_the_queue_does_not_answer(tmp_path: Path, monkeyp
         assert worker.work(settings) == 0
     finally:
         over.set()
+
+
+def test_a_predecessor_that_falls_silent_after_the_start_is_buried_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It died a moment ago: at the start it could still be a worker that lives."""
+    monkeypatch.setattr(worker, "HEARTBEAT_SECONDS", 0.01)
+    settings = load_settings({"VAR_DIR": str(tmp_path)}, None)
+    database = migrate.open_newest(settings.database_url)
+    before = store.worker_started(database, pid=os.getpid())
+
+    def is_buried() -> bool:
+        return before not in {row.id for row in store.live_workers(database)}
+
+    def work() -> None:
+        assert not is_buried()
+        with database.writing() as session:
+            session.get_one(Worker, before).seen_at -= timedelta(seconds=SILENT_SECONDS + 1)
+        until = time.monotonic() + 5
+        while not is_buried():
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+    monkeypatch.setattr(worker, "Models", lambda *_: None)
+    monkeypatch.setattr(worker, "Worker", lambda *_: MagicMock(work=work))
+    assert worker.work(settings) == 0
 
 
 @pytest.mark.parametrize(("setting", "kept"), [("0", None), ("1", 7)])
