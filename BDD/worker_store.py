@@ -78,8 +78,9 @@ def last_worker(database: Database) -> Worker | None:
 
 
 def is_dead(now: datetime) -> ColumnElement[bool]:
-    """Say in SQL that a worker has stopped or has not been seen lately."""
-    return or_(Worker.stopped_at.is_not(None), Worker.seen_at < now - timedelta(seconds=ALIVE_SECONDS))
+    """Say in SQL that a worker has stopped or was not seen lately: not long ago, nor, by a wrong clock, far ahead."""
+    alive = timedelta(seconds=ALIVE_SECONDS)
+    return or_(Worker.stopped_at.is_not(None), Worker.seen_at < now - alive, Worker.seen_at > now + alive)
 
 
 def model_row(session: Session, model: ModelRecord) -> Model:

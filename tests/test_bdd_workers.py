@@ -42,6 +42,13 @@ def test_a_silent_worker_is_not_alive_until_it_is_seen_again(database):
     assert [row.id for row in store.live_workers(database)] == [worker]
 
 
+def test_a_worker_killed_while_its_clock_was_ahead_is_dead(database):
+    worker = new_worker(database)
+    with database.writing() as session:
+        session.get(Worker, worker).seen_at = datetime.now(UTC) + timedelta(hours=2)
+    assert store.live_workers(database) == []
+
+
 def test_a_stopped_worker_leaves_its_reason(database):
     worker = new_worker(database)
     store.worker_stopped(database, worker, error="models/unetr/models/model.safetensors is missing")
