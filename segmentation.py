@@ -21,7 +21,7 @@ from pydicom import Dataset
 
 from imaging.selection import Selection, choose
 from imaging.volume import Series, read_series
-from Orthanc.archive import Archive, SeriesNotFoundError
+from Orthanc.archive import Archive, Held, SeriesNotFoundError
 from rano.components import label_lesions
 from rano.lesion import Lesion
 from rano.matching import inherit_tracking
@@ -181,6 +181,7 @@ def segment_study(
             series_instance_uid = selection.chosen.series_instance_uid
         elif series_instance_uid not in {s.series_instance_uid for s in summaries}:
             raise SeriesNotFoundError(f"study {study_instance_uid} has no series {series_instance_uid}")
+        source = archive.held(study_instance_uid, series_instance_uid)
         datasets = archive.fetch_series(study_instance_uid, series_instance_uid, watch.reporter.progress)
     with watch("reading"):
         series = read_series(datasets)
@@ -197,7 +198,7 @@ def segment_study(
     with watch("writing"):
         model, now = predictor.info, created or datetime.now(UTC)
         context = ResultContext(job_id, model.name, model.version, model.sha256, model.statement, now)
-        objects, standing = _write(archive, series, label_map, lesions, context, outputs, course, on_stored)
+        objects, standing = _write(archive, source, series, label_map, lesions, context, outputs, course, on_stored)
     return Outcome(series, selection, label_map, lesions, objects, context, watch.seconds, standing)
 
 
@@ -225,19 +226,21 @@ def write_again(
     """
     watch = _Stages(reporter)
     with watch("fetching"):
+        source = archive.held(study_instance_uid, series_instance_uid)
         datasets = archive.fetch_series(study_instance_uid, series_instance_uid, watch.reporter.progress)
     with watch("reading"):
         series = read_series(datasets)
         now = found(series)
     with watch("writing"):
         objects, standing = _write(
-            archive, series, now.label_map, now.lesions, now.context, outputs, lambda *_: now.standing
+            archive, source, series, now.label_map, now.lesions, now.context, outputs, lambda *_: now.standing
         )
     return Outcome(series, None, now.label_map, now.lesions, objects, now.context, watch.seconds, standing)
 
 
 def _write(
     archive: Archive,
+    source: Held,
     series: Series,
     label_map: np.ndarray,
     lesions: list[Lesion],
@@ -249,17 +252,19 @@ def _write(
     """Build the results and store them; give them by their role, with what the report says of the course."""
     standing = cache(partial(course, series, lesions))
     built = build_objects(series, label_map, lesions, context, outputs, standing)
-    objects = _store(archive, built, on_stored)
+    objects = _store(archive, source, built, on_stored)
     return objects, standing() if "SR_VOLUMETRIC" in objects else None
 
 
-def _store(archive: Archive, built: Iterator[tuple[str, Dataset]], on_stored: OnStored | None) -> dict[str, Dataset]:
+def _store(
+    archive: Archive, source: Held, built: Iterator[tuple[str, Dataset]], on_stored: OnStored | None
+) -> dict[str, Dataset]:
     """Store all or nothing; or, for somebody who wants to be told, the first object while the others are built."""
     objects: dict[str, Dataset] = {}
     for count in (1, None) if on_stored else (None,):
         batch = dict(islice(built, count))
         if batch:
-            archive.store(list(batch.values()))
+            archive.store(list(batch.values()), source)
             objects |= batch
             if on_stored:
                 on_stored(list(batch))

@@ -22,6 +22,12 @@ _PROBLEMS = {
         "Delete the wrong one by hand, in Orthanc itself; then send it again.",
     ),
     "SeriesNotFoundError": (404, "series-not-found", "Series not found", "Name a series of this study."),
+    "SeriesChangedError": (
+        409,
+        "series-changed",
+        "The series changed while it was segmented",
+        "Send POST /jobs/{id}/retry once all of it is there.",
+    ),
     "JobNotFoundError": (404, "job-not-found", "Job not found", "GET /jobs lists the jobs."),
     "PatientNotFoundError": (404, "patient-not-found", "Patient not found", "GET /patients lists the patients."),
     "VisitNotFoundError": (404, "visit-not-found", "Visit not found", "Segment the study first: POST /segment."),

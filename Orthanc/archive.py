@@ -46,6 +46,21 @@ class DicomFile:
     read: Callable[[], bytes]
 
 
+@dataclass(frozen=True)
+class Held:
+    """A series as an archive holds it at one moment.
+
+    Attributes
+    ----------
+    state
+        Is another once an instance has come, gone or been replaced, or the patient ID is another.
+    """
+
+    study_instance_uid: str
+    series_instance_uid: str
+    state: str
+
+
 class ArchiveError(Exception):
     """The archive could not do what was asked; the message names the call."""
 
@@ -60,6 +75,10 @@ class AmbiguousStudyError(ArchiveError):
 
 class SeriesNotFoundError(ArchiveError):
     """The archive holds no such series in this study."""
+
+
+class SeriesChangedError(ArchiveError):
+    """A series is no longer what was fetched; fetched again, it may be segmented."""
 
 
 class ArchiveUnavailableError(ArchiveError):
@@ -107,11 +126,28 @@ class Archive(Protocol):
         """
         ...
 
-    def store(self, datasets: Sequence[Dataset]) -> None:
-        """Store instances of one study, all or none; storing the same instance again is fine.
+    def held(self, study_instance_uid: str, series_instance_uid: str) -> Held:
+        """Tell how a series is held now, for ``store`` to see that it still is.
 
         Raises
         ------
+        SeriesNotFoundError, AmbiguousStudyError
+            If there is no such series in this study, or several studies of this UID.
+        """
+        ...
+
+    def store(self, datasets: Sequence[Dataset], source: Held | None = None) -> None:
+        """Store instances of one study, all or none; storing the same instance again is fine.
+
+        Parameters
+        ----------
+        source
+            The series that they were made from: none is left unless it is held so before and after.
+
+        Raises
+        ------
+        SeriesChangedError, SeriesNotFoundError, AmbiguousStudyError
+            If the source is not held as it was.
         StoreRejectedError
             If one was not taken. What was stored of the others has been taken out again.
         """

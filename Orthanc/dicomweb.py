@@ -21,8 +21,10 @@ from Orthanc.archive import (
     ArchiveTimeoutError,
     ArchiveUnavailableError,
     DicomFile,
+    Held,
     NotOursError,
     OnProgress,
+    SeriesChangedError,
     SeriesNotFoundError,
     StoreRejectedError,
     StudyNotFoundError,
@@ -161,30 +163,53 @@ class OrthancArchive(OrthancRest):
         self._path_of_study(study_instance_uid)
         return int(Dataset.from_json(found[0]).NumberOfSeriesRelatedInstances)
 
-    def store(self, datasets: Sequence[Dataset]) -> None:
-        """Store instances of one study by STOW-RS and confirm each by a query; none is left if one fails."""
+    def held(self, study_instance_uid: str, series_instance_uid: str) -> Held:
+        """Tell how a series is held now: Orthanc's own names follow from all UIDs and the patient ID."""
+        self._path(study_instance_uid, series_instance_uid)
+        study = self._path_of_study(study_instance_uid)
+        for path in self._lookup(series_instance_uid, "Series"):
+            series = self._json("GET", path)
+            if f"/studies/{series['ParentStudy']}" == study:
+                state = " ".join([series["ID"], series["LastUpdate"], *sorted(series["Instances"])])
+                return Held(study_instance_uid, series_instance_uid, state)
+        raise SeriesNotFoundError(f"{self.url} holds no series {series_instance_uid} in study {study_instance_uid}")
+
+    def _check_held(self, source: Held | None) -> None:
+        if source and self.held(source.study_instance_uid, source.series_instance_uid) != source:
+            raise SeriesChangedError(
+                f"{self.url} holds series {source.series_instance_uid} otherwise than when it was fetched: images have "
+                "come, gone or been replaced, or the patient ID is another"
+            )
+
+    def store(self, datasets: Sequence[Dataset], source: Held | None = None) -> None:
+        """Store instances of one study by STOW-RS and confirm each by a query; none is left if one fails.
+
+        What is stored beside a study that has just gone would bring it back, under the patient ID that it had.
+        """
         if not datasets:
             return
         files = [
             DicomFile(tuple(dataset.get(keyword) for keyword in UID_KEYWORDS), partial(multipart.encode, dataset))
             for dataset in datasets
         ]
-        self._store(files, datasets[0].StudyInstanceUID)
+        self._store(files, datasets[0].StudyInstanceUID, source=source)
 
     def store_files(self, files: Sequence[DicomFile]) -> None:
         """Store files of any studies, all or none; some ``BATCH_BYTES`` of them are in memory at a time."""
         self._store(files)
 
-    def _store(self, files: Sequence[DicomFile], *study: str) -> None:
+    def _store(self, files: Sequence[DicomFile], *study: str, source: Held | None = None) -> None:
         """Store files, each confirmed by a query; where a study is given, Orthanc refuses those of others."""
         for file in files:
             self._check(file)
+        self._check_held(source)
         already_there = self._present(files)
         try:
             path = self._path(*study) if study else "/dicom-web/studies"
             for body in multipart.batches((file.read() for file in files), BATCH_BYTES):
                 self._stow(path, body)
             self._confirm(files)
+            self._check_held(source)
         except Exception:  # of the archive, or of whatever a file is read from
             self._take_out(files, already_there)
             raise

@@ -19,6 +19,7 @@ from Orthanc.archive import (
     UID_KEYWORDS,
     ArchiveError,
     ArchiveUnavailableError,
+    Held,
     OnProgress,
     SeriesNotFoundError,
     StoreRejectedError,
@@ -81,7 +82,11 @@ class FolderArchive:
         except KeyError:
             raise StudyNotFoundError(f"no study {study_instance_uid} in {self.source}") from None
 
-    def store(self, datasets: Sequence[Dataset]) -> None:
+    def held(self, study_instance_uid: str, series_instance_uid: str) -> Held:
+        """Tell how a series is held: always so, for the source is searched once, and nothing is written beside it."""
+        return Held(study_instance_uid, series_instance_uid, "")
+
+    def store(self, datasets: Sequence[Dataset], source: Held | None = None) -> None:  # noqa: ARG002 - see held
         """Write each instance as MODALITY.dcm, such as SEG.dcm; all or none.
 
         A file of that name is replaced where it is ours, else the instance becomes MODALITY-2.dcm and so on.

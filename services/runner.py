@@ -3,8 +3,8 @@
 A worker claims the job in the database, runs the pipeline, and commits the outcome in one transaction; only then are
 the objects of an earlier version taken out of the archive. Whatever stops it, the database knows what is left to do:
 
-* the archive or the database does not answer: the job waits (JOB_RETRY_DELAYS) and is tried again, then fails and can
-  be run again;
+* the archive or the database does not answer, or the series changed meanwhile: the job waits (JOB_RETRY_DELAYS) and is
+  tried again, then fails and can be run again;
 * the worker is killed, or ends because its GPU has had a fault: at its next start, or by another worker, the job is
   queued again; the UIDs of its results derive from its id, so nothing doubles;
 * the job fails or is cancelled: objects it had stored already are marked, and taken out until none is left.
@@ -30,7 +30,13 @@ from BDD.problems import WORKER_LOST, problem_of
 from imaging.errors import ChangedImagesError
 from imaging.volume import Series
 from jobs import JobQueue
-from Orthanc.archive import ArchiveError, ArchiveTimeoutError, ArchiveUnavailableError, NotOursError
+from Orthanc.archive import (
+    ArchiveError,
+    ArchiveTimeoutError,
+    ArchiveUnavailableError,
+    NotOursError,
+    SeriesChangedError,
+)
 from Orthanc.dicomweb import OrthancArchive
 from rano.history import Rules
 from rano.lesion import Lesion
@@ -48,7 +54,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-TRANSIENT = (ArchiveUnavailableError, ArchiveTimeoutError, OperationalError)
+TRANSIENT = (ArchiveUnavailableError, ArchiveTimeoutError, SeriesChangedError, OperationalError)
 """What may be over after a while: the job is tried again. Of the database: it is locked, full or away."""
 
 BUSY_SECONDS = 2.0

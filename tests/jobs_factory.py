@@ -10,7 +10,7 @@ import numpy as np
 from pydicom import Dataset, dcmread
 
 from imaging.selection import SeriesSummary
-from Orthanc.archive import DicomFile, NotOursError, SeriesNotFoundError, StudyNotFoundError
+from Orthanc.archive import DicomFile, Held, NotOursError, SeriesNotFoundError, StudyNotFoundError
 from Orthanc.dicomweb import OrthancArchive
 from results.context import is_ours
 from unetr.bundle import BundleInfo
@@ -28,6 +28,7 @@ class MemoryArchive(OrthancArchive):
     """One in memory; ``fail`` is called with each method's name and may raise."""
 
     def __init__(self, *datasets: Dataset) -> None:
+        self.url = "the memory"
         self.instances: dict[str, Dataset] = {str(dataset.SOPInstanceUID): dataset for dataset in datasets}
         self.fail: Callable[[str], object] = lambda _: None
         self.calls: list[str] = []
@@ -69,7 +70,15 @@ class MemoryArchive(OrthancArchive):
             raise SeriesNotFoundError(f"there is no series {series_instance_uid}")
         return found
 
-    def store(self, datasets: Sequence[Dataset]) -> None:
+    def held(self, study_instance_uid: str, series_instance_uid: str) -> Held:
+        found = [one for one in self.instances.values() if one.SeriesInstanceUID == series_instance_uid]
+        if not found:
+            raise SeriesNotFoundError(f"there is no series {series_instance_uid}")
+        state = sorted(f"{one.PatientID} {one.SOPInstanceUID} {id(one)}" for one in found)
+        return Held(study_instance_uid, series_instance_uid, " ".join(state))
+
+    def store(self, datasets: Sequence[Dataset], source: Held | None = None) -> None:
+        self._check_held(source)
         self._called("store")
         self.instances |= {str(dataset.SOPInstanceUID): dataset for dataset in datasets}
 

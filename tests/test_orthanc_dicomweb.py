@@ -17,6 +17,8 @@ from Orthanc.archive import (
     AmbiguousStudyError,
     ArchiveUnavailableError,
     DicomFile,
+    Held,
+    SeriesChangedError,
     SeriesNotFoundError,
     StoreRejectedError,
     StudyNotFoundError,
@@ -246,6 +248,58 @@ def test_much_is_stored_in_batches_and_taken_out_when_one_fails(
         archive.store(datasets)
     assert handler.seen.count(f"POST /dicom-web/studies/{STUDY}") == 2
     assert [one for one in handler.seen if one.startswith("DELETE")] == [f"DELETE /instance/{uids[1]}"]
+
+
+def held_answers(**changes: Any) -> dict[str, Any]:
+    series = {"ID": "s", "LastUpdate": "20260101T000000", "Instances": ["i1", "i2"], "ParentStudy": STUDY}
+    paths = [{"Type": "Series", "Path": f"/series/{name}"} for name in "ts"]
+    return {
+        f"/tools/lookup {STUDY}": [{"Type": "Study", "Path": f"/studies/{STUDY}"}],
+        f"/tools/lookup {SERIES}": paths,
+        "/series/t": series | {"ID": "t", "ParentStudy": "another"},
+        "/series/s": series | changes,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({"Instances": ["i2", "i1"]}, True),
+        ({"Instances": ["i1", "i3"]}, False),
+        ({"LastUpdate": "20260101T000001"}, False),
+        ({"ID": "of another patient ID"}, False),
+    ],
+    ids=["other order", "other instance", "sent again", "other patient"],
+)
+def test_a_series_that_has_changed_is_held_otherwise(
+    orthanc: tuple[OrthancArchive, type[Recorder]], changes: dict[str, Any], same: bool
+) -> None:
+    archive, handler = orthanc
+    handler.answers = held_answers()
+    before = archive.held(STUDY, SERIES)
+    handler.answers = held_answers(**changes)
+    assert (archive.held(STUDY, SERIES) == before) is same
+    handler.answers = held_answers(ParentStudy="another")
+    with pytest.raises(SeriesNotFoundError):
+        archive.held(STUDY, SERIES)
+
+
+@pytest.mark.parametrize(("looks", "sent"), [(1, 0), (2, 1)], ids=["before", "while they are stored"])
+def test_no_results_stay_beside_a_series_that_has_changed(
+    orthanc: tuple[OrthancArchive, type[Recorder]], monkeypatch: pytest.MonkeyPatch, looks: int, sent: int
+) -> None:
+    archive, handler = orthanc
+    source = Held(STUDY, SERIES, "as it was")
+    states = iter([*["as it was"] * (looks - 1), "otherwise"])
+    there = iter([set[str](), *[{MR[0].SOPInstanceUID}] * 2])
+    monkeypatch.setattr(archive, "held", lambda *_: Held(STUDY, SERIES, next(states)))
+    monkeypatch.setattr(archive, "_present", lambda _: next(there))
+    handler.answers = dict([lookup("Instance", MR[0].SOPInstanceUID)])
+    with pytest.raises(SeriesChangedError, match=f"series {SERIES} otherwise than when it was fetched"):
+        archive.store(MR[:1], source)
+    assert [one.split()[0] for one in handler.seen if "dicom-web" in one or "DELETE" in one] == ["POST", "DELETE"][
+        : 2 * sent
+    ]
 
 
 def test_files_are_read_one_batch_at_a_time_and_taken_out_when_one_cannot_be_read(

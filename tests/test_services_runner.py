@@ -1,5 +1,6 @@
 """Jobs from the queue to their end, through the real pipeline, with every fault that may stop them on the way."""
 
+import copy
 import itertools
 import json
 import os
@@ -261,6 +262,28 @@ def test_a_job_that_is_to_wait_is_not_taken_early(site):
     job_id = site.run()
     site.worker.run_job(job_id)
     assert site.job(job_id).attempts == 1
+
+
+def test_a_study_that_is_deleted_while_it_is_segmented_does_not_come_back_with_results(site):
+    site.predictor.during = site.archive.instances.clear
+    job = site.job(site.run())
+    assert (job.state, job.problem["type"]) == ("failed", "urn:metia:problem:series-not-found")
+    assert site.archive.instances == {}
+
+
+def test_a_study_that_is_corrected_while_it_is_segmented_is_segmented_again(site):
+    corrected = copy.deepcopy(MR)
+    for dataset in corrected:
+        dataset.PatientID = "RIGHT-ID"
+    site.predictor.during = lambda: site.archive.instances.update({one.SOPInstanceUID: one for one in corrected})
+    job_id = site.run()
+    job = site.job(job_id)
+    assert (job.state, job.problem["type"]) == ("queued", "urn:metia:problem:series-changed")
+    assert site.results() == set()
+
+    site.worker.run_job(job_id)
+    assert site.job(job_id).state == "done"
+    assert {one.PatientID for one in site.archive.instances.values()} == {"RIGHT-ID"}
 
 
 def test_results_that_are_refused(site):
