@@ -91,6 +91,12 @@ class Service:
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(f"  | {line}" for line in lines[-LOG_LINES:])
 
+    def wait(self, now: float) -> float:
+        """Set when it is to be started again; give the seconds until then."""
+        pause = PAUSES[min(self.deaths, len(PAUSES) - 1)]
+        self.due = now + pause
+        return pause
+
     def end(self) -> None:
         """End the process, and let its log hold all that it has said."""
         end(self.process)
@@ -197,17 +203,20 @@ class Services:
         elif service.at_death is AtDeath.END_ALL or status in MEANT:
             raise _dead(service)
         elif service.due is None:
-            pause = PAUSES[min(service.deaths, len(PAUSES) - 1)]
-            service.due = now + pause
+            pause = service.wait(now)
             often = f"; it has died {service.deaths + 1} times" if service.deaths else ""
             say(
                 f"{service.name} ended with status {status}{KILLED.get(status, '')}; it is started again in {pause:g} s"
                 f"{often}. See {service.log}"
             )
         elif now >= service.due:
-            service.process, service.output = service.run()
-            service.began, service.due = now, None
             service.deaths += 1
+            try:
+                service.process, service.output = service.run()
+            except OSError as error:  # no memory, or no process, is left for it at this moment
+                say(f"{service.name} cannot be started again: {error}; it is tried again in {service.wait(now):g} s")
+            else:
+                service.began, service.due = now, None
 
 
 def _dead(service: Service) -> ServiceError:

@@ -1,11 +1,13 @@
 """Child processes: only our own are ended, a death is told with its last words, one launcher at a time."""
 
+import errno
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -128,6 +130,29 @@ def test_one_that_is_killed_is_started_again(tmp_path: Path, said: list[str]) ->
     assert worker.log.read_text(encoding="utf-8").split() == ["once", "twice"]
     (line,) = said
     assert "Worker ended with status 3; it is started again in 0 s" in line
+
+
+def test_one_that_the_system_refuses_a_process_is_tried_again(
+    tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Services(tmp_path) as services:
+        archive = services.start("Orthanc", SLEEP, tmp_path, {})
+        worker = services.start("Worker", DIES, tmp_path, {}, AtDeath.START_AGAIN)
+        first, start = worker.process, worker.run
+
+        def refuse() -> Any:
+            worker.run = start
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+        worker.run = refuse
+        while worker.process is first:
+            services._look_after(worker, said.append)
+        assert worker.deaths == 2
+        assert archive.process.poll() is None
+    assert [line.partition(";")[0] for line in said] == [
+        "Worker ended with status 3",
+        f"Worker cannot be started again: [Errno {errno.EAGAIN}] Resource temporarily unavailable",
+    ]
 
 
 def test_a_death_long_ago_is_forgotten(tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
