@@ -702,6 +702,20 @@ def test_a_damaged_image_is_named(tmp_path, damage):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [("t1.nii.gz", read_image), ("seg.nii.gz", lambda path: read_lesions(path, path.parent / "t1.nii.gz"))],
+)
+def test_a_packed_image_or_mask_that_is_not_what_was_packed_is_named(tmp_path, name, read):
+    save_nifti(tmp_path / "one")
+    path = tmp_path / "one" / name
+    packed = bytearray(path.read_bytes())
+    packed[-8] ^= 1  # of the checksum: as after a bit turned anywhere before it that can be unpacked
+    path.write_bytes(packed)
+    with pytest.raises(VolumeError, match=rf"{re.escape(name)} cannot be read: CRC check failed"):
+        read(path)
+
+
 def save_values(folder: Path, values: np.ndarray, voxel_mm: float = 5.0) -> Path:
     path = folder / "other.nii.gz"
     nib.save(nib.Nifti1Image(values, np.diag([voxel_mm] * 3 + [1.0])), path)

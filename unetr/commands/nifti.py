@@ -1,5 +1,6 @@
 """NIfTI files: reading images, and masks on their grid, and their axes; writing what was found on that grid."""
 
+import gzip
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,8 @@ _THINNEST_MM = 20.0
 """What is thinner, along any axis, is a slice or two and no volume; a series of thick slices is 100 and more."""
 _APART = 1e-3
 """A label may be stored this far from its whole number: as a scale times an integer, which is rounded."""
+_AT_ONCE = 1 << 20
+"""Bytes of a packed file that are looked at together."""
 
 
 def check(images: Iterable[Path], *masks: str | None) -> None:
@@ -218,7 +221,22 @@ def _open(path: Path) -> nib.Nifti1Image:
 
 def _values(image: nib.Nifti1Image, path: Path) -> np.ndarray:
     with _named(path):
+        _check_sum(path)
         return np.nan_to_num(image.get_fdata(dtype=np.float32), posinf=0, neginf=0)
+
+
+def _check_sum(path: Path) -> None:
+    """Read a .gz to its end, where its checksum lies: nibabel stops at the last voxel, and takes a turned bit for one.
+
+    Raises
+    ------
+    OSError, EOFError, zlib.error
+        When what is in the file is not what was packed.
+    """
+    if path.suffix.lower() == ".gz":
+        with gzip.open(path) as packed:
+            while packed.read(_AT_ONCE):
+                pass
 
 
 def _on_grid_of(image: nib.Nifti1Image, path: Path) -> nib.Nifti1Image:
