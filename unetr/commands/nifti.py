@@ -281,6 +281,8 @@ def as_stored(array: np.ndarray, affine: np.ndarray) -> np.ndarray:
 def write_on_grid_of(image: Path, values: np.ndarray, path: Path, described: str) -> None:
     """Write values on an image's grid, by sform and qform as it has them, and nothing else of its header.
 
+    A qform that cannot be read is left out: the sform says where the voxels lie.
+
     Of ``described`` the header has room for 80 bytes.
 
     Raises
@@ -290,7 +292,7 @@ def write_on_grid_of(image: Path, values: np.ndarray, path: Path, described: str
     """
     grid = _open(image)
     written = nib.Nifti1Image(values, grid.affine)
-    written.set_qform(*grid.get_qform(coded=True))
+    written.set_qform(*_qform(grid))
     written.set_sform(*grid.get_sform(coded=True))
     written.header.set_xyzt_units("mm")
     written.header["descrip"] = described.encode("ascii", "replace")[:80]
@@ -298,3 +300,12 @@ def write_on_grid_of(image: Path, values: np.ndarray, path: Path, described: str
         nib.save(written, path)
     except OSError as error:
         raise VolumeError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _qform(image: nib.Nifti1Image) -> tuple[np.ndarray | None, int]:
+    """The affine and its code; none and 0 where it has none that can be read."""
+    try:
+        affine, code = image.get_qform(coded=True)
+    except ValueError:  # a quaternion longer than 1, be it by a rounded bit
+        return None, 0
+    return (affine, code) if code and np.isfinite(affine).all() else (None, 0)
