@@ -26,7 +26,7 @@ from unetr.__main__ import COMMANDS, main
 from unetr.bundle import Postprocessing, read_bundle
 from unetr.commands import evaluate, synthesize, volumes
 from unetr.commands.cases import find_images
-from unetr.commands.nifti import as_axial, check, check_labels, read_brain, read_image, read_lesions
+from unetr.commands.nifti import as_axial, check, check_labels, read_brain, read_image, read_lesions, write_on_grid_of
 from unetr.commands.postprocessing import as_options
 from unetr.commands.volumes import LabelledVolume
 from unetr.components import label
@@ -702,6 +702,20 @@ def test_a_damaged_image_is_named(tmp_path, damage):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [("t1.nii.gz", read_image), ("seg.nii.gz", lambda path: read_lesions(path, path.parent / "t1.nii.gz"))],
+)
+def test_a_packed_image_or_mask_that_is_not_what_was_packed_is_named(tmp_path, name, read):
+    save_nifti(tmp_path / "one")
+    path = tmp_path / "one" / name
+    packed = bytearray(path.read_bytes())
+    packed[-8] ^= 1  # of the checksum: as after a bit turned anywhere before it that can be unpacked
+    path.write_bytes(packed)
+    with pytest.raises(VolumeError, match=rf"{re.escape(name)} cannot be read: CRC check failed"):
+        read(path)
+
+
 def save_values(folder: Path, values: np.ndarray, voxel_mm: float = 5.0) -> Path:
     path = folder / "other.nii.gz"
     nib.save(nib.Nifti1Image(values, np.diag([voxel_mm] * 3 + [1.0])), path)
@@ -992,6 +1006,18 @@ def test_on_other_voxels_lesions_lie_within_pieces_that_need_not_reach_the_peak(
     assert (lesions > 0).any()
     assert (probability[lesions > 0] >= 0.5).all()
     assert not read_as_documented(probability, 0.9, 1).any()
+
+
+@pytest.mark.parametrize("entries", [{"quatern_d": 1.0000005}, {"quatern_b": np.nan}, {"qoffset_x": np.inf}])
+def test_a_qform_that_cannot_be_read_is_not_written(tmp_path, entries):
+    save_nifti(tmp_path / "one")
+    image, found = tmp_path / "one" / "t1.nii.gz", tmp_path / "found.nii.gz"
+    with_head(image, qform_code=1, **{"quatern_b": 0, "quatern_c": 0} | entries)
+    write_on_grid_of(image, np.zeros(nib.nifti1.load(image).shape, np.uint16), found, "zeros")
+    written, grid = nib.nifti1.load(found), nib.nifti1.load(image)
+    assert written.get_qform(coded=True) == (None, 0)
+    np.testing.assert_array_equal(written.get_sform(), grid.get_sform())
+    np.testing.assert_array_equal(written.affine, grid.affine)
 
 
 def test_the_map_is_kept_only_where_it_is_asked_for(tmp_path, tiny_model):

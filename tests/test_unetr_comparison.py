@@ -84,6 +84,18 @@ def test_from_a_few_volumes_no_interval_is_drawn():
     assert all(np.isnan(one.interval).all() and one.better is None for one in few)
 
 
+@pytest.mark.parametrize(("count", "better"), [(40, 2), (6, 2), (5, None)])
+def test_where_every_volume_differs_by_as_much_the_sign_decides(count, better):
+    first = [volume(f"head {n}", [False] * (1 + n % 2), false=1, dice=0.5) for n in range(count)]
+    second = [volume(f"head {n}", [True] * (1 + n % 2), dice=0.5) for n in range(count)]
+    found = by_name(compare(first, second))
+    assert found["sensitivity, 3-5 mm"].better == found["false lesions a volume"].better == better
+    assert by_name(compare(second, first))["sensitivity, 3-5 mm"].better == (better and 1)
+    assert found["Dice"].better is None
+    (line,) = [line for line in table(compare(first, second)).splitlines() if "3-5 mm" in line]
+    assert line.endswith("+1.000 (in every volume)    B is better" if better else "+1.000")
+
+
 def test_volumes_that_are_not_the_same_are_named():
     ours = [volume(name, [True]) for name in "abcd"]
     theirs = [ours[0], volume("b", [True, True]), replace(ours[2], image_mean=90.0), volume("e", [])]

@@ -1,5 +1,6 @@
 """NIfTI files: reading images, and masks on their grid, and their axes; writing what was found on that grid."""
 
+import gzip
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,8 @@ _THINNEST_MM = 20.0
 """What is thinner, along any axis, is a slice or two and no volume; a series of thick slices is 100 and more."""
 _APART = 1e-3
 """A label may be stored this far from its whole number: as a scale times an integer, which is rounded."""
+_AT_ONCE = 1 << 20
+"""Bytes of a packed file that are looked at together."""
 
 
 def check(images: Iterable[Path], *masks: str | None) -> None:
@@ -218,7 +221,22 @@ def _open(path: Path) -> nib.Nifti1Image:
 
 def _values(image: nib.Nifti1Image, path: Path) -> np.ndarray:
     with _named(path):
+        _check_sum(path)
         return np.nan_to_num(image.get_fdata(dtype=np.float32), posinf=0, neginf=0)
+
+
+def _check_sum(path: Path) -> None:
+    """Read a .gz to its end, where its checksum lies: nibabel stops at the last voxel, and takes a turned bit for one.
+
+    Raises
+    ------
+    OSError, EOFError, zlib.error
+        When what is in the file is not what was packed.
+    """
+    if path.suffix.lower() == ".gz":
+        with gzip.open(path) as packed:
+            while packed.read(_AT_ONCE):
+                pass
 
 
 def _on_grid_of(image: nib.Nifti1Image, path: Path) -> nib.Nifti1Image:
@@ -263,6 +281,8 @@ def as_stored(array: np.ndarray, affine: np.ndarray) -> np.ndarray:
 def write_on_grid_of(image: Path, values: np.ndarray, path: Path, described: str) -> None:
     """Write values on an image's grid, by sform and qform as it has them, and nothing else of its header.
 
+    A qform that cannot be read is left out: the sform says where the voxels lie.
+
     Of ``described`` the header has room for 80 bytes.
 
     Raises
@@ -272,7 +292,7 @@ def write_on_grid_of(image: Path, values: np.ndarray, path: Path, described: str
     """
     grid = _open(image)
     written = nib.Nifti1Image(values, grid.affine)
-    written.set_qform(*grid.get_qform(coded=True))
+    written.set_qform(*_qform(grid))
     written.set_sform(*grid.get_sform(coded=True))
     written.header.set_xyzt_units("mm")
     written.header["descrip"] = described.encode("ascii", "replace")[:80]
@@ -280,3 +300,12 @@ def write_on_grid_of(image: Path, values: np.ndarray, path: Path, described: str
         nib.save(written, path)
     except OSError as error:
         raise VolumeError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _qform(image: nib.Nifti1Image) -> tuple[np.ndarray | None, int]:
+    """The affine and its code; none and 0 where it has none that can be read."""
+    try:
+        affine, code = image.get_qform(coded=True)
+    except ValueError:  # a quaternion longer than 1, be it by a rounded bit
+        return None, 0
+    return (affine, code) if code and np.isfinite(affine).all() else (None, 0)
