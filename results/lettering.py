@@ -61,6 +61,12 @@ def shortened(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
+def shortened_in_the_middle(text: str, length: int) -> str:
+    """Give a text of this many characters at most, with its end, which is what tells many names apart."""
+    end = (length - 1) // 2
+    return text if len(text) <= length else f"{text[: length - 1 - end]}…{text[-end:]}"
+
+
 @cache
 def _characters(names: tuple[str, ...]) -> frozenset[int]:
     """Give the characters that some of these fonts have."""

@@ -1,12 +1,13 @@
 """What the timeline's page draws: the lesions' growth as curves, and their pictures at the visits that decide."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 
 from results.key_images import picture_of
-from results.lettering import plain, shortened
+from results.lettering import plain, shortened, shortened_in_the_middle
 from results.palette import on_white
 from results.timeline import Timeline, TimelineLesion, TimelineVisit
 
@@ -59,14 +60,13 @@ def _curves(
 ) -> None:
     placed = [(number, visit.date) for number, visit in enumerate(timeline.visits) if visit.date is not None]
     days = [day.toordinal() for _, day in placed]
-    for lesion in lesions:
+    for lesion, name in zip(lesions, short_names(lesions), strict=True):
         values = [
             getattr(size, what) * scale if size else math.nan if lesion.unmeasured(k) else 0.0
             for k, _ in placed
             for size in [lesion.sizes[k]]
         ]
         style = "-" if lesion.role == "target" else "--"
-        name = short_name(lesion)
         axes.plot(days, values, style, color=line_colour(lesion), marker="o", markersize=3, linewidth=1, label=name)
     every = -(-len(placed) // _TICKS) or 1
     axes.set_xticks(days[::every], [day.isoformat() for _, day in placed[::every]])
@@ -111,6 +111,7 @@ def draw_pictures(
     whole, inch = band.get_window_extent(), band.get_figure(root=True).dpi  # type: ignore[union-attr]
     width, height = whole.width / inch, whole.height / inch
     columns = min(len(lesions), int((width - _DATES + _GAP) // (edge + _GAP)))
+    names = short_names(lesions)
     for row, (number, role) in enumerate(shown.items()):
         bottom = height - (row + 1) * (edge + _CAPTION)
         words = f"{visit_day(timeline.visits[number])}\n" + role.replace(", ", ",\n")
@@ -120,7 +121,7 @@ def draw_pictures(
             axes = band.inset_axes((left / width, bottom / height, edge / width, edge / height))
             _picture(axes, lesion, number, pictures)
             if row == 0:
-                axes.set_title(short_name(lesion), fontsize=7, weight="bold", color=line_colour(lesion), pad=3)
+                axes.set_title(names[column], fontsize=7, weight="bold", color=line_colour(lesion), pad=3)
     return columns
 
 
@@ -139,6 +140,22 @@ def _picture(axes: Axes, lesion: TimelineLesion, visit: int, pictures: Mapping[i
     axes.set_xlabel(words, fontsize=6, labelpad=1.5)
 
 
-def short_name(lesion: TimelineLesion) -> str:
-    """Give a lesion's name as far as there is room for it."""
-    return plain(shortened(lesion.name, _NAME_LENGTH))
+def short_names(lesions: Sequence[TimelineLesion]) -> list[str]:
+    """Give the names of lesions as far as there is room for them.
+
+    Those that would read alike are cut in the middle, and those that still do are numbered, as their colours are.
+    """
+    names = [shortened(lesion.name, _NAME_LENGTH) for lesion in lesions]
+    for cut in (_ends, _numbered):
+        count = Counter(names)
+        names = [cut(one) if count[name] > 1 else name for one, name in zip(lesions, names, strict=True)]
+    return [plain(name) for name in names]
+
+
+def _ends(lesion: TimelineLesion) -> str:
+    return shortened_in_the_middle(lesion.name, _NAME_LENGTH)
+
+
+def _numbered(lesion: TimelineLesion) -> str:
+    number = f" #{lesion.number}"
+    return shortened(lesion.name, _NAME_LENGTH - len(number)) + number

@@ -31,7 +31,7 @@ from results.timeline_drawing import (
     milestones,
     picture_edge,
     pictures_height,
-    short_name,
+    short_names,
     visit_day,
 )
 
@@ -180,7 +180,8 @@ def _table(timeline: Timeline, lesions: Sequence[TimelineLesion]) -> list[list[s
     if not visits:
         return []
     rows = [["longest diameter, mm", "role", *map(visit_day, visits)]]
-    rows += [[short_name(lesion), lesion.role.replace("_", "-"), *_sizes(lesion, first)] for lesion in lesions]
+    names = zip(lesions, short_names(lesions), strict=True)
+    rows += [[name, lesion.role.replace("_", "-"), *_sizes(lesion, first)] for lesion, name in names]
     rule = timeline.assessment.rules.target_rule
     unit, told = ("cm³", cm3) if rule == "volume" else ("mm", "{:.1f}".format)
     changes = [visit.response.change(rule) for visit in visits]

@@ -231,6 +231,26 @@ def test_a_long_name_is_cut_alike_in_table_and_legend():
     assert set(names) == {f"{'A' * 19}…"}
 
 
+@pytest.mark.parametrize(
+    ("names", "cut"),
+    [
+        (
+            ("Left frontal lobe metastasis, anterior", "Left frontal lobe metastasis, posterior", "Left frontal lobe"),
+            ("Left front… anterior", "Left front…posterior", "Left frontal lobe"),
+        ),
+        (
+            ("Cerebellar metastasis, left one (GTV)", "Cerebellar metastasis, last one (GTV)"),
+            ("Cerebellar metas… #1", "Cerebellar metas… #2"),
+        ),
+    ],
+)
+def test_long_names_stay_apart_in_table_legend_and_pictures(names, cut):
+    figure = timeline_pages(timeline({name: [20.0, 12.0] for name in names}, visits=2), {})[0]
+    assert [cell for cell in cells_of(figure) if cell in cut] == [*cut]
+    texts = [text.get_text() for text in figure.findobj(Text)]
+    assert [texts.count(name) for name in cut] == [2] * len(cut), "in the legend and above the pictures"
+
+
 def test_volumes_are_in_cubic_centimetres():
     figure = timeline_pages(timeline({"a": [20.0, 10.0]}, visits=2), {})[0]
     volumes = figure.axes[1].child_axes[1]

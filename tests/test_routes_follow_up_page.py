@@ -248,7 +248,7 @@ def test_what_can_be_entered_is_what_the_server_takes(site, patient, monkeypatch
     assert re.search(r'<textarea name="note"[^>]* maxlength="41">', markup)
     assert re.search(r'<input id="user"[^>]* maxlength="11"', markup)
     assert "readonly" not in markup
-    assert re.search(r'<input name="corticosteroid_mg"[^>]* max="12.5" data-unusual="8.5"', markup)
+    assert re.search(r'<input name="corticosteroid_mg"[^>]* title="From 0 to 12.5 mg,[^>]* data-unusual="8.5"', markup)
 
 
 def test_immunotherapy_can_be_said_of_each_visit(site, patient):

@@ -182,6 +182,51 @@ def test_only_what_was_changed_is_sent(seen: Seen) -> None:
     assert "Nothing to save" in entry(page, 3).locator(".message").inner_text()
 
 
+@pytest.mark.parametrize(("typed", "mg"), [("1,5", 1.5), ("0,3750", 0.375)])
+def test_a_dose_is_saved_as_it_was_typed(seen: Seen, typed: str, mg: float) -> None:
+    page = seen.open()
+    form = entry(page, 3)
+    form.locator("[name=corticosteroid_mg]").press_sequentially(typed)
+    with page.expect_navigation():
+        form.locator("button").click()
+    drawn(page)
+    assert seen.known(3)["corticosteroid_mg"] == mg
+    assert not page.locator(".unsaved:visible").count(), "a comma, or a zero at the end, is no other dose"
+
+
+def test_what_is_no_dose_is_refused(seen: Seen) -> None:
+    seen.colleague(3, corticosteroid_mg=1.0)
+    form = entry(seen.open(), 3)
+    dose = form.locator("[name=corticosteroid_mg]")
+    for typed in ("1,000", "1.000,5", "1'000", "-5", "1e3", "8 mg", "Infinity"):
+        dose.fill("")
+        dose.press_sequentially(typed)
+        form.locator("button").click()
+        assert dose.input_value() == typed
+        assert dose.evaluate("field => field === document.activeElement && field.validity.patternMismatch")
+        assert form.locator(".message").inner_text() == ""
+    assert seen.known(3)["corticosteroid_mg"] == 1.0
+
+
+def test_a_dose_of_many_digits_keeps_nobody_from_saving_a_note(seen: Seen) -> None:
+    seen.colleague(3, corticosteroid_mg=2.125)
+    page = seen.open()
+    entry(page, 3).locator("[name=note]").fill("tapered")
+    with page.expect_navigation():
+        entry(page, 3).locator("button").click()
+    assert (seen.known(3)["note"], seen.known(3)["corticosteroid_mg"]) == ("tapered", 2.125)
+
+
+def test_the_mouse_wheel_changes_no_dose(seen: Seen) -> None:
+    page = seen.open()
+    dose = entry(page, 3).locator("[name=corticosteroid_mg]")
+    dose.fill("8")
+    dose.click()
+    page.mouse.wheel(0, 240)
+    page.wait_for_timeout(800)
+    assert dose.input_value() == "8"
+
+
 def test_a_dose_that_is_hardly_meant_is_asked_about(seen: Seen) -> None:
     page = seen.open()
     form = entry(page, 3)

@@ -4,7 +4,7 @@ const patient = document.getElementById("entries-section").dataset.patient;
 const entries = [...document.querySelectorAll(".entry form[data-study]")];
 const KEPT = `metia-unsaved-${patient}`;
 const MEANING = {
-  corticosteroid_mg: (text) => (text.trim() === "" ? null : Number(text)),
+  corticosteroid_mg: (text) => (text.trim() === "" ? null : Number(text.replace(",", "."))),
   clinical_status: (text) => text || null,
   immunotherapy: (text) => JSON.parse(text),
   note: (text) => text,
@@ -30,8 +30,11 @@ function put(field, value) {
   else field.value = value;
 }
 
+// A dose is the same with a comma and with a point; what cannot be one was changed, and is refused.
 function isChanged(field) {
-  return stands(field) !== stood(field);
+  const means = MEANING[field.name] ?? ((text) => text);
+  const isSame = field.validity.valid && means(stands(field)) === means(stood(field));
+  return stands(field) !== stood(field) && !isSame;
 }
 
 function fieldsOf(form) {
@@ -156,7 +159,8 @@ async function explainConflict(form) {
 // A dose that decides on the response and is hardly meant: asked about once, and again when it is another.
 function isAskedAbout(form) {
   const dose = form.elements.corticosteroid_mg;
-  if (!isChanged(dose) || !(Number(dose.value) > Number(dose.dataset.unusual)) || form.dataset.meant === dose.value) return false;
+  const mg = MEANING.corticosteroid_mg(dose.value);
+  if (!isChanged(dose) || !(mg > Number(dose.dataset.unusual)) || form.dataset.meant === dose.value) return false;
   form.dataset.meant = dose.value;
   say(form, `Not saved yet: ${dose.value} mg is more than ${dose.dataset.unusual} mg of dexamethasone a day. `
     + "If that is meant, press Save again.", true);
@@ -192,6 +196,8 @@ async function save(form) {
   const answer = await send(`/visits/${study}/assessment`, { ...fields, version: Number(version) });
   if (answer.ok) {
     say(form, "Saved. The response is being judged again.", false);
+  // Only these: what stands there already the server took, and it may have more digits than people are asked for.
+  if (isEntry && !changedFields(form).every((field) => field.reportValidity())) return;
     const now = await answer.json();
     const same = entries.find((one) => one.dataset.study === study && one.dataset.version === version);
     if (same) renew(same, now);
