@@ -79,6 +79,33 @@ test('a job that fails again is told again', async () => {
   assert.equal(page.state().problem.title, 'No room');
 });
 
+test('the result that ended last is shown, though another was asked for later', async () => {
+  const again = job('a', 'A', 'done', { finished: '2026-01-02T12:00:00.000+00:00', version: 2 });
+  const theirs = job('b', 'A', 'done', { finished: '2026-01-02T11:00:00.000+00:00', version: 1 });
+  const answers = { [JOBS]: { jobs: [theirs, again] } };
+  serve(answers);
+  await enter();
+  await until(() => page.state().result);
+  assert.equal(page.state().result.id, 'a');
+  answers[JOBS] = { jobs: [job('c', 'A', 'done', { finished: again.finished, version: 3 }), theirs, again] };
+  await until(() => page.state().result.id === 'c');
+});
+
+test('a failure is over once there is a newer result', async () => {
+  const failed = job('a', 'A', 'failed', { finished: '2026-01-02T11:00:00.000+00:00', problem: { title: 'A gap' } });
+  const answers = { [JOBS]: { jobs: [failed] } };
+  serve(answers);
+  await enter();
+  await until(() => page.state().problem);
+  answers[JOBS] = { jobs: [job('b', 'A', 'done', { finished: '2026-01-02T12:00:00.000+00:00' }), failed] };
+  await until(() => page.state().result?.id === 'b');
+  assert.equal(page.state().problem, null);
+  answers[JOBS].jobs.reverse();
+  answers[JOBS].jobs[0] = { ...failed, finished: '2026-01-02T13:00:00.000+00:00' };
+  await until(() => page.state().problem);
+  assert.equal(page.state().result.id, 'b');
+});
+
 test('a relabelling that fails is told', async () => {
   const answers = { [JOBS]: { jobs: [job('a', 'A', 'done')] } };
   answers['PATCH /lesions/1'] = () => {

@@ -4,7 +4,7 @@ import * as api from './api.js';
 import { insist, pause } from './asking.js';
 import { lastChange, visitOf, withCourse } from './course.js';
 import { createEdits } from './edits.js';
-import { failure, isOpen, latest, underWay, written } from './jobs.js';
+import { failure, isOpen, latest, newestFirst, underWay, written } from './jobs.js';
 
 const POLL_MS = 400;
 const SOON_MS = 100; // when what is left takes a second or two
@@ -47,7 +47,7 @@ export function createVisit({ viewer, store, known }) {
       if (over) throw new Error('The study was left.');
     });
   const asked = question => insist(question, { here, tell: lost => lost !== get().lost && set({ lost }) });
-  const listed = () => asked(() => api.jobs(study));
+  const listed = () => asked(() => api.jobs(study)).then(newestFirst);
 
   // What goes wrong is told, and given.
   const guarded = action => async (...given) => {
@@ -175,9 +175,17 @@ export function createVisit({ viewer, store, known }) {
   const overlay = (job, series, options) =>
     series ? viewer.overlay(job.StudyInstanceUID, job.SeriesInstanceUID, series, options) : null;
 
+  // A failure that was told is over once there is a newer result; one that is newer still is told again.
+  function settle() {
+    if (!get().problem?.failed) return;
+    told = null;
+    set({ problem: null });
+  }
+
   // Show what a job found: the overlay, and the largest of its lesions in view, once; after that only the panel changes.
   async function show(job, { segmented, look, replace = false, early = null }) {
     const fresh = !known.seg || known.segmented !== segmented;
+    settle();
     set({ result: job });
     let drawing = null;
     if (fresh) {
