@@ -48,7 +48,7 @@ test('before there is a timeline nothing is held', () => {
 
 test('the viewer goes to the largest lesion that is shown', async () => {
   serve({
-    'GET /jobs?StudyInstanceUID=B': { jobs: [job('b', 'B', 'done')] },
+    'GET /jobs?StudyInstanceUID=B&which=current': { jobs: [job('b', 'B', 'done')] },
     'GET /studies/B/lesions': { patient: 1, lesions: [...refused].reverse() },
     'GET /patients/1/timeline': timeline,
   });

@@ -6,7 +6,7 @@ import { job, lesion, open, problem, serve, until, wait } from './stubs.mjs';
 let page;
 afterEach(() => page.end());
 
-const JOBS = 'GET /jobs?StudyInstanceUID=A';
+const JOBS = 'GET /jobs?StudyInstanceUID=A&which=current';
 
 async function enter() {
   page = open();

@@ -9,7 +9,7 @@ afterEach(() => {
   document.hidden = false;
 });
 
-const JOBS = 'GET /jobs?StudyInstanceUID=A';
+const JOBS = 'GET /jobs?StudyInstanceUID=A&which=current';
 const LESIONS = 'GET /studies/A/lesions';
 const TIMELINE = 'GET /patients/1/timeline';
 const known = (...lesions) => ({ patient: 1, lesions });
