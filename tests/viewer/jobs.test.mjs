@@ -122,6 +122,21 @@ test('a relabelling that fails is told', async () => {
   assert.equal(page.state().result.id, 'a');
 });
 
+test('the series shown is segmented where one is', async () => {
+  const server = serve({ 'POST /segment': job('a', 'A', 'done') });
+  const asked = () => server.requests.filter(one => one.asked === 'POST /segment').map(one => one.body.SeriesInstanceUID);
+  for (const mr of [null, '1.2.3']) {
+    page?.end();
+    page = open({ mr });
+    page.enter('A');
+    await until(() => page.state().models.length);
+    page.session.set({ ownSeries: true });
+    await page.session.run();
+    assert.deepEqual(asked(), mr ? [mr] : [], 'the server chooses none in its place');
+    assert.equal(page.state().problem?.title, mr ? undefined : 'No MR series is shown');
+  }
+});
+
 test('a job that is in the way is followed, and named', async () => {
   serve({
     'POST /segment': problem(409, { job: '/jobs/x' }),

@@ -15,7 +15,7 @@ globalThis.window.React = {
   },
 };
 const { lesionTable } = await import('./metia/lesions.js');
-const { problemBox } = await import('./metia/run.js');
+const { problemBox, runBox } = await import('./metia/run.js');
 
 const all = (drawn, found = () => true) =>
   [drawn].flat(9).flatMap(one => (one && typeof one === 'object' ? [one, ...all(one.children)] : [])).filter(found);
@@ -84,6 +84,18 @@ test('a key that moves through the judgements opens their list, and enters none 
     });
   ['ArrowDown', 'Tab'].forEach(press);
   assert.deepEqual(done, ['ArrowDown alone does nothing', 'opened']);
+});
+
+test('the series that is named is that of the result, until another is being looked at', () => {
+  const chosen = name => ({ SeriesDescription: name, reasons: [] });
+  const of = name => ({ state: 'cancelled', selection: { chosen: chosen(name), candidates: [] } });
+  const named = state =>
+    text(all(runBox({ state: { models: [], ...state }, session: {} }), one => one.type === 'summary'));
+  const [mine, result] = [of('MPRAGE'), of('SPACE')];
+  assert.equal(named({ job: mine, result }), 'Series: SPACE');
+  assert.equal(named({ job: mine, result, busy: true }), 'Series: MPRAGE');
+  assert.equal(named({ job: mine, result: null }), 'Series: MPRAGE');
+  assert.equal(named({ job: null, result }), 'Series: SPACE');
 });
 
 const CANDIDATES = [

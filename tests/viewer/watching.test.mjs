@@ -84,6 +84,15 @@ test('what others segment again takes the place of the overlay, and nobody is le
   assert.deepEqual(page.log, ['overlay seg-c', 'forget seg-b']);
 });
 
+test('what was run here is no more the job once others have a result', async () => {
+  const { answers } = await shown({ 'POST /segment': job('a', 'A', 'cancelled') });
+  await page.session.run();
+  assert.equal(page.state().job.state, 'cancelled');
+  answers[JOBS] = { jobs: [job('b', 'A', 'done')] };
+  await until(() => page.state().result.id === 'b');
+  assert.equal(page.state().job, null);
+});
+
 test('a look that fails is not the last', async () => {
   const { answers } = await shown();
   answers[JOBS] = problem(500);

@@ -12,6 +12,12 @@ const SOON_DONE = ['measuring', 'writing'];
 const DRAWN_MS = 500;
 const LOOK_MS = 15000; // for what is done elsewhere
 
+const NO_MR = {
+  title: 'No MR series is shown',
+  detail: 'The series shown is to be segmented, and the active viewport shows none of MR.',
+  what_to_do: 'Show an MR series there, or have MetIA choose the series.',
+};
+
 const IDLE = { job: null, busy: false, lost: false, problem: null };
 export const EMPTY = {
   ...IDLE,
@@ -134,9 +140,10 @@ export function createVisit({ viewer, store, known }) {
     return other;
   }
 
-  function wanted(series) {
+  async function wanted(series) {
     const { model, ownSeries } = store.get();
     const chosen = series ?? (ownSeries ? viewer.shownMr() : null);
+    if (ownSeries && !chosen) throw new api.Problem(NO_MR);
     return api.segment({
       StudyInstanceUID: study,
       ...(model ? { model } : {}),
@@ -186,7 +193,7 @@ export function createVisit({ viewer, store, known }) {
   async function show(job, { segmented, look, replace = false, early = null }) {
     const fresh = !known.seg || known.segmented !== segmented;
     settle();
-    set({ result: job });
+    set({ result: job, job: null });
     let drawing = null;
     if (fresh) {
       viewer.openPanel();
