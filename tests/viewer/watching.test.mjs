@@ -84,6 +84,14 @@ test('what others segment again takes the place of the overlay, and nobody is le
   assert.deepEqual(page.log, ['overlay seg-c', 'forget seg-b']);
 });
 
+test('the keys go from lesion to lesion as the rows stand', async () => {
+  await shown({ [LESIONS]: known(lesion(1, 'L1'), lesion(2, 'L2'), lesion(3, 'L3')) });
+  page.session.set({ places: [1, 3, 2] });
+  page.session.step(1);
+  await until(() => page.log.includes('jump L3'));
+  assert.ok(!page.log.includes('jump L2'));
+});
+
 test('what was run here is no more the job once others have a result', async () => {
   const { answers } = await shown({ 'POST /segment': job('a', 'A', 'cancelled') });
   await page.session.run();

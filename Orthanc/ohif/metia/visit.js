@@ -303,7 +303,9 @@ export function createVisit({ viewer, store, known }) {
     select,
     step(by) {
       const { lesions, selected } = get();
-      const there = lesions.filter(lesion => lesion.shown);
+      const { places } = store.get();
+      const place = ({ id }) => places.indexOf(id);
+      const there = lesions.filter(lesion => lesion.shown).sort((a, b) => place(a) - place(b));
       if (!there.length) return;
       const at = there.findIndex(lesion => lesion.label === selected);
       const next = at < 0 ? (by > 0 ? 0 : there.length - 1) : (at + by + there.length) % there.length;
