@@ -45,6 +45,12 @@ test('who cannot be a target says why', () => {
   assert.deepEqual([box.disabled, box.title], [true, 'Not measurable at the baseline']);
 });
 
+test('nor can a part be taken back where the whole is refused', () => {
+  const state = { lesions: [shown(1, 'L1', { not_a_lesion: true, whyNotBack: 'Part of L2: choose there' })] };
+  const [back] = all(lesionTable({ state, session: {} }), one => /is a lesion$/.test(one['aria-label']));
+  assert.deepEqual([back.disabled, back.title], [true, 'Part of L2: choose there']);
+});
+
 const NEW = shown(1, 'L1', { role: 'new', judging: { name: 'L1', said: 'equivocal', can: ['new', 'equivocal'] } });
 const OLD = shown(2, 'L2', { role: 'target', judging: { name: 'L2', said: 'new', can: [] } });
 const TARGET = shown(3, 'L3', { role: 'target' });

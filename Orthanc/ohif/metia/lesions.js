@@ -140,7 +140,8 @@ function row({ lesion, chosen, session }) {
         'button',
         {
           type: 'button',
-          title: lesion.not_a_lesion ? 'It is a lesion' : 'Not a lesion',
+          disabled: Boolean(lesion.whyNotBack),
+          title: lesion.whyNotBack || (lesion.not_a_lesion ? 'It is a lesion' : 'Not a lesion'),
           'aria-label': `${lesion.name} is ${lesion.not_a_lesion ? 'a lesion' : 'not a lesion'}`,
           onClick: event => {
             event.stopPropagation();
