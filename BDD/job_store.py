@@ -27,6 +27,7 @@ from BDD.models import (
     Result,
     Series,
 )
+from BDD.newest import counts_now
 from BDD.records import JobNotFoundError, JobStateError, Problem, SeriesBusyError
 
 TRIES = 3
@@ -98,14 +99,21 @@ def get_jobs(database: Database, job_ids: Sequence[str]) -> list[Job]:
 
 
 def list_jobs(
-    database: Database, *, states: Sequence[str] = (), study_instance_uid: str | None = None, limit: int = 100
+    database: Database,
+    *,
+    states: Sequence[str] = (),
+    study_instance_uid: str | None = None,
+    current: bool = False,
+    limit: int = 100,
 ) -> list[Job]:
-    """Give the newest jobs first, of these states and this study only, when named."""
+    """Give the newest jobs first, of these states and this study only, when named; or ``current`` ones only."""
     query = select(Job).options(*_WHOLE).order_by(Job.id.desc()).limit(limit)
+    of_study = (Job.study_instance_uid == study_instance_uid,) if study_instance_uid else ()
+    query = query.where(*of_study)
     if states:
         query = query.where(Job.state.in_(states))
-    if study_instance_uid:
-        query = query.where(Job.study_instance_uid == study_instance_uid)
+    if current:
+        query = query.where(counts_now(*of_study))
     with database.reading() as session:
         return list(session.scalars(query))
 

@@ -9,15 +9,22 @@ from routes.context import context
 from routes.job_json import job_to_json, jobs_to_json
 from routes.openapi import describe
 from routes.problems import ProblemError, invalid
-from routes.schemas.words import UID, reference
+from routes.schemas.words import UID, one_of, reference
 from routes.segment import LOCATION, WAIT, answer
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/jobs")
 
 _LIMIT = reading.limit(unless_said=100, most=500)
+_WHICH = ("all", "current")
 _QUERY = {
     "state": {**reference("JobState"), "description": "Only jobs in this state"},
     "StudyInstanceUID": {**UID, "description": "Only jobs of this study"},
+    "which": {
+        **one_of(_WHICH),
+        "default": "all",
+        "description": "current: only those that have not ended, the one of each study that ended last, and of each "
+        "series the segmentation and the result that ended last",
+    },
     **_LIMIT.query,
 }
 
@@ -33,8 +40,16 @@ def every() -> Response:
         raise invalid(f"state = {state[:80]!r} is none of {', '.join(JOB_STATES)}.")
     if study is not None:
         reading.uid(study, "StudyInstanceUID")
-    states = [state] if state else []
-    jobs = store.list_jobs(here.database, states=states, study_instance_uid=study, limit=int(_LIMIT.asked()))
+    which = request.args.get("which", "all")
+    if which not in _WHICH:
+        raise invalid(f"which = {which[:80]!r} is none of {', '.join(_WHICH)}.")
+    jobs = store.list_jobs(
+        here.database,
+        states=[state] if state else [],
+        study_instance_uid=study,
+        current=which == "current",
+        limit=int(_LIMIT.asked()),
+    )
     return jsonify(jobs=jobs_to_json(here.database, jobs))
 
 

@@ -86,6 +86,27 @@ def test_lists_newest_first_and_filters(database):
     assert len(store.list_jobs(database, limit=1)) == 1
 
 
+def test_how_a_study_stands_is_told_by_a_few_jobs(database, worker):
+    """However often its results were written again, and whatever was asked for since and has come to nothing."""
+    done_job(database, worker, [], series="1.2.1")
+    segmented = done_job(database, worker, [], series="1.2.1")
+    done_job(database, worker, [], series="1.2.1", purpose="relabel")
+    written = done_job(database, worker, [], series="1.2.1", purpose="relabel")
+    other = done_job(database, worker, [], series="1.2.2")
+    for _ in range(2):
+        store.request_cancel(database, (cancelled := queued_job(database, series="1.2.3")).job_id)
+    waiting = queued_job(database, series="1.2.1")
+    elsewhere = queued_job(database, study="9.9", series="9.9.1")
+    few = [waiting, cancelled, other, written, segmented]
+
+    def ids(**asked):
+        return [job.job_id for job in store.list_jobs(database, current=True, **asked)]
+
+    assert ids(study_instance_uid=STUDY) == [job.job_id for job in few]
+    assert ids() == [job.job_id for job in (elsewhere, *few)]
+    assert ids(study_instance_uid=STUDY, states=["queued"]) == [waiting.job_id]
+
+
 @pytest.mark.parametrize("state", ["queued", *RUNNING_STATES])
 def test_a_series_has_one_open_job(database, state):
     job = queued_job(database) if state == "queued" else running_job(database, new_worker(database), state=state)

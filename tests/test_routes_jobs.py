@@ -143,7 +143,18 @@ def test_the_list_is_filtered(site):
     assert ids("?state=done") == ids("?StudyInstanceUID=1.2.3") == []
 
 
-@pytest.mark.parametrize("query", ["?state=lost", "?StudyInstanceUID=x", "?limit=0", "?limit=many", "?sort=up"])
+def test_how_a_study_stands_can_be_asked_for_alone(site):
+    ids = []
+    for _ in range(2):
+        ids.append(site.post().get_json()["id"])
+        site.work()
+    for query, listed in ((f"?StudyInstanceUID={STUDY}&which=current", ids[1:]), ("?which=all", ids[::-1])):
+        assert [job["id"] for job in site.client.get(f"/jobs{query}").get_json()["jobs"]] == listed
+
+
+@pytest.mark.parametrize(
+    "query", ["?state=lost", "?StudyInstanceUID=x", "?limit=0", "?limit=many", "?sort=up", "?which=old"]
+)
 def test_a_wrong_filter_is_400(site, query):
     assert problem(site.client.get(f"/jobs{query}"))["status"] == 400
 

@@ -67,7 +67,7 @@ for (const [more, text] of said) {
 
 test('changes and undoing are made in the name of whoever is entered on the follow-up page', async () => {
   const server = serve({
-    'GET /jobs?StudyInstanceUID=A': { jobs: [job('a', 'A', 'done')] },
+    'GET /jobs?StudyInstanceUID=A&which=current': { jobs: [job('a', 'A', 'done')] },
     'GET /patients/1/changes': { changes: [change(9, 1)] },
   });
   const page = open();
@@ -97,7 +97,7 @@ test('changes and undoing are made in the name of whoever is entered on the foll
 function keeping(more = {}) {
   const kept = { 1: lesion(1, 'L1'), 2: lesion(2, 'L2') };
   const answers = {
-    'GET /jobs?StudyInstanceUID=A': { jobs: [job('a', 'A', 'done')] },
+    'GET /jobs?StudyInstanceUID=A&which=current': { jobs: [job('a', 'A', 'done')] },
     'GET /studies/A/lesions': () => ({ patient: 1, lesions: Object.values(kept).map(one => ({ ...one })) }),
     ...more,
   };

@@ -48,7 +48,7 @@ test('before there is a timeline nothing is held', () => {
 
 test('the viewer goes to the largest lesion that is shown', async () => {
   serve({
-    'GET /jobs?StudyInstanceUID=B': { jobs: [job('b', 'B', 'done')] },
+    'GET /jobs?StudyInstanceUID=B&which=current': { jobs: [job('b', 'B', 'done')] },
     'GET /studies/B/lesions': { patient: 1, lesions: [...refused].reverse() },
     'GET /patients/1/timeline': timeline,
   });
@@ -83,6 +83,21 @@ test('why it is no target the server says', () => {
   const [told] = withCourse([lesion(3, 'L3')], course, 'B');
   assert.equal(told.whyNoTarget, 'Not there');
   assert.equal(withCourse([lesion(1, 'L1')], null, 'A')[0].whyNoTarget, '');
+});
+
+test('what would do nothing on a part is to be chosen on the whole', () => {
+  const part = lesion(4, 'L4', { part_of: 3, not_a_lesion: true });
+  const why = (whole, own) => {
+    const course = { ...timeline, lesions: [known(3, 'L3', { not_a_lesion: whole }), known(4, 'L4', { not_a_lesion: own })] };
+    const [told] = withCourse([{ ...part, not_a_lesion: whole || own }], course, 'B');
+    return [told.whyNoTarget, told.whyNotBack];
+  };
+  const there = 'Part of L3: choose there';
+  assert.deepEqual(why(true, false), [there, there]);
+  assert.deepEqual(why(true, true), [there, '']);
+  assert.deepEqual(why(false, true), [there, '']);
+  assert.deepEqual(why(false, false), [there, '']);
+  assert.equal(withCourse(refused, timeline, 'B')[0].whyNotBack, '');
 });
 
 test('what a reader says, and can say, is that of the visit, and of a part that of the whole', () => {

@@ -6,7 +6,7 @@ import { job, lesion, open, problem, serve, until, wait } from './stubs.mjs';
 let page;
 afterEach(() => page.end());
 
-const JOBS = 'GET /jobs?StudyInstanceUID=A';
+const JOBS = 'GET /jobs?StudyInstanceUID=A&which=current';
 
 async function enter() {
   page = open();
@@ -79,6 +79,33 @@ test('a job that fails again is told again', async () => {
   assert.equal(page.state().problem.title, 'No room');
 });
 
+test('the result that ended last is shown, though another was asked for later', async () => {
+  const again = job('a', 'A', 'done', { finished: '2026-01-02T12:00:00.000+00:00', version: 2 });
+  const theirs = job('b', 'A', 'done', { finished: '2026-01-02T11:00:00.000+00:00', version: 1 });
+  const answers = { [JOBS]: { jobs: [theirs, again] } };
+  serve(answers);
+  await enter();
+  await until(() => page.state().result);
+  assert.equal(page.state().result.id, 'a');
+  answers[JOBS] = { jobs: [job('c', 'A', 'done', { finished: again.finished, version: 3 }), theirs, again] };
+  await until(() => page.state().result.id === 'c');
+});
+
+test('a failure is over once there is a newer result', async () => {
+  const failed = job('a', 'A', 'failed', { finished: '2026-01-02T11:00:00.000+00:00', problem: { title: 'A gap' } });
+  const answers = { [JOBS]: { jobs: [failed] } };
+  serve(answers);
+  await enter();
+  await until(() => page.state().problem);
+  answers[JOBS] = { jobs: [job('b', 'A', 'done', { finished: '2026-01-02T12:00:00.000+00:00' }), failed] };
+  await until(() => page.state().result?.id === 'b');
+  assert.equal(page.state().problem, null);
+  answers[JOBS].jobs.reverse();
+  answers[JOBS].jobs[0] = { ...failed, finished: '2026-01-02T13:00:00.000+00:00' };
+  await until(() => page.state().problem);
+  assert.equal(page.state().result.id, 'b');
+});
+
 test('a relabelling that fails is told', async () => {
   const answers = { [JOBS]: { jobs: [job('a', 'A', 'done')] } };
   answers['PATCH /lesions/1'] = () => {
@@ -93,6 +120,21 @@ test('a relabelling that fails is told', async () => {
   await until(() => page.state().problem);
   assert.deepEqual([page.state().problem.title, page.state().problem.failed], ['The archive refused the results', 'r']);
   assert.equal(page.state().result.id, 'a');
+});
+
+test('the series shown is segmented where one is', async () => {
+  const server = serve({ 'POST /segment': job('a', 'A', 'done') });
+  const asked = () => server.requests.filter(one => one.asked === 'POST /segment').map(one => one.body.SeriesInstanceUID);
+  for (const mr of [null, '1.2.3']) {
+    page?.end();
+    page = open({ mr });
+    page.enter('A');
+    await until(() => page.state().models.length);
+    page.session.set({ ownSeries: true });
+    await page.session.run();
+    assert.deepEqual(asked(), mr ? [mr] : [], 'the server chooses none in its place');
+    assert.equal(page.state().problem?.title, mr ? undefined : 'No MR series is shown');
+  }
 });
 
 test('a job that is in the way is followed, and named', async () => {

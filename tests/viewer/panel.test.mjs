@@ -5,9 +5,12 @@ import { lesion } from './stubs.mjs';
 
 // Components are drawn as nested lists; a memory of one component is all that is needed here.
 let kept = [];
+const effects = []; // what is to be done once it is drawn
 globalThis.window.React = {
   createElement: (type, properties, ...children) =>
     typeof type === 'function' ? type(properties) : { ...properties, type, children },
+  useRef: current => ({ current }),
+  useEffect: action => effects.push(action),
   useState: initial => [initial, () => {}],
   useMemo(make, of) {
     if (!kept.length || of.some((one, k) => one !== kept[0][k])) kept = [of, make()];
@@ -15,7 +18,7 @@ globalThis.window.React = {
   },
 };
 const { lesionTable } = await import('./metia/lesions.js');
-const { problemBox } = await import('./metia/run.js');
+const { problemBox, runBox } = await import('./metia/run.js');
 
 const all = (drawn, found = () => true) =>
   [drawn].flat(9).flatMap(one => (one && typeof one === 'object' ? [one, ...all(one.children)] : [])).filter(found);
@@ -42,6 +45,12 @@ test('who cannot be a target says why', () => {
   assert.deepEqual([box.disabled, box.title], [true, 'Not measurable at the baseline']);
 });
 
+test('nor can a part be taken back where the whole is refused', () => {
+  const state = { lesions: [shown(1, 'L1', { not_a_lesion: true, whyNotBack: 'Part of L2: choose there' })] };
+  const [back] = all(lesionTable({ state, session: {} }), one => /is a lesion$/.test(one['aria-label']));
+  assert.deepEqual([back.disabled, back.title], [true, 'Part of L2: choose there']);
+});
+
 const NEW = shown(1, 'L1', { role: 'new', judging: { name: 'L1', said: 'equivocal', can: ['new', 'equivocal'] } });
 const OLD = shown(2, 'L2', { role: 'target', judging: { name: 'L2', said: 'new', can: [] } });
 const TARGET = shown(3, 'L3', { role: 'target' });
@@ -61,6 +70,39 @@ test('a lesion is judged by the words that have an effect; what has none can onl
   assert.deepEqual([ofNew, ofOld, ofTarget, ofNone].map(value), ['equivocal', 'new', '', '']);
   assert.deepEqual([ofNew, ofOld, ofTarget, ofNone].map(disabled), [false, false, true, true]);
   assert.equal(field([TARGET], 3), undefined, 'where there is none to be judged');
+});
+
+test('rows by name go by the numbers in it, and the keys go through them as they stand', () => {
+  const lesions = [10, 2, 1, 11].map(number => shown(number, `GTV_${number}`, { volume_mm3: number }));
+  let told;
+  const draw = () => {
+    kept = [];
+    effects.length = 0;
+    const drawn = lesionTable({ state: { lesions }, session: { set: ({ places }) => (told = places) } });
+    effects[0]();
+    return drawn;
+  };
+  draw();
+  assert.deepEqual(told, [11, 10, 2, 1], 'by volume');
+  const { useState } = window.React;
+  window.React.useState = () => useState({ key: 'name' });
+  const rows = all(draw(), one => one['data-lesion']).map(one => one['data-lesion']);
+  window.React.useState = useState;
+  assert.deepEqual(rows, ['GTV_1', 'GTV_2', 'GTV_10', 'GTV_11']);
+  assert.deepEqual(told, [1, 2, 10, 11]);
+});
+
+test('a row that is chosen comes into view, unless somebody points at it', () => {
+  const scrolled = hovered => {
+    effects.length = 0;
+    const place = { matches: () => hovered, scrollIntoView: ({ block }) => asked.push(block) };
+    const asked = [];
+    window.React.useRef = () => ({ current: place });
+    lesionTable({ state: { lesions: [shown(1, 'L1')], selected: 1 }, session: { set: () => {} } });
+    effects.forEach(one => one());
+    return asked;
+  };
+  assert.deepEqual([scrolled(false), scrolled(true)], [['nearest'], []]);
 });
 
 test('who was judged by a reader says so in its row', () => {
@@ -84,6 +126,18 @@ test('a key that moves through the judgements opens their list, and enters none 
     });
   ['ArrowDown', 'Tab'].forEach(press);
   assert.deepEqual(done, ['ArrowDown alone does nothing', 'opened']);
+});
+
+test('the series that is named is that of the result, until another is being looked at', () => {
+  const chosen = name => ({ SeriesDescription: name, reasons: [] });
+  const of = name => ({ state: 'cancelled', selection: { chosen: chosen(name), candidates: [] } });
+  const named = state =>
+    text(all(runBox({ state: { models: [], ...state }, session: {} }), one => one.type === 'summary'));
+  const [mine, result] = [of('MPRAGE'), of('SPACE')];
+  assert.equal(named({ job: mine, result }), 'Series: SPACE');
+  assert.equal(named({ job: mine, result, busy: true }), 'Series: MPRAGE');
+  assert.equal(named({ job: mine, result: null }), 'Series: MPRAGE');
+  assert.equal(named({ job: null, result }), 'Series: SPACE');
 });
 
 const CANDIDATES = [

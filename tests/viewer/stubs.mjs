@@ -84,8 +84,9 @@ export function serve(answers = {}) {
   return { requests, count: asked => requests.filter(one => one.asked === asked).length };
 }
 
-// One viewport; `log` is what was asked of the viewer. The images of a study do not hold its segmented series if `other`.
-export function open({ other = false } = {}) {
+// One viewport; `log` is what was asked of the viewer. The images of a study do not hold its segmented series if `other`;
+// `mr` is the MR series that is shown.
+export function open({ other = false, mr = null } = {}) {
   const log = [];
   const opened = []; // the study that was shown each time that the panel came to the front
   let study = null;
@@ -104,7 +105,7 @@ export function open({ other = false } = {}) {
     drawn: async () => {},
     shownStudy: () => study,
     shownReport: () => null,
-    shownMr: () => null,
+    shownMr: () => mr,
     whenShownChanges(heard) {
       listener = heard;
       return () => {};

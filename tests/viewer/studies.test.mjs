@@ -6,7 +6,7 @@ import { job, open, problem, serve, until, wait } from './stubs.mjs';
 let page;
 afterEach(() => page.end());
 
-const jobsOf = study => `GET /jobs?StudyInstanceUID=${study}`;
+const jobsOf = study => `GET /jobs?StudyInstanceUID=${study}&which=current`;
 const segmented = { [jobsOf('A')]: { jobs: [job('a', 'A', 'done')] }, [jobsOf('B')]: { jobs: [job('b', 'B', 'done')] } };
 
 async function visit(study) {

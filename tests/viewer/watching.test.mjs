@@ -9,7 +9,7 @@ afterEach(() => {
   document.hidden = false;
 });
 
-const JOBS = 'GET /jobs?StudyInstanceUID=A';
+const JOBS = 'GET /jobs?StudyInstanceUID=A&which=current';
 const LESIONS = 'GET /studies/A/lesions';
 const TIMELINE = 'GET /patients/1/timeline';
 const known = (...lesions) => ({ patient: 1, lesions });
@@ -82,6 +82,23 @@ test('what others segment again takes the place of the overlay, and nobody is le
   await wait(18000);
   assert.equal(page.state().result.id, 'c');
   assert.deepEqual(page.log, ['overlay seg-c', 'forget seg-b']);
+});
+
+test('the keys go from lesion to lesion as the rows stand', async () => {
+  await shown({ [LESIONS]: known(lesion(1, 'L1'), lesion(2, 'L2'), lesion(3, 'L3')) });
+  page.session.set({ places: [1, 3, 2] });
+  page.session.step(1);
+  await until(() => page.log.includes('jump L3'));
+  assert.ok(!page.log.includes('jump L2'));
+});
+
+test('what was run here is no more the job once others have a result', async () => {
+  const { answers } = await shown({ 'POST /segment': job('a', 'A', 'cancelled') });
+  await page.session.run();
+  assert.equal(page.state().job.state, 'cancelled');
+  answers[JOBS] = { jobs: [job('b', 'A', 'done')] };
+  await until(() => page.state().result.id === 'b');
+  assert.equal(page.state().job, null);
 });
 
 test('a look that fails is not the last', async () => {

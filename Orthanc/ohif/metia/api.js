@@ -37,7 +37,9 @@ const uid = encodeURIComponent;
 export const models = () => call('GET', '/models');
 export const segment = request => call('POST', '/segment', request);
 export const job = id => call('GET', `/jobs/${uid(id)}`);
-export const jobs = study => call('GET', `/jobs?StudyInstanceUID=${uid(study)}`).then(said => said.jobs);
+// Those that tell how the study stands: a list of all would end before its segmentation, so often may names change.
+export const jobs = study =>
+  call('GET', `/jobs?StudyInstanceUID=${uid(study)}&which=current`).then(said => said.jobs);
 export const at = address => call('GET', address);
 export const retry = id => call('POST', `/jobs/${uid(id)}/retry`);
 export const cancel = id => call('DELETE', `/jobs/${uid(id)}`);

@@ -10,13 +10,17 @@ export function withCourse(lesions, timeline, study) {
   const visit = visitOf(timeline, study);
   const now = timeline ? timeline.visits.findIndex(visit => visit.StudyInstanceUID === study) : -1;
   const told = lesions.map(lesion => {
-    const tracked = timeline?.lesions.find(one => one.id === (lesion.part_of ?? lesion.id));
+    const known = id => timeline?.lesions.find(one => one.id === id);
+    const tracked = known(lesion.part_of ?? lesion.id);
+    const elsewhere = lesion.part_of === null ? '' : `Part of ${tracked?.name ?? 'another lesion'}: choose there`;
     const here = tracked?.sizes[now];
     const holds = tracked?.holds[now] ?? [];
     return {
       ...lesion,
       role: tracked?.role ?? null,
-      whyNoTarget: tracked?.why_no_target ?? '',
+      whyNoTarget: elsewhere || (tracked?.why_no_target ?? ''),
+      // A part that is none with the whole only is one again with it.
+      whyNotBack: lesion.not_a_lesion && !known(lesion.id)?.not_a_lesion ? elsewhere : '',
       holds,
       shown: !lesion.not_a_lesion || holds.length > 0,
       change: here?.change ?? null,

@@ -1,11 +1,11 @@
 // The table of lesions: sort, jump, rename, target, "not a lesion", undo.
 import { visitOf } from './course.js';
 import { judgingBox, mark } from './judging.js';
-import { h, useMemo, useState } from './react.js';
+import { h, useEffect, useMemo, useRef, useState } from './react.js';
 import { changeOf, cm3, decision, size, who } from './words.js';
 
 const ORDERS = {
-  name: { title: 'Lesion', by: lesion => lesion.name },
+  name: { title: 'Lesion', by: lesion => lesion.name, compare: (a, b) => a.localeCompare(b, undefined, { numeric: true }) },
   size: { title: 'mm', long: 'Longest × perpendicular diameter', by: lesion => -lesion.longest_diameter_mm },
   change: { title: 'change', long: 'Of the longest diameter since the visit before', by: byChange },
   volume: { title: 'cm³', long: 'Volume', by: lesion => -lesion.volume_mm3 },
@@ -21,7 +21,9 @@ export function lesionTable({ state: { study, timeline, lesions, selected, undoa
   const [order, setOrder] = useState({ key: 'volume' });
   const listed = lesions.map(lesion => lesion.id).sort().join();
   // Rows stay in their place whatever is decided, for somebody points at them: only another list, or wish, moves them.
-  const places = useMemo(() => inOrder(lesions, ORDERS[order.key].by), [order, listed]);
+  const places = useMemo(() => inOrder(lesions, ORDERS[order.key]), [order, listed]);
+  // The keys go through them as they stand.
+  useEffect(() => session.set({ places }), [places]);
   const sorter = key =>
     h(
       'button',
@@ -77,8 +79,10 @@ export function lesionTable({ state: { study, timeline, lesions, selected, undoa
   );
 }
 
-function inOrder(lesions, by) {
-  const before = (a, b) => (by(a) < by(b) ? -1 : by(a) > by(b) ? 1 : a.label - b.label);
+const smallerFirst = (a, b) => (a > b) - (a < b);
+
+function inOrder(lesions, { by, compare = smallerFirst }) {
+  const before = (a, b) => compare(by(a), by(b)) || a.label - b.label;
   return [...lesions].sort((a, b) => a.not_a_lesion - b.not_a_lesion || before(a, b)).map(lesion => lesion.id);
 }
 
@@ -86,10 +90,16 @@ function row({ lesion, chosen, session }) {
   const target = lesion.role === 'target';
   const change = changeOf(lesion);
   const colour = lesion.colour ? `rgb(${lesion.colour.join(',')})` : 'transparent';
+  const place = useRef(null);
+  useEffect(() => {
+    // No row moves away under the pointer.
+    if (chosen && !place.current.matches(':hover')) place.current.scrollIntoView({ block: 'nearest' });
+  }, [chosen]);
   const unfit = lesion.not_a_lesion ? 'It is no lesion' : lesion.whyNoTarget;
   return h(
     'tr',
     {
+      ref: place,
       className: [
         chosen && 'metia-chosen',
         lesion.not_a_lesion && 'metia-refused',
@@ -105,6 +115,7 @@ function row({ lesion, chosen, session }) {
       null,
       h('input', {
         type: 'checkbox',
+        className: 'mousetrap', // OHIF's shortcuts work from here too
         checked: target,
         disabled: Boolean(unfit),
         title: unfit || (target ? 'Target lesion: counts in the sum' : 'Make it a target lesion'),
@@ -129,7 +140,8 @@ function row({ lesion, chosen, session }) {
         'button',
         {
           type: 'button',
-          title: lesion.not_a_lesion ? 'It is a lesion' : 'Not a lesion',
+          disabled: Boolean(lesion.whyNotBack),
+          title: lesion.whyNotBack || (lesion.not_a_lesion ? 'It is a lesion' : 'Not a lesion'),
           'aria-label': `${lesion.name} is ${lesion.not_a_lesion ? 'a lesion' : 'not a lesion'}`,
           onClick: event => {
             event.stopPropagation();

@@ -4,6 +4,8 @@ import { stage } from './words.js';
 
 export function runBox({ state, session }) {
   const { models, model, ownSeries, busy, job, lost } = state;
+  // What was run last need not be what is shown: it may have been cancelled.
+  const told = job && (busy || !state.result) ? job : state.result;
   return h(
     'section',
     null,
@@ -40,8 +42,7 @@ export function runBox({ state, session }) {
     busy && job && h(progress, { job, session }),
     lost && h('p', { className: 'metia-lost', role: 'status' }, 'Connection lost, trying again.'),
     !busy && job && job.state === 'cancelled' && h('p', { role: 'status' }, 'Cancelled.'),
-    job?.selection && h(reasons, { selection: job.selection }),
-    !job && state.result && h(reasons, { selection: state.result.selection })
+    told?.selection && h(reasons, { selection: told.selection })
   );
 }
 

@@ -3,7 +3,7 @@ import { createStore } from './store.js';
 import { createVisit, EMPTY, unknown } from './visit.js';
 
 export function createSession(viewer) {
-  const store = createStore({ ...EMPTY, models: [], model: '', ownSeries: false });
+  const store = createStore({ ...EMPTY, models: [], model: '', ownSeries: false, places: [] });
   const studies = new Map(); // what is known of each that was open
   let visit = null;
   let report = null;

@@ -4,13 +4,19 @@ import * as api from './api.js';
 import { insist, pause } from './asking.js';
 import { lastChange, visitOf, withCourse } from './course.js';
 import { createEdits } from './edits.js';
-import { failure, isOpen, latest, underWay, written } from './jobs.js';
+import { failure, isOpen, latest, newestFirst, underWay, written } from './jobs.js';
 
 const POLL_MS = 400;
 const SOON_MS = 100; // when what is left takes a second or two
 const SOON_DONE = ['measuring', 'writing'];
 const DRAWN_MS = 500;
 const LOOK_MS = 15000; // for what is done elsewhere
+
+const NO_MR = {
+  title: 'No MR series is shown',
+  detail: 'The series shown is to be segmented, and the active viewport shows none of MR.',
+  what_to_do: 'Show an MR series there, or have MetIA choose the series.',
+};
 
 const IDLE = { job: null, busy: false, lost: false, problem: null };
 export const EMPTY = {
@@ -47,7 +53,7 @@ export function createVisit({ viewer, store, known }) {
       if (over) throw new Error('The study was left.');
     });
   const asked = question => insist(question, { here, tell: lost => lost !== get().lost && set({ lost }) });
-  const listed = () => asked(() => api.jobs(study));
+  const listed = () => asked(() => api.jobs(study)).then(newestFirst);
 
   // What goes wrong is told, and given.
   const guarded = action => async (...given) => {
@@ -134,9 +140,10 @@ export function createVisit({ viewer, store, known }) {
     return other;
   }
 
-  function wanted(series) {
+  async function wanted(series) {
     const { model, ownSeries } = store.get();
     const chosen = series ?? (ownSeries ? viewer.shownMr() : null);
+    if (ownSeries && !chosen) throw new api.Problem(NO_MR);
     return api.segment({
       StudyInstanceUID: study,
       ...(model ? { model } : {}),
@@ -175,10 +182,18 @@ export function createVisit({ viewer, store, known }) {
   const overlay = (job, series, options) =>
     series ? viewer.overlay(job.StudyInstanceUID, job.SeriesInstanceUID, series, options) : null;
 
+  // A failure that was told is over once there is a newer result; one that is newer still is told again.
+  function settle() {
+    if (!get().problem?.failed) return;
+    told = null;
+    set({ problem: null });
+  }
+
   // Show what a job found: the overlay, and the largest of its lesions in view, once; after that only the panel changes.
   async function show(job, { segmented, look, replace = false, early = null }) {
     const fresh = !known.seg || known.segmented !== segmented;
-    set({ result: job });
+    settle();
+    set({ result: job, job: null });
     let drawing = null;
     if (fresh) {
       viewer.openPanel();
@@ -288,7 +303,9 @@ export function createVisit({ viewer, store, known }) {
     select,
     step(by) {
       const { lesions, selected } = get();
-      const there = lesions.filter(lesion => lesion.shown);
+      const { places } = store.get();
+      const place = ({ id }) => places.indexOf(id);
+      const there = lesions.filter(lesion => lesion.shown).sort((a, b) => place(a) - place(b));
       if (!there.length) return;
       const at = there.findIndex(lesion => lesion.label === selected);
       const next = at < 0 ? (by > 0 ? 0 : there.length - 1) : (at + by + there.length) % there.length;
