@@ -174,6 +174,21 @@ def test_a_page_of_another_origin_stores_nothing(origin: str, series: list[Datas
             assert "CORS_ORIGINS" in answer.json()["what_to_do"]
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("body", [b"x" * 20, b"GET /system HTTP/1.1\r\nX: "])
+def test_a_body_that_a_question_has_no_use_for_spoils_no_other(
+    origin: str, series: list[Dataset], body: bytes, *, chunked: bool
+) -> None:
+    """Connections to Orthanc are shared: the rest of one request would be the beginning of somebody else's."""
+    for path in ("studies", f"studies/{series[0].StudyInstanceUID}/metadata"):
+        address = f"{origin}/dicom-web/{path}"
+        whole = requests.get(address, timeout=30).json()
+        for _ in range(8):  # the API has a connection for each of its threads
+            sent = iter([body]) if chunked else body
+            assert requests.get(address, data=sent, timeout=30).json() == whole, path
+            assert requests.get(address, timeout=30).json() == whole, path
+
+
 def test_what_orthanc_repeats_of_an_address_is_no_page(origin: str) -> None:
     form = "%3Cform%20action=https:evil.example%3E"
     for path in (f"metadata/{form}", f"foo{form}", f"series/1/instances/1/frames/1/{form}"):
