@@ -149,6 +149,14 @@ def test_who_asks_for_an_image_sends_the_archive_nothing_else(before_the_archive
         assert answer.text.startswith("None None "), body
 
 
+def test_the_archive_is_told_how_its_addresses_are_to_begin(before_the_archive: str) -> None:
+    """Orthanc takes quotes for a part of the name."""
+    port = before_the_archive.rpartition(":")[2]
+    for host in (f"localhost:{port}", f"[::1]:{port}", "10.1.2.3"):
+        address = f"{before_the_archive}/dicom-web/studies/1.2.3/metadata"
+        assert requests.get(address, headers={"Host": host}, timeout=30).text.endswith(f" host={host};proto=http")
+
+
 class WhoAsks(Echo):
     """A server that answers with what it is told of the asker."""
 

@@ -130,6 +130,21 @@ def test_a_frame_and_the_metadata(origin: str, series: list[Dataset]) -> None:
     assert requests.get(f"{address[:-1]}/metadata", timeout=30).status_code in (200, 404)
 
 
+def test_what_is_too_large_for_the_metadata_is_where_they_say(origin: str) -> None:
+    """As a colour table: without it OHIF shows black."""
+    (one,) = factory.series_datasets(factory.volume(shape=(1, 16, 16)), series_instance_uid=generate_uid())
+    one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    one.RedPaletteColorLookupTableData = bytes(range(256)) * 2
+    (body,) = multipart.batches([multipart.encode(one)], 1 << 20)
+    headers = {"Content-Type": multipart.CONTENT_TYPE, "Accept": "application/dicom+json"}
+    assert requests.post(f"{origin}/dicom-web/studies", data=body, headers=headers, timeout=30).ok
+    series = f"{origin}/dicom-web/studies/{one.StudyInstanceUID}/series/{one.SeriesInstanceUID}"
+    (metadata,) = requests.get(f"{series}/metadata", timeout=30).json()
+    address = metadata["00281201"]["BulkDataURI"]
+    assert address.startswith(f"{series}/")
+    assert one.RedPaletteColorLookupTableData in requests.get(address, timeout=30).content
+
+
 def test_pages_of_the_viewer_and_the_api(origin: str) -> None:
     assert "OHIF" in requests.get(f"{origin}/ohif/viewer", timeout=10).text
     assert requests.get(f"{origin}/health", timeout=10).json() == {"status": "alive"}
