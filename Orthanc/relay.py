@@ -20,7 +20,7 @@ CHUNK_BYTES = 1 << 17
 RESOURCE = re.compile(r"(studies|series|instances)(/(?!\.{1,2}(/|$))[^/]+)*", re.ASCII)
 """What may be asked for below /dicom-web/: DICOM, and not the plugin's own services, which reach other servers."""
 
-_ASKED = ("Accept", "Host")
+_ASKED = ("Accept", "Host", "Forwarded")
 _ASKED_OF_A_BODY = ("Content-Type", "Content-Length")
 """A length without a body, as of a GET whose body stays here, would have Orthanc take the next request for the body."""
 

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -81,15 +82,20 @@ def series(origin: str, orthanc: RunningOrthanc) -> list[Dataset]:
         study_instance_uid=generate_uid(),
         series_instance_uid=generate_uid(),
     )
+    store(origin, datasets)
+    return datasets
+
+
+def store(origin: str, datasets: list[Dataset], **more: Any) -> None:
     (body,) = multipart.batches(map(multipart.encode, datasets), 1 << 30)
     answer = requests.post(
         f"{origin}/dicom-web/studies",
         data=body,
         headers={"Content-Type": multipart.CONTENT_TYPE, "Accept": "application/dicom+json"},
         timeout=120,
+        **more,
     )
     assert answer.status_code == 200, answer.text
-    return datasets
 
 
 def test_a_query_as_the_viewer_sends_it(origin: str, series: list[Dataset]) -> None:
@@ -135,9 +141,7 @@ def test_what_is_too_large_for_the_metadata_is_where_they_say(origin: str) -> No
     (one,) = factory.series_datasets(factory.volume(shape=(1, 16, 16)), series_instance_uid=generate_uid())
     one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     one.RedPaletteColorLookupTableData = bytes(range(256)) * 2
-    (body,) = multipart.batches([multipart.encode(one)], 1 << 20)
-    headers = {"Content-Type": multipart.CONTENT_TYPE, "Accept": "application/dicom+json"}
-    assert requests.post(f"{origin}/dicom-web/studies", data=body, headers=headers, timeout=30).ok
+    store(origin, [one])
     series = f"{origin}/dicom-web/studies/{one.StudyInstanceUID}/series/{one.SeriesInstanceUID}"
     (metadata,) = requests.get(f"{series}/metadata", timeout=30).json()
     address = metadata["00281201"]["BulkDataURI"]
@@ -339,6 +343,12 @@ def test_https(settings: Settings, tmp_path: Path, site: ServerSite) -> None:
         assert address.startswith("https://")
         for path in ("health", "dicom-web/studies?limit=1"):
             assert requests.get(f"{address}/{path}", verify=str(certificate), timeout=10).ok
+        assert "OHIF" in requests.get(f"{address}/ohif", verify=str(certificate), timeout=10).text
+        one = factory.series_datasets(factory.volume(shape=(1, 16, 16)), study_instance_uid=generate_uid())[0]
+        store(address, [one], verify=str(certificate))
+        query = f"{address}/dicom-web/studies?StudyInstanceUID={one.StudyInstanceUID}"
+        (found,) = requests.get(query, verify=str(certificate), timeout=10).json()
+        assert found["00081190"]["Value"] == [f"{address}/dicom-web/studies/{one.StudyInstanceUID}"]
         for origin, status in ((address, 404), (address.replace("https", "http"), 403)):
             answer = requests.delete(
                 f"{address}/jobs/x", headers={"Origin": origin}, verify=str(certificate), timeout=10
