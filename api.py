@@ -9,11 +9,13 @@ import sys
 import tempfile
 from collections.abc import Callable
 from threading import BoundedSemaphore
+from urllib.parse import urlsplit, urlunsplit
 
 import waitress
-from flask import Flask, Response
+from flask import Flask, Response, request
 from flask_cors import CORS
 from waitress.server import BaseWSGIServer
+from werkzeug.routing import RequestRedirect
 
 from BDD import migrate
 from imaging.leniency import be_lenient
@@ -92,6 +94,7 @@ def create_app(settings: Settings, archive: Callable[[Settings], OrthancArchive]
     for room in ROOMS:
         app.register_blueprint(room.blueprint)
     app.after_request(_harden)
+    app.after_request(_stay_here)
     if settings.cors_origins:
         CORS(app, origins=[_exactly(origin) for origin in settings.cors_origins], expose_headers=["Location"])
     build(app, pages.VERSION)
@@ -108,6 +111,14 @@ def _harden(response: Response) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.setdefault("Content-Security-Policy", _POLICY)
     response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+def _stay_here(response: Response) -> Response:
+    """Lead from ``/ohif`` to ``/ohif/`` by the path alone: Werkzeug names http, whatever is spoken in front."""
+    if isinstance(request.routing_exception, RequestRedirect):
+        parts = urlsplit(request.routing_exception.new_url)
+        response.location = urlunsplit(("", "", f"/{parts.path.lstrip('/')}", parts.query, ""))
     return response
 
 

@@ -20,7 +20,10 @@ CHUNK_BYTES = 1 << 17
 RESOURCE = re.compile(r"(studies|series|instances)(/(?!\.{1,2}(/|$))[^/]+)*", re.ASCII)
 """What may be asked for below /dicom-web/: DICOM, and not the plugin's own services, which reach other servers."""
 
-_ASKED = ("Accept", "Content-Type", "Content-Length", "Host")
+_ASKED = ("Accept", "Host", "Forwarded")
+_ASKED_OF_A_BODY = ("Content-Type", "Content-Length")
+"""A length without a body, as of a GET whose body stays here, would have Orthanc take the next request for the body."""
+
 _ANSWERED = ("Content-Type", "Content-Length", "Content-Location", "Location", "Warning")
 _PLAIN = re.compile(rb"[\x21-\x7e]")
 _AMISS = {401, 403}
@@ -122,7 +125,8 @@ class Relay:
         """
         path = self._root + quote(resource, safe="/,()")
         target = f"{path}?{decoded_query(query)}" if query else path
-        passed = {name: headers[name] for name in _ASKED if headers.get(name)} | self._login
+        names = _ASKED if body is None else _ASKED + _ASKED_OF_A_BODY
+        passed = {name: headers[name] for name in names if headers.get(name)} | self._login
         call = f"{method} /dicom-web/{resource}"
         connection, used = self._connection(fresh=body is not None)
         try:
@@ -144,10 +148,13 @@ class Relay:
             advice = "check ORTHANC_USERNAME and ORTHANC_PASSWORD"
             raise ArchiveUnavailableError(f"{self.url} answered {call} with {answer.status}: {advice}")
         kept = {name: value for name in _ANSWERED if (value := answer.headers.get(name)) is not None}
+        lasts = body is None  # what Orthanc left unread of one, it would take for the next request
         if method == "HEAD" or answer.status in _BODILESS:
             answer.close()  # the connection is free again; no server asks for a body that there cannot be
+            if not lasts:
+                connection.close()
             return Answer(answer.status, kept, _nothing())
-        stream = _stream(connection, answer)
+        stream = _stream(connection, answer, lasts=lasts)
         next(stream)  # begun, so that its end comes even where nobody reads it
         return Answer(answer.status, kept, stream)
 
@@ -185,8 +192,13 @@ def _nothing() -> Generator[bytes, None, None]:
     yield from ()
 
 
-def _stream(connection: http.client.HTTPConnection, answer: http.client.HTTPResponse) -> Generator[bytes, None, None]:
-    """Give nothing at first, then the body as it arrives; a connection not read to the end is not used again."""
+def _stream(
+    connection: http.client.HTTPConnection, answer: http.client.HTTPResponse, *, lasts: bool
+) -> Generator[bytes, None, None]:
+    """Give nothing at first, then the body as it arrives; a connection that does not last is closed then.
+
+    Nor does one last that was not read to its end.
+    """
     whole = False
     try:
         yield b""
@@ -197,5 +209,5 @@ def _stream(connection: http.client.HTTPConnection, answer: http.client.HTTPResp
         whole = True
         answer.close()  # read1 does not tell the connection that nothing is left
     finally:
-        if not whole:
+        if not (whole and lasts):
             connection.close()

@@ -10,6 +10,7 @@ from werkzeug.exceptions import NotFound, UnsupportedMediaType
 
 from Orthanc.relay import RESOURCE, Relay
 from routes.context import context
+from routes.guard import asked_by_https
 from routes.openapi import describe
 from routes.problems import ProblemError
 from settings import Settings
@@ -80,7 +81,7 @@ def _relay(resource: str) -> Response:
         raise NotFound
     body = request.stream if request.method == "POST" else None
     relay = _relay_to(context().settings)
-    answer = relay.ask(request.method, resource, request.query_string, dict(request.headers), body)
+    answer = relay.ask(request.method, resource, request.query_string, _told(), body)
     kind = answer.headers.get("Content-Type", "application/octet-stream")
     if answer.status >= 400 and not kind.startswith("application/dicom+"):  # STOW-RS says which instances it refused
         answer.body.close()
@@ -92,6 +93,14 @@ def _relay(resource: str) -> Response:
             "See the archive's log, and DICOM PS3.18 for what may be asked for.",
         )
     return Response(answer.body, answer.status, {**answer.headers, "Content-Type": kind})
+
+
+def _told() -> dict[str, str]:
+    """Give the headers as they came; by Forwarded the archive knows how its addresses are to begin."""
+    headers = {name: value for name, value in request.headers if name != "Forwarded"}
+    if asked_by_https() and "Host" in headers:
+        headers["Forwarded"] = f"host={headers['Host']};proto=https"  # quotes it would take for a part of the name
+    return headers
 
 
 @lru_cache(maxsize=4)

@@ -73,7 +73,7 @@ def _only_known_names(names: Collection[str]) -> None:
         )
 
 
-def _asked_by_https() -> bool:
+def asked_by_https() -> bool:
     """Whether nginx, or a proxy in front of the API alone, says so; no page can say it of a request of its own."""
     return _BY_HTTPS.search(request.headers.get("Forwarded", "")) is not None
 
@@ -91,7 +91,7 @@ def _only_known_pages() -> None:
     own = host == request.headers.get("Host", request.host).lower()
     # A page of http is not our own where we are asked by https: whoever stands between can make one. The other way
     # round it may be, behind a proxy of the hospital's that speaks https for us.
-    if not (own and (scheme == "https" or not _asked_by_https())) and origin not in context().settings.cors_origins:
+    if not (own and (scheme == "https" or not asked_by_https())) and origin not in context().settings.cors_origins:
         raise ProblemError(
             403,
             "foreign-page",

@@ -89,6 +89,12 @@ def test_what_is_no_page_is_answered_with_a_document(site):
     problem(site.client.post("/segment", data="x", headers={"Accept": BROWSER}))
 
 
+@pytest.mark.parametrize(("path", "right"), [("/ohif?x=1", "/ohif/?x=1"), ("/jobs//x", "/jobs/x")])
+def test_an_address_that_is_nearly_right_leads_on_whatever_is_spoken_in_front(site, path, right):
+    answer = site.client.get(path)
+    assert (answer.status_code, answer.headers["Location"]) == (308, right)
+
+
 def test_a_wrong_method_names_the_right_ones(site):
     assert "POST" in site.client.get("/segment").headers["Allow"]
 

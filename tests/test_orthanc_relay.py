@@ -95,6 +95,9 @@ class Upstream(http.server.BaseHTTPRequestHandler):
         self.head(200, 5)
 
     def do_POST(self) -> None:
+        if self.path.endswith("unread"):
+            self.answer(415, b"not this")
+            return
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.seen.append({"path": self.path, "headers": dict(self.headers), "body": body})
         self.answer(200, b"stored")
@@ -201,6 +204,27 @@ def test_a_body_is_whole_though_the_connection_was_closed_meanwhile() -> None:
         answer = relay.ask("POST", "studies", b"", {"Content-Length": str(len(body))}, io.BytesIO(body))
         assert b"".join(answer.body) == b"stored"
         assert handler.seen[-1]["body"] == body
+
+
+def test_a_length_whose_body_stays_here_takes_nothing_of_the_next_request() -> None:
+    with upstream() as (url, handler):
+        relay = Relay(url, "us", "secret", 5)
+        for told in ({"Content-Length": "20", "Content-Type": "text/x"}, {"Transfer-Encoding": "chunked"}):
+            for method in ("GET", "HEAD"):
+                b"".join(relay.ask(method, "studies", b"", told).body)
+        passed = {name for seen in handler.seen for name in seen.get("headers", ())}
+    assert not passed & {"Content-Length", "Content-Type", "Transfer-Encoding"}
+
+
+def test_what_is_left_unread_of_a_body_is_no_request() -> None:
+    with upstream() as (url, handler):
+        relay = Relay(url, "us", "secret", 5)
+        body = b"GET /system HTTP/1.1\r\nX: "
+        answer = relay.ask("POST", "studies/unread", b"", {"Content-Length": str(len(body))}, io.BytesIO(body))
+        assert b"".join(answer.body) == b"not this"
+        assert body_of(relay, "studies") == b"whole"
+        asked = [seen["path"] for seen in handler.seen if "Authorization" in seen["headers"]]
+        assert asked == ["/dicom-web/studies"], "with our password"
 
 
 def test_an_orthanc_behind_a_path_is_asked_there() -> None:

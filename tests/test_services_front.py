@@ -119,6 +119,44 @@ def test_while_the_api_restarts_nginx_says_so_as_the_api_would(tmp_path: Path) -
             assert page.headers["Vary"] == "Accept"
 
 
+class WhatComes(Echo):
+    """A server that answers with what it is told of a body, and how its addresses are to begin."""
+
+    def do_GET(self) -> None:
+        told = ("Content-Length", "Transfer-Encoding", "Forwarded")
+        said = " ".join(str(self.headers[name]) for name in told).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+
+@pytest.fixture
+def before_the_archive(tmp_path: Path) -> Iterator[str]:
+    """An nginx whose archive is ``WhatComes``."""
+    if front.find_nginx() is None:
+        pytest.skip("nginx is not installed")
+    api, archive = free_port(26500), free_port(26600)
+    ports = {"API_PORT": str(api), "FRONT_PORT": str(free_port(28400)), "ORTHANC_URL": f"http://127.0.0.1:{archive}"}
+    settings = settings_from(**ports, VAR_DIR=str(tmp_path))
+    with Services(tmp_path / "log") as services, echo(api), echo(archive, WhatComes):
+        yield front.url(front.start(services, settings))
+
+
+def test_who_asks_for_an_image_sends_the_archive_nothing_else(before_the_archive: str) -> None:
+    for body in (b"x" * 20, iter([b"x" * 20])):
+        answer = requests.get(f"{before_the_archive}/dicom-web/studies/1.2.3/metadata", data=body, timeout=30)
+        assert answer.text.startswith("None None "), body
+
+
+def test_the_archive_is_told_how_its_addresses_are_to_begin(before_the_archive: str) -> None:
+    """Orthanc takes quotes for a part of the name."""
+    port = before_the_archive.rpartition(":")[2]
+    for host in (f"localhost:{port}", f"[::1]:{port}", "10.1.2.3"):
+        address = f"{before_the_archive}/dicom-web/studies/1.2.3/metadata"
+        assert requests.get(address, headers={"Host": host}, timeout=30).text.endswith(f" host={host};proto=http")
+
+
 class WhoAsks(Echo):
     """A server that answers with what it is told of the asker."""
 

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -81,15 +82,20 @@ def series(origin: str, orthanc: RunningOrthanc) -> list[Dataset]:
         study_instance_uid=generate_uid(),
         series_instance_uid=generate_uid(),
     )
+    store(origin, datasets)
+    return datasets
+
+
+def store(origin: str, datasets: list[Dataset], **more: Any) -> None:
     (body,) = multipart.batches(map(multipart.encode, datasets), 1 << 30)
     answer = requests.post(
         f"{origin}/dicom-web/studies",
         data=body,
         headers={"Content-Type": multipart.CONTENT_TYPE, "Accept": "application/dicom+json"},
         timeout=120,
+        **more,
     )
     assert answer.status_code == 200, answer.text
-    return datasets
 
 
 def test_a_query_as_the_viewer_sends_it(origin: str, series: list[Dataset]) -> None:
@@ -128,6 +134,19 @@ def test_a_frame_and_the_metadata(origin: str, series: list[Dataset]) -> None:
     (metadata,) = requests.get(f"{address}/metadata", timeout=30).json()
     assert metadata["00080018"]["Value"] == [one.SOPInstanceUID]
     assert requests.get(f"{address[:-1]}/metadata", timeout=30).status_code in (200, 404)
+
+
+def test_what_is_too_large_for_the_metadata_is_where_they_say(origin: str) -> None:
+    """As a colour table: without it OHIF shows black."""
+    (one,) = factory.series_datasets(factory.volume(shape=(1, 16, 16)), series_instance_uid=generate_uid())
+    one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    one.RedPaletteColorLookupTableData = bytes(range(256)) * 2
+    store(origin, [one])
+    series = f"{origin}/dicom-web/studies/{one.StudyInstanceUID}/series/{one.SeriesInstanceUID}"
+    (metadata,) = requests.get(f"{series}/metadata", timeout=30).json()
+    address = metadata["00281201"]["BulkDataURI"]
+    assert address.startswith(f"{series}/")
+    assert one.RedPaletteColorLookupTableData in requests.get(address, timeout=30).content
 
 
 def test_pages_of_the_viewer_and_the_api(origin: str) -> None:
@@ -172,6 +191,21 @@ def test_a_page_of_another_origin_stores_nothing(origin: str, series: list[Datas
             answer = requests.post(path, data=b"x", headers=headers, timeout=30)
             assert answer.status_code == 403, path
             assert "CORS_ORIGINS" in answer.json()["what_to_do"]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("body", [b"x" * 20, b"GET /system HTTP/1.1\r\nX: "])
+def test_a_body_that_a_question_has_no_use_for_spoils_no_other(
+    origin: str, series: list[Dataset], body: bytes, *, chunked: bool
+) -> None:
+    """Connections to Orthanc are shared: the rest of one request would be the beginning of somebody else's."""
+    for path in ("studies", f"studies/{series[0].StudyInstanceUID}/metadata"):
+        address = f"{origin}/dicom-web/{path}"
+        whole = requests.get(address, timeout=30).json()
+        for _ in range(8):  # the API has a connection for each of its threads
+            sent = iter([body]) if chunked else body
+            assert requests.get(address, data=sent, timeout=30).json() == whole, path
+            assert requests.get(address, timeout=30).json() == whole, path
 
 
 def test_what_orthanc_repeats_of_an_address_is_no_page(origin: str) -> None:
@@ -309,6 +343,12 @@ def test_https(settings: Settings, tmp_path: Path, site: ServerSite) -> None:
         assert address.startswith("https://")
         for path in ("health", "dicom-web/studies?limit=1"):
             assert requests.get(f"{address}/{path}", verify=str(certificate), timeout=10).ok
+        assert "OHIF" in requests.get(f"{address}/ohif", verify=str(certificate), timeout=10).text
+        one = factory.series_datasets(factory.volume(shape=(1, 16, 16)), study_instance_uid=generate_uid())[0]
+        store(address, [one], verify=str(certificate))
+        query = f"{address}/dicom-web/studies?StudyInstanceUID={one.StudyInstanceUID}"
+        (found,) = requests.get(query, verify=str(certificate), timeout=10).json()
+        assert found["00081190"]["Value"] == [f"{address}/dicom-web/studies/{one.StudyInstanceUID}"]
         for origin, status in ((address, 404), (address.replace("https", "http"), 403)):
             answer = requests.delete(
                 f"{address}/jobs/x", headers={"Origin": origin}, verify=str(certificate), timeout=10
