@@ -1,8 +1,10 @@
 """A timeline as the follow-up page lays it out: rows, cells, and where each leads. No HTML here, and no rules."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from urllib.parse import urlencode
 
 from BDD.change_store import VISIT, to_undo
@@ -140,6 +142,15 @@ class View:
     def visits(self) -> tuple[TimelineVisit, ...]:
         """All visits, by date."""
         return self.timeline.visits
+
+    @cached_property
+    def days(self) -> dict[str, str]:
+        """What visits are called, by StudyInstanceUID: their dates, and their numbers where these are not enough."""
+        count = Counter(visit.date for visit in self.visits)
+        return {
+            visit.study_instance_uid: (f"{number}: " if count[visit.date] > 1 else "") + f"{visit.date or 'no date'}"
+            for number, visit in enumerate(self.visits, start=1)
+        }
 
     @property
     def names(self) -> dict[int, str]:

@@ -514,6 +514,18 @@ def test_without_a_date_and_without_ids(site):
     assert "not possible without a date" in text(markup)
 
 
+def test_visits_that_share_a_day_or_have_none_are_told_apart_wherever_they_are_named(site, patient):
+    visit(site.database, site.number, 4, [sized(1, 20.0)], day=date(2024, 4, 1))
+    for number in (5, 6):
+        visit(site.database, site.number, number, [sized(1, 20.0)], undated=True)
+    markup = page(site, f"/follow-up/{patient}")
+    days = ["2024-02-05", "2024-03-04", "3: 2024-04-01", "4: 2024-04-01", "5: no date", "6: no date"]
+    assert re.findall(r"split_at[^>]*>([^<]*)<", markup) == days
+    assert re.findall(r"<summary><b>([^<]*)<", markup) == days[::-1]
+    assert all(f'class="number">{day}</th>' in markup for day in days)
+    assert "One visit: 4: 2024-04-01" in text(markup)
+
+
 def test_a_visit_without_a_date_does_not_say_where_the_patient_stands(site, patient):
     visit(site.database, site.number, 9, [sized(1, 20.0), sized(2, 12.0)], undated=True)
     seen = text(page(site, f"/follow-up/{patient}"))

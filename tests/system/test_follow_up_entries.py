@@ -115,6 +115,24 @@ def test_leaving_with_something_unsaved_is_asked_about(seen: Seen) -> None:
     assert seen.questions == 1, "nothing is unsaved"
 
 
+def test_a_browser_that_forbids_storing_saves_all_the_same_and_asks_before_it_loses_anything(seen: Seen) -> None:
+    page = seen.window()
+    for storage in ("sessionStorage", "localStorage"):
+        throws = "{ get() { throw new DOMException('no', 'SecurityError'); } }"
+        page.add_init_script(f"Object.defineProperty(window, '{storage}', {throws})")
+    page.goto(seen.address)
+    drawn(page)
+    page.locator("#user").fill("ana")
+    entry(page, 1).locator("[name=note]").press_sequentially("mine")
+    entry(page, 3).locator("[name=note]").fill("theirs")
+    with page.expect_navigation():
+        entry(page, 3).locator("button").click()
+    drawn(page)
+    assert seen.known(3)["note"] == "theirs"
+    assert store.list_changes(seen.database, patient_key(seen.database))[0].made_by == "ana"
+    assert seen.questions == 1, "what was entered of the other visit does not come over the load"
+
+
 def test_a_conflict_tells_of_the_baseline_and_does_not_take_it_back(seen: Seen) -> None:
     seen.colleague(1, baseline=True)
     page = seen.open()

@@ -88,18 +88,29 @@ function mark(form) {
 
 // -- What is not saved stays over a load of ours, with the version it was made on, and is not left without a question
 
+// A browser may forbid a page to store anything, which it says by throwing: then the page does without.
+function storing(act) {
+  try {
+    return act();
+  } catch {
+    return null;
+  }
+}
+
+// Whether it could be kept.
 function keep() {
   const unsaved = entries.map((form) => ({
     study: form.dataset.study,
     version: form.dataset.version,
     fields: Object.fromEntries(changedFields(form).map((field) => [field.name, stands(field)])),
   }));
-  sessionStorage.setItem(KEPT, JSON.stringify(unsaved.filter((one) => Object.keys(one.fields).length)));
+  const kept = JSON.stringify(unsaved.filter((one) => Object.keys(one.fields).length));
+  return storing(() => { sessionStorage.setItem(KEPT, kept); return true; });
 }
 
 function bringBack() {
-  const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "[]");
-  sessionStorage.removeItem(KEPT);
+  const kept = JSON.parse(storing(() => sessionStorage.getItem(KEPT)) ?? "[]");
+  storing(() => sessionStorage.removeItem(KEPT));
   for (const { study, version, fields } of kept) {
     const form = entries.find((one) => one.dataset.study === study);
     if (!form) continue;
@@ -114,7 +125,8 @@ function bringBack() {
 
 function watchLeaving() {
   window.addEventListener("beforeunload", (event) => {
-    if (!isOurLoad && entries.some((form) => changedFields(form).length)) event.preventDefault();
+    const isKept = isOurLoad && keep();
+    if (!isKept && entries.some((form) => changedFields(form).length)) event.preventDefault();
   });
   window.addEventListener("pagehide", () => { if (isOurLoad) keep(); });
   window.addEventListener("pageshow", () => { isOurLoad = false; }); // come back to, as it was left
@@ -184,6 +196,8 @@ async function refuse(form, answer, what) {
 
 async function save(form) {
   const isEntry = entries.includes(form);
+  // Only these: what stands there already the server took, and it may have more digits than people are asked for.
+  if (isEntry && !changedFields(form).every((field) => field.reportValidity())) return;
   const fields = isEntry
     ? meant(changedFields(form))
     : { verified: form.dataset.verified || null };
@@ -196,8 +210,6 @@ async function save(form) {
   const answer = await send(`/visits/${study}/assessment`, { ...fields, version: Number(version) });
   if (answer.ok) {
     say(form, "Saved. The response is being judged again.", false);
-  // Only these: what stands there already the server took, and it may have more digits than people are asked for.
-  if (isEntry && !changedFields(form).every((field) => field.reportValidity())) return;
     const now = await answer.json();
     const same = entries.find((one) => one.dataset.study === study && one.dataset.version === version);
     if (same) renew(same, now);
@@ -263,8 +275,8 @@ function listenToVisit() {
 function rememberUser() {
   const user = document.getElementById("user");
   if (user.readOnly) return; // the name of the login
-  user.value = localStorage.getItem("metia-user") ?? "";
-  user.addEventListener("change", () => localStorage.setItem("metia-user", user.value.trim()));
+  user.value = storing(() => localStorage.getItem("metia-user")) ?? "";
+  user.addEventListener("change", () => storing(() => localStorage.setItem("metia-user", user.value.trim())));
 }
 
 bringBack();
