@@ -5,7 +5,7 @@ whatever may be in the archive. ``record_outcome`` makes the whole result curren
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
@@ -96,7 +96,8 @@ def record_outcome(
         job.model = model_row(session, model)
         session.flush()
         job.version = 1 + (session.scalar(select(func.max(Job.version)).where(Job.series_key == job.series.id)) or 0)
-        job.state, job.fraction, job.finished_at, job.timings = DONE, 1.0, now, dict(timings)
+        job.finished_at = max(now, _after_others(session, job.series.study) or now)
+        job.state, job.fraction, job.timings = DONE, 1.0, dict(timings)
         job.content = content
         rows = [lesion_row(job, lesion, slices) for lesion in lesions]
         session.add_all(rows)
@@ -119,6 +120,13 @@ def record_outcome(
         for result in replaced:
             result.superseded_at = now
         return [result.series_instance_uid for result in replaced]
+
+
+def _after_others(session: Session, study: Study) -> datetime | None:
+    """Give the first moment after all jobs of a study; who ends later speaks for it, also once a clock is set back."""
+    ended = select(func.max(Job.finished_at)).join(Job.series).where(Series.study_key == study.id, Job.state == DONE)
+    last = session.scalar(ended)
+    return last + timedelta(microseconds=1) if last else None
 
 
 def describe_again(database: Database, job_id: str, worker: int, record: SeriesRecord) -> None:

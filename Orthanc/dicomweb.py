@@ -8,6 +8,7 @@ again is the job's concern.
 import logging
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import requests
 from dicomweb_client import DICOMwebClient
@@ -64,9 +65,9 @@ class OrthancArchive(OrthancRest):
 
     def check(self) -> str:
         """Return the names and versions of Orthanc and its DICOMweb plugin in one line."""
-        version = self._json("GET", "/system")["Version"]
+        version = self._json("GET", "/system", lambda system: system["Version"])
         try:
-            plugin = self._json("GET", "/plugins/dicom-web")["Version"]
+            plugin = self._json("GET", "/plugins/dicom-web", lambda plugin: plugin["Version"])
         except NotThereError as error:
             raise ArchiveUnavailableError(
                 f"Orthanc {version} at {self.url} has no DICOMweb plugin (GET /plugins/dicom-web: 404): "
@@ -84,14 +85,14 @@ class OrthancArchive(OrthancRest):
         """
         path = f"{self._path(study_instance_uid)}/series"
         with self._call(f"GET {path}"):
-            series = self._dicomweb.search_for_series(study_instance_uid)
+            series = [Dataset.from_json(one) for one in self._dicomweb.search_for_series(study_instance_uid)]
         if not series:
             raise StudyNotFoundError(f"{self.url} holds no study {study_instance_uid}")
         self._path_of_study(study_instance_uid)
         summaries: list[SeriesSummary] = []
         for one in series:
             try:
-                summary = self._summarise(study_instance_uid, Dataset.from_json(one))
+                summary = self._summarise(study_instance_uid, one)
             except SeriesNotFoundError as error:  # of a UID that is none: the study's other series are still good
                 logger.warning("a series is left out: %s", error)
                 continue
@@ -158,19 +159,19 @@ class OrthancArchive(OrthancRest):
             found = self._dicomweb.search_for_series(
                 study_instance_uid, search_filters={"SeriesInstanceUID": series_instance_uid}
             )
-        if not found:
+            counts = [int(Dataset.from_json(one).NumberOfSeriesRelatedInstances) for one in found]
+        if not counts:
             raise SeriesNotFoundError(f"{self.url} holds no series {series_instance_uid} in study {study_instance_uid}")
         self._path_of_study(study_instance_uid)
-        return int(Dataset.from_json(found[0]).NumberOfSeriesRelatedInstances)
+        return counts[0]
 
     def held(self, study_instance_uid: str, series_instance_uid: str) -> Held:
         """Tell how a series is held now: Orthanc's own names follow from all UIDs and the patient ID."""
         self._path(study_instance_uid, series_instance_uid)
         study = self._path_of_study(study_instance_uid)
         for path in self._lookup(series_instance_uid, "Series"):
-            series = self._json("GET", path)
-            if f"/studies/{series['ParentStudy']}" == study:
-                state = " ".join([series["ID"], series["LastUpdate"], *sorted(series["Instances"])])
+            parent, state = self._json("GET", path, _state)
+            if parent == study:
                 return Held(study_instance_uid, series_instance_uid, state)
         raise SeriesNotFoundError(f"{self.url} holds no series {series_instance_uid} in study {study_instance_uid}")
 
@@ -264,8 +265,11 @@ class OrthancArchive(OrthancRest):
         present: set[str] = set()
         for series in {series for _, series, _ in (file.uids for file in files)}:
             for path in self._lookup(series, "Series"):  # from the index: a QIDO-RS query has Orthanc read each file
-                found = self._json("GET", f"{path}/instances")
-                present.update(str(one["MainDicomTags"]["SOPInstanceUID"]) for one in found)
+                present |= self._json(
+                    "GET",
+                    f"{path}/instances",
+                    lambda found: {str(one["MainDicomTags"]["SOPInstanceUID"]) for one in found},
+                )
         return present
 
     def _take_out(self, files: Sequence[DicomFile], already_there: set[str]) -> None:
@@ -282,7 +286,7 @@ class OrthancArchive(OrthancRest):
         """Remove a superseded result of ours, instance by instance, after a look at each; says whether it was there."""
         found = self._lookup(series_instance_uid, "Series")
         for series in found:
-            paths = [f"/instances/{identifier}" for identifier in self._json("GET", series)["Instances"]]
+            paths = self._json("GET", series, lambda one: [f"/instances/{name}" for name in one["Instances"]])
             for path in paths:
                 file = self._rest("GET", f"{path}/file").content
                 if not is_ours(read_dicom(file, stop_before_pixels=True, force=True)):
@@ -300,6 +304,12 @@ def open_archive(settings: Settings) -> OrthancArchive:
         settings.orthanc_password,
         read_timeout=settings.orthanc_timeout,
     )
+
+
+def _state(series: dict[str, Any]) -> tuple[str, str]:
+    """Give the REST path of a series' study, and what changes with the series, of Orthanc's description of it."""
+    state = " ".join([series["ID"], series["LastUpdate"], *sorted(series["Instances"])])
+    return f"/studies/{series['ParentStudy']}", state
 
 
 def _instances(files: Sequence[DicomFile]) -> set[str]:

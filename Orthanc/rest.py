@@ -1,7 +1,7 @@
 """Orthanc's own REST API: what DICOMweb has no words for, and how each call's failure becomes one of our errors."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -54,11 +54,12 @@ class OrthancRest:
 
     def name(self) -> str:
         """Give the name that Orthanc's configuration gives it."""
-        return str(self._json("GET", "/system").get("Name", ""))
+        return str(self._json("GET", "/system", lambda system: system.get("Name", "")))
 
     def study_identifiers(self) -> list[str]:
         """Give Orthanc's own names of all studies."""
-        return [str(one) for one in self._json("GET", "/studies")]
+        identifiers: list[str] = self._json("GET", "/studies", lambda studies: [str(one) for one in studies])
+        return identifiers
 
     def study(self, identifier: str) -> dict[str, Any]:
         """Give Orthanc's description of a study; raises StudyNotFoundError."""
@@ -83,21 +84,28 @@ class OrthancRest:
 
     def last_change(self) -> int:
         """Give the number of the newest entry of the change log; 0 when there is none."""
-        return int(self._json("GET", "/changes?last")["Last"])
+        return int(self._json("GET", "/changes?last", lambda answer: int(answer["Last"])))
 
     def changes(self, since: int, limit: int = 100) -> list[Change]:
         """Give the entries of the change log after number ``since``, the oldest first, so many at most."""
-        answer = self._json("GET", f"/changes?since={since}&limit={limit}")
-        return [Change(int(one["Seq"]), str(one["ChangeType"]), str(one["ID"])) for one in answer["Changes"]]
+        changes: list[Change] = self._json(
+            "GET",
+            f"/changes?since={since}&limit={limit}",
+            lambda answer: [
+                Change(int(one["Seq"]), str(one["ChangeType"]), str(one["ID"])) for one in answer["Changes"]
+            ],
+        )
+        return changes
 
     def series_tags(self, identifier: str) -> dict[str, str] | None:
         """Give the UIDs and the modality of a series by Orthanc's own name; None when it has gone."""
         try:
-            series = self._json("GET", f"/series/{identifier}")
-            study = self._json("GET", f"/studies/{series['ParentStudy']}")
+            parent, own = self._json(
+                "GET", f"/series/{identifier}", lambda series: (series["ParentStudy"], series["MainDicomTags"])
+            )
+            tags = self._json("GET", f"/studies/{parent}", lambda study: {**study["MainDicomTags"], **own})
         except NotThereError:
             return None
-        tags = {**study["MainDicomTags"], **series["MainDicomTags"]}
         return {key: str(tags.get(key, "")) for key in ("StudyInstanceUID", "SeriesInstanceUID", "Modality")}
 
     def _path_of_study(self, study_instance_uid: str) -> str | None:
@@ -121,7 +129,13 @@ class OrthancRest:
 
     def _lookup(self, uid: str, level: str) -> list[str]:
         """REST paths of the resources of a level ("Series", "Instance") that carry a UID."""
-        return [one["Path"] for one in self._json("POST", "/tools/lookup", data=uid) if one["Type"] == level]
+        paths: list[str] = self._json(
+            "POST",
+            "/tools/lookup",
+            lambda found: [str(one["Path"]) for one in found if one["Type"] == level],
+            data=uid,
+        )
+        return paths
 
     def _delete(self, path: str) -> None:
         try:
@@ -135,9 +149,12 @@ class OrthancRest:
             answer.raise_for_status()
             return answer
 
-    def _json(self, method: str, path: str, **arguments: Any) -> Any:
+    def _json(
+        self, method: str, path: str, take: Callable[[Any], Any] = lambda answer: answer, **arguments: Any
+    ) -> Any:
+        """Give what is wanted of an answer: JSON without it is not Orthanc's, though something answers."""
         with self._call(f"{method} {path}"):
-            return self._rest(method, path, **arguments).json()
+            return take(self._rest(method, path, **arguments).json())
 
     @contextmanager
     def _call(self, call: str) -> Iterator[None]:
@@ -162,5 +179,5 @@ class OrthancRest:
             raise ArchiveUnavailableError(f"no connection to {self.url} for {call}: is Orthanc running?") from error
         except multipart.TruncatedError as error:
             raise ArchiveUnavailableError(f"the answer of {self.url} to {call} ended early") from error
-        except (requests.RequestException, ValueError, LookupError) as error:
+        except (requests.RequestException, ValueError, LookupError, TypeError, AttributeError) as error:
             raise ArchiveUnavailableError(f"{self.url} answered {call} with something unexpected: {error!r}") from error

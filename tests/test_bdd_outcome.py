@@ -1,7 +1,7 @@
 """What a job leaves: nothing lost between a Lesion and its row, one transaction, versions, superseded series."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime, timedelta
 
 import pytest
 from pydicom import Dataset
@@ -13,6 +13,7 @@ from tests.store_factory import (
     MODEL,
     SERIES,
     SLICES,
+    STUDY,
     SliceStub,
     done_job,
     finish,
@@ -53,6 +54,20 @@ def test_frames_of_a_multi_frame_instance_are_kept(database, worker):
     finish(database, job, worker, [lesion()], slices=[SliceStub("1.2.9", k + 1) for k in range(20)])
     row = store.get_job(database, job.job_id).lesions[0]
     assert (row.first_sop_instance_uid, row.first_frame_number, row.measured_frame_number) == ("1.2.9", 3, 5)
+
+
+def test_the_newest_version_speaks_for_the_study_though_the_clock_was_set_back(database, worker, monkeypatch):
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + timedelta(hours=2)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("BDD.outcome_store.datetime", Ahead)
+        done_job(database, worker, [lesion(1, volume_mm3=500)])
+    done_job(database, worker, [lesion(1, volume_mm3=700), lesion(2)])
+    shown = store.study_lesions(database, STUDY)
+    assert [one.finding.lesion.volume_mm3 for one in shown] == [700, 500]
 
 
 def test_a_new_version_replaces_the_earlier_one(database, worker):

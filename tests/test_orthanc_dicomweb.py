@@ -3,7 +3,7 @@
 import http.server
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from functools import partial
 from typing import Any
@@ -41,6 +41,7 @@ class Recorder(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     seen: list[str]
     answers: dict[str, Any]
+    otherwise: Any
     refuse_after: int
 
     def do_GET(self) -> None:
@@ -48,7 +49,7 @@ class Recorder(http.server.BaseHTTPRequestHandler):
         self.seen.append(f"{self.command} {self.path}")
         refused = sum(one.startswith("POST /dicom-web") for one in self.seen) > self.refuse_after
         asked = f"{self.path} {sent.decode()}" if self.path == "/tools/lookup" else self.path.partition("?")[0]
-        answer = self.answers.get(asked, [])
+        answer = self.answers.get(asked, self.otherwise)
         status = answer if isinstance(answer, int) else 200
         body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.send_response(507 if refused and self.path.startswith("/dicom-web") else status)
@@ -72,6 +73,7 @@ def orthanc() -> Iterator[tuple[OrthancArchive, type[Recorder]]]:
     class Handler(Recorder):
         seen = []
         answers = {}
+        otherwise = []
         refuse_after = 1000
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -159,6 +161,31 @@ def test_only_a_series_that_has_gone_is_passed_over(
     else:
         with pytest.raises(ArchiveUnavailableError, match="with 500"):
             archive.list_series(STUDY)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda archive: archive.check(),
+        lambda archive: archive.list_series(STUDY),
+        lambda archive: archive.fetch_series(STUDY, SERIES),
+        lambda archive: archive.held(STUDY, SERIES),
+        lambda archive: archive.store(MR[:1]),
+        lambda archive: archive.delete_study(STUDY),
+        lambda archive: archive.retire_series(SERIES),
+        lambda archive: archive.last_change(),
+        lambda archive: archive.changes(0),
+        lambda archive: archive.series_tags("a"),
+    ],
+)
+@pytest.mark.parametrize("answer", [{"error": "login required"}, [{}], None, b"<html>"])
+def test_a_gateway_that_answers_in_its_own_words_is_no_archive(
+    orthanc: tuple[OrthancArchive, type[Recorder]], ask: Callable[[OrthancArchive], object], answer: Any
+) -> None:
+    archive, handler = orthanc
+    handler.otherwise = answer
+    with pytest.raises(ArchiveUnavailableError, match="with something unexpected"):
+        ask(archive)
 
 
 def test_a_study_of_several_patients_is_neither_listed_nor_fetched_nor_deleted(

@@ -85,9 +85,9 @@ def test_what_the_archive_does_not_have_yet_is_no_result(site, monkeypatch):
     def results():
         return site.client.get(f"/jobs/{job_id}").get_json()["results"]
 
-    def store_and_look(datasets):
+    def store_and_look(datasets, source=None):
         listed.append(results())
-        whole(datasets)
+        whole(datasets, source)
 
     monkeypatch.setattr(site.archive, "store", store_and_look)
     site.work()

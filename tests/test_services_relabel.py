@@ -10,6 +10,7 @@ from pydicom import Dataset
 from pydicom.uid import RLELossless
 
 from BDD import store
+from Orthanc.archive import Held
 from tests.api_factory import MR, ApiSite
 from tests.factory import LESIONS
 from tests.jobs_factory import MemoryArchive
@@ -100,9 +101,9 @@ def test_a_study_written_again_under_a_corrected_id_is_judged_among_its_own_pati
     keep = site.archive.store
     stored: list[Dataset] = []
 
-    def note(datasets: Sequence[Dataset]) -> None:
+    def note(datasets: Sequence[Dataset], source: Held | None = None) -> None:
         stored.extend(datasets)
-        keep(datasets)
+        keep(datasets, source)
 
     monkeypatch.setattr(site.archive, "store", note)
     job = rename(site, 1)
