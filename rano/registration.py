@@ -29,7 +29,10 @@ Heads = tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]
 MINIMUM_OVERLAP = 0.8
 MINIMUM_EDGE_CORRELATION = 0.5
 SURE_EDGE_CORRELATION = 0.8
-"""Below this it may be another head, or one not well found: lesions are followed by it, in doubt."""
+"""Below this it may be another head, or one not well found: lesions are followed by it, in doubt.
+
+Above it, it may still be another skull-stripped brain in thick slices: averaging leaves the edges that all have.
+"""
 
 _LEVELS = (4, 2, 1)  # blocks of the reduced volume's voxels
 _FOLLOWED = 3

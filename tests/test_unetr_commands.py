@@ -238,6 +238,16 @@ def test_two_evaluations_of_the_same_volumes_are_compared(tmp_path, tiny_model, 
     assert said in refusal(["compare", *map(str, paths)], capsys)
 
 
+def test_healthy_heads_in_thick_slices_are_not_those_in_thin_ones(tmp_path, tiny_model, capsys):
+    save_nifti(tmp_path / "one", plane="sagittal", lesions=())
+    cases = ["--model", str(tiny_model), "--images", str(tmp_path / "*" / "t1.nii.gz")]
+    thin, thick = (str(tmp_path / f"{name}.json") for name in ("thin", "thick"))
+    assert main(["evaluate", *cases, "--json", thin]) == 0
+    assert main(["evaluate", *cases, "--json", thick, "--slices", "3"]) == 0
+    said = refusal(["compare", thin, thick], capsys)
+    assert "not of the same volumes: slices as they are and 3 mm: evaluate both models with the same options" in said
+
+
 def test_evaluates_in_thick_slices(tmp_path, tiny_model, capsys):
     save_nifti(tmp_path / "one", plane="sagittal", lesions=factory.LESIONS[:1])
     cases = ["--images", str(tmp_path / "*" / "t1.nii.gz"), "--mask", "seg.nii.gz", "--labels", "4"]

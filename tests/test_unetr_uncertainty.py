@@ -44,6 +44,15 @@ def test_none_or_all_is_not_certain():
     assert of_rate([0] * 20) == (0.0, pytest.approx(3.689 / 20, abs=1e-3))
 
 
+@pytest.mark.parametrize("volumes", [10, 20, 40, 200])
+def test_what_is_almost_none_or_all_is_no_surer_than_that(volumes):
+    none, one, ones = [0] * volumes, [1, *[0] * (volumes - 1)], [1] * volumes
+    but_one = [0, *ones[1:]]
+    assert of_share(but_one, ones)[0] <= of_share(ones, ones)[0]
+    assert of_share(one, ones)[1] >= of_share(none, ones)[1]
+    assert of_rate(one)[1] >= of_rate(none)[1]
+
+
 def test_where_nothing_can_be_said_nothing_is():
     for interval in (of_share([1], [2]), of_share([0, 0], [0, 0]), of_ratio([0.8], [1]), of_rate([3])):
         assert all(math.isnan(end) for end in interval)

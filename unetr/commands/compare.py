@@ -5,6 +5,7 @@ from pathlib import Path
 
 from unetr.comparison import compare, table
 from unetr.evaluation import Evaluation, read_evaluation
+from unetr.volume_error import VolumeError
 
 _EXAMPLES = """examples:
   python -m unetr evaluate --model models/segresnet --synthetic 40 --json shipped.json
@@ -27,10 +28,27 @@ def describe(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     first, second = read_evaluation(options.first), read_evaluation(options.second)
+    _check_slices(first, second)
     differences = compare(first.scores, second.scores)
     lines = [f"{letter}  {_described(one)}" for letter, one in (("A", first), ("B", second))]
     print("\n".join([*lines, f"   on {len(first.scores)} volumes", "", table(differences)]))  # noqa: T201 - the answer
     return 0
+
+
+def _check_slices(first: Evaluation, second: Evaluation) -> None:
+    """Tell thick slices from thin ones: healthy heads have no lesions to tell them by, and the same mean.
+
+    Raises
+    ------
+    VolumeError
+        When both were not measured in the same.
+    """
+    one, other = (evaluation.evaluated.get("slices_mm") for evaluation in (first, second))
+    if one != other:
+        told = " and ".join(f"{mm:g} mm" if mm else "as they are" for mm in (one, other))
+        raise VolumeError(
+            f"these are not of the same volumes: slices {told}: evaluate both models with the same options"
+        )
 
 
 def _described(evaluation: Evaluation) -> str:
