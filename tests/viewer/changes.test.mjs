@@ -93,6 +93,18 @@ test('changes and undoing are made in the name of whoever is entered on the foll
   page.end();
 });
 
+test('a browser that keeps nothing can change lesions all the same', async () => {
+  const { kept } = keeping();
+  const page = await listing();
+  const { localStorage } = globalThis;
+  const blocked = { get: () => { throw new DOMException('Access is denied', 'SecurityError'); } };
+  Object.defineProperty(globalThis, 'localStorage', { ...blocked, configurable: true });
+  await page.session.change(page.state().lesions[0], { name: 'mine' });
+  Object.defineProperty(globalThis, 'localStorage', { value: localStorage });
+  page.end();
+  assert.deepEqual([page.state().problem, kept[1].name], [null, 'mine']);
+});
+
 // A server that keeps two lesions; each change takes a while, and of each version there is one.
 function keeping(more = {}) {
   const kept = { 1: lesion(1, 'L1'), 2: lesion(2, 'L2') };

@@ -70,10 +70,10 @@ const grown = { mm: 8, percent: 19.99, why: '' };
 const none = { mm: null, percent: null };
 const words = [
   ['of a size', told(grown), '+8.0 (+19.99 %)'],
-  ['of a size, in doubt', told(grown, { ambiguous: true }), '+8.0 (+19.99 %) ?'],
+  ['of a size, in doubt', told(grown, { ambiguous: true }), '? +8.0 (+19.99 %)'],
   ['none at all', told({ mm: 0, percent: 0, why: '' }), '±0.0 (±0.00 %)'],
   ['nothing to compare with', told({ ...none, why: 'seen again' }), 'seen again'],
-  ['nothing to compare with, in doubt', told({ ...none, why: 'new' }, { ambiguous: true }), 'new ?'],
+  ['nothing to compare with, in doubt', told({ ...none, why: 'new' }, { ambiguous: true }), '? new'],
 ];
 for (const [what, said, text] of words) test(`its change: ${what}`, () => assert.equal(said, text));
 

@@ -9,8 +9,17 @@ export class Problem extends Error {
 
 // Who changes something, as entered on the follow-up page: in UTF-8, of which fetch takes byte by byte only.
 function by() {
-  const user = localStorage.getItem('metia-user');
+  const user = stored('metia-user');
   return user ? { 'X-User': String.fromCharCode(...new TextEncoder().encode(user)) } : {};
+}
+
+// A browser may keep nothing, and say so with an exception.
+function stored(key) {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null;
+  }
 }
 
 async function call(method, path, body, headers = {}) {

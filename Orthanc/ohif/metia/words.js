@@ -36,10 +36,10 @@ export function signed(value, digits = 1) {
 
 // How a lesion has changed since the visit before, or why there is nothing to compare it with.
 export function changeOf({ change, doubtful, holds, not_a_lesion: refused }) {
-  const doubt = doubtful ? ' ?' : '';
+  const doubt = doubtful ? '? ' : ''; // first: the cell is narrow, and what stands last in it may be cut off
   if (refused && holds.length) return `holds ${holds.join(', ')}`;
-  if (!change || change.mm === null) return `${change?.why ?? ''}${doubt}`;
-  return `${signed(change.mm)} (${signed(change.percent, 2)} %)${doubt}`;
+  if (!change || change.mm === null) return `${doubt}${change?.why ?? ''}`;
+  return `${doubt}${signed(change.mm)} (${signed(change.percent, 2)} %)`;
 }
 
 const ROLES = { target: 'target ', non_target: 'non-target ', new: 'new lesion ' };
