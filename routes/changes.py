@@ -27,10 +27,15 @@ _ERRORS = {
     422: ("The change would contradict what is known", None),
 }
 _TAG = "Follow-up"
-_VERSION_SAID = re.compile("[0-9]{1,10}")
+_VERSION_SAID = re.compile('^(?:W/)?"?([0-9]{1,10})"?$')
+"""W/ is what a proxy that compresses an answer puts before its ETag; the version is the same."""
 _USER = {"X-User": {**USER, "description": "Who changes it, in UTF-8; or `user`"}}
 _VERSION_AND_USER = {
-    "If-Match": {**TEXT, "pattern": '^"?[0-9]{1,10}"?$', "description": 'On which version, such as "3"; or `version`'},
+    "If-Match": {
+        **TEXT,
+        "pattern": _VERSION_SAID.pattern,
+        "description": 'On which version, such as "3"; or `version`',
+    },
     **_USER,
 }
 _ETAG = {"ETag": "The version it has now"}
@@ -130,8 +135,9 @@ def _write_again(here: Context) -> list[str]:
 
 
 def _version(body: dict[str, Any]) -> int:
-    header = request.headers.get("If-Match", "").strip().strip('"')
-    value = int(header) if _VERSION_SAID.fullmatch(header) else header or body.get("version")
+    header = request.headers.get("If-Match", "").strip()
+    said = _VERSION_SAID.fullmatch(header)
+    value = int(said[1]) if said else header or body.get("version")
     if value is None:
         raise ProblemError(
             428,

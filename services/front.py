@@ -150,6 +150,7 @@ def configuration(settings: Settings, folder: Path) -> str:
         "FRONT_ORTHANC": with_port(orthanc.hostname or "", orthanc.port or 80),
         "FRONT_LOGIN": users,
         "FRONT_ACCESS_LOG": access_log,
+        "FRONT_ORIGINS": " ".join(f'"{origin}" $http_origin;' for origin in settings.cors_origins),
         "FRONT_ORTHANC_LOGIN": base64.b64encode(login).decode(),
     }
     return re.sub(r"\$\{(\w+)\}", lambda name: values[name[1]], TEMPLATE.read_text(encoding="utf-8"))

@@ -30,6 +30,8 @@ LAST_WORDS_SECONDS = 1.0
 """So long it is waited for what an ended child has said last; what it started may keep its output open."""
 LOG_LINES = 15
 PR_SET_PDEATHSIG = 1
+PRIVILEGED = 1024
+"""Ports below it are not for everybody."""
 LIBC = ctypes.CDLL(None if sys.platform != "win32" else "msvcrt")
 INTERRUPTS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 """What a person, a service manager, and a terminal that closes send to end us."""
@@ -281,13 +283,26 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 
 def is_free(port: int) -> bool:
-    """Whether nothing listens on a TCP port of this machine."""
+    """Whether nothing listens on a TCP port of this machine.
+
+    Raises
+    ------
+    ServiceError
+        Where it is one that we may not have.
+    """
     with socket.socket() as probe:
         # A port whose last connections linger is free to a server; on Windows the same option would steal it.
         exclusive = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR if exclusive is None else exclusive, 1)
         try:
             probe.bind(("", port))
+        except PermissionError as error:
+            if sys.platform == "win32" or port >= PRIVILEGED:  # Windows says so of one that is taken, too
+                return False
+            raise ServiceError(
+                f"port {port} is not for this account: below {PRIVILEGED} it needs a right (CAP_NET_BIND_SERVICE, see "
+                "docs/operations.md); choose a higher one, or give it that"
+            ) from error
         except OSError:
             return False
     return True

@@ -145,6 +145,17 @@ def test_who_asks_for_https_or_a_login_does_not_go_without(
     assert len(done.stderr.splitlines()) == len(asked)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="the container's shell")
+@pytest.mark.parametrize("origins", ["", "http://localhost:3000/, https://[::1]:3000"])
+def test_the_container_reads_origins_as_the_settings_do(services: dict[str, Any], origins: str) -> None:
+    *shell, script = services["front"]["entrypoint"]
+    script = re.sub("exec .*", 'printf %s "$FRONT_ORIGINS"', script.replace("$$", "$"))
+    environ = os.environ | {"CORS_ORIGINS": origins}
+    said = subprocess.run([*shell, script], env=environ, capture_output=True, text=True, check=True).stdout
+    named = load_settings({"CORS_ORIGINS": origins}, None).cors_origins
+    assert said.splitlines() == [f'"{origin}" $http_origin;' for origin in named]
+
+
 def test_the_templates_get_every_name_they_have(services: dict[str, Any]) -> None:
     orthanc = (FOLDER / "orthanc.json").read_text(encoding="utf-8")
     assert set(re.findall(r"\$\{(ORTHANC_\w+)\}", orthanc)) <= set(services["orthanc"]["environment"])

@@ -131,6 +131,9 @@ class WhatComes(Echo):
         self.wfile.write(said)
 
 
+PAGE = f"https://{'viewer.' * 30}hospital.example:3000"
+
+
 @pytest.fixture
 def before_the_archive(tmp_path: Path) -> Iterator[str]:
     """An nginx whose archive is ``WhatComes``."""
@@ -138,7 +141,7 @@ def before_the_archive(tmp_path: Path) -> Iterator[str]:
         pytest.skip("nginx is not installed")
     api, archive = free_port(26500), free_port(26600)
     ports = {"API_PORT": str(api), "FRONT_PORT": str(free_port(28400)), "ORTHANC_URL": f"http://127.0.0.1:{archive}"}
-    settings = settings_from(**ports, VAR_DIR=str(tmp_path))
+    settings = settings_from(**ports, VAR_DIR=str(tmp_path), CORS_ORIGINS=f"http://[::1]:3000,{PAGE}")
     with Services(tmp_path / "log") as services, echo(api), echo(archive, WhatComes):
         yield front.url(front.start(services, settings))
 
@@ -155,6 +158,16 @@ def test_the_archive_is_told_how_its_addresses_are_to_begin(before_the_archive: 
     for host in (f"localhost:{port}", f"[::1]:{port}", "10.1.2.3"):
         address = f"{before_the_archive}/dicom-web/studies/1.2.3/metadata"
         assert requests.get(address, headers={"Host": host}, timeout=30).text.endswith(f" host={host};proto=http")
+
+
+@pytest.mark.parametrize(
+    ("origin", "may"), [(PAGE, True), ("http://[::1]:3000", True), (f"{PAGE}0", False), (None, False)]
+)
+def test_pages_of_named_origins_read_images_too(before_the_archive: str, origin: str | None, may: bool) -> None:
+    address = f"{before_the_archive}/dicom-web/studies/1.2.3/metadata"
+    answer = requests.get(address, headers={"Origin": origin} if origin else {}, timeout=30)
+    assert answer.headers.get("Access-Control-Allow-Origin") == (origin if may else None)
+    assert "Origin" in answer.headers["Vary"]
 
 
 class WhoAsks(Echo):

@@ -1,6 +1,7 @@
 """Child processes: only our own are ended, a death is told with its last words, one launcher at a time."""
 
 import errno
+import os
 import socket
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -216,6 +218,14 @@ def test_free_port_passes_by_one_that_is_taken() -> None:
         taken = server.getsockname()[1]
         assert not is_free(taken)
         assert free_port(taken) > taken
+
+
+@pytest.mark.skipif(os.name == "nt", reason="every port is for everybody there")
+def test_a_port_that_we_may_not_have_is_not_called_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket.socket, "bind", Mock(side_effect=PermissionError))
+    with pytest.raises(ServiceError, match=r"port 443 is not for this account: .*CAP_NET_BIND_SERVICE"):
+        free_port(443)
+    assert not is_free(8443)
 
 
 def test_a_port_is_free_again_at_once() -> None:
