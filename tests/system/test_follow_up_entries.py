@@ -35,6 +35,8 @@ def seen(served: Seen) -> Iterator[Seen]:
     served.errors.clear()
     served.questions = 0
     yield served
+    for window in served.browser.contexts:  # its connections would keep later ones waiting for the server
+        window.close()
     assert [error for error in served.errors if "404" not in error and "409" not in error] == []
 
 
