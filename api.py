@@ -70,6 +70,12 @@ ROOMS = (
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 """Of whatever has none of its own; what nginx passes on from Orthanc itself has the same."""
 
+_CONNECTIONS = 400
+"""A browser keeps six for each window, for two minutes: at 100, waitress's own limit, the seventeenth got no answer.
+
+Windows can wait for 512 at a time.
+"""
+
 
 def create_app(settings: Settings, archive: Callable[[Settings], OrthancArchive] = open_archive) -> Flask:
     """Make the API; the database is brought to its newest tables.
@@ -160,6 +166,7 @@ def main() -> int:
             host=settings.api_host,
             port=settings.api_port,
             threads=settings.api_threads,
+            connection_limit=_CONNECTIONS,
             max_request_body_size=settings.upload_max_bytes + 1,  # what reaches it is too large
             clear_untrusted_proxy_headers=False,  # Forwarded: nginx says by it that https is spoken
             ident=None,

@@ -1,9 +1,11 @@
 """POST /segment on the real parts: Orthanc, the API, the queue, the worker, a network that runs in torch."""
 
+import http.client
 import signal
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -225,3 +227,18 @@ def test_the_queue_and_the_database_are_files_of_the_folder(site: ServerSite, se
         assert database.execute("SELECT state FROM jobs WHERE job_id = ?", [job_id]).fetchone() == ("queued",)
     site.start_worker()
     assert site.job(job_id, "?wait=100")["state"] == "done"
+
+
+def test_thirty_windows_that_are_open_keep_nobody_waiting(site: ServerSite) -> None:
+    """A browser keeps six connections for each."""
+    address = urlsplit(site.url)
+    assert address.hostname
+    kept = [http.client.HTTPConnection(address.hostname, address.port or 80, timeout=10) for _ in range(180)]
+    try:
+        for connection in kept:
+            connection.request("GET", "/health")
+            assert connection.getresponse().read()
+        assert requests.get(f"{site.url}/health", timeout=10).ok
+    finally:
+        for connection in kept:
+            connection.close()
