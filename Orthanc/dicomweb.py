@@ -161,9 +161,12 @@ class OrthancArchive(OrthancRest):
             )
             counts = [int(Dataset.from_json(one).NumberOfSeriesRelatedInstances) for one in found]
         if not counts:
-            raise SeriesNotFoundError(f"{self.url} holds no series {series_instance_uid} in study {study_instance_uid}")
+            raise self._no_series(study_instance_uid, series_instance_uid)
         self._path_of_study(study_instance_uid)
         return counts[0]
+
+    def _no_series(self, study_instance_uid: str, series_instance_uid: str) -> SeriesNotFoundError:
+        return SeriesNotFoundError(f"{self.url} holds no series {series_instance_uid} in study {study_instance_uid}")
 
     def held(self, study_instance_uid: str, series_instance_uid: str) -> Held:
         """Tell how a series is held now: Orthanc's own names follow from all UIDs and the patient ID."""
@@ -173,7 +176,7 @@ class OrthancArchive(OrthancRest):
             parent, state = self._json("GET", path, _state)
             if parent == study:
                 return Held(study_instance_uid, series_instance_uid, state)
-        raise SeriesNotFoundError(f"{self.url} holds no series {series_instance_uid} in study {study_instance_uid}")
+        raise self._no_series(study_instance_uid, series_instance_uid)
 
     def _check_held(self, source: Held | None) -> None:
         if source and self.held(source.study_instance_uid, source.series_instance_uid) != source:
