@@ -88,7 +88,7 @@ def queue(here: Context, study: str, series: str | None, outputs: list[str], mod
                 open_job = store.get_job(here.database, busy.job_id)
                 # where names are being written into an earlier version, that takes seconds; those that wait give way
                 if open_job.purpose == SEGMENT or not again():
-                    return _same(here, open_job, outputs, model)
+                    return _same(here, open_job, study, outputs, model)
             else:
                 here.queue.enqueue(job.job_id)
                 return job
@@ -145,13 +145,15 @@ def _select(here: Context, study: str, series: str | None) -> dict[str, Any]:
     return {**Selection(named, candidates).to_json(), "named_by_caller": True}
 
 
-def _same(here: Context, job: Job, outputs: list[str], model: str | None) -> Job:
+def _same(here: Context, job: Job, study: str, outputs: list[str], model: str | None) -> Job:
     """Give the open job of the series, if it does what is asked for."""
     default = here.models.default
     runs, wanted = job.requested_model or default, model or default
-    if job.purpose == SEGMENT and (job.outputs, runs) == (outputs, wanted):
+    if job.purpose == SEGMENT and (job.study_instance_uid, job.outputs, runs) == (study, outputs, wanted):
         return job
-    if job.purpose == SEGMENT:
+    if job.study_instance_uid != study:
+        title, does = "The series is being segmented in another study", "is working on it where it was before"
+    elif job.purpose == SEGMENT:
         title = "The series is being segmented otherwise"
         does = f"is segmenting it, to write {', '.join(job.outputs)} with {runs or 'the default model'}"
     else:

@@ -1,9 +1,9 @@
 """Auto-routing: each series that has come to the archive complete is segmented, if it is the one of its study to be.
 
 A worker reads Orthanc's change log (``GET /changes``, which every version has) while AUTO_SEGMENT is 1. The first
-reading begins at the log's end: what was there before is left alone. How far it was read is kept while no worker runs,
-and forgotten by one that starts with AUTO_SEGMENT=0, so that the next reading is a first one. Logs name series by their
-UIDs only.
+reading of a log begins at its end: what was there before is left alone. How far it was read is kept while no worker
+runs, and forgotten by one that starts with AUTO_SEGMENT=0, so that the next reading is a first one. Our logs name
+series by their UIDs only.
 """
 
 import logging
@@ -88,9 +88,9 @@ class AutoRouter:
         known = store.log_position(self._database, url)
         if known is None:  # never read; or a worker that does not read has started beside this one, which reads on
             known = store.begin_log(self._database, url, last if self._since is None else self._since)
-        elif last < known:  # an archive that was emptied counts from 1 again
-            logger.warning("the archive's change log begins anew; so does auto-routing")
-            store.advance_log(self._database, url, since=known, to=0)
+        elif last < known:  # another log: the archive was emptied, or restored from a backup with all its old studies
+            logger.warning("the archive's change log is another one; auto-routing begins at its end")
+            store.advance_log(self._database, url, since=known, to=last)
             known = store.log_position(self._database, url) or 0
         self._since = known
         return known

@@ -174,6 +174,18 @@ def test_the_default_model_is_the_same_by_its_name_and_without(site, monkeypatch
     assert "with unetr" in document["detail"]
 
 
+def test_a_job_of_the_study_that_the_series_was_moved_away_from_is_not_the_answer(tmp_path):
+    slices = factory.series_datasets()
+    site = ApiSite(tmp_path, MemoryArchive(*slices))
+    location = site.post(StudyInstanceUID=slices[0].StudyInstanceUID).headers["Location"]
+    for one in slices:
+        one.StudyInstanceUID = "1.2.840.99.4"
+    document = problem(site.post(StudyInstanceUID="1.2.840.99.4"))
+    assert (document["status"], document["job"]) == (409, location)
+    assert document["title"] == "The series is being segmented in another study"
+    site.close()
+
+
 def models(monkeypatch, *names):
     """Let there be models of these names, the first of them the default."""
     known: Any = {name: SimpleNamespace(name=name) for name in names}
