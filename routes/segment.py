@@ -40,7 +40,7 @@ LOCATION = {"Location": "Address of the job"}
         400: ("Malformed UID, unknown model or output", None),
         404: ("The archive has no such study or series", None),
         409: (
-            "No series qualifies, or several do: name one of the candidates; or a job with other outputs; "
+            "No series qualifies, or several do: name one of the candidates; or an open job does otherwise; "
             "or the archive has the study under several patient IDs",
             None,
         ),
@@ -151,13 +151,13 @@ def _same(here: Context, job: Job, study: str, outputs: list[str], model: str | 
     runs, wanted = job.requested_model or default, model or default
     if job.purpose == SEGMENT and (job.study_instance_uid, job.outputs, runs) == (study, outputs, wanted):
         return job
-    if job.study_instance_uid != study:
+    if job.purpose != SEGMENT:
+        title, does = "The series is being written", "is writing its results again, under changed names"
+    elif job.study_instance_uid != study:
         title, does = "The series is being segmented in another study", "is working on it where it was before"
-    elif job.purpose == SEGMENT:
+    else:
         title = "The series is being segmented otherwise"
         does = f"is segmenting it, to write {', '.join(job.outputs)} with {runs or 'the default model'}"
-    else:
-        title, does = "The series is being written", "is writing its results again, under changed names"
     raise ProblemError(
         409,
         "series-busy",
